@@ -1,0 +1,27 @@
+// BSON in C: validation, comparison in MongoDB's order, and order-preserving index keys.
+// Every function but cbson_validate trusts that its bytes passed cbson_validate.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// Validates the document at `bytes`, of which `size` bytes may be read. Returns 0, or a status for cbson_status_text with
+// `*offset` set to the byte that breaks the rule. No recursion deeper than `depth_max`.
+int cbson_validate(const void *bytes, size_t size, int depth_max, size_t *offset);
+const char *cbson_status_text(int status);
+
+// MongoDB's comparison order across all types: negative, zero or positive.
+int cbson_compare_values(uint8_t type_a, const void *a, uint8_t type_b, const void *b);
+int cbson_compare_documents(const void *a, const void *b);
+
+// An upper bound of the key bytes of one value, and the encoding itself; returns the bytes written.
+size_t cbson_key_size_max(uint8_t type, const void *value);
+size_t cbson_key_append(uint8_t type, const void *value, bool descending, uint8_t *out);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,2 @@
+#include "CHash.h"
+typedef int CHash_not_empty;

@@ -1,0 +1,2 @@
+#include "COplog.h"
+typedef int COplog_not_empty;

@@ -1,0 +1,2 @@
+#include "CTree.h"
+typedef int CTree_not_empty;

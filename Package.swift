@@ -1,0 +1,122 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// One set of settings for every Swift target: Swift 6 mode, the strict upcoming features of docs/ARCHITECTURE.md, and
+// whole-program optimisation across modules in release builds (a small accessor is otherwise a call).
+let swiftSettings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .unsafeFlags(["-cross-module-optimization"], .when(configuration: .release)),
+]
+let cSettings: [CSetting] = [.unsafeFlags(["-Wall", "-Wextra", "-O2", "-fno-omit-frame-pointer"])]
+
+/// A C target of the hot path, under CSupport/.
+func hot(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, path: "CSupport/\(name)", cSettings: cSettings)
+}
+
+/// A system library, found by pkg-config, under CSupport/.
+func system(_ name: String, _ pkgConfig: String, _ debian: String) -> Target {
+    .systemLibrary(name: name, path: "CSupport/\(name)", pkgConfig: pkgConfig, providers: [.apt([debian])])
+}
+
+/// A Swift module under Sources/.
+func module(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, path: "Sources/\(name)", swiftSettings: swiftSettings)
+}
+
+/// A default part under Plugins/.
+func plugin(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, path: "Plugins/\(name)", swiftSettings: swiftSettings)
+}
+
+/// A test target under Tests/.
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies, path: "Tests/\(name)", swiftSettings: swiftSettings)
+}
+
+/// An executable, linked with the Swift runtime inside and without Foundation.
+func executable(_ name: String, path: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(
+        name: name, dependencies: dependencies, path: path, swiftSettings: swiftSettings,
+        linkerSettings: [.unsafeFlags(["-static-stdlib"])])
+}
+
+let package = Package(
+    name: "quorate",
+    products: [
+        .library(name: "Quorate", targets: ["Quorate"]),
+        .library(name: "QuorateCore", targets: ["Core", "BSON"]),
+        .library(name: "QuorateConformance", targets: ["Conformance"]),
+        .library(name: "QuorateCommandLine", targets: ["CommandLine"]),
+        .executable(name: "quorate", targets: ["quorate"]),
+    ],
+    targets: [
+        // System libraries.
+        system("CLZ4", "liblz4", "liblz4-dev"),
+        system("CXXHash", "libxxhash", "libxxhash-dev"),
+        system("CUV", "libuv", "libuv1-dev"),
+        system("CPCRE2", "libpcre2-8", "libpcre2-dev"),
+
+        // The C hot path.
+        hot("CBSON"),
+        hot("CHash", ["CXXHash"]),
+        hot("COplog", ["CLZ4", "CXXHash"]),
+        hot("CTree"),
+        hot("CHooks"),
+
+        // The framework, in import order.
+        module("BSON", ["CBSON"]),
+        module("Core", ["BSON", "CHooks"]),
+        module("LiveRuntime", ["Core", "CUV", "CHooks"]),
+        module("Wire", ["BSON", "Core"]),
+        module("Query", ["BSON", "Core", "CPCRE2"]),
+        module("Data", ["BSON", "Core", "Query", "COplog", "CTree", "CHash"]),
+        module("Replication", ["BSON", "Core"]),
+        module("Client", ["BSON", "Core", "Wire"]),
+        module("Server", ["BSON", "Core", "Wire", "Query", "Data", "Replication", "COplog"]),
+        module(
+            "Quorate",
+            [
+                "BSON", "Core", "LiveRuntime", "Wire", "Server", "Client", "LoopbackTransport", "SocketTransport", "MemoryStorage",
+                "ElectionPolicies", "ReadSelectors",
+            ]),
+        module(
+            "Simulation",
+            [
+                "BSON", "Core", "Wire", "Server", "Client", "Replication", "Data", "MemoryStorage", "ElectionPolicies",
+                "ReadSelectors", "CHash", "CHooks",
+            ]),
+        module("Conformance", ["BSON", "Core"]),
+        module("CommandLine", ["BSON", "Core", "LiveRuntime", "Wire", "Quorate", "Server", "Client", "Simulation", "SocketTransport"]),
+
+        // Default parts: each imports Core and nothing beside it (SocketTransport also the event loop it sits on).
+        plugin("LoopbackTransport", ["Core"]),
+        plugin("SocketTransport", ["Core", "LiveRuntime", "CUV"]),
+        plugin("MemoryStorage", ["Core", "CTree"]),
+        plugin("ElectionPolicies", ["Core"]),
+        plugin("ReadSelectors", ["Core"]),
+
+        // Executables.
+        executable("quorate", path: "Sources/quorate-cli", ["CommandLine"]),
+        executable(
+            "Benchmarks", path: "Sources/Benchmarks", ["BSON", "Core", "Wire", "Data", "CTree", "CBSON", "COplog"]),
+
+        // Tests.
+        tests("BSONTests", ["BSON", "CBSON"]),
+        tests("CoreTests", ["Core", "BSON"]),
+        tests("WireTests", ["Wire", "BSON", "Core"]),
+        tests("QueryTests", ["Query", "BSON", "Core"]),
+        tests("DataTests", ["Data", "BSON", "Core", "Query", "MemoryStorage", "CTree", "COplog", "Conformance"]),
+        tests("ReplicationTests", ["Replication", "ElectionPolicies", "BSON", "Core"]),
+        tests("TransportTests", ["LoopbackTransport", "SocketTransport", "LiveRuntime", "Core", "BSON", "Conformance"]),
+        tests("ServerTests", ["Server", "Wire", "BSON", "Core", "Simulation", "MemoryStorage"]),
+        tests("SimulationTests", ["Simulation", "Server", "Client", "BSON", "Core", "ElectionPolicies", "MemoryStorage"]),
+        tests("QuorateTests", ["Quorate", "Client", "BSON", "Core"]),
+        tests("CommandLineTests", ["CommandLine"]),
+        tests("TidyTests", []),
+    ],
+    swiftLanguageModes: [.v6]
+)

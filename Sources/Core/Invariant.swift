@@ -1,0 +1,22 @@
+/// A promise of a protocol or of storage that does not hold: a bug, or damage. It stops the member that found it.
+public struct InvariantViolation: Error, CustomStringConvertible, Sendable {
+    @usableFromInline init(what: String, file: String, line: UInt) {
+        self.what = what
+        self.file = file
+        self.line = line
+    }
+
+    public let what: String
+    public let file: String
+    public let line: UInt
+    public var description: String { "invariant violated: \(what) (\(file):\(line))" }
+}
+
+/// Checks a promise, in every build. Throws instead of trapping: one process holds many members, and only the one that
+/// broke may stop. For memory safety use `precondition`.
+@inlinable
+public func invariant(
+    _ condition: Bool, _ what: @autoclosure () -> String, file: String = #fileID, line: UInt = #line
+) throws(InvariantViolation) {
+    if !condition { throw InvariantViolation(what: what(), file: file, line: line) }
+}
