@@ -99,6 +99,10 @@ extension ErrorCode {
     public static let keyNotFound = ErrorCode(211)
     public static let incompleteTransactionHistory = ErrorCode(217)
     public static let transactionTooOld = ErrorCode(225)
+    public static let socketException = ErrorCode(9001)
+    public static let unsupportedOpQueryCommand = ErrorCode(352)
+    public static let clusterTimeFailsRateLimiter = ErrorCode(209)
+    public static let clientMetadataDocumentTooLarge = ErrorCode(187)
     public static let retryChangeStream = ErrorCode(234)
     public static let cursorKilled = ErrorCode(237)
     public static let notImplemented = ErrorCode(238)
@@ -241,6 +245,10 @@ extension ErrorCode {
         211: "KeyNotFound",
         217: "IncompleteTransactionHistory",
         225: "TransactionTooOld",
+        9001: "SocketException",
+        352: "UnsupportedOpQueryCommand",
+        209: "ClusterTimeFailsRateLimiter",
+        187: "ClientMetadataDocumentTooLarge",
         234: "RetryChangeStream",
         237: "CursorKilled",
         238: "NotImplemented",

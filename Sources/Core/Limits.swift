@@ -45,6 +45,10 @@ public enum Limits {
     public static let votersMax = 7
     /// Largest offset by which a peer's cluster time may run ahead of the wall clock.
     public static let clusterTimeDriftMax: Duration = .seconds(365 * 24 * 3600)
-    /// Requests of one connection that wait for an answer.
-    public static let connectionPendingRequestsMax = 1000
+    /// Bytes of requests that wait behind a command of their connection before it is no longer read from.
+    public static let connectionBacklogBytes = 1024 * 1024
+    /// Largest `client` document of a `hello`.
+    public static let clientMetadataBytesMax = 512
+    /// Longest wait of an awaitable `hello` or a tailable cursor that a client may ask for.
+    public static let awaitMax: Duration = .seconds(24 * 3600)
 }
