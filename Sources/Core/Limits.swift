@@ -51,4 +51,22 @@ public enum Limits {
     public static let clientMetadataBytesMax = 512
     /// Longest wait of an awaitable `hello` or a tailable cursor that a client may ask for.
     public static let awaitMax: Duration = .seconds(24 * 3600)
+    /// Requests of one connection that wait for an answer.
+    public static let connectionPendingRequestsMax = 1000
+    /// Queued closures and task steps that a loop runs before it looks for input again.
+    public static let loopJobsPerTurnMax = 256
+    /// A callback that holds the loop longer than this is counted as too long.
+    public static let loopHoldMax: Duration = .milliseconds(5)
+    /// What a transport reads at once when no message is under way.
+    public static let readBytesMax = 64 * 1024
+    /// First memory for a message that did not arrive whole; grows as its bytes do.
+    public static let partialMessageBytesStart = 16 * 1024
+    /// Memory that a connection keeps for its output while it has none.
+    public static let connectionOutputBytesKept = 32 * 1024
+    /// Connections that the system holds until a listener has accepted them.
+    public static let listenBacklog = 1024
+    /// How long a connection that closes gracefully may take to hand over its last bytes.
+    public static let gracefulCloseMax: Duration = .seconds(5)
+    /// An idle connection is probed after this time, so that a peer whose machine is gone is noticed.
+    public static let keepAliveIdle: Duration = .seconds(120)
 }
