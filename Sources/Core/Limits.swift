@@ -69,4 +69,16 @@ public enum Limits {
     public static let gracefulCloseMax: Duration = .seconds(5)
     /// An idle connection is probed after this time, so that a peer whose machine is gone is noticed.
     public static let keepAliveIdle: Duration = .seconds(120)
+    /// Longest pattern of a regular expression.
+    public static let regexPatternBytesMax = 32_764
+    /// Work, backtracking depth and memory of one regular expression on one string.
+    public static let regexMatchStepsMax = 1_000_000
+    public static let regexMatchDepthMax = 100_000
+    public static let regexMatchHeapKilobytesMax = 16 * 1024
+    /// Deepest nesting of a filter.
+    public static let filterDepthMax = 100
+    /// Names of one indexed path.
+    public static let indexPathPartsMax = 64
+    /// Key ranges that one index scan may be cut into; a plan with more uses fewer fields of the index.
+    public static let indexScanRangesMax = 1000
 }
