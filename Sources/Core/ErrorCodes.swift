@@ -121,7 +121,7 @@ extension ErrorCode {
     public static let apiStrictError = ErrorCode(323)
     public static let apiDeprecationError = ErrorCode(324)
     public static let unsupportedShardingEventNotification = ErrorCode(331)
-    public static let queryExceededMemoryLimitNoDiskUseAllowed = ErrorCode(333)
+    public static let queryExceededMemoryLimitNoDiskUseAllowed = ErrorCode(292)
     public static let notWritablePrimary = ErrorCode(10107)
     public static let bsonObjectTooLarge = ErrorCode(10334)
     public static let duplicateKey = ErrorCode(11000)
@@ -259,11 +259,11 @@ extension ErrorCode {
         279: "ClientDisconnect",
         286: "ChangeStreamHistoryLost",
         290: "TransactionExceededLifetimeLimitSeconds",
+        292: "QueryExceededMemoryLimitNoDiskUseAllowed",
         314: "ObjectIsBusy",
         323: "APIStrictError",
         324: "APIDeprecationError",
         331: "UnsupportedShardingEventNotification",
-        333: "QueryExceededMemoryLimitNoDiskUseAllowed",
         10107: "NotWritablePrimary",
         10334: "BSONObjectTooLarge",
         11000: "DuplicateKey",
