@@ -1,0 +1,51 @@
+public import BSON
+
+/// Writes one message into an output buffer, in place: the header first, its length when the document is finished.
+public struct MessageWriter {
+    /// Append the command's or reply's fields here.
+    public let document: DocumentWriter
+    private let start: Int
+
+    /// Starts an OP_MSG with one body section.
+    @inline(__always)
+    public init(message output: ByteBuffer, requestID: Int32, responseTo: Int32, flags: UInt32 = 0) {
+        start = output.count
+        let at = output.extend(by: 21)
+        at.storeBytes(of: requestID.littleEndian, toByteOffset: 4, as: Int32.self)
+        at.storeBytes(of: responseTo.littleEndian, toByteOffset: 8, as: Int32.self)
+        at.storeBytes(of: OpCode.message.littleEndian, toByteOffset: 12, as: Int32.self)
+        at.storeBytes(of: flags.littleEndian, toByteOffset: 16, as: UInt32.self)
+        at.storeBytes(of: 0, toByteOffset: 20, as: UInt8.self)
+        document = DocumentWriter(startingIn: output)
+    }
+
+    /// Starts an OP_REPLY with one document, for clients that opened with OP_QUERY.
+    public init(reply output: ByteBuffer, requestID: Int32, responseTo: Int32) {
+        start = output.count
+        let at = output.extend(by: 36)
+        at.initializeMemory(as: UInt8.self, repeating: 0, count: 36)
+        at.storeBytes(of: requestID.littleEndian, toByteOffset: 4, as: Int32.self)
+        at.storeBytes(of: responseTo.littleEndian, toByteOffset: 8, as: Int32.self)
+        at.storeBytes(of: OpCode.reply.littleEndian, toByteOffset: 12, as: Int32.self)
+        // responseFlags AwaitCapable, cursorID 0, startingFrom 0, numberReturned 1.
+        at.storeBytes(of: Int32(8).littleEndian, toByteOffset: 16, as: Int32.self)
+        at.storeBytes(of: Int32(1).littleEndian, toByteOffset: 32, as: Int32.self)
+        document = DocumentWriter(startingIn: output)
+    }
+
+    /// Ends the document and the message. Returns the message's length.
+    @inline(__always) @discardableResult
+    public func finish() -> Int {
+        document.finish()
+        let length = document.buffer.count - start
+        document.buffer.set(littleEndian: Int32(truncatingIfNeeded: length), at: start)
+        return length
+    }
+
+    /// Takes back what was written of this message.
+    public func discard() { document.buffer.truncate(to: start) }
+    /// Drops the fields written so far and leaves an empty document: an error came up half-way through a reply.
+    public func restart() { document.buffer.truncate(to: document.start + 4) }
+    /// Bytes of the message so far.
+    public var byteCount: Int { document.buffer.count - start }
+}
