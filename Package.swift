@@ -106,7 +106,7 @@ let package = Package(
 
         // Tests.
         tests("BSONTests", ["BSON", "CBSON"]),
-        tests("CoreTests", ["Core", "BSON"]),
+        tests("CoreTests", ["Core", "BSON", "ReadSelectors"]),
         tests("WireTests", ["Wire", "BSON", "Core"]),
         tests("QueryTests", ["Query", "BSON", "Core"]),
         tests("DataTests", ["Data", "BSON", "Core", "Query", "MemoryStorage", "CTree", "COplog", "Conformance"]),
@@ -114,6 +114,7 @@ let package = Package(
         tests("TransportTests", ["LoopbackTransport", "SocketTransport", "LiveRuntime", "Core", "BSON", "Conformance"]),
         tests("ServerTests", ["Server", "Wire", "BSON", "Core", "Simulation", "MemoryStorage"]),
         tests("SimulationTests", ["Simulation", "Server", "Client", "BSON", "Core", "ElectionPolicies", "MemoryStorage"]),
+        tests("ClientTests", ["Client", "Simulation", "BSON", "Core", "Wire", "ReadSelectors"]),
         tests("QuorateTests", ["Quorate", "Client", "BSON", "Core"]),
         tests("CommandLineTests", ["CommandLine"]),
         tests("TidyTests", []),

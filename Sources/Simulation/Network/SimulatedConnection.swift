@@ -1,0 +1,133 @@
+import BSON
+import Core
+
+/// One side of a simulated connection.
+final class SimulatedConnection: Connection {
+    enum State { case opening, open, closed }
+
+    let id: UInt64
+    let runtime: SimulatedRuntime
+    let peerDescription: String
+    let output = ByteBuffer()
+    var delegate: (any ConnectionDelegate)?
+    var state = State.opening
+    /// Fires when the connection is not open in time.
+    var timeout: TimerToken?
+    private(set) var isReading = true
+
+    private var pipe: SimulatedPipe?
+    private var isClient = true
+    /// What was flushed before the connection was open.
+    private var early: [[UInt8]] = []
+    private var closesWhenOpen = false
+    /// The beginning of a message whose rest has not come.
+    private var partial: [UInt8] = []
+
+    init(id: UInt64, runtime: SimulatedRuntime, peerDescription: String, delegate: (any ConnectionDelegate)?) {
+        self.id = id
+        self.runtime = runtime
+        self.peerDescription = peerDescription
+        self.delegate = delegate
+    }
+
+    func attach(_ pipe: SimulatedPipe, isClient: Bool) {
+        self.pipe = pipe
+        self.isClient = isClient
+    }
+
+    var pendingOutputBytes: Int {
+        early.reduce(0) { $0 + $1.count } + (pipe?.pendingBytes(fromClient: isClient) ?? 0)
+    }
+
+    func flush() {
+        defer { output.removeAll(keeping: 64 * 1024) }
+        guard state != .closed, output.count > 0 else { return }
+        guard state == .open, let pipe else { return early.append(output.toArray()) }
+        pipe.send(output.bytes, fromClient: isClient)
+        if pipe.pendingBytes(fromClient: isClient) > Limits.connectionOutputBytesMax { shut(.tooSlow, graceful: false) }
+    }
+
+    func close(graceful: Bool) {
+        guard state != .closed else { return }
+        if state == .opening, graceful, !early.isEmpty {
+            closesWhenOpen = true
+            return
+        }
+        shut(.local, graceful: graceful)
+    }
+
+    func setReading(_ enabled: Bool) {
+        isReading = enabled
+        if enabled { pipe?.releaseStalled() }
+    }
+
+    // MARK: From the network
+
+    /// The peer has accepted.
+    func opened(_ pipe: SimulatedPipe) {
+        guard state == .opening else { return pipe.close(fromClient: true, graceful: false) }
+        attach(pipe, isClient: true)
+        state = .open
+        cancelTimeout()
+        delegate?.connectionDidOpen(self)
+        let waiting = early
+        early = []
+        for bytes in waiting where state == .open { bytes.withUnsafeBytes { pipe.send($0, fromClient: true) } }
+        if closesWhenOpen { shut(.local, graceful: true) }
+    }
+
+    /// Bytes from the peer: hands on the whole messages among them.
+    func received(_ bytes: [UInt8]) {
+        guard state == .open else { return }
+        let joined = partial.isEmpty ? bytes : partial + bytes
+        partial = []
+        joined.withUnsafeBytes { raw in
+            var end = 0
+            var failure: String?
+            while raw.count - end >= 4 {
+                let length = Int(Int32(littleEndian: raw.loadUnaligned(fromByteOffset: end, as: Int32.self)))
+                guard length >= 16, length <= Limits.messageBytesMax else {
+                    failure = "a message of \(length) bytes"
+                    break
+                }
+                guard raw.count - end >= length else { break }
+                end += length
+            }
+            if end > 0 { delegate?.connection(self, didReceive: UnsafeRawBufferPointer(rebasing: raw[..<end])) }
+            guard state == .open else { return }
+            if let failure { return shut(.malformed(failure), graceful: false) }
+            partial = Array(raw[end...])
+        }
+    }
+
+    /// The connection is gone. Called on the node's own loop.
+    func closed(_ reason: CloseReason) {
+        guard state != .closed else { return }
+        state = .closed
+        cancelTimeout()
+        let delegate = delegate
+        self.delegate = nil
+        delegate?.connectionDidClose(self, reason: reason)
+    }
+
+    /// Reports a refusal after the way back from `host`.
+    func reportLater(_ reason: CloseReason, from host: SimulatedRuntime) {
+        let network = runtime.world.network!
+        runtime.schedule(after: network.delay(from: host, to: runtime)) { self.closed(reason) }
+    }
+
+    /// Closes from this side; the delegate hears of it in an event of its own.
+    private func shut(_ reason: CloseReason, graceful: Bool) {
+        state = .closed
+        cancelTimeout()
+        pipe?.close(fromClient: isClient, graceful: graceful)
+        let delegate = delegate
+        self.delegate = nil
+        runtime.enqueue { delegate?.connectionDidClose(self, reason: reason) }
+    }
+
+    private func cancelTimeout() {
+        if let timeout { runtime.cancel(timeout) }
+        timeout = nil
+    }
+}
