@@ -93,6 +93,7 @@ extension ErrorCode {
     public static let queryPlanKilled = ErrorCode(175)
     public static let ambiguousIndexKeyPattern = ErrorCode(181)
     public static let tooManyLogicalSessions = ErrorCode(184)
+    public static let clusterTimeFailsRateLimiter = ErrorCode(186)
     public static let primarySteppedDown = ErrorCode(189)
     public static let cannotGrowDocumentInCappedNamespace = ErrorCode(193)
     public static let invalidIndexSpecificationOption = ErrorCode(197)
@@ -240,6 +241,7 @@ extension ErrorCode {
         175: "QueryPlanKilled",
         181: "AmbiguousIndexKeyPattern",
         184: "TooManyLogicalSessions",
+        186: "ClusterTimeFailsRateLimiter",
         189: "PrimarySteppedDown",
         193: "CannotGrowDocumentInCappedNamespace",
         197: "InvalidIndexSpecificationOption",

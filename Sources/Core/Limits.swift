@@ -46,6 +46,13 @@ public enum Limits {
     public static let indexesPerCollectionMax = 64
     /// Fields of one compound index.
     public static let indexFieldsMax = 32
+    /// Longest database name and longest `database.collection`, in bytes.
+    public static let databaseNameBytesMax = 63
+    public static let namespaceBytesMax = 255
+    /// Session records kept in memory; the others are read from their table.
+    public static let sessionRecordsCachedMax = 10_000
+    /// Statements that one session record remembers one by one; consecutive ones with the same outcome count once.
+    public static let sessionStatementRangesMax = 10_000
     /// Members of a replica set, and how many of them vote.
     public static let membersMax = 50
     public static let votersMax = 7
