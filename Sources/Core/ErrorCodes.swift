@@ -103,7 +103,6 @@ extension ErrorCode {
     public static let transactionTooOld = ErrorCode(225)
     public static let socketException = ErrorCode(9001)
     public static let unsupportedOpQueryCommand = ErrorCode(352)
-    public static let clusterTimeFailsRateLimiter = ErrorCode(209)
     public static let clientMetadataDocumentTooLarge = ErrorCode(187)
     public static let retryChangeStream = ErrorCode(234)
     public static let cursorKilled = ErrorCode(237)
