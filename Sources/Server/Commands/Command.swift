@@ -1,5 +1,6 @@
 internal import BSON
 internal import Core
+internal import Replication
 
 /// What a command needs of the node before it may run.
 struct CommandTraits: OptionSet {
@@ -24,6 +25,8 @@ struct CommandTraits: OptionSet {
 enum CommandOutcome {
     /// The reply's fields are written; `ok: 1` and the gossip are added by the dispatcher.
     case done
+    /// The reply's fields are written, and wait with the connection until the write concern is met for that optime.
+    case awaitingWriteConcern(OpTime, WriteConcern)
     /// The command has to wait, or is long. The closure runs as a task of its own with a context that owns the request's
     /// bytes; the connection takes no further command until it returns.
     case later((CommandContext) async throws -> Void)

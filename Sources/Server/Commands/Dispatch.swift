@@ -1,5 +1,6 @@
 internal import BSON
 internal import Core
+internal import Replication
 internal import Wire
 
 /// One request's way: parse, find the command, check what it needs, run it, reply.
@@ -34,6 +35,9 @@ extension Node {
                 reply: reply, retained: nil, deadline: deadline)
             switch try command.run(context) {
             case .done: finish(reply, context)
+            case .awaitingWriteConcern(let optime, let concern):
+                if request.isUnacknowledged { break }
+                holdReply(context, until: optime, concern)
             case .later(let work):
                 reply.discard()
                 runLater(context, message, work)
@@ -45,11 +49,17 @@ extension Node {
     }
 
     private func startReply(_ request: Request, in output: ByteBuffer, _ connection: ClientConnection) -> MessageWriter {
-        switch request.form {
+        startReply(request.form, to: request.requestID, in: output, connection)
+    }
+
+    private func startReply(
+        _ form: Request.Form, to requestID: Int32, in output: ByteBuffer, _ connection: ClientConnection
+    ) -> MessageWriter {
+        switch form {
         case .message:
-            MessageWriter(message: output, requestID: connection.nextReplyID(), responseTo: request.requestID)
+            MessageWriter(message: output, requestID: connection.nextReplyID(), responseTo: requestID)
         case .query:
-            MessageWriter(reply: output, requestID: connection.nextReplyID(), responseTo: request.requestID)
+            MessageWriter(reply: output, requestID: connection.nextReplyID(), responseTo: requestID)
         }
     }
 
@@ -111,6 +121,28 @@ extension Node {
         guard command.traits.contains(.retryable) else {
             throw ServerError(
                 .notARetryableWriteCommand, "txnNumber may only be provided for retryable writes, not for \(command.name)")
+        }
+    }
+
+    /// Keeps the reply's fields back until the write concern is met, and sends them with `writeConcernError` if it is not.
+    private func holdReply(_ context: CommandContext, until optime: OpTime, _ concern: WriteConcern) {
+        let connection = context.connection
+        let fields = context.reply.takeDocument()
+        let request = context.request
+        let reply = (form: request.form, id: request.requestID)
+        let isRetryable = context.arguments.transactionNumber != nil
+        connection.beginWaiting()
+        role.awaitWriteConcern(optime, concern, deadline: context.deadline) { [self] failure in
+            guard !connection.isClosed else { return }
+            let writer = startReply(reply.form, to: reply.id, in: connection.connection.output, connection)
+            fields.withView { for field in $0 { writer.document.append(field.key, field.value) } }
+            if let failure {
+                appendWriteConcernError(failure, isRetryableWrite: isRetryable, to: writer.document)
+            }
+            writer.document.append("ok", double: 1)
+            role.appendGossip(to: writer.document, operationTime: optime.timestamp)
+            writer.finish()
+            connection.endWaiting()
         }
     }
 

@@ -39,6 +39,17 @@ extension Node {
         writer.array("errorLabels") { for label in labels { $0.append(string: label) } }
     }
 
+    /// `writeConcernError`, and the label that a retryable one carries.
+    func appendWriteConcernError(_ failure: ServerError, isRetryableWrite: Bool, to writer: DocumentWriter) {
+        writer.document("writeConcernError") {
+            $0.append("code", int32: failure.code.rawValue)
+            $0.append("codeName", string: failure.code.name)
+            $0.append("errmsg", string: failure.message)
+            if let details = failure.details { $0.append("errInfo", details) }
+        }
+        appendLabels(failure, isRetryableWrite: isRetryableWrite, to: writer)
+    }
+
     /// What a client is told of an error. A broken promise stops the node; the client learns that it was not its fault.
     private func serverError(for error: any Error) -> ServerError {
         switch error {

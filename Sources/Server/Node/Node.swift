@@ -19,6 +19,10 @@ public final class Node {
     var role: any NodeRole
     let data: DataStore
     let cursors: CursorRegistry
+    /// An index build was committed or aborted.
+    let indexBuildEnded: LoopSignal
+    /// Something was written: tailing cursors look again.
+    let dataAppended: LoopSignal
     var counters = NodeCounters()
     /// What `setParameter` has set.
     var parameters: [String: Value] = [:]
@@ -41,7 +45,9 @@ public final class Node {
         self.engine = engine
         startedAt = runtime.now
         startedAtWall = runtime.wallClock
-        topology = TopologyState(processID: ObjectID(runtime: runtime))
+        topology = TopologyState(runtime: runtime)
+        indexBuildEnded = LoopSignal(runtime: runtime)
+        dataAppended = LoopSignal(runtime: runtime)
         cursors = CursorRegistry(runtime: runtime)
         data = DataStore(engine: engine, runtime: runtime, isReplicated: options.replicaSetName != nil)
         role = StandaloneRole()

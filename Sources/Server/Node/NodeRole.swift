@@ -1,5 +1,7 @@
 internal import BSON
 internal import Core
+internal import Data
+internal import Replication
 
 /// What a node is to others: a standalone, or a member of a replica set. Not a plug point.
 ///
@@ -21,6 +23,18 @@ protocol NodeRole: AnyObject {
     /// Writes the sections of `serverStatus` that depend on the role.
     func appendServerStatus(to writer: DocumentWriter)
 
+    /// What a write without a write concern of its own waits for.
+    var defaultWriteConcern: WriteConcern { get }
+    /// Calls `completion` once: with nil when `optime` is acknowledged as `concern` asks, else with what the reply's
+    /// `writeConcernError` says.
+    func awaitWriteConcern(
+        _ optime: OpTime, _ concern: WriteConcern, deadline: Instant, completion: @escaping (ServerError?) -> Void)
+    /// Waits until a read with that read concern may be answered, and says at which point in time it reads.
+    /// - Throws: `MaxTimeMSExpired`, `NotWritablePrimary`, … The caller re-checks readability afterwards.
+    func awaitReadConcern(_ concern: ReadConcern, deadline: Instant) async throws(ServerError)
+    /// The point in time of a read that need not wait; nil when `awaitReadConcern` has to come first.
+    func readPoint(_ concern: ReadConcern) throws(ServerError) -> ReadPoint?
+
     /// - Throws: `NotWritablePrimary` and its kin when writes to `database` are not taken here.
     func checkWritable(_ database: UnsafeRawBufferPointer) throws(ServerError)
     /// - Throws: `NotPrimaryNoSecondaryOk`, `NotPrimaryOrSecondary` when reads are not answered here.
@@ -37,6 +51,19 @@ final class StandaloneRole: NodeRole {
         writer.append(legacy ? "ismaster" : "isWritablePrimary", bool: true)
     }
     func appendServerStatus(to writer: DocumentWriter) {}
+    var defaultWriteConcern: WriteConcern { .acknowledged }
+    func awaitWriteConcern(
+        _ optime: OpTime, _ concern: WriteConcern, deadline: Instant, completion: @escaping (ServerError?) -> Void
+    ) { completion(nil) }
+    func awaitReadConcern(_ concern: ReadConcern, deadline: Instant) async throws(ServerError) {}
+    func readPoint(_ concern: ReadConcern) throws(ServerError) -> ReadPoint? {
+        switch concern.level {
+        case .local, .available, .majority: return .latest
+        case .linearizable, .snapshot:
+            throw ServerError(
+                .notAReplicaSet, "node needs to be a replica set member to use read concern \(concern.level.rawValue)")
+        }
+    }
     func checkWritable(_ database: UnsafeRawBufferPointer) throws(ServerError) {}
     func checkReadable(_ arguments: GenericArguments, querySecondaryOk: Bool) throws(ServerError) {}
 }

@@ -8,10 +8,12 @@ final class TopologyState {
     /// Unique to this start of the node.
     let processID: ObjectID
     private(set) var counter: Int64 = 0
-    private var waiters: [UInt64: () -> Void] = [:]
-    private var nextWaiter: UInt64 = 0
+    private let changed: LoopSignal
 
-    init(processID: ObjectID) { self.processID = processID }
+    init(runtime: any NodeRuntime) {
+        processID = ObjectID(runtime: runtime)
+        changed = LoopSignal(runtime: runtime)
+    }
 
     /// Writes `topologyVersion: {processId, counter}`.
     func append(to writer: DocumentWriter) {
@@ -24,10 +26,7 @@ final class TopologyState {
     /// Something that `hello` shows has changed.
     func bump() {
         counter += 1
-        // In the order in which they came: the order of a dictionary must not reach the wire.
-        let woken = waiters.sorted { $0.key < $1.key }
-        waiters.removeAll()
-        for (_, wake) in woken { wake() }
+        changed.fire()
     }
 
     /// Whether a client that saw (`processID`, `counter`) has seen all there is.
@@ -36,21 +35,8 @@ final class TopologyState {
     }
 
     /// Suspends until the counter differs from `seen`, the deadline passes, or `connection` closes.
-    func wait(beyond seen: Int64, until deadline: Instant, on connection: ClientConnection, _ runtime: any NodeRuntime) async {
-        guard counter == seen, deadline > runtime.now, !connection.isClosed else { return }
-        await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
-            let id = nextWaiter
-            nextWaiter += 1
-            var timer: TimerToken?
-            let wake = {
-                if let timer { runtime.cancel(timer) }
-                continuation.resume()
-            }
-            waiters[id] = wake
-            timer = runtime.schedule(at: deadline) { [self] in
-                if waiters.removeValue(forKey: id) != nil { continuation.resume() }
-            }
-            connection.onClose { [self] in waiters.removeValue(forKey: id)?() }
-        }
+    func wait(beyond seen: Int64, until deadline: Instant, on connection: ClientConnection) async {
+        guard counter == seen else { return }
+        await changed.wait(until: deadline, on: connection)
     }
 }

@@ -39,7 +39,7 @@ enum HelloCommand {
         }
         return .later { context in
             await node.topology.wait(
-                beyond: wait.counter, until: node.runtime.now + wait.time, on: context.connection, node.runtime)
+                beyond: wait.counter, until: node.runtime.now + wait.time, on: context.connection)
             append(to: context.writer, context, legacy: legacy)
         }
     }
@@ -52,7 +52,7 @@ enum HelloCommand {
         var seen = wait.counter
         var responseTo = first.request.requestID
         if node.topology.isCurrent(processID: wait.processID, counter: wait.counter) {
-            await node.topology.wait(beyond: seen, until: node.runtime.now + wait.time, on: connection, node.runtime)
+            await node.topology.wait(beyond: seen, until: node.runtime.now + wait.time, on: connection)
         }
         while !connection.isClosed, !node.isStopped {
             let requestID = connection.nextReplyID()
@@ -66,7 +66,7 @@ enum HelloCommand {
             connection.connection.flush()
             responseTo = requestID
             seen = node.topology.counter
-            await node.topology.wait(beyond: seen, until: node.runtime.now + wait.time, on: connection, node.runtime)
+            await node.topology.wait(beyond: seen, until: node.runtime.now + wait.time, on: connection)
         }
         append(to: first.writer, first, legacy: legacy)
     }
