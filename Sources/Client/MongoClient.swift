@@ -192,7 +192,7 @@ public final class MongoClient {
     private func selectionTimeout(
         _ access: ServerSelection.Operation, _ preference: ReadPreference
     ) -> ServerSelectionTimeout {
-        let wanted = access == .write ? "a server for writes" : "a server for reads (\(preference.mode))"
+        let wanted = access == .write ? "server for writes" : "server for reads (\(preference.mode))"
         let known = topology.description.servers.map { server in
             "\(server.address) is \(server.type.rawValue)" + (server.error.map { ": \($0)" } ?? "")
         }

@@ -209,7 +209,7 @@ struct ClientSimulationTests {
         let inserts = harness.set.commands("insert").map(\.command)
         #expect(Set(inserts.map { $0["lsid"] }).count == 1)
         #expect(inserts.map { $0["txnNumber"]?.asInteger } == (1...10).map { Int64($0) })
-        #expect(harness.set.commands("endSessions").first?.command["endSessions"]?.asArray == [inserts[0]["lsid"]])
+        #expect(harness.set.commands("endSessions").first?.command["endSessions"]?.asArray == [inserts[0]["lsid"] ?? .null])
         try harness.world.run(for: .seconds(1))
         #expect(harness.set.members.allSatisfy { $0.openConnections == 0 })
         #expect(try harness.failure(ClientUsageError.self) { _ = try await harness.orders.findOne() } != nil)
@@ -220,7 +220,8 @@ struct ClientSimulationTests {
         let harness = ClientHarness(primary: nil)
         let before = harness.world.now
         let error = try harness.failure(ServerSelectionTimeout.self) { try await harness.orders.insertOne([:]) }
-        #expect(error?.message.contains("no a server for writes within 5.0 seconds; a:27017 is RSSecondary") == true, "\(error?.message ?? "")")
+        let message = error?.message ?? ""
+        #expect(message.hasPrefix("no server for writes within 5.0 seconds; a:27017 is RSSecondary"), "\(message)")
         #expect(harness.world.now - before >= .seconds(5))
     }
 
@@ -278,9 +279,14 @@ struct ClientSimulationTests {
         #expect(harness.set.commands("insert")[0].command["lsid"] == nil)
     }
 
-    @Test("the client survives crashes, partitions and elections: every acknowledged insert is there, none twice", arguments: UInt64(1)...12)
+    @Test(
+        "the client survives crashes, partitions and elections: every acknowledged insert is there, none twice",
+        arguments: UInt64(1)...12)
     func faults(seed: UInt64) throws {
-        let harness = ClientHarness(seed: seed, configure: { $0.serverSelectionTimeout = .seconds(20); $0.socketTimeout = .seconds(4) })
+        let harness = ClientHarness(seed: seed, configure: {
+            $0.serverSelectionTimeout = .seconds(20)
+            $0.socketTimeout = .seconds(4)
+        })
         harness.world.network.defaultLink.resetProbability = 0.01
         harness.world.network.defaultLink.tailProbability = 0.05
         var acknowledged: Set<Int32> = []

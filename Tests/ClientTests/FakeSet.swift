@@ -117,10 +117,10 @@ final class FakeMember: ConnectionDelegate {
         nextReply += 1
         let reply = nextReply
         send(hello(), on: waiting.connection, requestID: reply, responseTo: waiting.request, more: true)
-        await(waiting.connection, request: reply, wait: waiting.wait)
+        awaitChange(waiting.connection, request: reply, wait: waiting.wait)
     }
 
-    private func await(_ connection: any Connection, request: Int32, wait: Int64) {
+    private func awaitChange(_ connection: any Connection, request: Int32, wait: Int64) {
         let id = connection.id
         let timer = runtime.schedule(after: .milliseconds(wait)) { [self] in answerAwaited(id) }
         awaiting[id] = (connection, request, timer, wait)
@@ -199,10 +199,10 @@ final class FakeMember: ConnectionDelegate {
         let known = command["topologyVersion"]?.asDocument
         let isCurrent = known?["counter"]?.asInteger == counter && known?["processId"]?.asObjectID == processID
         if let wait = command["maxAwaitTimeMS"]?.asInteger, request.allowsExhaust {
-            if isCurrent { return await(connection, request: request.requestID, wait: wait) }
+            if isCurrent { return awaitChange(connection, request: request.requestID, wait: wait) }
             nextReply += 1
             send(hello(), on: connection, requestID: nextReply, responseTo: request.requestID, more: true)
-            return await(connection, request: nextReply, wait: wait)
+            return awaitChange(connection, request: nextReply, wait: wait)
         }
         reply(hello(), request, connection)
     }

@@ -129,11 +129,16 @@ struct TopologyTests {
         var topology = topology(["a"])
         _ = topology.take(member("a", .primary, counter: 5))
         let process = ObjectID(high: 1, low: 1)
-        #expect(!topology.markUnknown(address("a"), version: TopologyVersion(processID: process, counter: 5), error: ""))
+        let same = topology.markUnknown(
+            address("a"), version: TopologyVersion(processID: process, counter: 5), error: "")
+        #expect(!same)
         #expect(types(topology)["a"] == .primary)
-        #expect(topology.markUnknown(address("a"), version: TopologyVersion(processID: process, counter: 6), error: ""))
+        let newer = topology.markUnknown(
+            address("a"), version: TopologyVersion(processID: process, counter: 6), error: "")
+        #expect(newer)
         #expect(types(topology)["a"] == .unknown)
-        #expect(topology.markUnknown(address("a"), version: nil, error: ""))
+        let withoutVersion = topology.markUnknown(address("a"), version: nil, error: "")
+        #expect(withoutVersion)
     }
 
     @Test("without a set name the first answer decides what the seeds are")
