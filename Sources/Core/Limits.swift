@@ -106,4 +106,13 @@ public enum Limits {
     public static let undoPruneBatchMin = 8
     /// Versions that one call prunes beside twice those that were added since the last.
     public static let historyPrunedPerCallMin = 256
+    /// Connections of one client to one server, and how many of them may be opening at once.
+    public static let clientPoolConnectionsMax = 100
+    public static let clientPoolConnectingMax = 2
+    /// Operations of one client that wait for a connection to one server.
+    public static let clientPoolWaitersMax = 10_000
+    /// Operations of one client that wait for a server to be selected.
+    public static let clientSelectionWaitersMax = 10_000
+    /// Sessions that one `endSessions` command names.
+    public static let endSessionsBatchMax = 10_000
 }
