@@ -89,6 +89,7 @@ extension ErrorCode {
     public static let commandNotSupportedOnView = ErrorCode(166)
     public static let optionNotSupportedOnView = ErrorCode(167)
     public static let invalidPipelineOperator = ErrorCode(168)
+    public static let cannotIndexParallelArrays = ErrorCode(171)
     public static let queryPlanKilled = ErrorCode(175)
     public static let ambiguousIndexKeyPattern = ErrorCode(181)
     public static let tooManyLogicalSessions = ErrorCode(184)
@@ -118,11 +119,11 @@ extension ErrorCode {
     public static let clientDisconnect = ErrorCode(279)
     public static let changeStreamHistoryLost = ErrorCode(286)
     public static let transactionExceededLifetimeLimitSeconds = ErrorCode(290)
+    public static let queryExceededMemoryLimitNoDiskUseAllowed = ErrorCode(292)
     public static let objectIsBusy = ErrorCode(314)
     public static let apiStrictError = ErrorCode(323)
     public static let apiDeprecationError = ErrorCode(324)
     public static let unsupportedShardingEventNotification = ErrorCode(331)
-    public static let queryExceededMemoryLimitNoDiskUseAllowed = ErrorCode(333)
     public static let notWritablePrimary = ErrorCode(10107)
     public static let bsonObjectTooLarge = ErrorCode(10334)
     public static let duplicateKey = ErrorCode(11000)
@@ -232,6 +233,7 @@ extension ErrorCode {
         166: "CommandNotSupportedOnView",
         167: "OptionNotSupportedOnView",
         168: "InvalidPipelineOperator",
+        171: "CannotIndexParallelArrays",
         175: "QueryPlanKilled",
         181: "AmbiguousIndexKeyPattern",
         184: "TooManyLogicalSessions",
@@ -261,11 +263,11 @@ extension ErrorCode {
         279: "ClientDisconnect",
         286: "ChangeStreamHistoryLost",
         290: "TransactionExceededLifetimeLimitSeconds",
+        292: "QueryExceededMemoryLimitNoDiskUseAllowed",
         314: "ObjectIsBusy",
         323: "APIStrictError",
         324: "APIDeprecationError",
         331: "UnsupportedShardingEventNotification",
-        333: "QueryExceededMemoryLimitNoDiskUseAllowed",
         10107: "NotWritablePrimary",
         10334: "BSONObjectTooLarge",
         11000: "DuplicateKey",

@@ -56,4 +56,16 @@ public enum Limits {
     public static let clusterTimeDriftMax: Duration = .seconds(365 * 24 * 3600)
     /// Requests of one connection that wait for an answer.
     public static let connectionPendingRequestsMax = 1000
+    /// Longest pattern of a regular expression.
+    public static let regexPatternBytesMax = 32_764
+    /// Work, backtracking depth and memory of one regular expression on one string.
+    public static let regexMatchStepsMax = 1_000_000
+    public static let regexMatchDepthMax = 100_000
+    public static let regexMatchHeapKilobytesMax = 16 * 1024
+    /// Deepest nesting of a filter.
+    public static let filterDepthMax = 100
+    /// Names of one indexed path.
+    public static let indexPathPartsMax = 64
+    /// Key ranges that one index scan may be cut into; a plan with more uses fewer fields of the index.
+    public static let indexScanRangesMax = 1000
 }

@@ -18,6 +18,9 @@ const char *cbson_status_text(int status);
 int cbson_compare_values(uint8_t type_a, const void *a, uint8_t type_b, const void *b);
 int cbson_compare_documents(const void *a, const void *b);
 
+// The double nearest to a decimal128 (ties to even), from its two halves.
+double cbson_decimal_to_double(uint64_t high, uint64_t low);
+
 // An upper bound of the key bytes of one value, and the encoding itself; returns the bytes written.
 size_t cbson_key_size_max(uint8_t type, const void *value);
 size_t cbson_key_append(uint8_t type, const void *value, bool descending, uint8_t *out);
