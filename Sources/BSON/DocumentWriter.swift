@@ -121,6 +121,12 @@ public struct DocumentWriter {
         nested.writer.finish()
     }
 
+    /// Starts a nested array that outlives a closure: a reply that is built in slices. Ended by `ArrayWriter.finish()`.
+    @inline(__always) public func beginArray(_ key: StaticString) -> ArrayWriter {
+        _ = header(.array, key, payload: 0)
+        return ArrayWriter(DocumentWriter(startingIn: buffer))
+    }
+
     // MARK: Names in place or built at run time
 
     @inline(__always) public func append(_ key: KeyView, _ value: ValueView) {
@@ -220,6 +226,9 @@ public struct ArrayWriter {
     public private(set) var count = 0
 
     @inline(__always) init(_ writer: DocumentWriter) { self.writer = writer }
+
+    /// Ends an array that `beginArray` started.
+    @inline(__always) public func finish() { writer.finish() }
 
     @inline(__always) private mutating func header(_ type: BSONType) {
         let buffer = writer.buffer

@@ -1,4 +1,4 @@
-public import BSON
+import BSON
 public import Core
 
 /// Everything of one node from a parsed operation down to storage: catalog, collections, indexes, the write path with its

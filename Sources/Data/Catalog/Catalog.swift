@@ -1,6 +1,6 @@
-public import BSON
+import BSON
 public import Core
-public import Query
+import Query
 
 /// The collections of a member. What is in memory mirrors the catalog tables, and is loaded from them by one function, at
 /// open as after a rollback.

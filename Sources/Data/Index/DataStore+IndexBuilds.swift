@@ -1,5 +1,5 @@
-public import BSON
-public import Core
+import BSON
+import Core
 import Query
 
 extension DataStore {

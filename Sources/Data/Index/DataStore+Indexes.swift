@@ -1,6 +1,6 @@
 public import BSON
-public import Core
-public import Query
+import Core
+import Query
 
 /// What `createIndexes` did, and what is left to do.
 public struct CreateIndexesOutcome {
