@@ -74,4 +74,16 @@ public enum Limits {
     public static let indexPathPartsMax = 64
     /// Key ranges that one index scan may be cut into; a plan with more uses fewer fields of the index.
     public static let indexScanRangesMax = 1000
+    /// Previous values that are kept in memory for reads at earlier times. Above half of it only those of the last second
+    /// and of open snapshots stay; above it the oldest snapshot is closed, then writers have to wait.
+    public static let historyBytesMax = 256 * 1024 * 1024
+    /// Under pressure, history older than this goes first.
+    public static let historyUnderPressureMax: Duration = .seconds(1)
+    /// Bytes of previous values in one undo record; one larger value has a record of its own.
+    public static let undoRecordBytesMax = 64 * 1024
+    /// Undo records that one step prunes at most, and how many must be due before it does.
+    public static let undoPrunedPerStepMax = 32
+    public static let undoPruneBatchMin = 8
+    /// Versions that one call prunes beside twice those that were added since the last.
+    public static let historyPrunedPerCallMin = 256
 }
