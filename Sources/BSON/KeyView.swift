@@ -12,6 +12,12 @@
         self.count = count
     }
 
+    /// A name known at compile time, valid forever.
+    @inline(__always) public init(_ name: StaticString) {
+        base = UnsafeRawPointer(name.utf8Start)
+        count = name.utf8CodeUnitCount
+    }
+
     @inlinable public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: count) }
     public var string: String { String(decoding: bytes, as: UTF8.self) }
     /// Whether the name starts with `$`.

@@ -92,8 +92,9 @@ struct Decimal128Tests {
             let expected = Double(value.description.replacing("Infinity", with: "inf"))
             #expect(value.isNaN ? value.doubleValue.isNaN : value.doubleValue == expected, "\(value)")
         }
-        #expect(Decimal128("2.4703282292062327208299439634110864E-324", isRounding: true)?.doubleValue == 0)
-        #expect(Decimal128("2.4703282292062327208299439634110866E-324", isRounding: true)?.doubleValue == 5e-324)
+        // Half of the smallest double is 2.4703282292062327208828439643411068618…E-324.
+        #expect(Decimal128("2.470328229206232720882843964341106E-324")?.doubleValue == 0)
+        #expect(Decimal128("2.470328229206232720882843964341107E-324")?.doubleValue == .leastNonzeroMagnitude)
     }
 
     @Test("a double becomes a decimal of fifteen digits, an integer an exact one")

@@ -10,9 +10,7 @@ struct ExtendedJSONTests {
             let fields = (0..<random.below(5)).map { _ in (random.name(), random.value()) }
             let document = Document { writer in for (name, value) in fields { writer.append(name, value) } }
             let text = document.extendedJSON(.canonical)
-            // A NaN's payload and the order of a regular expression's options are not in the text.
-            let again = try Document(extendedJSON: text)
-            #expect(again.extendedJSON(.canonical) == text.self || text.contains("$regularExpression"))
+            #expect(try Document(extendedJSON: text).extendedJSON(.canonical) == text)
         }
     }
 

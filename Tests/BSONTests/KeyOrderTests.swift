@@ -13,7 +13,7 @@ struct KeyOrderTests {
             [.int64(.min), .double(-0x1p63)], [.int64(.min + 1)], [.int32(-1), .decimal128(Decimal128("-1.00")!)],
             [.decimal128(Decimal128("-1E-400")!)],
             [.int32(0), .int64(0), .double(0), .double(-0.0), .decimal128(Decimal128("-0E+5")!)],
-            [.decimal128(Decimal128("1E-400")!)], [.double(5e-324)],
+            [.decimal128(Decimal128("1E-400")!)], [.double(.leastNonzeroMagnitude)],
             [.decimal128(Decimal128("0.1")!)], [.double(0.1)],
             [.double(0.5), .decimal128(Decimal128("0.50")!)],
             [.int64(1 << 53), .double(0x1p53)], [.int64(1 << 53 + 1), .decimal128(Decimal128("9007199254740993")!)],
