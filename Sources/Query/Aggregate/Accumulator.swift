@@ -20,7 +20,7 @@ final class SumAccumulator: Accumulator {
     private var integers: Int128 = 0
     private var doubles = 0.0
     private var compensation = 0.0
-    private var decimals = Decimal128(0)
+    private var decimals = Decimal128(Int64(0))
     private var widest = 0
     private(set) var count: Int64 = 0
 

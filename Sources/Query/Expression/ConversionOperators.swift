@@ -38,7 +38,7 @@ enum ConversionOperators {
             }
             if isNullish(target) { return .null }
             let type = try ConversionOperators.targetType(target)
-            do {
+            do throws(ServerError) {
                 return try ValueConversion(value, to: type).result()
             } catch {
                 guard let onError, error.code == .conversionFailure else { throw error }
@@ -187,7 +187,7 @@ struct ValueConversion {
 
     private func decimal() throws(ServerError) -> Value {
         switch value {
-        case .bool(let flag): return .decimal128(Decimal128(flag ? 1 : 0))
+        case .bool(let flag): return .decimal128(Decimal128(flag ? Int64(1) : 0))
         case .dateTime(let millis): return .decimal128(Decimal128(millis))
         case .string(let text):
             guard let number = Decimal128(text) else { throw unparsable(text) }

@@ -31,7 +31,7 @@ enum DateTextOperators {
         if isNullish(input) { return arguments.has("onNull") ? arguments["onNull"] : .null }
         guard let zone = try timeZone(arguments) else { return .null }
         if arguments.has("format"), isNullish(arguments["format"]) { return .null }
-        do {
+        do throws(ServerError) {
             guard case .string(let text) = input else {
                 throw ServerError(
                     .conversionFailure,
