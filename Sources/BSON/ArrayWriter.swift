@@ -11,6 +11,9 @@ public struct ArrayWriter {
 
     @inline(__always) init(_ writer: DocumentWriter) { self.writer = writer }
 
+    /// Ends an array that `beginArray` started.
+    @inline(__always) public func finish() { writer.finish() }
+
     /// Writes type byte and name and returns where `payload` bytes go.
     @inline(__always) private mutating func header(_ type: BSONType, payload: Int) -> UnsafeMutableRawPointer {
         guard count < ArrayWriter.wordNames else { return longHeader(type, payload: payload) }

@@ -129,6 +129,12 @@ public struct DocumentWriter {
         nested.writer.finish()
     }
 
+    /// Starts a nested array that outlives a closure: a reply that is built in slices. Ended by `ArrayWriter.finish()`.
+    @inline(__always) public func beginArray(_ key: StaticString) -> ArrayWriter {
+        _ = header(.array, KeyView(key), payload: 0)
+        return ArrayWriter(DocumentWriter(startingIn: buffer))
+    }
+
     // MARK: Names built at run time
 
     private func header(_ type: BSONType, _ key: String) {

@@ -46,6 +46,8 @@ public enum Limits {
     public static let indexesPerCollectionMax = 64
     /// Fields of one compound index.
     public static let indexFieldsMax = 32
+    /// Records that one batch of an index build adds.
+    public static let indexBuildRowsPerBatch = 64
     /// Longest database name and longest `database.collection`, in bytes.
     public static let databaseNameBytesMax = 63
     public static let namespaceBytesMax = 255

@@ -1,4 +1,4 @@
-public import BSON
+import BSON
 public import Core
 
 /// Everything of one node from a parsed operation down to storage: catalog, collections, indexes, the write path with its
@@ -22,6 +22,7 @@ public final class DataStore {
 
     let entries = OplogEntryWriter()
     let scratch = WriteScratch()
+    let indexChanges = IndexChanges()
     private var objectIDs: ObjectIDGenerator
 
     public init(runtime: any NodeRuntime, versions: VersionStore, oplog: Oplog) {
@@ -62,9 +63,9 @@ public final class DataStore {
 
     /// Commits the open batch and appends its entry. Nothing suspends between the two.
     @inline(__always)
-    func commit(at optime: OpTime, entry: UnsafeRawBufferPointer?) throws {
+    func commit(at optime: OpTime?, entry: UnsafeRawBufferPointer?) throws {
         try versions.commit(at: optime)
-        if let entry { append(entry, optime: optime) }
+        if let entry, let optime { append(entry, optime: optime) }
     }
 
     @inline(__always)
@@ -79,6 +80,7 @@ final class WriteScratch {
     let document = ByteBuffer(capacity: 4096)
     let image = ByteBuffer(capacity: 4096)
     let key = ByteBuffer(capacity: 256)
+    let entry = ByteBuffer(capacity: 256)
     let difference = ByteBuffer(capacity: 1024)
 }
 

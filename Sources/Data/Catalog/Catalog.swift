@@ -1,6 +1,6 @@
-public import BSON
+import BSON
 public import Core
-public import Query
+import Query
 
 /// The collections of a member. What is in memory mirrors the catalog tables, and is loaded from them by one function, at
 /// open as after a rollback.
@@ -105,8 +105,8 @@ public final class Catalog {
 
     // MARK: Changes of the tables, in the batch that is open
 
-    func put(_ collection: Collection) throws {
-        let record = CatalogRecord.encode(collection)
+    func put(_ collection: Collection, multikey: [(index: CollectionIndex, paths: [UInt64])] = []) throws {
+        let record = CatalogRecord.encode(collection, multikey: multikey)
         try CatalogRecord.key(collection.table).withUnsafeBytes { key in
             try record.withView {
                 try versions.put(catalogTable(collection.kind), collection.kind, key: key, value: $0.bytes)

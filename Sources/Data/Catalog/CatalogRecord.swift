@@ -4,14 +4,15 @@ import Query
 
 /// The stored form of a collection: one document with all its indexes, keyed by its table's number.
 ///
-/// `{ns, uuid, table, since, options, indexes: [{spec, table, state, visibleFrom, build?}]}`
+/// `{ns, uuid, table, since, options, indexes: [{spec, table, state, visibleFrom, multikey, build?}]}`
 enum CatalogRecord {
     /// The key of a collection's record.
     static func key(_ table: TableID) -> [UInt8] {
         withUnsafeBytes(of: table.rawValue.bigEndian) { [UInt8]($0) }
     }
 
-    static func encode(_ collection: Collection) -> Document {
+    /// `multikey` names indexes that become multikey with this write.
+    static func encode(_ collection: Collection, multikey: [(index: CollectionIndex, paths: [UInt64])] = []) -> Document {
         Document { writer in
             writer.append("ns", string: collection.namespace.fullName)
             writer.append("uuid", collection.uuid)
@@ -25,6 +26,10 @@ enum CatalogRecord {
                         element.append("table", int64: Int64(index.table.rawValue))
                         element.append("state", int32: index.state.rawValue)
                         element.append("visibleFrom", timestamp: index.visibleFrom)
+                        let paths = multikey.first { $0.index === index }?.paths ?? index.spec.multikeyPaths
+                        element.array("multikey") { array in
+                            for path in paths { array.append(.int64(Int64(bitPattern: path))) }
+                        }
                         if let build = index.buildID { element.append("build", build) }
                     }
                 }
@@ -42,11 +47,14 @@ enum CatalogRecord {
         for element in stored {
             guard let index = element.value.asDocument, let spec = index["spec"]?.asDocument,
                 let table = tableID(index["table"]), let stateValue = index["state"]?.asInt32,
-                let state = CollectionIndex.State(rawValue: stateValue), let visible = index["visibleFrom"]?.asTimestamp
+                let state = CollectionIndex.State(rawValue: stateValue), let visible = index["visibleFrom"]?.asTimestamp,
+                let multikey = index["multikey"]?.asArray
             else { throw InvariantViolation("a stored index record of \(fullName) is not readable") }
+            var compiled = try CollectionIndex.spec(spec)
+            compiled.multikeyPaths = multikey.map { UInt64(bitPattern: $0.value.asInt64 ?? -1) }
             indexes.append(
-                try CollectionIndex(
-                    definition: spec.document, table: table, state: state, visibleFrom: visible,
+                CollectionIndex(
+                    compiled, table: table, state: state, visibleFrom: visible,
                     buildID: CollectionUUID(index["build"])))
         }
         guard let first = indexes.first, first.isIDIndex else {

@@ -1,4 +1,4 @@
-public import Core
+import Core
 
 /// The tables that every member has. Tables of collections and indexes are numbered from `firstOfCollections`.
 enum DataTables {

@@ -1,4 +1,4 @@
-public import BSON
+import BSON
 public import Core
 
 /// The name of a collection: database and collection, as in `shop.orders`.

@@ -1,6 +1,6 @@
 public import BSON
 public import Core
-public import Query
+import Query
 
 #if canImport(Glibc)
     internal import Glibc

@@ -1,6 +1,20 @@
 import BSON
 import Core
 
+#if canImport(Glibc)
+    internal import Glibc
+#endif
+
+/// The order of two keys: as unsigned bytes, a prefix first.
+@inline(__always)
+func compareBytes(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Int {
+    if let left = a.baseAddress, let right = b.baseAddress {
+        let order = memcmp(left, right, min(a.count, b.count))
+        if order != 0 { return Int(order) }
+    }
+    return a.count - b.count
+}
+
 /// The document that a stored value holds.
 @inline(__always)
 func storedDocument(_ bytes: UnsafeRawBufferPointer) throws(InvariantViolation) -> DocumentView {

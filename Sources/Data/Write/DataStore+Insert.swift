@@ -7,7 +7,7 @@ extension DataStore {
     @discardableResult
     public func insertOne(
         _ document: DocumentView, into collection: Collection, _ context: WriteContext, statement: Int32 = 0
-    ) throws -> OpTime {
+    ) throws -> OpTime? {
         let prepared = try prepareForInsert(document, context.wall)
         let optime = try insert(
             prepared, into: collection, context, Statement(context, id: statement),
@@ -21,23 +21,23 @@ extension DataStore {
     func insert(
         _ document: DocumentView, into collection: Collection, _ context: WriteContext, _ statement: Statement?,
         _ outcome: StatementOutcome, isUpsert: Bool = false, retryImage: RetryImage? = nil
-    ) throws -> OpTime {
+    ) throws -> OpTime? {
         let record = RecordKey(collection.nextRecordID)
         let changes = try prepareInsert(document, record, collection)
-        let optime = try nextOpTime(context)
+        let optime = try optime(of: collection.kind, context)
         let saved = statement?.session.saved
         versions.begin()
         do {
             try putInsert(document, record, collection, changes)
             var entry: UnsafeRawBufferPointer?
-            if context.isReplicated, collection.kind == .replicated {
+            if context.isReplicated, let optime {
                 let header = OplogEntryWriter.Header(
                     op: "i", namespace: collection.namespaceBytes, uuid: collection.uuid, optime: optime,
                     wall: context.wall, statement: statement, isFromMigration: context.isFromMigration,
                     isUpsert: isUpsert, retryImage: retryImage)
                 entry = entries.write(header) { $0.append("o", document) }
             }
-            if let statement { try sessions.put(statement, outcome, optime: optime, wall: context.wall) }
+            if let statement, let optime { try sessions.put(statement, outcome, optime: optime, wall: context.wall) }
             try commit(at: optime, entry: entry)
         } catch {
             versions.abort()

@@ -1,4 +1,4 @@
-public import BSON
+import BSON
 public import Core
 public import Query
 

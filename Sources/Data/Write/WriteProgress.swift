@@ -1,4 +1,4 @@
-public import BSON
+import BSON
 public import Core
 
 /// How far a resumable operation came in one slice.
