@@ -61,8 +61,8 @@ extension ErrorCode {
     public static let newReplicaSetConfigurationIncompatible = ErrorCode(103)
     public static let nodeNotElectable = ErrorCode(104)
     public static let incompatibleShardingMetadata = ErrorCode(105)
-    public static let inconsistentReplicaSetNames = ErrorCode(107)
-    public static let configurationInProgress = ErrorCode(108)
+    public static let inconsistentReplicaSetNames = ErrorCode(108)
+    public static let configurationInProgress = ErrorCode(109)
     public static let cannotInitializeNodeWithData = ErrorCode(110)
     public static let notExactValueField = ErrorCode(111)
     public static let writeConflict = ErrorCode(112)
@@ -123,6 +123,7 @@ extension ErrorCode {
     public static let changeStreamHistoryLost = ErrorCode(286)
     public static let transactionExceededLifetimeLimitSeconds = ErrorCode(290)
     public static let queryExceededMemoryLimitNoDiskUseAllowed = ErrorCode(292)
+    public static let currentConfigNotCommittedYet = ErrorCode(308)
     public static let objectIsBusy = ErrorCode(314)
     public static let apiStrictError = ErrorCode(323)
     public static let apiDeprecationError = ErrorCode(324)
@@ -208,8 +209,8 @@ extension ErrorCode {
         103: "NewReplicaSetConfigurationIncompatible",
         104: "NodeNotElectable",
         105: "IncompatibleShardingMetadata",
-        107: "InconsistentReplicaSetNames",
-        108: "ConfigurationInProgress",
+        108: "InconsistentReplicaSetNames",
+        109: "ConfigurationInProgress",
         110: "CannotInitializeNodeWithData",
         111: "NotExactValueField",
         112: "WriteConflict",
@@ -271,6 +272,7 @@ extension ErrorCode {
         286: "ChangeStreamHistoryLost",
         290: "TransactionExceededLifetimeLimitSeconds",
         292: "QueryExceededMemoryLimitNoDiskUseAllowed",
+        308: "CurrentConfigNotCommittedYet",
         314: "ObjectIsBusy",
         323: "APIStrictError",
         324: "APIDeprecationError",

@@ -117,4 +117,24 @@ public enum Limits {
     public static let clientSelectionWaitersMax = 10_000
     /// Sessions that one `endSessions` command names.
     public static let endSessionsBatchMax = 10_000
+    /// A term beyond this is a lie and is ignored: believed, it would leave no room for further elections.
+    public static let electionTermMax: Int64 = 1 << 48
+    /// The shortest wait that an election policy can ask for.
+    public static let electionPolicyWaitMin: Duration = .milliseconds(1)
+    /// Further heartbeats within one round after the first failed.
+    public static let heartbeatRetriesMax = 2
+    /// Members that a member without a configuration asks for it at one time.
+    public static let bootstrapHeartbeatsMax = 8
+    /// Changes of sync source within an hour only because another is closer.
+    public static let syncSourcePingChangesMax = 3
+    /// A sync source may lag this much behind the primary, and no other may be ahead of it by more.
+    public static let syncSourceLagMax: Duration = .seconds(30)
+    /// A sync source is left for one that is closer by more than this.
+    public static let syncSourcePingGainMin: Duration = .milliseconds(5)
+    /// How long a member without a sync source waits before it looks again, when nothing changes in between.
+    public static let syncSourceRetry: Duration = .seconds(1)
+    /// How long `replSetReconfig` waits for the current configuration to be committed, and then for its own.
+    public static let reconfigWaitMax: Duration = .seconds(10)
+    /// How long `replSetInitiate` waits for the members' answers.
+    public static let initiateWaitMax: Duration = .seconds(10)
 }
