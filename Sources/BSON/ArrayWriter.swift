@@ -11,6 +11,9 @@ public struct ArrayWriter {
 
     @inline(__always) init(_ writer: DocumentWriter) { self.writer = writer }
 
+    /// Starts an array at the end of `buffer`, for one that is not part of a document yet; `writer.finish()` ends it.
+    public init(startingIn buffer: ByteBuffer) { writer = DocumentWriter(startingIn: buffer) }
+
     /// Ends an array that `beginArray` started.
     @inline(__always) public func finish() { writer.finish() }
 

@@ -137,4 +137,20 @@ public enum Limits {
     public static let reconfigWaitMax: Duration = .seconds(10)
     /// How long `replSetInitiate` waits for the members' answers.
     public static let initiateWaitMax: Duration = .seconds(10)
+    /// Statements and bytes of a write command that runs to its end within one step of the loop.
+    public static let shortWriteStatements = 16
+    public static let shortWriteBytes = 64 * 1024
+    /// How long a `getMore` on a cursor that waits for data waits when the client does not say.
+    public static let awaitDataDefault: Duration = .seconds(1)
+    /// How long a member waits for another's answer, beyond what the request itself may take.
+    public static let peerRequestTimeout: Duration = .seconds(5)
+    /// How long a sync source may hold back a request for entries.
+    public static let oplogAwaitMax: Duration = .seconds(5)
+    /// Bytes of entries in one batch between members, before compression.
+    public static let oplogFrameBytes = 128 * 1024
+    /// How long a sync source that failed is left alone, and one that sent nonsense.
+    public static let syncSourceDenialShort: Duration = .seconds(1)
+    public static let syncSourceDenialLong: Duration = .seconds(60)
+    /// An idle primary writes a no-op this often.
+    public static let idleNoOpInterval: Duration = .seconds(10)
 }

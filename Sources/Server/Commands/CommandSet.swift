@@ -6,5 +6,14 @@ enum CommandSet {
         ServerInformation.add(to: &table)
         ServerParameters.add(to: &table)
         ServerStatus.add(to: &table)
+        CollectionCommands.add(to: &table)
+        IndexCommands.add(to: &table)
+        ListCommands.add(to: &table)
+        FindCommand.add(to: &table)
+        GetMoreCommand.add(to: &table)
+        WriteCommands.add(to: &table)
+        MemberCommands.add(to: &table)
+        OplogServing.add(to: &table)
+        ReplicaSetCommands.add(to: &table)
     }
 }

@@ -9,8 +9,7 @@ final class CursorRegistry {
         let id: Int64
         let namespace: String
         let session: SessionID?
-        let operation: QueryCursor
-        let batchSize: Int?
+        let source: any BatchSource
         let isTailable: Bool
         let awaitsData: Bool
         /// Whether a `getMore` is running.
@@ -19,14 +18,12 @@ final class CursorRegistry {
         var lastUse: Instant
 
         init(
-            id: Int64, namespace: String, session: SessionID?, operation: QueryCursor, batchSize: Int?,
-            isTailable: Bool, awaitsData: Bool, lastUse: Instant
+            id: Int64, namespace: String, session: SessionID?, source: any BatchSource, isTailable: Bool, awaitsData: Bool, lastUse: Instant
         ) {
             self.id = id
             self.namespace = namespace
             self.session = session
-            self.operation = operation
-            self.batchSize = batchSize
+            self.source = source
             self.isTailable = isTailable
             self.awaitsData = awaitsData
             self.lastUse = lastUse
@@ -44,8 +41,7 @@ final class CursorRegistry {
 
     /// Keeps a cursor that has more to give.
     func add(
-        _ operation: QueryCursor, namespace: String, session: SessionID?, batchSize: Int?, isTailable: Bool,
-        awaitsData: Bool
+        _ source: any BatchSource, namespace: String, session: SessionID?, isTailable: Bool, awaitsData: Bool
     ) throws(ServerError) -> Entry {
         guard entries.count < Limits.cursorsMax else {
             throw ServerError(.operationFailed, "too many open cursors (\(Limits.cursorsMax)); close some with killCursors")
@@ -53,8 +49,7 @@ final class CursorRegistry {
         var id = Int64(bitPattern: runtime.randomNumber() >> 1)
         while id == 0 || entries[id] != nil { id = Int64(bitPattern: runtime.randomNumber() >> 1) }
         let entry = Entry(
-            id: id, namespace: namespace, session: session, operation: operation, batchSize: batchSize,
-            isTailable: isTailable, awaitsData: awaitsData, lastUse: runtime.now)
+            id: id, namespace: namespace, session: session, source: source, isTailable: isTailable, awaitsData: awaitsData, lastUse: runtime.now)
         entries[id] = entry
         if sweep == nil { scheduleSweep() }
         return entry
@@ -66,14 +61,14 @@ final class CursorRegistry {
     func close(_ entry: Entry) {
         guard entries.removeValue(forKey: entry.id) != nil else { return }
         entry.isKilled = true
-        if !entry.isPinned { entry.operation.close() }
+        if !entry.isPinned { entry.source.close() }
     }
 
     func closeAll(ofSession id: SessionID) { closeAll { $0.session == id } }
     func closeAllOfSessions() { closeAll { $0.session != nil } }
     func closeAll() { closeAll { _ in true } }
 
-    private func closeAll(where matches: (Entry) -> Bool) {
+    func closeAll(where matches: (Entry) -> Bool) {
         for entry in entries.values.filter(matches).sorted(by: { $0.id < $1.id }) { close(entry) }
     }
 
