@@ -15,6 +15,8 @@ public final class Catalog {
     /// Drops whose data is kept until they are majority-committed, oldest first.
     private(set) var pendingDrops: [PendingDrop] = []
     private var nextTable = DataTables.firstOfCollections
+    /// Numbers below this one are noted as given out.
+    private var reservedTables = DataTables.firstOfCollections
 
     init(versions: VersionStore) { self.versions = versions }
 
@@ -96,11 +98,34 @@ public final class Catalog {
         for collection in collections { byName.insert(collection) }
     }
 
-    /// A table number that was never used before.
-    func newTable() throws(InvariantViolation) -> TableID {
-        try invariant(nextTable < UInt32.max, "all table numbers are used up")
+    /// A table number that was never used before, on this member, also before a restart. Called outside of steps.
+    func newTable() throws -> TableID {
+        try invariant(nextTable < UInt32.max - Catalog.tablesPerReservation, "all table numbers are used up")
+        if nextTable >= reservedTables {
+            let reserved = nextTable + Catalog.tablesPerReservation
+            try versions.step(at: nil) {
+                try withUnsafeBytes(of: reserved.littleEndian) { value in
+                    try Catalog.numbersKey.withUnsafeBytes {
+                        try versions.put(DataTables.numbers, .local, key: $0, value: value)
+                    }
+                }
+            }
+            reservedTables = reserved
+        }
         defer { nextTable += 1 }
         return TableID(rawValue: nextTable)
+    }
+
+    private static let numbersKey: [UInt8] = [0]
+    private static let tablesPerReservation: UInt32 = 64
+
+    private func loadTableNumbers() throws {
+        try versions.forEachRow(DataTables.numbers) { _, value in
+            guard value.count == 4 else { throw InvariantViolation("the table numbers are not readable") }
+            let reserved = UInt32(littleEndian: value.loadUnaligned(as: UInt32.self))
+            // Those of the last reservation that were not used are skipped after a restart.
+            if reserved > reservedTables { (nextTable, reservedTables) = (reserved, reserved) }
+        }
     }
 
     // MARK: Changes of the tables, in the batch that is open
@@ -131,6 +156,7 @@ public final class Catalog {
         for collection in collections { collection.isDropped = true }
         collections.removeAll()
         byUUID.removeAll()
+        try loadTableNumbers()
         try load(DataTables.catalog, kind: .replicated)
         try load(DataTables.localCatalog, kind: .local)
         collections.sort { $0.namespace < $1.namespace }
@@ -143,13 +169,9 @@ public final class Catalog {
         try versions.forEachRow(table) { _, value in
             let collection = try CatalogRecord.decode(try storedDocument(value), kind: kind)
             try countersFromTables(collection)
-            reserve(collection.table)
-            for index in collection.indexes { reserve(index.table) }
             collections.append(collection)
         }
     }
-
-    private func reserve(_ table: TableID) { nextTable = max(nextTable, table.rawValue + 1) }
 
     /// Sets the counters of a collection from its tables.
     func countersFromTables(_ collection: Collection) throws {
@@ -227,7 +249,6 @@ public final class Catalog {
             guard let optime = view["optime"]?.asDocument.flatMap({ OpTime($0) }), let stored = view["tables"]?.asArray
             else { throw InvariantViolation("a stored pending drop is not readable") }
             let tables = stored.compactMap { CatalogRecord.tableID($0.value) }
-            for table in tables { reserve(table) }
             let drop = PendingDrop(optime: optime, tables: tables, collection: nil)
             if tables.contains(where: inUse.contains) { undone.append(drop) } else { pendingDrops.append(drop) }
         }

@@ -10,5 +10,7 @@ enum DataTables {
     static let sessions = TableID(rawValue: 18)
     /// Tables whose drop is not yet majority-committed, by optime. Local: see `Catalog.pendingDrops`.
     static let pendingDrops = TableID(rawValue: 19)
+    /// The lowest table number that was never given out. Local: a rollback does not bring numbers back.
+    static let numbers = TableID(rawValue: 20)
     static let firstOfCollections: UInt32 = 1024
 }

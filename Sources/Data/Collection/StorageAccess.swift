@@ -24,6 +24,12 @@ func storedDocument(_ bytes: UnsafeRawBufferPointer) throws(InvariantViolation) 
     return DocumentView(base: base)
 }
 
+extension StorageNotResident {
+    init(table: TableID, key: [UInt8]) {
+        self = key.withUnsafeBytes { StorageNotResident(table, $0) }
+    }
+}
+
 extension VersionStore {
     /// Runs `body` in one batch, committed at `optime`, or undone when it throws.
     @inline(__always)

@@ -83,8 +83,9 @@ public final class SessionRecords {
         guard let (subtype, id) = lsid["id"]?.asBinary, subtype == 4, id.count == 16 else {
             throw ServerError(.badValue, "lsid.id must be a UUID")
         }
-        var key = [UInt8](id)
-        if let user = lsid["uid"]?.asBinary { key.append(contentsOf: user.bytes.prefix(32)) }
-        return key
+        // The first byte keeps a session without a user from being the prefix of one with.
+        guard let user = lsid["uid"]?.asBinary else { return [0] + id }
+        guard user.bytes.count == 32 else { throw ServerError(.badValue, "lsid.uid must be a SHA-256 digest") }
+        return [1] + id + user.bytes
     }
 }

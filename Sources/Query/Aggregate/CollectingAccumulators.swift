@@ -88,7 +88,7 @@ final class PositionListAccumulator: Accumulator {
     var memoryBytes: Int { values.reduce(0) { $0 + $1.memoryBytes } }
 }
 
-/// `$minN`, `$maxN`, `$top`, `$topN`, `$bottom`, `$bottomN`: the first so many in an order of values.
+/// `$minN`, `$maxN`, `$top`, `$topN`, `$bottom`, `$bottomN`: the first or last so many in an order of values.
 ///
 /// For the `$top` family each value is the pair of what is compared and what is shown.
 final class OrderedListAccumulator: Accumulator {
@@ -97,15 +97,19 @@ final class OrderedListAccumulator: Accumulator {
     private let shows: (Value) -> Value
     private let ignoresNull: Bool
     private let isSingle: Bool
+    /// Whether the last of the order are kept.
+    private let isReversed: Bool
     private var values: [Value] = []
+    private(set) var memoryBytes = 0
 
     init(
-        count: Int, isSingle: Bool = false, ignoresNull: Bool = false, order: @escaping (Value, Value) -> Int,
-        shows: @escaping (Value) -> Value = { $0 }
+        count: Int, isSingle: Bool = false, ignoresNull: Bool = false, isReversed: Bool = false,
+        order: @escaping (Value, Value) -> Int, shows: @escaping (Value) -> Value = { $0 }
     ) {
         self.count = count
         self.isSingle = isSingle
         self.ignoresNull = ignoresNull
+        self.isReversed = isReversed
         self.order = order
         self.shows = shows
     }
@@ -118,13 +122,15 @@ final class OrderedListAccumulator: Accumulator {
             let middle = (low + high) / 2
             if order(values[middle], value) <= 0 { low = middle + 1 } else { high = middle }
         }
-        guard low < count else { return }
+        guard isReversed || low < count else { return }
         values.insert(value, at: low)
-        if values.count > count { values.removeLast() }
+        memoryBytes += value.memoryBytes
+        if values.count > count { memoryBytes -= (isReversed ? values.removeFirst() : values.removeLast()).memoryBytes }
     }
 
-    var result: Value? { isSingle ? values.first.map(shows) : .array(values.map(shows)) }
-    var memoryBytes: Int { values.reduce(0) { $0 + $1.memoryBytes } }
+    var result: Value? {
+        isSingle ? (isReversed ? values.last : values.first).map(shows) : .array(values.map(shows))
+    }
 }
 
 /// Bytes by which values are the same group: equal for equal values, whatever their types (`1` and `1.0`).
