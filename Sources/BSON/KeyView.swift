@@ -18,6 +18,12 @@
         count = name.utf8CodeUnitCount
     }
 
+    /// The bytes as a name; an empty one when there are none.
+    @inlinable public init(_ bytes: UnsafeRawBufferPointer) {
+        base = bytes.baseAddress ?? UnsafeRawPointer(bitPattern: 1)!
+        count = bytes.count
+    }
+
     @inlinable public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: count) }
     public var string: String { String(decoding: bytes, as: UTF8.self) }
     /// Whether the name starts with `$`.

@@ -151,6 +151,15 @@ public enum Limits {
     /// How long a sync source that failed is left alone, and one that sent nonsense.
     public static let syncSourceDenialShort: Duration = .seconds(1)
     public static let syncSourceDenialLong: Duration = .seconds(60)
+    /// Oplog of a member whose engine forgets, counted as memory.
+    public static let oplogBytesVolatileDefault = 64 * 1024 * 1024
+    /// How long a call of an initial sync may take, cloning of one batch included.
+    public static let peerCallTimeout: Duration = .seconds(30)
+    /// Pause before an initial sync that failed tries again.
+    public static let initialSyncRetryDelay: Duration = .milliseconds(100)
+    /// Documents and bytes of one batch of an initial sync.
+    public static let cloneBatchDocuments = 1000
+    public static let cloneBatchBytes = 1024 * 1024
     /// An idle primary writes a no-op this often.
     public static let idleNoOpInterval: Duration = .seconds(10)
 }

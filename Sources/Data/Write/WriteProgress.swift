@@ -14,6 +14,11 @@ public struct StatementError: Sendable {
     /// The statement's place in the command.
     public let index: Int
     public let error: ServerError
+
+    public init(index: Int, error: ServerError) {
+        self.index = index
+        self.error = error
+    }
 }
 
 /// Counts steps, so that the clock is not read for each of them.

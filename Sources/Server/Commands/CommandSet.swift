@@ -13,6 +13,7 @@ enum CommandSet {
         GetMoreCommand.add(to: &table)
         WriteCommands.add(to: &table)
         MemberCommands.add(to: &table)
+        CloneServing.add(to: &table)
         OplogServing.add(to: &table)
         ReplicaSetCommands.add(to: &table)
     }

@@ -3,6 +3,7 @@ internal import Core
 internal import Data
 internal import Query
 internal import Replication
+internal import Wire
 
 /// What all commands that read have in common.
 extension CommandContext {

@@ -3,6 +3,7 @@ internal import Core
 internal import Data
 internal import Query
 internal import Replication
+internal import Wire
 
 /// What all commands that write have in common.
 extension CommandContext {
@@ -55,7 +56,7 @@ extension CommandContext {
         guard node.role.isReplicated else { return .done }
         if case .number(let count) = concern.w, count <= 1, concern.journal != true { return .done }
         // A write that changed nothing waits for what the client may have seen.
-        let target = optime ?? node.data.oplog.last
+        let target = optime ?? node.lastOpTime
         return target.isNull ? .done : .awaitingWriteConcern(target, concern)
     }
 
@@ -63,9 +64,9 @@ extension CommandContext {
     func catalogWrite(_ body: (WriteContext) throws -> Void) throws -> CommandOutcome {
         try checkWritable()
         let concern = try writeConcern()
-        let before = node.data.oplog.last
+        let before = node.lastOpTime
         try body(try writeContext())
-        let after = node.data.oplog.last
+        let after = node.lastOpTime
         return finishWrite(after == before ? nil : after, concern)
     }
 }

@@ -1,4 +1,4 @@
-public import BSON
+internal import BSON
 public import Core
 internal import Data
 internal import Wire
@@ -16,7 +16,8 @@ public final class Node {
     private(set) var commands = CommandTable()
     let sessions = SessionRegistry()
     let topology: TopologyState
-    var role: any NodeRole
+    private(set) var role: any NodeRole
+    private let electionPolicy: (any ElectionPolicy)?
     let data: DataStore
     let cursors: CursorRegistry
     /// An index build was committed or aborted.
@@ -38,7 +39,12 @@ public final class Node {
     /// Called when the node has stopped itself: a promise was broken.
     public var onFailure: ((any Error) -> Void)?
 
-    public init(runtime: any NodeRuntime, transport: any Transport, engine: any StorageEngine, options: NodeOptions) {
+    /// - Parameter electionPolicy: needed for a member of a replica set.
+    public init(
+        runtime: any NodeRuntime, transport: any Transport, engine: any StorageEngine,
+        electionPolicy: (any ElectionPolicy)? = nil, options: NodeOptions
+    ) {
+        self.electionPolicy = electionPolicy
         self.runtime = runtime
         self.transport = transport
         self.options = options
@@ -49,7 +55,9 @@ public final class Node {
         indexBuildEnded = LoopSignal(runtime: runtime)
         dataAppended = LoopSignal(runtime: runtime)
         cursors = CursorRegistry(runtime: runtime)
-        data = DataStore(engine: engine, runtime: runtime, isReplicated: options.replicaSetName != nil)
+        let versions = VersionStore(engine: engine, keepsHistory: options.replicaSetName != nil)
+        let oplog = Oplog(bytesMax: options.oplogBytesMax ?? Limits.oplogBytesVolatileDefault)
+        data = DataStore(runtime: runtime, versions: versions, oplog: oplog)
         role = StandaloneRole()
         CommandSet.addAll(to: &commands)
     }
@@ -57,9 +65,19 @@ public final class Node {
     /// Opens the storage and starts to listen.
     /// - Throws: `TransportError` when the address cannot be had; what the storage engine throws.
     public func start() async throws {
-        try await data.open()
+        try await data.versions.open()
+        try data.load()
         let listener = try transport.listen(on: options.endpoint) { [unowned self] connection in accept(connection) }
         self.listener = listener
+        if let setName = options.replicaSetName {
+            guard let electionPolicy else { throw ServerError(.badValue, "a member of a replica set needs an election policy") }
+            let member = ReplicaSetRole(
+                node: self, setName: setName, policy: electionPolicy, local: try ReplicationLocalState(self))
+            role = member
+            member.start()
+        } else {
+            data.onAppend = nil
+        }
         runtime.log.log(.info, "node", "listening on \(listener.endpoint)")
     }
 
@@ -70,6 +88,8 @@ public final class Node {
         Endpoint(host: options.advertisedHost ?? options.endpoint.host, port: endpoint.port).description
     }
 
+    /// The last entry of the oplog; null when there is none.
+    var lastOpTime: OpTime { data.oplog.last ?? .null }
     var connectionCount: Int { connections.count }
 
     private func accept(_ connection: any Connection) -> (any ConnectionDelegate)? {
@@ -88,11 +108,13 @@ public final class Node {
     public func stop() async {
         guard !isStopped else { return }
         isShuttingDown = true
+        (role as? ReplicaSetRole)?.shutdown()
         topology.bump()
         isStopped = true
+        dataAppended.fire()
         listener?.close()
         for (_, connection) in connections.sorted(by: { $0.key < $1.key }) { connection.connection.close(graceful: true) }
-        await data.close()
+        await data.versions.close()
     }
 
     /// Stops this member because a promise was broken: it must not go on with what it holds.
@@ -101,6 +123,7 @@ public final class Node {
         runtime.log.log(.error, "node", "stopping: \(error)")
         isShuttingDown = true
         isStopped = true
+        (role as? ReplicaSetRole)?.shutdown()
         listener?.close()
         for (_, connection) in connections.sorted(by: { $0.key < $1.key }) { connection.connection.close(graceful: false) }
         onFailure?(error)

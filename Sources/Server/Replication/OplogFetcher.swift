@@ -36,6 +36,8 @@ final class OplogFetcher {
         fetch()
     }
 
+    var isFollowing: Bool { sourceID != nil }
+
     /// Stops fetching. What was fetched has been applied.
     func stop() {
         generation += 1
@@ -55,7 +57,7 @@ final class OplogFetcher {
 
     private func fetch() {
         guard let link, let role, !isRequesting, !isHeldUp, role.initialSync == nil else { return }
-        let after = node.data.oplog.last
+        let after = node.lastOpTime
         guard !after.isNull else { return }
         isRequesting = true
         let generation = generation
@@ -103,6 +105,8 @@ final class OplogFetcher {
                 try apply(frame)
             } catch let error as ServerError where error.code == .invalidBSON || error.code == .failedToParse {
                 return fail("a damaged batch: \(error)", deniedFor: Limits.syncSourceDenialShort)
+            } catch let held as HeldUp {
+                finish(held.build)
             } catch {
                 return node.fail(error)
             }
@@ -116,8 +120,36 @@ final class OplogFetcher {
         let data = node.data
         try Oplog.openFrame(frame) { entry in
             // A batch that overlaps what we have: everything up to our last entry is here already.
-            guard let optime = OpTime(entry), optime > data.oplog.last else { return }
-            try data.apply(entry, mode: .steady)
+            guard let optime = OpTime(entry), optime > data.oplog.last ?? .null else { return }
+            try take(entry, optime)
+        }
+    }
+
+    private func take(_ entry: DocumentView, _ optime: OpTime) throws {
+        guard case .waitsForIndexBuild(let build) = try node.data.apply(entry, .steady) else { return }
+        throw HeldUp(build: build)
+    }
+
+    /// An entry commits an index build that is not through here: nothing is applied before it is.
+    private struct HeldUp: Error {
+        let build: IndexBuild
+    }
+
+    /// Finishes the build in slices, then fetches again from the entry that waited for it.
+    private func finish(_ build: IndexBuild) {
+        isHeldUp = true
+        node.runtime.spawn("index build") { [self] in
+            do {
+                while try build.step(until: node.runtime.now + Limits.loopSliceMax, .committing) == .yield {
+                    await node.yieldLoop()
+                }
+            } catch {
+                node.fail(error)
+            }
+            isHeldUp = false
+            whenIdle?()
+            whenIdle = nil
+            fetch()
         }
     }
 }

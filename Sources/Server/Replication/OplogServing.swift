@@ -12,11 +12,12 @@ enum OplogServing {
                 guard let after = context.body["after"]?.asDocument.flatMap({ OpTime($0) }),
                     let known = context.body["lastKnownCommitted"]?.asDocument.flatMap({ OpTime($0) })
                 else { throw ServerError(.failedToParse, "replSetFetchOplog needs 'after' and 'lastKnownCommitted'") }
-                if append(after, known, role, to: context.writer) { return .done }
+                let inclusive = context.body["inclusive"]?.isTruthy ?? false
+                if append(after, known, role, inclusive, to: context.writer) { return .done }
                 let wait = min(.milliseconds(context.body["maxAwaitMillis"]?.asInteger ?? 1000), Limits.awaitMax)
                 let deadline = context.runtime.now + max(wait, .zero)
                 return .later { context in
-                    while !append(after, known, role, to: context.writer) {
+                    while !append(after, known, role, inclusive, to: context.writer) {
                         guard context.runtime.now < deadline, !context.connection.isClosed, !context.node.isShuttingDown
                         else { return append(.nothingNew, role, to: context.writer) }
                         await role.oplogChanged.wait(until: deadline, on: context.connection)
@@ -31,18 +32,19 @@ enum OplogServing {
 
     /// Writes an answer if there is one; false: nothing new yet.
     private static func append(
-        _ after: OpTime, _ known: OpTime, _ role: ReplicaSetRole, to writer: DocumentWriter
+        _ after: OpTime, _ known: OpTime, _ role: ReplicaSetRole, _ inclusive: Bool, to writer: DocumentWriter
     ) -> Bool {
         let oplog = role.node.data.oplog
-        let last = oplog.last
-        if after != last {
+        let last = role.node.lastOpTime
+        if after != last || inclusive {
             if after > last {
                 append(.behind, role, to: writer)
             } else if let first = oplog.first, after < first {
                 append(.stale, role, to: writer)
             } else if !oplog.contains(after) {
                 append(.diverged, role, to: writer)
-            } else if let frame = oplog.nextFrame(after: after.timestamp, limitBytes: Limits.oplogFrameBytes) {
+            } else if let frame = oplog.nextFrame(
+                after: inclusive ? Timestamp(rawValue: after.timestamp.rawValue - 1) : after.timestamp, limitBytes: Limits.oplogFrameBytes) {
                 frame.bytes.withUnsafeBytes { writer.append("frame", binary: $0) }
                 append(.entries, role, to: writer)
             } else {
@@ -57,6 +59,11 @@ enum OplogServing {
 
     private static func append(_ answer: OplogAnswer, _ role: ReplicaSetRole, to writer: DocumentWriter) {
         writer.append("outcome", string: answer.rawValue)
+        appendMetadata(role, to: writer)
+    }
+
+    /// What every answer to a member carries.
+    static func appendMetadata(_ role: ReplicaSetRole, to writer: DocumentWriter) {
         writer.document("$replData") {
             role.member.replicationMetadata(rollbackID: role.local.rollbackID).encode(to: $0)
         }

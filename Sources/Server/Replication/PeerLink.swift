@@ -9,6 +9,15 @@ enum PeerError: Error {
     /// The member answered with an error.
     case refused(ServerError)
 
+    /// As a command that depends on the answer reports it.
+    var serverError: ServerError {
+        switch self {
+        case .timedOut: ServerError(.networkTimeout, description)
+        case .closed: ServerError(.hostUnreachable, description)
+        case .refused(let error): error
+        }
+    }
+
     var description: String {
         switch self {
         case .timedOut: "timed out"
@@ -65,6 +74,21 @@ final class PeerLink: ConnectionDelegate {
         }
         pending[id] = Pending(completion: completion, timer: timer)
         connection.flush()
+    }
+
+    /// The same, as a call that suspends. The answer is copied.
+    /// - Throws: `ServerError`: the member's own, or `HostUnreachable`, `NetworkTimeout`.
+    func call(timeout: Duration = Limits.peerCallTimeout, _ build: (DocumentWriter) -> Void) async throws(ServerError) -> Document {
+        let answer = await withUnsafeContinuation {
+            (continuation: UnsafeContinuation<Result<Document, ServerError>, Never>) in
+            request(timeout: timeout, build) { result in
+                switch result {
+                case .success(let body): continuation.resume(returning: .success(body.document))
+                case .failure(let error): continuation.resume(returning: .failure(error.serverError))
+                }
+            }
+        }
+        return try answer.get()
     }
 
     /// Closes for good. Requests under way fail.

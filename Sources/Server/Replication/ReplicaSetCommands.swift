@@ -93,12 +93,14 @@ enum ReplicaSetCommands {
         let role = try role(context)
         let config: ReplicaSetConfig
         if let view = context.argument.asDocument, !view.isEmpty {
-            config = try ReplicaSetConfig(view)
+            config = try ReplicaSetConfig(userDocument: view, defaultVersion: 1)
         } else {
             let set = context.node.options.replicaSetName ?? ""
             let host = context.node.advertisedName
             let document: Document = ["_id": .string(set), "version": 1, "members": [["_id": 0, "host": .string(host)]]]
-            config = try document.withView { view throws(ServerError) in try ReplicaSetConfig(view) }
+            config = try document.withView { view throws(ServerError) in
+                try ReplicaSetConfig(userDocument: view)
+            }
             context.writer.append("info2", string: "no configuration specified. Using a default configuration for the set")
             context.writer.append("me", string: host)
         }
@@ -114,7 +116,7 @@ enum ReplicaSetCommands {
         guard let view = context.argument.asDocument else {
             throw wrongType("replSetReconfig", context.argument, "object")
         }
-        let config = try ReplicaSetConfig(view)
+        let config = try ReplicaSetConfig(userDocument: view)
         let force = context.body["force"]?.isTruthy ?? false
         let deadline = context.deadline == .distantFuture ? nil : context.deadline
         return try MemberCommands.answer(context) { role, id in

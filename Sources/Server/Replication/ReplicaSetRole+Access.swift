@@ -1,5 +1,6 @@
 internal import BSON
 internal import Core
+internal import Data
 internal import Replication
 
 /// What a member lets clients do, and what it tells them with every reply.
@@ -46,7 +47,7 @@ extension ReplicaSetRole {
     }
 
     func appendGossip(to writer: DocumentWriter, operationTime: Timestamp?) {
-        let last = node.data.oplog.last.timestamp
+        let last = node.lastOpTime.timestamp
         writer.document("$clusterTime") {
             $0.append("clusterTime", timestamp: max(node.data.clock.time, last))
             $0.document("signature") { signature in
@@ -97,10 +98,10 @@ extension ReplicaSetRole {
     /// drivers can tell a stale secondary from an idle set (`maxStalenessSeconds`).
     func scheduleIdleNoOp() {
         let term = member.term
-        let seen = node.data.oplog.last
+        let seen = node.lastOpTime
         runtime.schedule(after: Limits.idleNoOpInterval) { [weak self] in
             guard let self, acceptsWrites, member.term == term, !node.isStopped else { return }
-            if node.data.oplog.last == seen { try? appendNoOp(["msg": "periodic noop"]) }
+            if node.lastOpTime == seen { _ = try? appendNoOp(["msg": "periodic noop"]) }
             scheduleIdleNoOp()
         }
     }

@@ -70,7 +70,7 @@ extension ReplicaSetRole {
     }
 
     private func sendVoteRequest(to host: String, _ request: VoteRequest, _ exchange: Exchange) {
-        guard let id = member.config?.id(ofHost: host) else { return }
+        guard let id = member.config?.members.first(where: { $0.host == host })?.id else { return }
         link(to: host).request(timeout: Limits.peerRequestTimeout) {
             request.encode(to: $0)
         } completion: { [weak self] result in
@@ -112,7 +112,7 @@ extension ReplicaSetRole {
             let context = WriteContext(term: Member.initiatingTerm, wall: runtime.wallClock, isReplicated: true)
             _ = try node.data.appendNoOp(view, context)
         }
-        let progress = Progress(all: node.data.oplog.last)
+        let progress = Progress(all: node.lastOpTime)
         whenDurable { role in role.drive { member, now in member.onInitiated(progress, now: now) } }
     }
 
@@ -121,13 +121,6 @@ extension ReplicaSetRole {
     private func stateChanged(_ state: MemberState) {
         runtime.log.log(.info, "replication", "now \(state.name)")
         if state != .primary { setAcceptsWrites(false) }
-    }
-
-    private func startInitialSync() {
-        initialSync?.cancel()
-        let sync = InitialSync(role: self)
-        setInitialSync(sync)
-        sync.start()
     }
 
     private func writeNoOp(_ purpose: NoOpPurpose) throws {
@@ -150,7 +143,7 @@ extension ReplicaSetRole {
     private func steppedDown(_ reason: StepDownReason) {
         setAcceptsWrites(false)
         runtime.log.log(.info, "replication", "no longer primary: \(reason)")
-        node.cursors.closeAll { $0.needsPrimary }
+        node.dataAppended.fire()
     }
 
     private func commitPointAdvanced(_ optime: OpTime) throws {

@@ -38,7 +38,7 @@ extension ReplicaSetRole {
     // MARK: Reads
 
     func readPoint(_ concern: ReadConcern) throws(ServerError) -> ReadPoint? {
-        if let after = concern.afterClusterTime, after > node.data.oplog.last.timestamp { return nil }
+        if let after = concern.afterClusterTime, after > node.lastOpTime.timestamp { return nil }
         switch concern.level {
         case .local, .available: return .latest
         case .majority:
@@ -47,7 +47,7 @@ extension ReplicaSetRole {
             return .at(point)
         case .snapshot:
             let point = concern.atClusterTime ?? member.majorityReadPoint.timestamp
-            guard point > .zero, point <= node.data.oplog.last.timestamp, point <= member.majorityReadPoint.timestamp
+            guard point > .zero, point <= node.lastOpTime.timestamp, point <= member.majorityReadPoint.timestamp
             else { return nil }
             return .at(point)
         case .linearizable:
@@ -74,7 +74,7 @@ extension ReplicaSetRole {
     /// Waits until this member has applied everything up to `target`. Never hangs: when nobody has written that far, the
     /// primary writes a no-op at once, and a secondary asks its primary to.
     private func awaitClusterTime(_ target: Timestamp, _ deadline: Instant) async throws(ServerError) {
-        guard target > node.data.oplog.last.timestamp else { return }
+        guard target > node.lastOpTime.timestamp else { return }
         guard target <= node.data.clock.time else {
             throw ServerError(
                 .invalidOptions,

@@ -46,7 +46,7 @@ final class ReplicaSetRole: NodeRole {
         self.node = node
         self.local = local
         oplogChanged = LoopSignal(runtime: node.runtime)
-        let last = node.data.oplog.last
+        let last = node.lastOpTime
         let start = MemberStart(
             setName: setName, ownHosts: [node.advertisedName], incarnation: local.incarnation,
             isVolatile: !node.engine.survivesRestart, config: local.config, lastVote: local.lastVote,
@@ -135,7 +135,33 @@ final class ReplicaSetRole: NodeRole {
 
     func setAcceptsWrites(_ accepts: Bool) { acceptsWrites = accepts }
 
-    func setInitialSync(_ sync: InitialSync?) { initialSync = sync }
+    func startInitialSync() {
+        initialSync?.cancel()
+        let sync = InitialSync(role: self)
+        initialSync = sync
+        sync.start()
+    }
+
+    /// The data are there and committed: from here on this member counts.
+    func initialSyncFinished(_ sync: InitialSync) {
+        guard sync === initialSync else { return }
+        initialSync = nil
+        reportProgress()
+        drive { member, now in member.onFollowerState(.secondary, now: now) }
+    }
+
+    /// This member's history is not the set's, or its place in the oplog is gone: throws its data away and starts anew,
+    /// as a new member, because it forgets what it has acknowledged.
+    func resynchronize(because answer: OplogAnswer) {
+        runtime.log.log(.warning, "replication", "our last entry is \(answer.rawValue) at the sync source: data are cloned anew")
+        syncSource.stop()
+        do {
+            let incarnation = try local.renewIncarnation(node)
+            drive { member, now in member.onDataDiscarded(newIncarnation: incarnation, now: now) }
+        } catch {
+            node.fail(error)
+        }
+    }
 
     // MARK: Links
 
@@ -206,7 +232,7 @@ final class ReplicaSetRole: NodeRole {
     /// What this member holds. While an initial sync runs it holds nothing that counts.
     private func currentProgress() -> Progress {
         if initialSync != nil { return Progress() }
-        let last = node.data.oplog.last
+        let last = node.lastOpTime
         return Progress(
             written: last, applied: last, durable: local.durable(last, node.data), appliedAt: node.data.lastAppliedWall)
     }

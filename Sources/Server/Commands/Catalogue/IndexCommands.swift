@@ -27,18 +27,18 @@ enum IndexCommands {
             }
             specifications.append(view)
         }
-        let before = context.node.data.oplog.last
+        let before = context.node.lastOpTime
         let outcome = try context.node.data.createIndexes(namespace, specifications, try context.writeContext())
         guard outcome.build != nil || !outcome.building.isEmpty else {
             append(outcome, to: context.writer)
-            let after = context.node.data.oplog.last
+            let after = context.node.lastOpTime
             return context.finishWrite(after == before ? nil : after, concern)
         }
         return .later { context in
             if let build = outcome.build { try await finish(build, context) }
             for index in outcome.building { try await waitUntilReady(index, context) }
             append(outcome, to: context.writer)
-            try await context.awaitWriteConcern(context.node.data.oplog.last, concern)
+            try await context.awaitWriteConcern(context.node.lastOpTime, concern)
         }
     }
 

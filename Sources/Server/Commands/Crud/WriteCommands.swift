@@ -3,6 +3,7 @@ internal import Core
 internal import Data
 internal import Query
 internal import Replication
+internal import Wire
 
 /// The statements of a write command, in a document sequence or an array of its body.
 struct WriteStatements {
@@ -105,13 +106,13 @@ enum WriteCommands {
     ) throws -> CommandOutcome {
         try context.checkWritable()
         let concern = try context.writeConcern()
-        let before = context.node.data.oplog.last
+        let before = context.node.lastOpTime
         if isShort {
             let outcome = WriteOutcome()
             let slice = try prepare(context, outcome)
             _ = try slice(context, try context.writeContext(), .distantFuture)
             outcome.append(to: context.writer)
-            let after = context.node.data.oplog.last
+            let after = context.node.lastOpTime
             return context.finishWrite(after == before ? nil : after, concern)
         }
         return .later { context in
@@ -124,7 +125,7 @@ enum WriteCommands {
                 try context.checkDeadline()
             }
             outcome.append(to: context.writer)
-            try await context.awaitWriteConcern(context.node.data.oplog.last, concern)
+            try await context.awaitWriteConcern(context.node.lastOpTime, concern)
         }
     }
 

@@ -64,7 +64,7 @@ enum ServerInformation {
                     throw ServerError(.commandNotSupported, "fsync with lock is not supported; take a snapshot read instead")
                 }
                 return .later { context in
-                    try await context.node.data.flush()
+                    try await context.node.data.versions.flush()
                     context.writer.append("numFiles", int32: 1)
                 }
             })
