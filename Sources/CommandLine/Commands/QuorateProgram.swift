@@ -10,8 +10,7 @@ internal import Server
 public enum QuorateProgram {
     /// Runs the program with `CommandLine.arguments` and ends the process with its exit status.
     public static func main(registry: PluginRegistry = .standard) async -> Never {
-        let status = await run(CommandLine.arguments, registry: registry)
-        fflush(stdout)
+        let status = await run(Swift.CommandLine.arguments, registry: registry)
         exit(status)
     }
 
@@ -20,10 +19,10 @@ public enum QuorateProgram {
         do {
             switch try ArgumentParser(specification(registry)).parse(arguments) {
             case .version:
-                print("quorate \(ServerVersion.quorate) (answers as MongoDB \(ServerVersion.mongoDB))")
+                Console.print("quorate \(ServerVersion.quorate) (answers as MongoDB \(ServerVersion.mongoDB))")
                 return 0
             case .help(let text):
-                print(text)
+                Console.print(text)
                 return 0
             case .run(let command, let values):
                 guard let run = command.run else { return 0 }
@@ -48,7 +47,6 @@ public enum QuorateProgram {
             "quorate", summary: "Replica sets that MongoDB clients talk to, of parts that you choose.",
             options: [],
             subcommands: [
-                UpCommand.specification(registry),
                 NodeCommand.specification(registry),
                 PluginsCommand.specification(registry),
             ])

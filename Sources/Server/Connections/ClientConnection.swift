@@ -1,5 +1,6 @@
 internal import BSON
 internal import Core
+internal import Replication
 internal import Wire
 
 /// One accepted connection: takes requests in order, one command in flight, and sends replies.
@@ -113,5 +114,5 @@ final class ClientConnection: ConnectionDelegate {
 /// Who a member is that has done the internal handshake.
 struct PeerIdentity {
     let memberID: Int32
-    let incarnation: ObjectID
+    let incarnation: Incarnation
 }

@@ -118,7 +118,9 @@ final class OplogFetcher {
 
     private func apply(_ frame: UnsafeRawBufferPointer) throws {
         let data = node.data
-        try Oplog.openFrame(frame) { entry in
+        try Oplog.openFrame(frame) { bytes in
+            guard let base = bytes.baseAddress else { return }
+            let entry = DocumentView(base: base)
             // A batch that overlaps what we have: everything up to our last entry is here already.
             guard let optime = OpTime(entry), optime > data.oplog.last ?? .null else { return }
             try take(entry, optime)
@@ -131,7 +133,7 @@ final class OplogFetcher {
     }
 
     /// An entry commits an index build that is not through here: nothing is applied before it is.
-    private struct HeldUp: Error {
+    private struct HeldUp: Error, @unchecked Sendable {
         let build: IndexBuild
     }
 

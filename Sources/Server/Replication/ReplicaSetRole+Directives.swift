@@ -59,17 +59,18 @@ extension ReplicaSetRole {
                 switch result {
                 case .success(let body):
                     guard let response = HeartbeatResponse(body) else {
-                        return member.onHeartbeatFailure(exchange, "its answer cannot be read", now: now)
+                        return member.onHeartbeatFailure(exchange, ServerError(.failedToParse, "its answer cannot be read"), now: now)
                     }
                     return member.onHeartbeatResponse(exchange, response, now: now)
                 case .failure(let error):
-                    return member.onHeartbeatFailure(exchange, error.description, now: now)
+                    let reason = error.serverError
+                    return member.onHeartbeatFailure(exchange, reason, now: now)
                 }
             }
         }
     }
 
-    private func sendVoteRequest(to host: String, _ request: VoteRequest, _ exchange: Exchange) {
+    func sendVoteRequest(to host: String, _ request: VoteRequest, _ exchange: Exchange) {
         guard let id = member.config?.members.first(where: { $0.host == host })?.id else { return }
         link(to: host).request(timeout: Limits.peerRequestTimeout) {
             request.encode(to: $0)

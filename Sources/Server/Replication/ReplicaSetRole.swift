@@ -234,6 +234,6 @@ final class ReplicaSetRole: NodeRole {
         if initialSync != nil { return Progress() }
         let last = node.lastOpTime
         return Progress(
-            written: last, applied: last, durable: local.durable(last, node.data), appliedAt: node.data.lastAppliedWall)
+            written: last, applied: last, durable: local.durable(last, node.data), appliedAt: node.data.lastEntryWall)
     }
 }

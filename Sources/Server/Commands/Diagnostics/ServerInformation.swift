@@ -1,5 +1,6 @@
 internal import BSON
 internal import Core
+internal import Data
 
 /// What the server is: version, command line, host, commands, connections.
 enum ServerInformation {

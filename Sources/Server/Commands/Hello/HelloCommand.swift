@@ -1,5 +1,6 @@
 internal import BSON
 internal import Core
+internal import Replication
 internal import Wire
 
 /// `hello` and its older names: who the node is, what it can do; waiting and streaming on request.
@@ -24,6 +25,7 @@ enum HelloCommand {
     private static func run(_ context: CommandContext, legacy: Bool) throws(ServerError) -> CommandOutcome {
         let connection = context.connection
         try takeMetadata(context.body["client"], connection)
+        try introduce(context)
         connection.saidHello = true
         guard let wait = try parseAwait(context.body) else {
             append(to: context.writer, context, legacy: legacy)
@@ -88,6 +90,21 @@ enum HelloCommand {
             throw ServerError(.badValue, "'maxAwaitTimeMS' must be a non-negative integer")
         }
         return Await(processID: processID, counter: counter, time: min(.milliseconds(millis), Limits.awaitMax))
+    }
+
+    /// The internal handshake: a member of this set says who it is. It guards against mistakes, not against attacks: that
+    /// takes authentication between members.
+    private static func introduce(_ context: CommandContext) throws(ServerError) {
+        guard let value = context.body["internalMember"] else { return }
+        guard let view = value.asDocument, let setName = view["setName"]?.asString,
+            let id = view["memberId"]?.asInteger.flatMap({ Int32(exactly: $0) }),
+            let incarnation = view["incarnation"]?.asDocument.flatMap({ Incarnation($0) })
+        else { throw ServerError(.failedToParse, "'internalMember' must be {setName, memberId, incarnation}") }
+        guard let own = context.node.options.replicaSetName, own == setName else {
+            throw ServerError(
+                .inconsistentReplicaSetNames, "this node is not a member of the replica set '\(setName)'")
+        }
+        context.connection.peer = PeerIdentity(memberID: id, incarnation: incarnation)
     }
 
     private static func takeMetadata(_ value: ValueView?, _ connection: ClientConnection) throws(ServerError) {
