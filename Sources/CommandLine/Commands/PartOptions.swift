@@ -118,7 +118,7 @@ struct PartOptions: Sendable {
 
     func makeNode(_ runtime: LiveRuntime, _ options: NodeOptions, _ network: any TransportNetwork) throws -> Node {
         Node(
-            runtime: runtime, transport: network.makeTransport(runtime),
+            runtime: runtime, transport: network.makeTransport(runtime, node: "node"),
             engine: try storage.make(self.options(of: storage.name))(),
             electionPolicy: try electionPolicy.make(self.options(of: electionPolicy.name)), options: options)
     }

@@ -47,6 +47,7 @@ public enum QuorateProgram {
             "quorate", summary: "Replica sets that MongoDB clients talk to, of parts that you choose.",
             options: [],
             subcommands: [
+                UpCommand.specification(registry),
                 NodeCommand.specification(registry),
                 PluginsCommand.specification(registry),
             ])

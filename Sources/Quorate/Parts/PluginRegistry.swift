@@ -25,8 +25,8 @@ public struct Plugin<Part>: Sendable {
 public typealias StorageMaker = @Sendable () throws -> any StorageEngine
 /// Makes the transport of each node of one cluster, and says where they listen.
 public protocol TransportNetwork: AnyObject, Sendable {
-    /// A transport for a node of this cluster; called on the node's loop.
-    func makeTransport(_ runtime: LiveRuntime) -> any Transport
+    /// A transport for the node of that name; called on the node's loop.
+    func makeTransport(_ runtime: LiveRuntime, node: String) -> any Transport
     /// Whether other processes can connect: PyMongo, other members.
     var reachesOtherProcesses: Bool { get }
 }

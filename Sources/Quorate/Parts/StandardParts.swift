@@ -17,6 +17,10 @@ extension PluginRegistry {
                 SocketNetwork()
             })
         registry.register(
+            transport: Plugin("loopback", summary: "inside the process; clients still come in by sockets") { _ in
+                LoopbackTransportNetwork()
+            })
+        registry.register(
             electionPolicy: Plugin(
                 "fast", summary: "stands as soon as the connection to the primary breaks",
                 options: FastElectionPolicy.options, make: { try FastElectionPolicy($0) }))
@@ -33,7 +37,9 @@ extension PluginRegistry {
 }
 
 /// Nodes that talk over sockets.
-final class SocketNetwork: TransportNetwork {
-    var reachesOtherProcesses: Bool { true }
-    func makeTransport(_ runtime: LiveRuntime) -> any Transport { SocketTransport(runtime: runtime) }
+public final class SocketNetwork: TransportNetwork {
+    public init() {}
+
+    public var reachesOtherProcesses: Bool { true }
+    public func makeTransport(_ runtime: LiveRuntime, node: String) -> any Transport { SocketTransport(runtime: runtime) }
 }

@@ -36,6 +36,9 @@ public final class Node {
     private var connections: [UInt64: ClientConnection] = [:]
     private(set) var isShuttingDown = false
     private(set) var isStopped = false
+    /// Called when something that `hello` shows has changed.
+    public var onTopologyChange: (() -> Void)?
+    private var innerConnections: UInt64 = 0
     /// Called when the node has stopped itself: a promise was broken.
     public var onFailure: ((any Error) -> Void)?
 
@@ -90,6 +93,12 @@ public final class Node {
 
     /// The last entry of the oplog; null when there is none.
     var lastOpTime: OpTime { data.oplog.last ?? .null }
+    /// Numbers the program's own connections apart from those of a transport.
+    func nextInnerConnection() -> UInt64 {
+        innerConnections += 1
+        return 1 << 63 | innerConnections
+    }
+
     var connectionCount: Int { connections.count }
 
     private func accept(_ connection: any Connection) -> (any ConnectionDelegate)? {

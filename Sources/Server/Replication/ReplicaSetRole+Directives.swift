@@ -41,7 +41,9 @@ extension ReplicaSetRole {
         case .steppedDown(let reason): steppedDown(reason)
         case .commitPointAdvanced(let optime): try commitPointAdvanced(optime)
         case .completeWaiter(let id, let result): completeWaiter(id, result)
-        case .topologyChanged: node.topology.bump()
+        case .topologyChanged:
+            node.topology.bump()
+            node.onTopologyChange?()
         case .log(let level, let line): runtime.log.log(level, "replication", line)
         case .ignored: break
         }

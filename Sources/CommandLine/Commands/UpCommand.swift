@@ -1,0 +1,119 @@
+internal import Core
+internal import LiveRuntime
+internal import Quorate
+internal import Server
+
+/// `quorate up`: whole clusters in one process.
+enum UpCommand {
+    static func specification(_ registry: PluginRegistry) -> CommandSpecification {
+        CommandSpecification(
+            "up", summary: "Starts a whole cluster in this process.",
+            subcommands: [
+                CommandSpecification(
+                    "replica-set", summary: "Starts a replica set, each member on a thread of its own.",
+                    details: """
+                        Prints "ready" and the connection string when a majority has acknowledged a write.
+                        SIGINT and SIGTERM stop it in good order; a second one stops it at once.
+                        """,
+                    options: [
+                        OptionSpecification(
+                            "members", .integer(1...Limits.votersMax), "N", default: "3", help: "how many members"),
+                        OptionSpecification(
+                            "port", .integer(0...65000), "P", default: "27017",
+                            help: "where the first member listens, the others behind it; 0 for any free ports"),
+                        OptionSpecification("name", .text, "NAME", default: "rs0", help: "the set's name"),
+                    ] + PartOptions.specifications(registry)
+                ) { try await replicaSet($0, registry) }
+            ])
+    }
+
+    private static func replicaSet(_ arguments: Arguments, _ registry: PluginRegistry) async throws -> Int32 {
+        let parts = try PartOptions.parse(arguments, registry)
+        let name = arguments.text("name") ?? "rs0"
+        let signals = try await StopSignals.watch(log: LineLog(minimumLevel: .error))
+        let port = arguments.integer("port") ?? 27017
+        let transport = parts.transport
+        let transportOptions = parts.options(of: transport.name)
+        let storage = parts.storage
+        let storageMaker = try storage.make(parts.options(of: storage.name))
+        let set = try await ReplicaSet(name, members: arguments.integer("members") ?? 3)
+            .storage(.custom(storage.name, storageMaker))
+            .transport(
+                .custom(transport.name, firstPort: port) {
+                    let network = try transport.make(transportOptions)
+                    return network.reachesOtherProcesses ? network : WithSockets(inner: network)
+                })
+            .elections(.custom(try parts.electionPolicy.make(parts.options(of: parts.electionPolicy.name))))
+            .log(LineLog(minimumLevel: parts.logLevel))
+            .nodeOptions { options in
+                parts.describe(in: &options)
+                options.arguments = arguments.all
+            }
+            .start()
+        let seeds = set.members.map(\.endpoint.description).joined(separator: ",")
+        Console.print(
+            """
+            ready: \(set.connectionString)
+
+            from Python:  pymongo.MongoClient("mongodb://\(seeds)/?replicaSet=\(name)")
+            to stop:      press Control-C
+            """)
+        await signals.first()
+        await set.stop()
+        return 0
+    }
+}
+
+/// A transport inside the process, with sockets beside it, so that clients can come in.
+private final class WithSockets: TransportNetwork {
+    let inner: any TransportNetwork
+    private let sockets = SocketNetwork()
+
+    init(inner: any TransportNetwork) { self.inner = inner }
+    var reachesOtherProcesses: Bool { true }
+    func makeTransport(_ runtime: LiveRuntime, node: String) -> any Transport {
+        CombinedTransport(members: inner.makeTransport(runtime, node: node), clients: sockets.makeTransport(runtime, node: node))
+    }
+}
+
+/// Listens on two transports at one address and connects through the first.
+private final class CombinedTransport: Transport {
+    private let members: any Transport
+    private let clients: any Transport
+
+    init(members: any Transport, clients: any Transport) {
+        self.members = members
+        self.clients = clients
+    }
+
+    func listen(
+        on endpoint: Endpoint, accept: @escaping (any Connection) -> (any ConnectionDelegate)?
+    ) throws -> any Listener {
+        // Sockets first: they know which ports are free.
+        let outer = try clients.listen(on: endpoint, accept: accept)
+        do {
+            return Pair(outer: outer, inner: try members.listen(on: outer.endpoint, accept: accept))
+        } catch {
+            outer.close()
+            throw error
+        }
+    }
+
+    func connect(to endpoint: Endpoint, timeout: Duration, delegate: any ConnectionDelegate) -> any Connection {
+        members.connect(to: endpoint, timeout: timeout, delegate: delegate)
+    }
+
+    private final class Pair: Listener {
+        let outer: any Listener
+        let inner: any Listener
+        init(outer: any Listener, inner: any Listener) {
+            self.outer = outer
+            self.inner = inner
+        }
+        var endpoint: Endpoint { outer.endpoint }
+        func close() {
+            outer.close()
+            inner.close()
+        }
+    }
+}

@@ -1,0 +1,140 @@
+public import BSON
+public import Core
+internal import LiveRuntime
+internal import Server
+internal import Synchronization
+
+/// One member of a running set. Lives on through kills and restarts: the place, not the process.
+public final class SetMember: Sendable {
+    /// `_id` in the configuration.
+    public let id: Int
+    private let set: ReplicaSet
+    private let network: any TransportNetwork
+    private struct State {
+        var node: RunningNode?
+        var endpoint = Endpoint(host: "127.0.0.1", port: 0)
+    }
+    private let state = Mutex(State())
+    private let changes = ChangeSignal()
+
+    init(id: Int, set: ReplicaSet, network: any TransportNetwork) {
+        self.id = id
+        self.set = set
+        self.network = network
+    }
+
+    /// Where it listens; the same after a restart.
+    public var endpoint: Endpoint { state.withLock { $0.endpoint } }
+    /// Whether it is running.
+    public var isRunning: Bool { node != nil }
+    private var node: RunningNode? { state.withLock { $0.node } }
+    /// The name that faults of the network know it by.
+    var nodeName: String { "\(set.name)-\(id)" }
+
+    func start(port: Int) async throws {
+        var options = NodeOptions(endpoint: Endpoint(host: "127.0.0.1", port: port))
+        options.replicaSetName = set.name
+        options.storageName = set.storage.name
+        options.transportName = set.transport.name
+        options.electionPolicyName = set.elections.name
+        set.describe(&options)
+        let changes = changes
+        let started = try await RunningNode.start(name: nodeName, log: set.log) { [set, network, nodeName, options] runtime in
+            let node = Node(
+                runtime: runtime, transport: network.makeTransport(runtime, node: nodeName),
+                engine: try set.storage.make(), electionPolicy: set.elections.policy, options: options)
+            node.onTopologyChange = { changes.fire() }
+            return node
+        }
+        state.withLock {
+            $0.node = started
+            $0.endpoint = started.endpoint
+        }
+        changes.fire()
+    }
+
+    /// Runs a command on this member and returns its reply.
+    /// - Throws: `ReplicaSetError` when it is not running.
+    @discardableResult
+    public func run(_ command: Document, database: String = "admin") async throws -> Document {
+        guard let node else { throw ReplicaSetError("member \(id) is not running") }
+        return try await node.withAsync { await $0.run(command, database: database) }
+    }
+
+    /// Whether it takes writes.
+    public var isWritablePrimary: Bool {
+        get async { (try? await run(["hello": 1]))?["isWritablePrimary"]?.asBool ?? false }
+    }
+
+    /// Ends it as `kill -9` would.
+    public func kill() async {
+        let taken = take()
+        await taken?.kill()
+        changes.fire()
+    }
+
+    /// Ends it in good order.
+    public func stop() async {
+        let taken = take()
+        await taken?.stop()
+        changes.fire()
+    }
+
+    private func take() -> RunningNode? {
+        state.withLock { state in
+            defer { state.node = nil }
+            return state.node
+        }
+    }
+
+    /// Returns when something about one of the members has changed, or the time is over.
+    static func nextChange(of members: [SetMember], within limit: Duration) async {
+        await withTaskGroup(of: Void.self) { group in
+            for member in members { group.addTask { await member.changes.next() } }
+            group.addTask { try? await Task.sleep(for: limit) }
+            await group.next()
+            group.cancelAll()
+        }
+    }
+}
+
+/// A change that tasks wait for, from any thread. A change between two waits is not lost: it ends the next wait at once.
+final class ChangeSignal: Sendable {
+    private struct State {
+        var hasChanged = false
+        var waiters: [UInt64: UnsafeContinuation<Void, Never>] = [:]
+        var lastWaiter: UInt64 = 0
+    }
+    private let state = Mutex(State())
+
+    func fire() {
+        let woken = state.withLock { state in
+            defer { state.waiters = [:] }
+            if state.waiters.isEmpty { state.hasChanged = true }
+            return Array(state.waiters.values)
+        }
+        for waiter in woken { waiter.resume() }
+    }
+
+    func next() async {
+        let id = state.withLock { state in
+            state.lastWaiter += 1
+            return state.lastWaiter
+        }
+        await withTaskCancellationHandler {
+            await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
+                let isOver = state.withLock { state in
+                    if state.hasChanged || Task.isCancelled {
+                        state.hasChanged = false
+                        return true
+                    }
+                    state.waiters[id] = continuation
+                    return false
+                }
+                if isOver { continuation.resume() }
+            }
+        } onCancel: {
+            state.withLock { $0.waiters.removeValue(forKey: id) }?.resume()
+        }
+    }
+}
