@@ -83,7 +83,8 @@ public struct ArrayWriter {
         header(.document, payload: size).copyMemory(from: value.base, byteCount: size)
     }
     @inlinable @inline(__always) public mutating func append(_ value: ValueView) {
-        header(rawType: value.rawType, payload: value.byteCount).copyMemory(from: value.pointer, byteCount: value.byteCount)
+        header(rawType: value.rawType, payload: value.byteCount).copyMemory(
+            from: value.pointer, byteCount: value.byteCount)
     }
     public mutating func append(_ value: Value) {
         _ = header(value.type, payload: 0)

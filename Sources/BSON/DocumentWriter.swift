@@ -1,8 +1,9 @@
 /// Appends one document to a `ByteBuffer`, field by field, in place: no intermediate values, no second copy.
 ///
 /// The document starts where the writer was made and ends with `finish()`, which writes its length. Nested documents
-/// are written by `document(_:_:)` and `array(_:_:)`. Field names must not hold a NUL byte. Static names are for the hot
-/// path; names in place (`KeyView`) for copying fields; names built at run time (`String`) for the rest.
+/// are written by `document(_:_:)` and `array(_:_:)`. Field names must not hold a NUL byte. Static names are for the
+/// hot path; names in place (`KeyView`) for copying fields; names built at run time (`String`) for the rest. The buffer
+/// outlives its writers: whoever wrote holds it to read it.
 public struct DocumentWriter {
     public let buffer: ByteBuffer
     @usableFromInline let state: UnsafeMutablePointer<ByteBufferState>
@@ -32,7 +33,8 @@ public struct DocumentWriter {
     }
 
     /// Writes type byte and name and returns where `payload` bytes go.
-    @inlinable @inline(__always) func header(_ type: BSONType, _ key: KeyView, payload: Int) -> UnsafeMutableRawPointer {
+    @inlinable @inline(__always) func header(_ type: BSONType, _ key: KeyView, payload: Int) -> UnsafeMutableRawPointer
+    {
         header(type.rawValue, key, payload: payload)
     }
     @inlinable @inline(__always)
@@ -82,12 +84,18 @@ public struct DocumentWriter {
 
     // MARK: Names known at compile time
 
-    @inlinable @inline(__always) public func append(_ key: StaticString, int32 value: Int32) { append(KeyView(key), int32: value) }
-    @inlinable @inline(__always) public func append(_ key: StaticString, int64 value: Int64) { append(KeyView(key), int64: value) }
+    @inlinable @inline(__always) public func append(_ key: StaticString, int32 value: Int32) {
+        append(KeyView(key), int32: value)
+    }
+    @inlinable @inline(__always) public func append(_ key: StaticString, int64 value: Int64) {
+        append(KeyView(key), int64: value)
+    }
     @inlinable @inline(__always) public func append(_ key: StaticString, double value: Double) {
         append(KeyView(key), double: value)
     }
-    @inlinable @inline(__always) public func append(_ key: StaticString, bool value: Bool) { append(KeyView(key), bool: value) }
+    @inlinable @inline(__always) public func append(_ key: StaticString, bool value: Bool) {
+        append(KeyView(key), bool: value)
+    }
     @inlinable @inline(__always) public func append(_ key: StaticString, timestamp value: Timestamp) {
         header(.timestamp, KeyView(key), payload: 8).storeBytes(of: value.rawValue.littleEndian, as: UInt64.self)
     }
@@ -97,9 +105,15 @@ public struct DocumentWriter {
     @inlinable @inline(__always) public func append(_ key: StaticString, objectID value: ObjectID) {
         value.store(to: header(.objectID, KeyView(key), payload: 12))
     }
-    @inlinable @inline(__always) public func appendNull(_ key: StaticString) { _ = header(.null, KeyView(key), payload: 0) }
-    @inlinable @inline(__always) public func append(_ key: StaticString, _ value: ValueView) { append(KeyView(key), value) }
-    @inlinable @inline(__always) public func append(_ key: StaticString, _ value: DocumentView) { append(KeyView(key), value) }
+    @inlinable @inline(__always) public func appendNull(_ key: StaticString) {
+        _ = header(.null, KeyView(key), payload: 0)
+    }
+    @inlinable @inline(__always) public func append(_ key: StaticString, _ value: ValueView) {
+        append(KeyView(key), value)
+    }
+    @inlinable @inline(__always) public func append(_ key: StaticString, _ value: DocumentView) {
+        append(KeyView(key), value)
+    }
     @inlinable @inline(__always) public func append(_ key: StaticString, array value: DocumentView) {
         let size = value.byteCount
         header(.array, KeyView(key), payload: size).copyMemory(from: value.base, byteCount: size)
@@ -123,14 +137,18 @@ public struct DocumentWriter {
     public func append(_ key: StaticString, _ value: Document) { value.withView { append(KeyView(key), $0) } }
 
     /// Writes a nested document.
-    @inlinable @inline(__always) public func document(_ key: StaticString, _ build: (DocumentWriter) throws -> Void) rethrows {
+    @inlinable @inline(__always) public func document(_ key: StaticString, _ build: (DocumentWriter) throws -> Void)
+        rethrows
+    {
         _ = header(.document, KeyView(key), payload: 0)
         let nested = DocumentWriter(startingIn: buffer)
         try build(nested)
         nested.finish()
     }
     /// Writes a nested array.
-    @inlinable @inline(__always) public func array(_ key: StaticString, _ build: (inout ArrayWriter) throws -> Void) rethrows {
+    @inlinable @inline(__always) public func array(_ key: StaticString, _ build: (inout ArrayWriter) throws -> Void)
+        rethrows
+    {
         _ = header(.array, KeyView(key), payload: 0)
         var nested = ArrayWriter(DocumentWriter(startingIn: buffer))
         try build(&nested)
@@ -152,14 +170,16 @@ public struct DocumentWriter {
         appendPayload(value)
     }
     /// Writes a nested document.
-    @inlinable @inline(__always) public func document(_ key: String, _ build: (DocumentWriter) throws -> Void) rethrows {
+    @inlinable @inline(__always) public func document(_ key: String, _ build: (DocumentWriter) throws -> Void) rethrows
+    {
         header(.document, key)
         let nested = DocumentWriter(startingIn: buffer)
         try build(nested)
         nested.finish()
     }
     /// Writes a nested array.
-    @inlinable @inline(__always) public func array(_ key: String, _ build: (inout ArrayWriter) throws -> Void) rethrows {
+    @inlinable @inline(__always) public func array(_ key: String, _ build: (inout ArrayWriter) throws -> Void) rethrows
+    {
         header(.array, key)
         var nested = ArrayWriter(DocumentWriter(startingIn: buffer))
         try build(&nested)

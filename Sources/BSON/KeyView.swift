@@ -15,7 +15,8 @@
     }
 
     /// Calls `body` with a name built at run time, valid during the call.
-    @inlinable @inline(__always) public static func with<R>(_ name: String, _ body: (KeyView) throws -> R) rethrows -> R {
+    @inlinable @inline(__always) public static func with<R>(_ name: String, _ body: (KeyView) throws -> R) rethrows -> R
+    {
         var name = name
         return try name.withUTF8 { utf8 in
             try body(utf8.baseAddress.map { KeyView(base: $0, count: utf8.count) } ?? KeyView(""))
