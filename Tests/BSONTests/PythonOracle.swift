@@ -11,7 +11,7 @@ enum PythonOracle {
         let input = directory.appendingPathComponent("input")
         let output = directory.appendingPathComponent("output")
         try lines.joined(separator: "\n").write(to: input, atomically: false, encoding: .utf8)
-        FileManager.default.createFile(atPath: output.path, contents: nil)
+        _ = FileManager.default.createFile(atPath: output.path, contents: nil)
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
         process.arguments = ["python3", "-c", script]

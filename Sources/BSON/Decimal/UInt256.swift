@@ -8,7 +8,7 @@ let powersOfTen: [UInt128] = {
 /// The number of decimal digits; 1 for zero.
 func decimalDigitCount(_ value: UInt128) -> Int {
     // log10(2) from below; at most one too small.
-    let guess = max((128 - value.leadingZeroBitCount) * 1233 >> 12, 1)
+    let guess = max(((128 - value.leadingZeroBitCount) * 1233) >> 12, 1)
     return guess < powersOfTen.count && value >= powersOfTen[guess] ? guess + 1 : guess
 }
 

@@ -72,8 +72,7 @@ enum ExtendedJSONReader {
         guard fields.count == 1 else { throw InvalidExtendedJSON("\(name) beside other fields") }
         switch name {
         case "$oid":
-            guard let id = ObjectID(try string(name, node)) else { throw InvalidExtendedJSON("$oid has not 24 hexadecimal digits") }
-            return .objectID(id)
+            return .objectID(try parsed(name, node) { ObjectID($0) })
         case "$symbol": return .symbol(try string(name, node))
         case "$code": return .javascript(try string(name, node))
         case "$numberInt": return .int32(try parsed(name, node) { Int32($0) })
@@ -113,7 +112,7 @@ enum ExtendedJSONReader {
             guard !pattern.utf8.contains(0), !options.utf8.contains(0) else {
                 throw InvalidExtendedJSON("$regularExpression with a NUL byte")
             }
-            return .regex(pattern: pattern, options: String(String.UnicodeScalarView(options.unicodeScalars.sorted())))
+            return .regex(pattern: pattern, options: sorted(options))
         default:
             let parts = try members(name, node, "$ref", "$id")
             guard case .objectID(let id) = try value(parts[1]) else { throw InvalidExtendedJSON("$id is not an $oid") }
@@ -121,7 +120,8 @@ enum ExtendedJSONReader {
         }
     }
 
-    private static func constant(_ name: String, _ node: JSONNode, _ value: Value) throws(InvalidExtendedJSON) -> Value {
+    private static func constant(_ name: String, _ node: JSONNode, _ value: Value) throws(InvalidExtendedJSON) -> Value
+    {
         guard case .number("1") = node else { throw InvalidExtendedJSON("\(name) is not 1") }
         return value
     }
@@ -139,8 +139,14 @@ enum ExtendedJSONReader {
         case "Infinity": .infinity
         case "-Infinity": -.infinity
         case "NaN": .nan
-        default: text.utf8.contains { $0 | 0x20 == UInt8(ascii: "x") || $0 | 0x20 == UInt8(ascii: "n") } ? nil : Double(text)
+        default:
+            text.utf8.contains { $0 | 0x20 == UInt8(ascii: "x") || $0 | 0x20 == UInt8(ascii: "n") } ? nil : Double(text)
         }
+    }
+
+    /// A regular expression's options in the alphabetical order that the specification asks for.
+    static func sorted(_ options: String) -> String {
+        String(String.UnicodeScalarView(options.unicodeScalars.sorted()))
     }
 
     private static func date(_ node: JSONNode) throws(InvalidExtendedJSON) -> Int64 {

@@ -63,7 +63,7 @@ struct ExtendedJSONWriter {
             append("{\"$regularExpression\": {\"pattern\": ")
             quote(pattern)
             append(", \"options\": ")
-            quote(options)
+            quote(ExtendedJSONReader.sorted(options))
             append("}}")
         case .dbPointer(let namespace, let id):
             append("{\"$dbPointer\": {\"$ref\": ")
