@@ -53,8 +53,9 @@ struct BucketCompiler {
                     location: 40199, "The $bucket 'default' field must be less than the lowest boundary or greater than or equal to the highest boundary.")
             }
         }
+        let counted = accumulators == nil ? [try count()] : []
         return GroupSpecification(
-            key: key, accumulators: try accumulators ?? [count()],
+            key: key, accumulators: accumulators ?? counted,
             buckets: BucketBounds(boundaries: boundaries, otherwise: otherwise))
     }
 
