@@ -36,6 +36,12 @@ public enum Limits {
     public static let pipelineStagesMax = 1000
     /// Memory that one blocking stage (sort, group) may take.
     public static let stageBytesMax = 100 * 1024 * 1024
+    /// Bytes of one value that an expression computes on the way: a `$reduce` can double its value at every step.
+    public static let expressionValueBytesMax = 64 * 1024 * 1024
+    /// Names in one dotted path.
+    public static let pathComponentsMax = 200
+    /// Elements that one update may pad an array with to reach an index.
+    public static let arrayPaddingMax = 1_500_000
     /// Indexes of one collection.
     public static let indexesPerCollectionMax = 64
     /// Fields of one compound index.

@@ -9,8 +9,9 @@
 extern "C" {
 #endif
 
-// Validates the document at `bytes`, of which `size` bytes may be read. Returns 0, or a status for cbson_status_text with
-// `*offset` set to the byte that breaks the rule. No recursion deeper than `depth_max`.
+// Validates the document at `bytes`, of which `size` bytes may be read. Returns 0, or a status for cbson_status_text
+// with `*offset` set to the byte that breaks the rule. At most `depth_max` documents may lie inside one another within
+// the outermost one.
 int cbson_validate(const void *bytes, size_t size, int depth_max, size_t *offset);
 const char *cbson_status_text(int status);
 
@@ -20,6 +21,10 @@ int cbson_compare_documents(const void *a, const void *b);
 
 // The double nearest to a decimal128 (ties to even), from its two halves.
 double cbson_decimal_to_double(uint64_t high, uint64_t low);
+
+// A finite double in scientific notation with `digits` significant digits, correctly rounded, whatever the locale.
+// Returns the length; `out` has room for `size` bytes.
+int cbson_format_double(double value, int digits, char *out, size_t size);
 
 // An upper bound of the key bytes of one value, and the encoding itself; returns the bytes written.
 size_t cbson_key_size_max(uint8_t type, const void *value);
