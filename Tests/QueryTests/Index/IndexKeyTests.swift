@@ -61,7 +61,7 @@ func indexKeys(_ spec: IndexSpec, _ document: Document) throws -> [[UInt8]] {
         let spec = try indexSpec(test.key, test.options)
         let expected = test.expected.map { values in
             zip(values, spec.pattern.fields).flatMap { value, field in
-                field.kind == .descending ? Endpoint(value).key.map { ~$0 } : Endpoint(value).key
+                field.kind == .descending ? IntervalEnd(value).key.map { ~$0 } : IntervalEnd(value).key
             }
         }
         #expect(try indexKeys(spec, test.document) == expected)
@@ -85,8 +85,8 @@ func indexKeys(_ spec: IndexSpec, _ document: Document) throws -> [[UInt8]] {
     func hashed() throws {
         var spec = try indexSpec(["a": "hashed"])
         spec.hash = { ($0.asInteger ?? -1) * 1000 }
-        #expect(try indexKeys(spec, ["a": 5]) == [Endpoint(.int64(5000)).key])
-        #expect(try indexKeys(spec, [:]) == [Endpoint(.int64(-1000)).key])
+        #expect(try indexKeys(spec, ["a": 5]) == [IntervalEnd(.int64(5000)).key])
+        #expect(try indexKeys(spec, [:]) == [IntervalEnd(.int64(-1000)).key])
         #expect(code { _ = try indexKeys(spec, ["a": [1]]) } == 16766)
     }
 
