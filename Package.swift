@@ -102,7 +102,7 @@ let package = Package(
         // Executables.
         executable("quorate", path: "Sources/quorate-cli", ["CommandLine"]),
         executable(
-            "Benchmarks", path: "Sources/Benchmarks", ["BSON", "Core", "Wire", "Data", "CTree", "CBSON", "COplog"]),
+            "Benchmarks", path: "Sources/Benchmarks", ["BSON", "Core", "Wire", "Data", "MemoryStorage", "CTree", "CBSON", "COplog"]),
 
         // Tests.
         tests("BSONTests", ["BSON", "CBSON"]),

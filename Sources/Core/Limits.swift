@@ -86,4 +86,12 @@ public enum Limits {
     public static let undoPruneBatchMin = 8
     /// Versions that one call prunes beside twice those that were added since the last.
     public static let historyPrunedPerCallMin = 256
+    /// Uncompressed bytes of one sealed oplog block; a larger entry has a block of its own.
+    public static let oplogBlockBytes = 64 * 1024
+    /// A larger run of entries is sealed without compression: it would hold the loop.
+    public static let oplogCompressedBytesMax = 1024 * 1024
+    /// Sealed oplog blocks that are kept opened for readers.
+    public static let oplogOpenBlocksMax = 4
+    /// Oplog blocks that one append drops at the front.
+    public static let oplogBlocksDroppedMax = 4
 }
