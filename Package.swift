@@ -13,8 +13,8 @@ let swiftSettings: [SwiftSetting] = [
 let cSettings: [CSetting] = [.unsafeFlags(["-Wall", "-Wextra", "-O2", "-fno-omit-frame-pointer"])]
 
 /// A C target of the hot path, under CSupport/.
-func hot(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
-    .target(name: name, dependencies: dependencies, path: "CSupport/\(name)", cSettings: cSettings)
+func hot(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = []) -> Target {
+    .target(name: name, dependencies: dependencies, path: "CSupport/\(name)", exclude: exclude, cSettings: cSettings)
 }
 
 /// A system library, found by pkg-config, under CSupport/.
@@ -61,7 +61,7 @@ let package = Package(
         system("CPCRE2", "libpcre2-8", "libpcre2-dev"),
 
         // The C hot path.
-        hot("CBSON"),
+        hot("CBSON", exclude: ["fuzz"]),
         hot("CHash", ["CXXHash"]),
         hot("COplog", ["CLZ4", "CXXHash"]),
         hot("CTree"),
@@ -102,7 +102,7 @@ let package = Package(
         // Executables.
         executable("quorate", path: "Sources/quorate-cli", ["CommandLine"]),
         executable(
-            "Benchmarks", path: "Sources/Benchmarks", ["BSON", "Core", "Wire", "Data", "CTree", "CBSON", "COplog"]),
+            "Benchmarks", path: "Sources/Benchmarks", ["BSON", "Core", "Wire", "Data", "MemoryStorage", "CTree", "CBSON", "COplog"]),
 
         // Tests.
         tests("BSONTests", ["BSON", "CBSON"]),

@@ -1,5 +1,5 @@
-// Numbers of all types in one exact form: magnitude = 1.fraction × 2^exponent, plus the decimal digits where a decimal has
-// no such form. Doubles and integers always have one, so a decimal that was cut off lies strictly above its cut.
+// Numbers of all types in one exact form: magnitude = 1.fraction × 2^exponent, plus the decimal digits where a decimal
+// has no such form. Doubles and integers always have one, so a decimal that was cut off lies strictly above its cut.
 #include "bson_internal.h"
 #include "bson_number.h"
 

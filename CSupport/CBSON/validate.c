@@ -44,8 +44,8 @@ const char *cbson_status_text(int status) {
 static const uint64_t ONES = ~0ull / 255;
 static const uint64_t HIGH_BITS = 0x8080808080808080ull;
 
-// The terminator of the name at `at`, or NULL when there is none before `end`. `*high` gets a set bit when a byte of the
-// name is not ASCII. Reads words as long as they lie below `limit`, the end of all readable bytes.
+// The terminator of the name at `at`, or NULL when there is none before `end`. `*high` gets a set bit when a byte of
+// the name is not ASCII. Reads words as long as they lie below `limit`, the end of all readable bytes.
 static inline const uint8_t *name_end(
     const uint8_t *at, const uint8_t *end, const uint8_t *limit, uint64_t *high
 ) {

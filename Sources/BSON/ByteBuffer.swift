@@ -4,28 +4,107 @@
 
 /// A growable run of bytes outside Swift's heap: output of a connection, a write batch, a document under construction.
 ///
-/// A reference, so that writers nested in one another append to the same bytes without copies. Not safe for use from two
-/// threads. Grows by doubling; `removeAll` keeps the memory.
+/// A reference, so that writers nested in one another append to the same bytes without copies. Not safe for use from
+/// two threads. Grows by doubling; `removeAll` keeps the memory.
 public final class ByteBuffer {
-    public private(set) var base: UnsafeMutableRawPointer
-    public private(set) var count: Int = 0
-    public private(set) var capacity: Int
+    /// What changes, behind a pointer: the compiler guards every access to a class's own variables against overlapping
+    /// ones, and counts references to the class, which together cost more than an append.
+    @usableFromInline let state: UnsafeMutablePointer<ByteBufferState>
+
+    /// The smallest capacity, and the room that words may be stored beyond the end.
+    private static let capacityMin = 16
 
     public init(capacity: Int = 256) {
-        self.capacity = max(capacity, 16)
-        base = UnsafeMutableRawPointer.allocate(byteCount: self.capacity, alignment: 16)
+        let capacity = max(capacity, ByteBuffer.capacityMin)
+        state = .allocate(capacity: 1)
+        state.initialize(
+            to: ByteBufferState(base: .allocate(byteCount: capacity, alignment: 16), count: 0, capacity: capacity))
     }
 
-    deinit { base.deallocate() }
+    deinit {
+        state.pointee.base.deallocate()
+        state.deallocate()
+    }
 
-    @inline(__always) public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: count) }
+    @inlinable @inline(__always) public var base: UnsafeMutableRawPointer { state.pointee.base }
+    @inlinable @inline(__always) public var count: Int { state.pointee.count }
+    @inlinable @inline(__always) public var capacity: Int { state.pointee.capacity }
+
+    @inlinable @inline(__always) public var bytes: UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: state.pointee.base, count: state.pointee.count)
+    }
 
     /// Makes room for `more` bytes behind the end.
-    @inline(__always) public func reserve(_ more: Int) {
-        if count + more > capacity { grow(to: count + more) }
+    @inlinable @inline(__always) public func reserve(_ more: Int) { state.pointee.reserve(more) }
+
+    /// Grows by `length` uninitialised bytes and returns where they start; valid until the next append.
+    @inlinable @inline(__always) public func extend(by length: Int) -> UnsafeMutableRawPointer {
+        state.pointee.extend(by: length)
     }
 
-    @inline(never) private func grow(to needed: Int) {
+    @inlinable @inline(__always) public func append(_ source: UnsafeRawPointer, count length: Int) {
+        extend(by: length).copyMemory(from: source, byteCount: length)
+    }
+    @inlinable @inline(__always) public func append(_ source: UnsafeRawBufferPointer) {
+        if let start = source.baseAddress { append(start, count: source.count) }
+    }
+    public func append(_ source: [UInt8]) { source.withUnsafeBytes { append($0) } }
+    @inlinable @inline(__always) public func append(byte: UInt8) {
+        extend(by: 1).storeBytes(of: byte, as: UInt8.self)
+    }
+    /// Appends a fixed-width integer, little-endian.
+    @inlinable @inline(__always) public func append<T: FixedWidthInteger>(littleEndian value: T) {
+        extend(by: MemoryLayout<T>.size).storeBytes(of: value.littleEndian, as: T.self)
+    }
+    /// Overwrites a fixed-width integer at `offset`, little-endian.
+    @inlinable @inline(__always) public func set<T: FixedWidthInteger>(littleEndian value: T, at offset: Int) {
+        (state.pointee.base + offset).storeBytes(of: value.littleEndian, as: T.self)
+    }
+
+    /// Drops the bytes from `length` on.
+    @inlinable @inline(__always) public func truncate(to length: Int) {
+        state.pointee.count = min(state.pointee.count, length)
+    }
+
+    /// Drops the first `length` bytes.
+    public func removeFirst(_ length: Int) {
+        guard length > 0 else { return }
+        let rest = max(count - length, 0)
+        if rest > 0 { memmove(base, base + length, rest) }
+        state.pointee.count = rest
+    }
+
+    /// Drops all bytes. Memory above `keeping` bytes is given back.
+    public func removeAll(keeping: Int = .max) {
+        state.pointee.count = 0
+        if capacity > max(keeping, ByteBuffer.capacityMin) {
+            base.deallocate()
+            state.pointee.capacity = max(keeping, ByteBuffer.capacityMin)
+            state.pointee.base = .allocate(byteCount: capacity, alignment: 16)
+        }
+    }
+
+    public func toArray() -> [UInt8] { [UInt8](bytes) }
+}
+
+/// The bytes of a `ByteBuffer`: where writers append to. The buffer owns them and outlives every writer.
+@usableFromInline struct ByteBufferState {
+    @usableFromInline var base: UnsafeMutableRawPointer
+    @usableFromInline var count: Int
+    @usableFromInline var capacity: Int
+
+    @inlinable init(base: UnsafeMutableRawPointer, count: Int, capacity: Int) {
+        self.base = base
+        self.count = count
+        self.capacity = capacity
+    }
+
+    @inlinable @inline(__always) mutating func reserve(_ more: Int) {
+        if capacity &- count < more { grow(by: more) }
+    }
+
+    @usableFromInline @inline(never) mutating func grow(by more: Int) {
+        let needed = count + more
         var larger = capacity * 2
         while larger < needed { larger *= 2 }
         let moved = UnsafeMutableRawPointer.allocate(byteCount: larger, alignment: 16)
@@ -35,13 +114,13 @@ public final class ByteBuffer {
         capacity = larger
     }
 
-    /// Grows by `length` uninitialised bytes and returns where they start; valid until the next append.
-    @inline(__always) public func extend(by length: Int) -> UnsafeMutableRawPointer {
+    @inlinable @inline(__always) mutating func extend(by length: Int) -> UnsafeMutableRawPointer {
         reserve(length)
         let at = base + count
-        count += length
+        count &+= length
         return at
     }
+<<<<<<< HEAD
 
     @inline(__always) public func append(_ source: UnsafeRawPointer, count length: Int) {
         extend(by: length).copyMemory(from: source, byteCount: length)
@@ -91,4 +170,6 @@ public final class ByteBuffer {
     }
 
     public func toArray() -> [UInt8] { [UInt8](bytes) }
+=======
+>>>>>>> w/data
 }

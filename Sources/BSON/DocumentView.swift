@@ -1,9 +1,5 @@
-#if canImport(Glibc)
-    internal import Glibc
-#endif
-
-/// A validated BSON document in place: no copy, no parse. Valid as long as the bytes it points into stay where they are;
-/// never kept beyond the synchronous step that made it.
+/// A validated BSON document in place: no copy, no parse. Valid as long as the bytes it points into stay where they
+/// are; never kept beyond the synchronous step that made it.
 ///
 /// Every accessor trusts the bytes, so a view is only made of bytes that `validate` has accepted or that we wrote.
 @frozen public struct DocumentView {
@@ -17,26 +13,20 @@
     @inlinable public var isEmpty: Bool { byteCount <= 5 }
 
     /// The value of the first field called `key`, or nil.
-    @inlinable public subscript(key: StaticString) -> ValueView? {
-        find(key.utf8Start, count: key.utf8CodeUnitCount)
-    }
+    @inlinable public subscript(key: StaticString) -> ValueView? { find(KeyView(key)) }
 
-    /// The value of the first field called `key`, or nil.
-    public subscript(key: String) -> ValueView? {
-        var key = key
-        return key.withUTF8 { name in
-            name.baseAddress.map { find($0, count: name.count) } ?? find(base, count: 0)
-        }
-    }
+    /// The value of the first field called `key`, or nil. Inlined, because a literal takes this overload.
+    @inlinable @inline(__always) public subscript(key: String) -> ValueView? { KeyView.with(key) { find($0) } }
 
     public func find(_ name: UnsafePointer<UInt8>, count: Int) -> ValueView? {
-        find(UnsafeRawPointer(name), count: count)
+        find(KeyView(base: name, count: count))
     }
 
-    public func find(_ name: UnsafeRawPointer, count: Int) -> ValueView? {
-        for element in self where element.key.count == count && memcmp(element.key.base, name, count) == 0 {
-            return element.value
-        }
+    public func find(_ name: UnsafeRawPointer, count: Int) -> ValueView? { find(KeyView(base: name, count: count)) }
+
+    /// The value of the first field called `key`, or nil.
+    public func find(_ key: KeyView) -> ValueView? {
+        for element in self where element.key == key { return element.value }
         return nil
     }
 
@@ -75,6 +65,7 @@ extension DocumentView: Sequence {
 
     @frozen public struct Iterator: IteratorProtocol {
         @usableFromInline var at: UnsafeRawPointer
+        /// The document's terminator.
         @usableFromInline let end: UnsafeRawPointer
 
         @inlinable init(at: UnsafeRawPointer, end: UnsafeRawPointer) {
@@ -86,16 +77,29 @@ extension DocumentView: Sequence {
             guard at < end else { return nil }
             let type = at.load(as: UInt8.self)
             let name = at + 1
-            var length = 0
-            while name.load(fromByteOffset: length, as: UInt8.self) != 0 { length += 1 }
-            let payload = name + length + 1
+            let length = nameLength(name)
+            let payload = name + (length &+ 1)
             let size = ValueView.payloadSize(type: type, at: payload)
             at = payload + size
             return Element(
                 key: KeyView(base: name, count: length),
-                value: ValueView(type: BSONType(rawValue: type)!, pointer: payload, byteCount: size))
+                value: ValueView(rawType: type, pointer: payload, byteCount: size))
+        }
+
+        /// Looks for the NUL byte a word at a time, as long as the document has whole words left.
+        @inlinable @inline(__always) func nameLength(_ name: UnsafeRawPointer) -> Int {
+            var length = 0
+            let left = end - name
+            while length &+ 7 <= left {
+                let word = UInt64(littleEndian: name.loadUnaligned(fromByteOffset: length, as: UInt64.self))
+                let zeros = (word &- 0x0101_0101_0101_0101) & ~word & 0x8080_8080_8080_8080
+                if zeros != 0 { return length &+ zeros.trailingZeroBitCount &>> 3 }
+                length &+= 8
+            }
+            while name.load(fromByteOffset: length, as: UInt8.self) != 0 { length &+= 1 }
+            return length
         }
     }
 
-    @inlinable public func makeIterator() -> Iterator { Iterator(at: base + 4, end: base + byteCount - 1) }
+    @inlinable public func makeIterator() -> Iterator { Iterator(at: base + 4, end: base + (byteCount &- 1)) }
 }

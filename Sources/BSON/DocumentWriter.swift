@@ -1,43 +1,53 @@
 /// Appends one document to a `ByteBuffer`, field by field, in place: no intermediate values, no second copy.
 ///
 /// The document starts where the writer was made and ends with `finish()`, which writes its length. Nested documents
-/// are written by `document(_:_:)` and `array(_:_:)`. Field names must not hold a NUL byte. Static names are for the hot
-/// path; names in place (`KeyView`) for copying fields; names built at run time (`String`) for the rest.
+/// are written by `document(_:_:)` and `array(_:_:)`. Field names must not hold a NUL byte. Static names are for the
+/// hot path; names in place (`KeyView`) for copying fields; names built at run time (`String`) for the rest. The buffer
+/// outlives its writers: whoever wrote holds it to read it.
 public struct DocumentWriter {
     public let buffer: ByteBuffer
+    @usableFromInline let state: UnsafeMutablePointer<ByteBufferState>
     /// Offset of the document's length in the buffer.
     public let start: Int
 
     /// Starts a document at the end of `buffer`.
-    @inline(__always) public init(startingIn buffer: ByteBuffer) {
+    @inlinable @inline(__always) public init(startingIn buffer: ByteBuffer) {
         self.buffer = buffer
-        start = buffer.count
-        buffer.append(littleEndian: Int32(0))
+        state = buffer.state
+        start = state.pointee.count
+        _ = state.pointee.extend(by: 4)
     }
 
     /// Continues a document that fills `buffer` from its first byte, without its last terminator.
     init(continuingIn buffer: ByteBuffer) {
         self.buffer = buffer
+        state = buffer.state
         start = 0
     }
 
     /// Ends the document: terminator and length.
-    @inline(__always) public func finish() {
-        buffer.append(byte: 0)
-        buffer.set(littleEndian: Int32(truncatingIfNeeded: buffer.count - start), at: start)
+    @inlinable @inline(__always) public func finish() {
+        state.pointee.extend(by: 1).storeBytes(of: 0, as: UInt8.self)
+        let length = Int32(truncatingIfNeeded: state.pointee.count &- start)
+        (state.pointee.base + start).storeBytes(of: length.littleEndian, as: Int32.self)
     }
 
     /// Writes type byte and name and returns where `payload` bytes go.
-    @inline(__always) private func header(_ type: BSONType, _ key: KeyView, payload: Int) -> UnsafeMutableRawPointer {
-        let at = buffer.extend(by: key.count + 2 + payload)
-        at.storeBytes(of: type.rawValue, as: UInt8.self)
+    @inlinable @inline(__always) func header(_ type: BSONType, _ key: KeyView, payload: Int) -> UnsafeMutableRawPointer
+    {
+        header(type.rawValue, key, payload: payload)
+    }
+    @inlinable @inline(__always)
+    func header(_ type: UInt8, _ key: KeyView, payload: Int) -> UnsafeMutableRawPointer {
+        let at = state.pointee.extend(by: key.count &+ (payload &+ 2))
+        at.storeBytes(of: type, as: UInt8.self)
         (at + 1).copyMemory(from: key.base, byteCount: key.count)
         (at + 1 + key.count).storeBytes(of: 0, as: UInt8.self)
         return at + key.count + 2
     }
 
     /// Writes length, text and terminator of a string.
-    @inline(__always) static func store(utf8 text: UnsafeRawBufferPointer, at: UnsafeMutableRawPointer) {
+    @inlinable @inline(__always) static func store(utf8 text: UnsafeRawBufferPointer, at: UnsafeMutableRawPointer) {
         at.storeBytes(of: Int32(truncatingIfNeeded: text.count + 1).littleEndian, as: Int32.self)
         if let source = text.baseAddress { (at + 4).copyMemory(from: source, byteCount: text.count) }
         (at + 4 + text.count).storeBytes(of: 0, as: UInt8.self)
@@ -45,25 +55,25 @@ public struct DocumentWriter {
 
     // MARK: Names in place
 
-    @inline(__always) public func append(_ key: KeyView, int32 value: Int32) {
+    @inlinable @inline(__always) public func append(_ key: KeyView, int32 value: Int32) {
         header(.int32, key, payload: 4).storeBytes(of: value.littleEndian, as: Int32.self)
     }
-    @inline(__always) public func append(_ key: KeyView, int64 value: Int64) {
+    @inlinable @inline(__always) public func append(_ key: KeyView, int64 value: Int64) {
         header(.int64, key, payload: 8).storeBytes(of: value.littleEndian, as: Int64.self)
     }
-    @inline(__always) public func append(_ key: KeyView, double value: Double) {
+    @inlinable @inline(__always) public func append(_ key: KeyView, double value: Double) {
         header(.double, key, payload: 8).storeBytes(of: value.bitPattern.littleEndian, as: UInt64.self)
     }
-    @inline(__always) public func append(_ key: KeyView, bool value: Bool) {
+    @inlinable @inline(__always) public func append(_ key: KeyView, bool value: Bool) {
         header(.bool, key, payload: 1).storeBytes(of: value ? 1 : 0, as: UInt8.self)
     }
-    @inline(__always) public func append(_ key: KeyView, utf8 value: UnsafeRawBufferPointer) {
+    @inlinable @inline(__always) public func append(_ key: KeyView, utf8 value: UnsafeRawBufferPointer) {
         DocumentWriter.store(utf8: value, at: header(.string, key, payload: value.count + 5))
     }
-    @inline(__always) public func append(_ key: KeyView, _ value: ValueView) {
-        header(value.type, key, payload: value.byteCount).copyMemory(from: value.pointer, byteCount: value.byteCount)
+    @inlinable @inline(__always) public func append(_ key: KeyView, _ value: ValueView) {
+        header(value.rawType, key, payload: value.byteCount).copyMemory(from: value.pointer, byteCount: value.byteCount)
     }
-    @inline(__always) public func append(_ key: KeyView, _ value: DocumentView) {
+    @inlinable @inline(__always) public func append(_ key: KeyView, _ value: DocumentView) {
         let size = value.byteCount
         header(.document, key, payload: size).copyMemory(from: value.base, byteCount: size)
     }
@@ -74,32 +84,44 @@ public struct DocumentWriter {
 
     // MARK: Names known at compile time
 
-    @inline(__always) public func append(_ key: StaticString, int32 value: Int32) { append(KeyView(key), int32: value) }
-    @inline(__always) public func append(_ key: StaticString, int64 value: Int64) { append(KeyView(key), int64: value) }
-    @inline(__always) public func append(_ key: StaticString, double value: Double) {
+    @inlinable @inline(__always) public func append(_ key: StaticString, int32 value: Int32) {
+        append(KeyView(key), int32: value)
+    }
+    @inlinable @inline(__always) public func append(_ key: StaticString, int64 value: Int64) {
+        append(KeyView(key), int64: value)
+    }
+    @inlinable @inline(__always) public func append(_ key: StaticString, double value: Double) {
         append(KeyView(key), double: value)
     }
-    @inline(__always) public func append(_ key: StaticString, bool value: Bool) { append(KeyView(key), bool: value) }
-    @inline(__always) public func append(_ key: StaticString, timestamp value: Timestamp) {
+    @inlinable @inline(__always) public func append(_ key: StaticString, bool value: Bool) {
+        append(KeyView(key), bool: value)
+    }
+    @inlinable @inline(__always) public func append(_ key: StaticString, timestamp value: Timestamp) {
         header(.timestamp, KeyView(key), payload: 8).storeBytes(of: value.rawValue.littleEndian, as: UInt64.self)
     }
-    @inline(__always) public func append(_ key: StaticString, dateTime value: Int64) {
+    @inlinable @inline(__always) public func append(_ key: StaticString, dateTime value: Int64) {
         header(.dateTime, KeyView(key), payload: 8).storeBytes(of: value.littleEndian, as: Int64.self)
     }
-    @inline(__always) public func append(_ key: StaticString, objectID value: ObjectID) {
+    @inlinable @inline(__always) public func append(_ key: StaticString, objectID value: ObjectID) {
         value.store(to: header(.objectID, KeyView(key), payload: 12))
     }
-    @inline(__always) public func appendNull(_ key: StaticString) { _ = header(.null, KeyView(key), payload: 0) }
-    @inline(__always) public func append(_ key: StaticString, _ value: ValueView) { append(KeyView(key), value) }
-    @inline(__always) public func append(_ key: StaticString, _ value: DocumentView) { append(KeyView(key), value) }
-    @inline(__always) public func append(_ key: StaticString, array value: DocumentView) {
+    @inlinable @inline(__always) public func appendNull(_ key: StaticString) {
+        _ = header(.null, KeyView(key), payload: 0)
+    }
+    @inlinable @inline(__always) public func append(_ key: StaticString, _ value: ValueView) {
+        append(KeyView(key), value)
+    }
+    @inlinable @inline(__always) public func append(_ key: StaticString, _ value: DocumentView) {
+        append(KeyView(key), value)
+    }
+    @inlinable @inline(__always) public func append(_ key: StaticString, array value: DocumentView) {
         let size = value.byteCount
         header(.array, KeyView(key), payload: size).copyMemory(from: value.base, byteCount: size)
     }
-    @inline(__always) public func append(_ key: StaticString, utf8 value: UnsafeRawBufferPointer) {
+    @inlinable @inline(__always) public func append(_ key: StaticString, utf8 value: UnsafeRawBufferPointer) {
         append(KeyView(key), utf8: value)
     }
-    @inline(__always) public func append(_ key: StaticString, string value: StaticString) {
+    @inlinable @inline(__always) public func append(_ key: StaticString, string value: StaticString) {
         append(KeyView(key), utf8: UnsafeRawBufferPointer(start: value.utf8Start, count: value.utf8CodeUnitCount))
     }
     public func append(_ key: StaticString, string value: String) {
@@ -115,14 +137,18 @@ public struct DocumentWriter {
     public func append(_ key: StaticString, _ value: Document) { value.withView { append(KeyView(key), $0) } }
 
     /// Writes a nested document.
-    @inline(__always) public func document(_ key: StaticString, _ build: (DocumentWriter) throws -> Void) rethrows {
+    @inlinable @inline(__always) public func document(_ key: StaticString, _ build: (DocumentWriter) throws -> Void)
+        rethrows
+    {
         _ = header(.document, KeyView(key), payload: 0)
         let nested = DocumentWriter(startingIn: buffer)
         try build(nested)
         nested.finish()
     }
     /// Writes a nested array.
-    @inline(__always) public func array(_ key: StaticString, _ build: (inout ArrayWriter) throws -> Void) rethrows {
+    @inlinable @inline(__always) public func array(_ key: StaticString, _ build: (inout ArrayWriter) throws -> Void)
+        rethrows
+    {
         _ = header(.array, KeyView(key), payload: 0)
         var nested = ArrayWriter(DocumentWriter(startingIn: buffer))
         try build(&nested)
@@ -137,32 +163,29 @@ public struct DocumentWriter {
 
     // MARK: Names built at run time
 
-    private func header(_ type: BSONType, _ key: String) {
-        var key = key
-        key.withUTF8 { name in
-            let empty: StaticString = ""
-            let base = name.baseAddress.map { UnsafeRawPointer($0) } ?? UnsafeRawPointer(empty.utf8Start)
-            _ = header(type, KeyView(base: base, count: name.count), payload: 0)
-        }
+    /// Inlined, as are its callers: a literal takes the `String` overload of two, and folds into a few stores.
+    @inlinable @inline(__always) func header(_ type: BSONType, _ key: String) {
+        KeyView.with(key) { _ = header(type, $0, payload: 0) }
     }
 
     public func append(_ key: String, _ value: ValueView) {
-        header(value.type, key)
-        buffer.append(value.bytes)
+        KeyView.with(key) { append($0, value) }
     }
     public func append(_ key: String, _ value: Value) {
         header(value.type, key)
         appendPayload(value)
     }
     /// Writes a nested document.
-    public func document(_ key: String, _ build: (DocumentWriter) throws -> Void) rethrows {
+    @inlinable @inline(__always) public func document(_ key: String, _ build: (DocumentWriter) throws -> Void) rethrows
+    {
         header(.document, key)
         let nested = DocumentWriter(startingIn: buffer)
         try build(nested)
         nested.finish()
     }
     /// Writes a nested array.
-    public func array(_ key: String, _ build: (inout ArrayWriter) throws -> Void) rethrows {
+    @inlinable @inline(__always) public func array(_ key: String, _ build: (inout ArrayWriter) throws -> Void) rethrows
+    {
         header(.array, key)
         var nested = ArrayWriter(DocumentWriter(startingIn: buffer))
         try build(&nested)

@@ -34,7 +34,9 @@ extension Document {
             Result { () throws(InvalidBSON) in try DocumentView.validate(raw).byteCount }
         }
         let length = try checked.get()
-        guard length == bytes.count else { throw InvalidBSON(reason: "bytes behind the document's end", offset: length) }
+        guard length == bytes.count else {
+            throw InvalidBSON(reason: "bytes behind the document's end", offset: length)
+        }
         self.init(trusted: bytes)
     }
 }

@@ -4,16 +4,24 @@
 
 /// One BSON value in place: its type and its payload bytes. Valid as long as the document it points into.
 @frozen public struct ValueView {
-    public let type: BSONType
+    /// The type byte; kept raw because an enumeration is rebuilt from it by search.
+    public let rawType: UInt8
     public let pointer: UnsafeRawPointer
     /// Size of the payload in bytes (for strings and documents with their length prefix).
     public let byteCount: Int
 
     @inlinable public init(type: BSONType, pointer: UnsafeRawPointer, byteCount: Int) {
-        self.type = type
+        self.init(rawType: type.rawValue, pointer: pointer, byteCount: byteCount)
+    }
+    @inlinable init(rawType: UInt8, pointer: UnsafeRawPointer, byteCount: Int) {
+        self.rawType = rawType
         self.pointer = pointer
         self.byteCount = byteCount
     }
+
+    /// The type; validation has seen that the byte is one of its raw values.
+    @inlinable public var type: BSONType { BSONType(rawValue: rawType).unsafelyUnwrapped }
+    @inlinable @inline(__always) func isOf(_ type: BSONType) -> Bool { rawType == type.rawValue }
 
     @inlinable public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: pointer, count: byteCount) }
 
@@ -22,7 +30,7 @@
     }
 
     /// The payload size of a value of `type` at `payload`, in a validated document.
-    @inlinable static func payloadSize(type: UInt8, at payload: UnsafeRawPointer) -> Int {
+    @inlinable @inline(__always) static func payloadSize(type: UInt8, at payload: UnsafeRawPointer) -> Int {
         switch type {
         case 0x01, 0x09, 0x11, 0x12: return 8
         case 0x02, 0x0D, 0x0E: return 4 + int32(payload)
@@ -30,14 +38,7 @@
         case 0x05: return 5 + int32(payload)
         case 0x07: return 12
         case 0x08: return 1
-        case 0x0B:
-            var length = 0
-            var ends = 0
-            while ends < 2 {
-                if payload.load(fromByteOffset: length, as: UInt8.self) == 0 { ends += 1 }
-                length += 1
-            }
-            return length
+        case 0x0B: return regexSize(at: payload)
         case 0x0C: return 4 + int32(payload) + 12
         case 0x10: return 4
         case 0x13: return 16
@@ -45,35 +46,41 @@
         }
     }
 
+    /// Pattern and options, with their terminators.
+    @usableFromInline static func regexSize(at payload: UnsafeRawPointer) -> Int {
+        let pattern = strlen(payload.assumingMemoryBound(to: CChar.self)) + 1
+        return pattern + strlen((payload + pattern).assumingMemoryBound(to: CChar.self)) + 1
+    }
+
     // MARK: Typed access; nil when the value has another type
 
     @inlinable public var asDouble: Double? {
-        type == .double ? Double(bitPattern: UInt64(littleEndian: pointer.loadUnaligned(as: UInt64.self))) : nil
+        isOf(.double) ? Double(bitPattern: UInt64(littleEndian: pointer.loadUnaligned(as: UInt64.self))) : nil
     }
     @inlinable public var asInt32: Int32? {
-        type == .int32 ? Int32(littleEndian: pointer.loadUnaligned(as: Int32.self)) : nil
+        isOf(.int32) ? Int32(littleEndian: pointer.loadUnaligned(as: Int32.self)) : nil
     }
     @inlinable public var asInt64: Int64? {
-        type == .int64 ? Int64(littleEndian: pointer.loadUnaligned(as: Int64.self)) : nil
+        isOf(.int64) ? Int64(littleEndian: pointer.loadUnaligned(as: Int64.self)) : nil
     }
-    @inlinable public var asBool: Bool? { type == .bool ? pointer.load(as: UInt8.self) != 0 : nil }
-    @inlinable public var asObjectID: ObjectID? { type == .objectID ? ObjectID(loadingFrom: pointer) : nil }
+    @inlinable public var asBool: Bool? { isOf(.bool) ? pointer.load(as: UInt8.self) != 0 : nil }
+    @inlinable public var asObjectID: ObjectID? { isOf(.objectID) ? ObjectID(loadingFrom: pointer) : nil }
     @inlinable public var asTimestamp: Timestamp? {
-        type == .timestamp
+        isOf(.timestamp)
             ? Timestamp(rawValue: UInt64(littleEndian: pointer.loadUnaligned(as: UInt64.self))) : nil
     }
     /// Milliseconds since 1970.
     @inlinable public var asDateTime: Int64? {
-        type == .dateTime ? Int64(littleEndian: pointer.loadUnaligned(as: Int64.self)) : nil
+        isOf(.dateTime) ? Int64(littleEndian: pointer.loadUnaligned(as: Int64.self)) : nil
     }
     @inlinable public var asDecimal128: Decimal128? {
-        guard type == .decimal128 else { return nil }
+        guard isOf(.decimal128) else { return nil }
         return Decimal128(
             high: UInt64(littleEndian: pointer.loadUnaligned(fromByteOffset: 8, as: UInt64.self)),
             low: UInt64(littleEndian: pointer.loadUnaligned(as: UInt64.self)))
     }
-    @inlinable public var asDocument: DocumentView? { type == .document ? DocumentView(base: pointer) : nil }
-    @inlinable public var asArray: DocumentView? { type == .array ? DocumentView(base: pointer) : nil }
+    @inlinable public var asDocument: DocumentView? { isOf(.document) ? DocumentView(base: pointer) : nil }
+    @inlinable public var asArray: DocumentView? { isOf(.array) ? DocumentView(base: pointer) : nil }
     /// The UTF-8 bytes of a string (symbol, code), without terminator.
     @inlinable public var asStringBytes: UnsafeRawBufferPointer? {
         switch type {
@@ -83,11 +90,11 @@
         }
     }
     public var asString: String? {
-        type == .string ? asStringBytes.map { String(decoding: $0, as: UTF8.self) } : nil
+        isOf(.string) ? asStringBytes.map { String(decoding: $0, as: UTF8.self) } : nil
     }
     /// Subtype and bytes of a binary value. Subtype 2 keeps its inner length prefix out of the bytes.
     @inlinable public var asBinary: (subtype: UInt8, bytes: UnsafeRawBufferPointer)? {
-        guard type == .binary else { return nil }
+        guard isOf(.binary) else { return nil }
         let subtype = pointer.load(fromByteOffset: 4, as: UInt8.self)
         let length = ValueView.int32(pointer)
         if subtype == 2, length >= 4 {
@@ -96,7 +103,7 @@
         return (subtype, UnsafeRawBufferPointer(start: pointer + 5, count: length))
     }
     public var asRegex: (pattern: String, options: String)? {
-        guard type == .regex else { return nil }
+        guard isOf(.regex) else { return nil }
         let pattern = pointer.assumingMemoryBound(to: CChar.self)
         let length = strlen(pattern)
         return (String(cString: pattern), String(cString: pattern + length + 1))

@@ -162,4 +162,12 @@ public enum Limits {
     public static let cloneBatchBytes = 1024 * 1024
     /// An idle primary writes a no-op this often.
     public static let idleNoOpInterval: Duration = .seconds(10)
+    /// Uncompressed bytes of one sealed oplog block; a larger entry has a block of its own.
+    public static let oplogBlockBytes = 64 * 1024
+    /// A larger run of entries is sealed without compression: it would hold the loop.
+    public static let oplogCompressedBytesMax = 1024 * 1024
+    /// Sealed oplog blocks that are kept opened for readers.
+    public static let oplogOpenBlocksMax = 4
+    /// Oplog blocks that one append drops at the front.
+    public static let oplogBlocksDroppedMax = 4
 }

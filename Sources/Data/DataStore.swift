@@ -64,7 +64,8 @@ public final class DataStore {
     /// Commits the open batch and appends its entry. Nothing suspends between the two.
     @inline(__always)
     func commit(at optime: OpTime?, entry: UnsafeRawBufferPointer?) throws {
-        try versions.commit(at: optime)
+        // Without history a step has no time: an initial sync applies entries to data that may be newer.
+        try versions.commit(at: versions.keepsHistory ? optime : nil)
         if let entry, let optime { append(entry, optime: optime) }
     }
 

@@ -59,7 +59,8 @@ struct Decimal128Tests {
         guard a.isFinite else { return a }
         let parts = a.description.split(separator: "E")
         let exponent = (parts.count > 1 ? Int(parts[1]) ?? 0 : 0) + random.below(90) - 45
-        let digits = random.oneIn(3) ? "5" : random.oneIn(2) ? "9999999999999999999999999999999999" : String(random.next())
+        let digits =
+            random.oneIn(3) ? "5" : random.oneIn(2) ? "9999999999999999999999999999999999" : String(random.next())
         return Decimal128("\(random.oneIn(2) ? "-" : "")\(digits)E\(exponent)", isRounding: true) ?? .zero
     }
 
@@ -68,7 +69,8 @@ struct Decimal128Tests {
         let half = "1.0000000000000000000000000000000005"
         #expect(Decimal128(half) == nil)
         #expect(Decimal128(half, isRounding: true) == Decimal128("1.000000000000000000000000000000000"))
-        #expect(Decimal128(half + "0000000000001", isRounding: true) == Decimal128("1.000000000000000000000000000000001"))
+        #expect(
+            Decimal128(half + "0000000000001", isRounding: true) == Decimal128("1.000000000000000000000000000000001"))
         #expect(Decimal128("9.9999999999999999999999999999999999E6144", isRounding: true) == .infinity())
         #expect(Decimal128("1E99999999999999999999", isRounding: true) == .infinity())
         #expect(Decimal128("1E-99999999999999999999", isRounding: true)?.isZero == true)

@@ -12,7 +12,9 @@ struct DocumentTests {
             let again = Document { writer in for (name, value) in document.fields { writer.append(name, value) } }
             #expect(document.keys == fields.map(\.0))
             #expect(again == document)
-            let copied = Document { writer in document.withView { view in for field in view { writer.append(field.key, field.value) } } }
+            let copied = Document { writer in
+                document.withView { view in for field in view { writer.append(field.key, field.value) } }
+            }
             #expect(copied == document)
         }
     }

@@ -25,7 +25,8 @@ extension SplitMix64 {
         case 1: return .infinity(isNegative: oneIn(2))
         default: break
         }
-        let digits = oneIn(3) ? String(below(30)) : String(UInt128(next()) << 64 | UInt128(next())).prefix(1 + below(34)) + ""
+        let digits =
+            oneIn(3) ? String(below(30)) : String(UInt128(next()) << 64 | UInt128(next())).prefix(1 + below(34)) + ""
         let exponent = oneIn(3) ? below(12_200) - 6100 : oneIn(2) ? below(700) - 370 : below(8) - 5
         return Decimal128("\(oneIn(2) ? "-" : "")\(digits)E\(exponent)", isRounding: true)!
     }
@@ -33,9 +34,11 @@ extension SplitMix64 {
     mutating func double() -> Double {
         switch below(6) {
         case 0: return Double(bitPattern: next())
-        case 1: return [0.0, -0.0, .infinity, -.infinity, .nan, .leastNonzeroMagnitude, .greatestFiniteMagnitude][below(7)]
+        case 1:
+            return [0.0, -0.0, .infinity, -.infinity, .nan, .leastNonzeroMagnitude, .greatestFiniteMagnitude][below(7)]
         case 2: return Double(below(40) - 20) / 10
-        case 3: return Double(sign: oneIn(2) ? .minus : .plus, exponent: 50 + below(20), significand: 1) + Double(below(3))
+        case 3:
+            return Double(sign: oneIn(2) ? .minus : .plus, exponent: 50 + below(20), significand: 1) + Double(below(3))
         default: return Double(below(40) - 20) / 4
         }
     }

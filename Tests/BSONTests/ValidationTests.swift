@@ -42,7 +42,8 @@ struct ValidationTests {
             var bytes = random.document(depth: 0).bytes
             for _ in 0...random.below(3) {
                 let interesting: [UInt8] = [0, 1, 4, 5, 0x7F, 0x80, 0xC0, 0xFF]
-                bytes[random.below(bytes.count)] = random.oneIn(2) ? interesting[random.below(8)] : UInt8(random.below(256))
+                bytes[random.below(bytes.count)] =
+                    random.oneIn(2) ? interesting[random.below(8)] : UInt8(random.below(256))
             }
             guard let document = try? Document(validating: bytes) else { continue }
             accepted += 1
@@ -61,12 +62,14 @@ struct ValidationTests {
             ([0x41], true), ([0xC3, 0xA9], true), ([0xE2, 0x98, 0x86], true), ([0xF0, 0x9D, 0x84, 0x9E], true),
             ([0xF4, 0x8F, 0xBF, 0xBF], true), ([0xED, 0x9F, 0xBF], true), ([0x80], false), ([0xC0, 0x80], false),
             ([0xC1, 0xBF], false), ([0xC3], false), ([0xE0, 0x9F, 0xBF], false), ([0xED, 0xA0, 0x80], false),
-            ([0xE2, 0x98], false), ([0xF0, 0x8F, 0xBF, 0xBF], false), ([0xF4, 0x90, 0x80, 0x80], false), ([0xF5, 0x80, 0x80, 0x80], false),
+            ([0xE2, 0x98], false), ([0xF0, 0x8F, 0xBF, 0xBF], false), ([0xF4, 0x90, 0x80, 0x80], false),
+            ([0xF5, 0x80, 0x80, 0x80], false),
             ([0xFF], false),
         ] as [([UInt8], Bool)])
     func utf8(sequence: [UInt8], isText: Bool) {
         for padding in 0..<40 {
-            let text = [UInt8](repeating: 0x61, count: padding) + sequence + [UInt8](repeating: 0x62, count: padding % 9)
+            let text =
+                [UInt8](repeating: 0x61, count: padding) + sequence + [UInt8](repeating: 0x62, count: padding % 9)
             let length = text.count + 1
             let value = [UInt8(length & 255), UInt8(length >> 8), 0, 0] + text + [0]
             let asValue = [0x02, 0x61, 0] + value
@@ -83,7 +86,9 @@ struct ValidationTests {
         var random = SplitMix64(seed: 14)
         for _ in 0..<20_000 {
             let bytes = (0..<random.below(40)).map { _ -> UInt8 in
-                random.oneIn(3) ? UInt8(random.below(256)) : random.oneIn(2) ? [0xE2, 0x98, 0x86, 0xC3, 0xA9, 0xF0, 0x9D][random.below(7)] : 0x61
+                random.oneIn(3)
+                    ? UInt8(random.below(256))
+                    : random.oneIn(2) ? [0xE2, 0x98, 0x86, 0xC3, 0xA9, 0xF0, 0x9D][random.below(7)] : 0x61
             }
             let expected = String(validating: bytes, as: UTF8.self) != nil
             let size = bytes.count + 13

@@ -9,8 +9,9 @@
 extern "C" {
 #endif
 
-// Validates the document at `bytes`, of which `size` bytes may be read. Returns 0, or a status for cbson_status_text with
-// `*offset` set to the byte that breaks the rule. No recursion deeper than `depth_max`.
+// Validates the document at `bytes`, of which `size` bytes may be read. Returns 0, or a status for cbson_status_text
+// with `*offset` set to the byte that breaks the rule. At most `depth_max` documents may lie inside one another within
+// the outermost one.
 int cbson_validate(const void *bytes, size_t size, int depth_max, size_t *offset);
 const char *cbson_status_text(int status);
 

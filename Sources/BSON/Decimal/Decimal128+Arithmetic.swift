@@ -22,7 +22,8 @@ extension Decimal128 {
         if digitsA == 0 || digitsB == 0 {
             let isNegative = digitsA != 0 ? a.isNegative : digitsB != 0 ? b.isNegative : a.isNegative && b.isNegative
             let one = digitsA != 0 ? a : b
-            return rounding(isNegative: isNegative, UInt256(one.coefficient), exponent: one.exponent, ideal: ideal).value
+            return rounding(isNegative: isNegative, UInt256(one.coefficient), exponent: one.exponent, ideal: ideal)
+                .value
         }
         // With `a` at full width, everything of `b` more than 38 digits below it is only a hint for the rounding.
         let pad = min(digitsMax - decimalDigitCount(digitsA), a.exponent - b.exponent)

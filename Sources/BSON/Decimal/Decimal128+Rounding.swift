@@ -1,8 +1,9 @@
 extension Decimal128 {
     /// The decimal128 nearest to an exact result, ties to even, and whether nothing was lost.
     ///
-    /// `sticky` says that the exact result lies a little above `digits`; digits must then be more than 34, or so low that
-    /// some are dropped. An exact result gets the exponent nearest to `ideal` (IEEE 754 §5.2), an inexact one full digits.
+    /// `sticky` says that the exact result lies a little above `digits`; digits must then be more than 34, or so low
+    /// that some are dropped. An exact result gets the exponent nearest to `ideal` (IEEE 754 §5.2), an inexact one full
+    /// digits.
     static func rounding(
         isNegative: Bool, _ digits: UInt256, exponent: Int, sticky: Bool = false, ideal: Int
     ) -> (value: Decimal128, isExact: Bool) {
@@ -55,8 +56,8 @@ extension Decimal128 {
         return (kept, remainder == 0 && !sticky)
     }
 
-    /// The value with at most `places` digits behind the point (before it when negative). Values that have no more stay as
-    /// they are.
+    /// The value with at most `places` digits behind the point, or rounded before the point when negative. Values that
+    /// have no more digits stay as they are.
     public func rounded(
         places: Int = 0, _ rule: FloatingPointRoundingRule = .toNearestOrEven
     ) -> Decimal128 {
@@ -80,6 +81,7 @@ extension Decimal128 {
             default: rest > half || (rest == half && kept & 1 == 1)
             }
         if up { kept += 1 }
-        return Decimal128.rounding(isNegative: isNegative, UInt256(kept), exponent: min(target, 8000), ideal: target).value
+        return Decimal128.rounding(isNegative: isNegative, UInt256(kept), exponent: min(target, 8000), ideal: target)
+            .value
     }
 }

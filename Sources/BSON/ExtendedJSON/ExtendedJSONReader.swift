@@ -120,7 +120,8 @@ enum ExtendedJSONReader {
         }
     }
 
-    private static func constant(_ name: String, _ node: JSONNode, _ value: Value) throws(InvalidExtendedJSON) -> Value {
+    private static func constant(_ name: String, _ node: JSONNode, _ value: Value) throws(InvalidExtendedJSON) -> Value
+    {
         guard case .number("1") = node else { throw InvalidExtendedJSON("\(name) is not 1") }
         return value
     }
@@ -138,7 +139,8 @@ enum ExtendedJSONReader {
         case "Infinity": .infinity
         case "-Infinity": -.infinity
         case "NaN": .nan
-        default: text.utf8.contains { $0 | 0x20 == UInt8(ascii: "x") || $0 | 0x20 == UInt8(ascii: "n") } ? nil : Double(text)
+        default:
+            text.utf8.contains { $0 | 0x20 == UInt8(ascii: "x") || $0 | 0x20 == UInt8(ascii: "n") } ? nil : Double(text)
         }
     }
 

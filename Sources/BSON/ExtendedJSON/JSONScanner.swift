@@ -36,7 +36,9 @@ struct JSONScanner {
     private var next: UInt8? { at < text.count ? text[at] : nil }
 
     private mutating func skipSpace() {
-        while let byte = next, byte == 0x20 || (byte >= 0x09 && byte <= 0x0D && byte != 0x0B && byte != 0x0C) { at += 1 }
+        while let byte = next, byte == 0x20 || (byte >= 0x09 && byte <= 0x0D && byte != 0x0B && byte != 0x0C) {
+            at += 1
+        }
     }
 
     private mutating func take(_ character: Unicode.Scalar) -> Bool {

@@ -235,6 +235,9 @@ public final class Catalog {
         pendingDrops.removeFirst(due.count)
     }
 
+    /// Gives back the data of all pending drops: there is nothing left that a rollback could restore.
+    func forgetPendingDrops() throws { try reclaim(OpTime(term: .max, timestamp: .max)) }
+
     /// Loads the drops that are still pending; those that a rollback has undone are forgotten, because their tables are in use.
     private func loadPendingDrops() throws {
         pendingDrops.removeAll()

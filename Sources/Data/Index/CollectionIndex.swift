@@ -19,7 +19,7 @@ public final class CollectionIndex {
     /// The time from which on it is complete: a read at an earlier time does not use it.
     public internal(set) var visibleFrom: Timestamp
     /// The build that fills it.
-    public let buildID: CollectionUUID?
+    public internal(set) var buildID: CollectionUUID?
     /// Record ids up to this one have been scanned by the build: writes to them maintain the index.
     var scannedThrough: UInt64 = 0
 

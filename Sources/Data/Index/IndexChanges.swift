@@ -79,6 +79,11 @@ final class IndexChanges {
         }
     }
 
+    /// Leaves indexes out after all.
+    func remove(_ indexes: [CollectionIndex]) {
+        changes.removeAll { change in indexes.contains { $0 === change.index } }
+    }
+
     /// After the batch is committed.
     func committed(_ collection: Collection) {
         guard !newlyMultikey.isEmpty else { return }
@@ -100,24 +105,30 @@ extension DataStore {
         _ changes: IndexChanges, _ document: DocumentView, _ record: RecordKey, _ collection: Collection,
         isApplying: Bool = false
     ) throws {
+        for index in try conflicts(changes, record) {
+            // While cloning, `deferConflicting` decides.
+            if isApplying, !versions.keepsHistory { continue }
+            guard isApplying, index.state == .building else { throw duplicateKey(document, collection, index) }
+            indexBuilds.first { $0.contains(index) }?.mustRestart = true
+        }
+    }
+
+    /// The unique indexes that have an added key already, for another document.
+    func conflicts(_ changes: IndexChanges, _ record: RecordKey) throws -> [CollectionIndex] {
+        var found: [CollectionIndex] = []
         for change in changes.changes where change.isAdded && change.index.isUnique {
             let key = changes.key(change)
             switch try versions.get(change.index.table, key, at: .latest) {
             case .absent: continue
-            case .notResident: throw StorageNotResident(table: change.index.table, key: [UInt8](key))
+            case .notResident: throw StorageNotResident(change.index.table, key)
             case .found(let owner):
-                if let base = owner.baseAddress, owner.count == RecordKey.byteCount,
-                    RecordKey(loadingFrom: base).id == record.id
-                {
-                    continue
+                guard let base = owner.baseAddress, owner.count == RecordKey.byteCount else {
+                    throw InvariantViolation("an entry of the unique index \(change.index.name) holds no record id")
                 }
-                if isApplying, change.index.state == .building {
-                    indexBuilds.first { $0.contains(change.index) }?.mustRestart = true
-                    continue
-                }
-                throw duplicateKey(document, collection, change.index)
+                if RecordKey(loadingFrom: base).id != record.id { found.append(change.index) }
             }
         }
+        return found
     }
 
     /// Puts the changes of the indexes into the open batch.

@@ -1,54 +1,131 @@
 public import BSON
 public import Core
 
-/// A run of oplog entries as a secondary's fetcher is sent it.
-public struct OplogFrame {
-    /// The frame's bytes, for `Oplog.openFrame`.
-    public let bytes: [UInt8]
-    public let first: OpTime
-    public let last: OpTime
-    /// The entry before `first`, for the log-matching check; `.null` when the log starts with `first`.
-    public let previous: OpTime
-    public let count: Int
-}
-
-/// The member's operation log.
+/// A member's operation log: an uncompressed tail, which holds at least everything above the commit point, and in front of
+/// it sealed blocks of about 64 KB, compressed and checksummed, which are shipped to secondaries as they are.
+///
+/// Contract:
+/// - Entries are valid BSON with `ts` and `t`; their timestamps rise strictly and their terms do not fall.
+/// - Bytes that are handed out are valid until `body` returns; nothing is written to the log meanwhile.
+/// - An append seals at most one block and drops at most `Limits.oplogBlocksDroppedMax`. Blocks are dropped in front while the
+///   log takes more memory than `bytesMax`: never an entry at or behind the pinned timestamp, above the commit point, or
+///   the last one. A log whose commit point stalls outgrows its limit (`isOverfull`), and its owner refuses writes.
+/// - Kept in memory. A durable engine persists entries as `appendObserver` sees them.
 public final class Oplog {
     public let bytesMax: Int
-    private var entries: [(OpTime, [UInt8])] = []
+    /// Called with each entry behind its append.
+    public var appendObserver: ((UnsafeRawBufferPointer, OpTime) -> Void)?
+
+    var blocks: [OplogBlock] = []
+    var tail = OplogTail()
+    /// Entries of the tail, from its first, that the commit point has passed.
+    private var sealableCount = 0
+    private var commitPoint = Timestamp.zero
+    private var pinned: Timestamp?
+    /// The last entry that was dropped in front.
+    var lastDropped = OpTime.null
+    private var sealedFrameBytes = 0
+    private var sealedEntryBytes = 0
+    private var sealedCount = 0
+    /// Opened blocks, the one used last at the end.
+    var opened: [OpenedBlock] = []
 
     public init(bytesMax: Int) { self.bytesMax = bytesMax }
 
-    public func append(_ entry: UnsafeRawBufferPointer, optime: OpTime) {
-        entries.append((optime, [UInt8](entry)))
+    deinit { tail.removeAll() }
+
+    /// The oldest and the newest entry; nil when the log is empty.
+    public var first: OpTime? { blocks.first?.first ?? tail.first?.optime }
+    public var last: OpTime? { tail.last?.optime ?? blocks.last?.last }
+    public var isEmpty: Bool { blocks.isEmpty && tail.isEmpty }
+    public var count: Int { sealedCount + tail.count }
+    /// Bytes of all entries, uncompressed.
+    public var byteCount: Int { sealedEntryBytes + tail.byteCount }
+    /// Bytes that hold them: compressed where they are sealed. This is what `bytesMax` bounds.
+    public var storedBytes: Int { sealedFrameBytes + tail.byteCount }
+    /// More memory than allowed, and nothing that may be dropped.
+    public var isOverfull: Bool { storedBytes > bytesMax && !mayDropFirst }
+    public var sealedBlockCount: Int { blocks.count }
+
+    // MARK: Writing
+
+    /// Adds an entry at the end.
+    public func append(_ entry: UnsafeRawBufferPointer, optime: OpTime) throws {
+        if let last {
+            try invariant(
+                optime.timestamp > last.timestamp && optime.term >= last.term,
+                "the oplog entry \(optime) does not come behind \(last)")
+        }
+        tail.append(entry, optime: optime)
+        // A secondary may know a commit point that is ahead of its log.
+        if optime.timestamp <= commitPoint { sealableCount = tail.count }
+        try sealIfDue()
+        dropIfOverfull()
+        appendObserver?(entry, optime)
     }
-    public var first: OpTime? { entries.first?.0 }
-    public var last: OpTime? { entries.last?.0 }
-    public var count: Int { entries.count }
-    public var byteCount: Int { entries.reduce(0) { $0 + $1.1.count } }
-    public var storedBytes: Int { byteCount }
-    public func contains(_ optime: OpTime) -> Bool { entries.contains { $0.0 == optime } }
-    public func optime(at timestamp: Timestamp) -> OpTime? { entries.first { $0.0.timestamp == timestamp }?.0 }
-    public func read(
-        from timestamp: Timestamp, inclusive: Bool, direction: ScanDirection, limitEntries: Int, limitBytes: Int,
-        _ body: (UnsafeRawBufferPointer) throws -> Bool
-    ) rethrows {
-        var rest = limitEntries
-        let run = direction == .forward ? entries : entries.reversed()
-        for (optime, bytes) in run where rest > 0 {
-            let ts = optime.timestamp
-            let inRange = direction == .forward ? ts > timestamp : ts < timestamp
-            guard inRange || (inclusive && ts == timestamp) else { continue }
-            rest -= 1
-            if try !bytes.withUnsafeBytes({ try body($0) }) { return }
+
+    /// Removes the entries behind `timestamp`: rollback. They must be above the commit point.
+    public func truncate(after timestamp: Timestamp) throws {
+        try invariant(
+            timestamp >= commitPoint, "the oplog is truncated behind \(timestamp), below the commit point \(commitPoint)")
+        guard timestamp < .max else { return }
+        tail.removeLast(from: tail.position(of: Timestamp(rawValue: timestamp.rawValue + 1)))
+        sealableCount = min(sealableCount, tail.count)
+    }
+
+    /// Tells which entries can no longer be rolled back; only they are sealed.
+    public func setCommitPoint(_ timestamp: Timestamp) {
+        guard timestamp > commitPoint else { return }
+        commitPoint = timestamp
+        sealableCount = timestamp == .max ? tail.count : tail.position(of: Timestamp(rawValue: timestamp.rawValue + 1))
+    }
+
+    /// Keeps every entry at or behind `timestamp`, whatever the limit: somebody is reading there. nil: nobody is.
+    public func pinOldest(_ timestamp: Timestamp?) { pinned = timestamp }
+
+    /// Empties the log, as before the first append.
+    public func removeAll() {
+        tail.removeAll()
+        blocks.removeAll()
+        opened.removeAll()
+        sealableCount = 0
+        commitPoint = .zero
+        lastDropped = .null
+        sealedFrameBytes = 0
+        sealedEntryBytes = 0
+        sealedCount = 0
+    }
+
+    private func sealIfDue() throws {
+        guard tail.byteCount(ofFirst: sealableCount) >= Limits.oplogBlockBytes else { return }
+        let run = tail.run(from: 0, before: sealableCount, bytesMax: Limits.oplogBlockBytes)
+        let compress = run.bytes.count <= Limits.oplogCompressedBytesMax
+        let block = OplogBlock(
+            frame: try Frame.seal(run.bytes, count: run.count, compress: compress), first: tail[0].optime,
+            last: tail[run.count - 1].optime, count: run.count, byteCount: run.bytes.count)
+        tail.removeFirst(run.count)
+        sealableCount -= run.count
+        blocks.append(block)
+        sealedFrameBytes += block.frame.count
+        sealedEntryBytes += block.byteCount
+        sealedCount += block.count
+    }
+
+    private var mayDropFirst: Bool {
+        guard let block = blocks.first, blocks.count > 1 || !tail.isEmpty else { return false }
+        return pinned.map { block.last.timestamp < $0 } ?? true
+    }
+
+    private func dropIfOverfull() {
+        var dropped = 0
+        while storedBytes > bytesMax, mayDropFirst, dropped < Limits.oplogBlocksDroppedMax {
+            let block = blocks.removeFirst()
+            sealedFrameBytes -= block.frame.count
+            sealedEntryBytes -= block.byteCount
+            sealedCount -= block.count
+            lastDropped = block.last
+            opened.removeAll { $0.first == block.first.timestamp }
+            dropped += 1
         }
     }
-    public func truncate(after timestamp: Timestamp) throws { entries.removeAll { $0.0.timestamp > timestamp } }
-    public func setCommitPoint(_ timestamp: Timestamp) {}
-    public func pinOldest(_ timestamp: Timestamp?) {}
-    public func removeAll() { entries = [] }
-    public func nextFrame(after timestamp: Timestamp, limitBytes: Int) -> OplogFrame? { nil }
-    public static func openFrame(
-        _ bytes: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) throws -> Void
-    ) throws {}
 }

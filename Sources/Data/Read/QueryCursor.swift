@@ -58,6 +58,15 @@ public final class QueryCursor {
         sorter = nil
     }
 
+    /// The plan as `explain` shows it.
+    public var winningPlan: Document {
+        guard let plan = scan.plan else {
+            return request.namespace.isOplog ? ["stage": "COLLSCAN", "direction": "forward"] : ["stage": "EOF"]
+        }
+        return plan.winningPlan(
+            QueryPlan.Stages(
+                sort: request.sort, skip: request.skip, limit: request.limit, projection: request.projection))
+    }
     public var keysExamined: Int { scan.keysExamined }
     public var documentsExamined: Int { scan.documentsExamined }
 
@@ -67,25 +76,19 @@ public final class QueryCursor {
         into array: inout ArrayWriter, maxDocuments: Int, maxBytes: Int, deadline: Instant
     ) throws -> CursorProgress {
         if isClosed { return .exhausted }
-        var clock = SliceClock(deadline: deadline)
-        if let sorter {
-            if !isSorted {
-                if case .yield = try sort(sorter, &clock) { return .yield }
-            }
-            return try nextSorted(sorter, into: &array, maxDocuments, maxBytes, &clock)
-        }
-        var batch = Batch(array: array, documentsLeft: maxDocuments, bytesLeft: maxBytes)
-        defer { array = batch.array }
         if maxDocuments <= 0 { return .batchFull }
-        if isLimitReached { return .exhausted }
-        let end = try scan.run(&clock) { document, _, position in
-            if toSkip > 0 {
-                toSkip -= 1
-                return .next
+        var clock = SliceClock(deadline: deadline)
+        var batch = BatchWriter(array, documents: maxDocuments, bytes: maxBytes)
+        defer { array = batch.array }
+        let end = try run(&clock) { document, position in
+            guard batch.hasRoom(for: document.byteCount) else { return .refuse }
+            if let projection = request.projection {
+                try batch.array.document { try projection.appendFields(document, position: position, to: $0) }
+            } else {
+                batch.array.append(document)
             }
-            guard batch.hasRoom(for: document) else { return .refuse }
-            try emit(document, position, into: &batch)
-            return isLimitReached || batch.isFull ? .stop : .next
+            batch.took(document.byteCount)
+            return batch.isFull ? .stop : .next
         }
         switch end {
         case .yield: return .yield
@@ -94,39 +97,29 @@ public final class QueryCursor {
         }
     }
 
-    /// One batch under construction.
-    private struct Batch {
-        var array: ArrayWriter
-        var documentsLeft: Int
-        var bytesLeft: Int
-        var isFirst = true
-
-        init(array: ArrayWriter, documentsLeft: Int, bytesLeft: Int) {
-            self.array = array
-            self.documentsLeft = documentsLeft
-            self.bytesLeft = bytesLeft
-            isFirst = array.count == 0
-        }
-        var isFull: Bool { documentsLeft <= 0 || bytesLeft <= 0 }
-        /// A document that is larger than what is left goes into the next batch, unless this one would stay empty.
-        func hasRoom(for document: DocumentView) -> Bool { isFirst || document.byteCount <= bytesLeft }
-        mutating func took(_ byteCount: Int) {
-            documentsLeft -= 1
-            bytesLeft -= byteCount
-            isFirst = false
-        }
-    }
-
+    /// Whether the limit is reached: there is no more.
+    var isAtLimit: Bool { isLimitReached }
     private var isLimitReached: Bool { request.limit > 0 && returned >= request.limit }
 
-    private func emit(_ document: DocumentView, _ position: Int?, into batch: inout Batch) throws {
-        if let projection = request.projection {
-            try batch.array.document { try projection.appendFields(document, position: position, to: $0) }
-        } else {
-            batch.array.append(document)
+    /// Shows the result's documents in order, before their projection.
+    func run(_ clock: inout SliceClock, _ body: (DocumentView, Int?) throws -> ScanVerdict) throws -> ScanEnd {
+        if isLimitReached { return .ended }
+        if let sorter {
+            if !isSorted {
+                if case .yield = try sort(sorter, &clock) { return .yield }
+            }
+            return try showSorted(sorter, &clock, body)
         }
-        returned += 1
-        batch.took(document.byteCount)
+        return try scan.run(&clock) { document, _, position in
+            if toSkip > 0 {
+                toSkip -= 1
+                return .next
+            }
+            let verdict = try body(document, position)
+            if case .refuse = verdict { return .refuse }
+            returned += 1
+            return isLimitReached ? .stop : verdict
+        }
     }
 
     // MARK: Sorting
@@ -143,23 +136,45 @@ public final class QueryCursor {
         return .ended
     }
 
-    private func nextSorted(
-        _ sorter: DocumentSorter, into array: inout ArrayWriter, _ maxDocuments: Int, _ maxBytes: Int,
-        _ clock: inout SliceClock
-    ) throws -> CursorProgress {
-        var batch = Batch(array: array, documentsLeft: maxDocuments, bytesLeft: maxBytes)
-        defer { array = batch.array }
-        while sortedPosition < sorter.count, !isLimitReached {
+    private func showSorted(
+        _ sorter: DocumentSorter, _ clock: inout SliceClock, _ body: (DocumentView, Int?) throws -> ScanVerdict
+    ) throws -> ScanEnd {
+        while sortedPosition < sorter.count {
             let document = sorter[sortedPosition].document
-            guard !batch.isFull, batch.hasRoom(for: document) else { return .batchFull }
             var position: Int?
             if request.projection?.needsPosition == true {
                 _ = try request.filter.matches(document, position: &position)
             }
-            try emit(document, position, into: &batch)
+            let verdict = try body(document, position)
+            if case .refuse = verdict { return .stopped }
             sortedPosition += 1
+            returned += 1
+            if case .stop = verdict { return .stopped }
+            if isLimitReached { return .stopped }
             if clock.isOver(store.runtime) { return .yield }
         }
-        return .exhausted
+        return .ended
+    }
+}
+
+/// One batch of a cursor's reply under construction.
+struct BatchWriter {
+    var array: ArrayWriter
+    private var documentsLeft: Int
+    private var bytesLeft: Int
+
+    init(_ array: ArrayWriter, documents: Int, bytes: Int) {
+        self.array = array
+        documentsLeft = documents
+        bytesLeft = bytes
+    }
+
+    var isFull: Bool { documentsLeft <= 0 || bytesLeft <= 0 }
+    /// A document that is larger than what is left goes into the next batch, unless this one would stay empty.
+    func hasRoom(for byteCount: Int) -> Bool { array.count == 0 || byteCount <= bytesLeft }
+
+    mutating func took(_ byteCount: Int) {
+        documentsLeft -= 1
+        bytesLeft -= byteCount
     }
 }

@@ -48,7 +48,7 @@ extension VersionStore {
         defer { abort() }
         if let stepFault { try invariant(false, stepFault) }
         try invariant(isStepOpen, "commit without a step")
-        if let optime {
+        if let optime, keepsHistory {
             try invariant(
                 optime.timestamp >= lastOptime.timestamp && optime.term >= lastOptime.term,
                 "a step at \(optime) comes behind one at \(lastOptime)")

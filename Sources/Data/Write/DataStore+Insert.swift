@@ -52,7 +52,9 @@ extension DataStore {
 
     /// Checks the `_id` and the unique indexes, and makes the keys of the others. Changes nothing.
     @inline(__always)
-    func prepareInsert(_ document: DocumentView, _ record: RecordKey, _ collection: Collection) throws -> IndexChanges? {
+    func prepareInsert(
+        _ document: DocumentView, _ record: RecordKey, _ collection: Collection, isApplying: Bool = false
+    ) throws -> IndexChanges? {
         guard let id = document.first?.value else { throw InvariantViolation("a document to insert has no _id") }
         try idKey(id, collection)
         let idTable = collection.idIndex.table
@@ -65,7 +67,7 @@ extension DataStore {
         let changes = indexChanges
         changes.removeAll()
         try changes.addInsert(document, record, collection)
-        try checkUnique(changes, document, record, collection)
+        try checkUnique(changes, document, record, collection, isApplying: isApplying)
         return changes
     }
 

@@ -24,7 +24,7 @@ enum OperatorTable {
             VariableOperators.table, StringOperators.table, StringSearchOperators.table, ArrayOperators.table,
             ArrayShapeOperators.table, ArraySelectionOperators.table, SetOperators.table, ObjectOperators.table,
             ConversionOperators.table, DatePartOperators.table, DateMathOperators.table, DateTextOperators.table,
-            AccumulatingOperators.table,
+            AccumulatingOperators.table, RegexOperators.table,
         ] {
             entries.merge(table) { first, _ in first }
         }

@@ -9,9 +9,9 @@ public final class RegularExpression {
     public let pattern: String
     /// The options in alphabetical order.
     public let options: String
-    private let code: OpaquePointer
+    let code: OpaquePointer
     private let matchData: OpaquePointer
-    private let matchContext: OpaquePointer
+    let matchContext: OpaquePointer
 
     /// Compiles `pattern`. Options are MongoDB's: `i m s x u`.
     ///

@@ -144,10 +144,8 @@ struct PullModifier: UpdateModifier {
     private enum Condition {
         /// Elements that equal one of these.
         case values([Value])
-        /// Elements that are documents and match.
-        case document(Filter)
-        /// Elements that match as the field `element` of a document.
-        case element(Filter)
+        /// Elements that satisfy a condition, or, as documents, match a filter.
+        case filter(Filter)
     }
 
     private let name: String
@@ -169,21 +167,8 @@ struct PullModifier: UpdateModifier {
     init(path: String, _ argument: ValueView, context: QueryContext) throws(ServerError) {
         name = "$pull"
         self.path = path
-        if let document = argument.asDocument, let first = document.first {
-            condition = first.key.isOperator && !(first.key == "$and" || first.key == "$or" || first.key == "$nor")
-                ? .element(try PullModifier.elementFilter(argument, context))
-                : .document(try Filter(document, context: context))
-        } else if argument.type == .regex {
-            condition = .element(try PullModifier.elementFilter(argument, context))
-        } else {
-            condition = .values([Value(argument)])
-        }
-    }
-
-    private static func elementFilter(_ condition: ValueView, _ context: QueryContext) throws(ServerError) -> Filter {
-        try Document { $0.append("element", condition) }.withChecked { (view) throws(ServerError) in
-            try Filter(view, context: context)
-        }
+        condition = .filter(
+            try Filter(valueCondition: argument, documentsAreFilters: true, context: context))
     }
 
     func apply(to existing: ValueView?, in document: DocumentView) throws(ServerError) -> ModifierResult {
@@ -203,12 +188,7 @@ struct PullModifier: UpdateModifier {
         switch condition {
         case .values(let values):
             return values.contains { value in value.withView { ValueView.compare($0, element) == 0 } }
-        case .document(let filter):
-            guard let document = element.asDocument else { return false }
-            return try filter.matches(document)
-        case .element(let filter):
-            let wrapped = Document { $0.append("element", element) }
-            return try wrapped.withChecked { (view) throws(ServerError) in try filter.matches(view) }
+        case .filter(let filter): return try filter.matches(value: element)
         }
     }
 }

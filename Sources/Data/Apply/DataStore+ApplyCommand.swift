@@ -1,0 +1,168 @@
+import BSON
+import Core
+import Query
+
+extension DataStore {
+    /// Applies a command entry (`op: "c"`).
+    func applyCommand(_ view: OplogEntryView, _ mode: ApplyMode) throws -> ApplyOutcome {
+        guard let command = view.object.first else { throw malformed(view, "is empty") }
+        let entry = mode == .replay ? nil : view.entry.bytes
+        switch command.key {
+        case "create": return try applyCreate(view, command.value, entry, mode)
+        case "drop":
+            guard let collection = try target(view, mode) else { return try skip(view, mode) }
+            try drop(collection, at: view.optime, entry: entry)
+        case "dropDatabase": return try skip(view, mode)
+        case "renameCollection": return try applyRename(view, command.value, entry, mode)
+        case "collMod":
+            guard let collection = try target(view, mode) else { return try skip(view, mode) }
+            let change = Result { () throws(ServerError) in try CollectionModification(view.object, collection) }
+            if case .failure(let error) = change, mode != .steady, error.code == .indexNotFound {
+                return try skip(view, mode)
+            }
+            try modify(collection, try change.get(), at: view.optime, entry: entry)
+        case "createIndexes": return try applyCreateIndexes(view, entry, mode)
+        case "dropIndexes", "deleteIndexes":
+            guard let collection = try target(view, mode), let name = view.object["index"]?.asString else {
+                return try skip(view, mode)
+            }
+            guard let index = collection.index(named: name) else {
+                guard mode != .steady else { throw malformed(view, "drops the index \(name), which is not here") }
+                return try skip(view, mode)
+            }
+            try dropIndex([index], of: collection, at: view.optime, entry: entry)
+        case "startIndexBuild", "commitIndexBuild", "abortIndexBuild":
+            return try applyIndexBuild(view, command.key.string, entry, mode)
+        default:
+            throw ServerError(
+                .oplogOperationUnsupported,
+                "the oplog command '\(command.key.string)' at \(view.optime) is not supported")
+        }
+        return .applied
+    }
+
+    private func malformed(_ view: OplogEntryView, _ what: String) -> InvariantViolation {
+        InvariantViolation("the command entry at \(view.optime) \(what)")
+    }
+
+    /// The collection that a command is about. Nil, except in steady state, when it is not there.
+    private func target(_ view: OplogEntryView, _ mode: ApplyMode) throws -> Collection? {
+        if let uuid = view.uuid, let collection = catalog.find(uuid) { return collection }
+        if mode == .steady { throw malformed(view, "is for a collection that is not here") }
+        return nil
+    }
+
+    private func applyCreate(
+        _ view: OplogEntryView, _ name: ValueView, _ entry: UnsafeRawBufferPointer?, _ mode: ApplyMode
+    ) throws -> ApplyOutcome {
+        guard let name = name.asString, let uuid = view.uuid else { throw malformed(view, "creates nothing") }
+        let namespace = Namespace(view.database, name)
+        if mode != .steady {
+            if catalog.find(uuid) != nil { return try skip(view, mode) }
+            try moveAside(namespace)
+        } else if catalog.find(namespace) != nil || catalog.find(uuid) != nil {
+            throw malformed(view, "creates \(namespace), which is here already")
+        }
+        _ = try create(
+            namespace, uuid, try CollectionOptions(parsing: view.object), .replicated, at: view.optime, entry: entry)
+        return .applied
+    }
+
+    private func applyRename(
+        _ view: OplogEntryView, _ from: ValueView, _ entry: UnsafeRawBufferPointer?, _ mode: ApplyMode
+    ) throws -> ApplyOutcome {
+        guard let to = view.object["to"]?.asString else { throw malformed(view, "renames to nothing") }
+        guard let collection = try target(view, mode) else { return try skip(view, mode) }
+        let namespace = try Namespace(validating: to)
+        if collection.namespace == namespace { return try skip(view, mode) }
+        let over = CollectionUUID(view.object["dropTarget"]).flatMap { catalog.find($0) }
+        if mode != .steady, catalog.find(namespace) !== over { try moveAside(namespace) }
+        try rename(collection, to: namespace, over: over, at: view.optime, entry: entry)
+        return .applied
+    }
+
+    /// While cloning, a name may be taken by a collection that got it later. It makes room under a name of its own until
+    /// the entry comes that renames, or drops, it.
+    private func moveAside(_ namespace: Namespace) throws {
+        guard let other = catalog.find(namespace) else { return }
+        let aside = Namespace(namespace.database, "tmp.\(other.uuid)")
+        try rename(other, to: aside, over: nil, at: nil, entry: nil)
+    }
+
+    private func applyCreateIndexes(_ view: OplogEntryView, _ entry: UnsafeRawBufferPointer?, _ mode: ApplyMode) throws
+        -> ApplyOutcome
+    {
+        guard let collection = try target(view, mode) else { return try skip(view, mode) }
+        let definition = Document { writer in
+            for element in view.object where !(element.key == "createIndexes") {
+                writer.append(element.key, element.value)
+            }
+        }
+        let spec = try definition.withView { try CollectionIndex.spec($0) }
+        if let existing = collection.index(named: spec.name) {
+            guard mode != .steady else { throw malformed(view, "creates the index \(existing.name), which is here already") }
+            return try skip(view, mode)
+        }
+        if mode == .steady { try invariant(collection.count == 0, "an index is created in one entry on data") }
+        try addIndex(
+            spec, mode == .steady ? .ready : .deferred, buildID: nil, to: collection, at: view.optime, entry: entry)
+        return .applied
+    }
+
+    // MARK: Index builds
+
+    private func applyIndexBuild(
+        _ view: OplogEntryView, _ command: String, _ entry: UnsafeRawBufferPointer?, _ mode: ApplyMode
+    ) throws -> ApplyOutcome {
+        guard let buildID = CollectionUUID(view.object["indexBuildUUID"]), let stored = view.object["indexes"]?.asArray
+        else { throw malformed(view, "names no index build") }
+        guard let collection = try target(view, mode) else { return try skip(view, mode) }
+        var specs: [IndexSpec] = []
+        for element in stored {
+            if let definition = element.value.asDocument { specs.append(try CollectionIndex.spec(definition)) }
+        }
+        if mode != .steady { return try applyCloneBuild(view, command, buildID, specs, collection, entry, mode) }
+        if command == "startIndexBuild" {
+            _ = try startIndexBuild(buildID, specs, collection, at: view.optime, entry: entry)
+            return .applied
+        }
+        guard let build = indexBuilds.first(where: { $0.buildID == buildID }) else {
+            throw malformed(view, "ends an index build that is not here")
+        }
+        if command == "abortIndexBuild" {
+            try abort(build, at: view.optime, entry: entry)
+        } else if build.isScanned, !build.mustRestart {
+            try commit(build, at: view.optime, entry: entry)
+        } else {
+            return .waitsForIndexBuild(build)
+        }
+        return .applied
+    }
+
+    /// While cloning, a build is only noted: its indexes are deferred, with the build's id until it is committed.
+    private func applyCloneBuild(
+        _ view: OplogEntryView, _ command: String, _ buildID: CollectionUUID, _ specs: [IndexSpec],
+        _ collection: Collection, _ entry: UnsafeRawBufferPointer?, _ mode: ApplyMode
+    ) throws -> ApplyOutcome {
+        let here = specs.compactMap { collection.index(named: $0.name) }
+        switch command {
+        case "startIndexBuild":
+            let missing = specs.filter { collection.index(named: $0.name) == nil }
+            for spec in missing {
+                try addIndex(spec, .deferred, buildID: buildID, to: collection, at: nil, entry: nil)
+            }
+            return try skip(view, mode)
+        case "commitIndexBuild":
+            // One that was not seen to start was cloned, or dropped and made again later: the entries to come say.
+            for spec in specs where collection.index(named: spec.name) == nil {
+                try addIndex(spec, .deferred, buildID: nil, to: collection, at: nil, entry: nil)
+            }
+            for index in here where index.buildID == buildID { index.buildID = nil }
+            try applyStep(view, mode) { try catalog.put(collection) }
+        default:
+            let aborted = here.filter { $0.buildID == buildID }
+            try dropIndex(aborted, of: collection, at: view.optime, entry: entry)
+        }
+        return .applied
+    }
+}

@@ -1,0 +1,189 @@
+public import BSON
+public import Core
+public import Query
+
+/// A `findAndModify`: finds one document, changes or removes it, and answers with it as it was or as it is.
+public final class FindAndModifyOperation {
+    /// The document that the command answers with, projected; nil for null.
+    public private(set) var value: Document?
+    /// Documents found, or inserted.
+    public private(set) var n = 0
+    /// Whether an existing document was updated; nil for a removal.
+    public private(set) var updatedExisting: Bool?
+    public private(set) var upsertedID: Value?
+
+    private let store: DataStore
+    private let namespace: Namespace
+    private let filter: Filter
+    private let sort: SortPattern?
+    private let hint: QueryHint?
+    private let projection: Projection?
+    /// Nil for a removal.
+    private let update: UpdateStatement?
+    private let image: RetryImage
+    private let id: Int32
+    private var isDone = false
+
+    /// Reads a command.
+    public init(
+        _ store: DataStore, _ namespace: Namespace, _ command: DocumentView, context: QueryContext, id: Int32 = 0
+    ) throws {
+        var query = emptyDocument
+        var change: ValueView?
+        var filters: [DocumentView] = []
+        var isRemoval = false
+        var isNew = false
+        var isUpsert = false
+        var fields: DocumentView?
+        var sort: DocumentView?
+        var hint: QueryHint?
+        for element in command {
+            switch element.key {
+            case "query": query = try CommandFields.document(element) ?? emptyDocument
+            case "update": change = element.value
+            case "remove": isRemoval = element.value.isTruthy
+            case "new": isNew = element.value.isTruthy
+            case "upsert": isUpsert = element.value.isTruthy
+            case "fields", "projection": fields = try CommandFields.document(element)
+            case "sort": sort = try CommandFields.document(element)
+            case "hint": hint = try QueryHint(element.value)
+            case "arrayFilters": filters = try UpdateStatement.arrayFilters(element)
+            case "collation": try CollectionOptions.checkCollation(element.value)
+            default: break
+            }
+        }
+        if isRemoval {
+            if change != nil { throw FindAndModifyOperation.refuse("both an update and remove=true") }
+            if isUpsert { throw FindAndModifyOperation.refuse("both upsert=true and remove=true") }
+            if isNew {
+                throw FindAndModifyOperation.refuse(
+                    "both new=true and remove=true; 'remove' always returns the deleted document")
+            }
+        } else if change == nil {
+            throw ServerError(.failedToParse, "Either an update or remove=true must be specified")
+        }
+        self.store = store
+        self.namespace = namespace
+        self.id = id
+        self.hint = hint
+        filter = try Filter(query, context: context)
+        self.sort = try sort.flatMap { $0.isEmpty ? nil : try SortPattern($0) }
+        projection = try fields.flatMap { $0.isEmpty ? nil : try Projection($0, context: context) }
+        let filter = self.filter
+        update = try change.map {
+            UpdateStatement(
+                query: query, filter: filter,
+                program: try UpdateProgram($0, arrayFilters: filters, context: context), isUpsert: isUpsert)
+        }
+        image = isNew ? .after : .before
+    }
+
+    private static func refuse(_ what: String) -> ServerError {
+        ServerError(.failedToParse, "Cannot specify \(what)")
+    }
+
+    /// Goes on until done or the slice is used up.
+    public func run(_ context: WriteContext, until deadline: Instant) throws -> WriteProgress {
+        if isDone { return .done }
+        if try answerFromRecord(context) { return .done }
+        try namespace.checkUserWritable()
+        guard let collection = store.catalog.find(namespace) else { return try finish(context) }
+        var clock = SliceClock(deadline: deadline)
+        let scan = try MatchedScan(store, namespace, filter, sort: sort, hint: hint)
+        guard let record = try find(scan, &clock), let old = try store.document(record, in: collection) else {
+            return try finish(context)
+        }
+        try write(record, old, collection, context)
+        isDone = true
+        return .done
+    }
+
+    /// Finds the record in one slice: nothing may change between finding and writing.
+    private func find(_ scan: MatchedScan, _ clock: inout SliceClock) throws -> RecordKey? {
+        if let sort, !scan.providesSort { return try FirstInOrder.find(scan, sort, &clock) }
+        var found: RecordKey?
+        while true {
+            let end = try scan.run(&clock) { _, record, _ in
+                found = record
+                return .stop
+            }
+            if case .yield = end { continue }
+            return found
+        }
+    }
+
+    private func write(
+        _ record: RecordKey, _ old: DocumentView, _ collection: Collection, _ context: WriteContext
+    ) throws {
+        var position: Int?
+        _ = try filter.matches(old, position: &position)
+        n = 1
+        guard let update else {
+            let before = old.document
+            try store.delete(
+                record, old: old, in: collection, context, Statement(context, id: id),
+                StatementOutcome(kind: .delete, n: 1, image: before), retryImage: context.session == nil ? nil : .before)
+            value = try project(before, position)
+            return
+        }
+        updatedExisting = true
+        let before = old.document
+        let result = try store.applyUpdate(
+            update.program, to: record, old, position: position, in: collection, context, Statement(context, id: id),
+            image: context.session == nil ? nil : image)
+        switch (image, result) {
+        case (.before, _), (_, .unchanged): value = try project(before, position)
+        case (.after, .modified):
+            value = try project(DocumentView(base: UnsafeRawPointer(store.scratch.image.base)).document, position)
+        }
+    }
+
+    private func finish(_ context: WriteContext) throws -> WriteProgress {
+        isDone = true
+        guard let update else { return .done }
+        updatedExisting = false
+        guard update.isUpsert else { return .done }
+        upsertedID = try store.applyUpsert(
+            update, namespace, context, id: id, image: context.session == nil ? nil : image)
+        n = 1
+        if image == .after {
+            value = try project(DocumentView(base: UnsafeRawPointer(store.scratch.image.base)).document, nil)
+        }
+        return .done
+    }
+
+    private func project(_ document: Document, _ position: Int?) throws -> Document {
+        guard let projection else { return document }
+        let buffer = ByteBuffer(capacity: document.byteCount)
+        try document.withView { try projection.apply($0, position: position, to: buffer) }
+        return Document(trusted: buffer.toArray())
+    }
+
+    private func answerFromRecord(_ context: WriteContext) throws -> Bool {
+        guard let session = context.session else { return false }
+        guard
+            case .alreadyExecuted(let outcome) = try store.sessions.checkStatement(
+                session, transactionNumber: context.transactionNumber, statement: id)
+        else { return false }
+        n = Int(outcome.n)
+        upsertedID = outcome.upserted?["_id"]
+        updatedExisting = outcome.kind == .delete ? nil : outcome.kind == .update
+        if let kept = outcome.image {
+            var position: Int?
+            _ = try kept.withView { try filter.matches($0, position: &position) }
+            value = try project(kept, position)
+        }
+        isDone = true
+        return true
+    }
+
+    /// Writes `lastErrorObject` and `value` as the reply has them.
+    public func writeReply(to writer: DocumentWriter) {
+        writer.document("lastErrorObject") { last in
+            last.append("n", int32: Int32(n))
+            if let updatedExisting { last.append("updatedExisting", bool: updatedExisting) }
+            if let upsertedID { last.append("upserted" as String, upsertedID) }
+        }
+        if let value { writer.append("value", value) } else { writer.appendNull("value") }
+    }
+}

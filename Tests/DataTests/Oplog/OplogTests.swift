@@ -1,0 +1,198 @@
+import BSON
+import Core
+import Data
+import Testing
+
+/// An oplog entry with something to compress in it.
+func oplogEntry(_ optime: OpTime, payload: Int = 20, noise: UInt64 = 0) -> [UInt8] {
+    let document = Document {
+        $0.append("op", string: "i")
+        $0.append("ns", string: "test.things")
+        $0.append("ts", timestamp: optime.timestamp)
+        $0.append("t", int64: optime.term)
+        $0.append("noise", int64: Int64(bitPattern: noise))
+        $0.append("o", string: String(repeating: "x", count: payload))
+    }
+    return document.withView { [UInt8]($0.bytes) }
+}
+
+extension Oplog {
+    func append(_ entry: [UInt8], _ optime: OpTime) throws { try entry.withUnsafeBytes { try append($0, optime: optime) } }
+
+    func entries(
+        from timestamp: Timestamp = .zero, inclusive: Bool = true, _ direction: ScanDirection = .forward,
+        limitEntries: Int = .max, limitBytes: Int = .max
+    ) throws -> [[UInt8]] {
+        var found: [[UInt8]] = []
+        try read(
+            from: timestamp, inclusive: inclusive, direction: direction, limitEntries: limitEntries, limitBytes: limitBytes
+        ) {
+            found.append([UInt8]($0))
+            return true
+        }
+        return found
+    }
+}
+
+@Suite struct OplogTests {
+    static func open(_ frame: [UInt8]) throws -> [[UInt8]] {
+        var found: [[UInt8]] = []
+        try frame.withUnsafeBytes { try Oplog.openFrame($0) { found.append([UInt8]($0)) } }
+        return found
+    }
+
+    /// 2000 entries of about 250 bytes, committed as they come: several sealed blocks and a tail.
+    static func filled(bytesMax: Int = 1 << 30, count: Int = 2000) throws -> Oplog {
+        let oplog = Oplog(bytesMax: bytesMax)
+        for index in 1...count {
+            oplog.setCommitPoint(time(index - 1).timestamp)
+            try oplog.append(oplogEntry(time(index), payload: 150), time(index))
+        }
+        return oplog
+    }
+
+    @Test("an empty log has no first and last entry and no frame")
+    func empty() throws {
+        let oplog = Oplog(bytesMax: 1000)
+        #expect(oplog.first == nil && oplog.last == nil && oplog.count == 0 && oplog.byteCount == 0)
+        #expect(try oplog.nextFrame(after: .zero, limitBytes: 1000) == nil)
+        #expect(try oplog.entries().isEmpty)
+        #expect(try oplog.entries(from: .max, .backward).isEmpty)
+        try oplog.truncate(after: .zero)
+    }
+
+    @Test("entries above the commit point are never sealed")
+    func uncommittedStays() throws {
+        let oplog = Oplog(bytesMax: 1 << 30)
+        for index in 1...3000 { try oplog.append(oplogEntry(time(index)), time(index)) }
+        #expect(oplog.sealedBlockCount == 0)
+        try oplog.truncate(after: time(1).timestamp)
+        #expect(oplog.last == time(1) && oplog.count == 1)
+    }
+
+    @Test("sealed blocks take less memory than their entries")
+    func compresses() throws {
+        let oplog = try Self.filled(count: 4000)
+        #expect(oplog.sealedBlockCount > 10)
+        #expect(oplog.storedBytes < oplog.byteCount)
+    }
+
+    @Test("an entry that does not come behind the last is refused")
+    func order() throws {
+        let oplog = Oplog(bytesMax: 1000)
+        try oplog.append(oplogEntry(time(5)), time(5))
+        for bad in [time(5), time(4), OpTime(term: 0, timestamp: time(6).timestamp)] {
+            #expect(throws: InvariantViolation.self) { try oplog.append(oplogEntry(bad), bad) }
+        }
+        #expect(oplog.count == 1)
+    }
+
+    @Test("truncating below the commit point is refused")
+    func truncateCommitted() throws {
+        let oplog = try Self.filled()
+        #expect(throws: InvariantViolation.self) { try oplog.truncate(after: time(1998).timestamp) }
+        try oplog.truncate(after: time(1999).timestamp)
+        #expect(oplog.last == time(1999))
+    }
+
+    @Test("a log over its limit drops blocks in front, but nothing that is pinned or above the commit point")
+    func dropsInFront() throws {
+        let free = try Self.filled(bytesMax: 300_000, count: 40_000)
+        #expect(free.storedBytes < 300_000 + 70_000)
+        let first = try #require(free.first)
+        #expect(first > time(1) && free.last == time(40_000))
+        // What is gone is still known as the first entry's predecessor.
+        let frame = try #require(try free.nextFrame(after: .zero, limitBytes: 1000))
+        #expect(frame.first == first && frame.previous == time(Int(first.timestamp.increment) - 1))
+
+        let pinned = Oplog(bytesMax: 100_000)
+        pinned.pinOldest(time(700).timestamp)
+        for index in 1...30_000 {
+            pinned.setCommitPoint(time(index - 1).timestamp)
+            try pinned.append(oplogEntry(time(index)), time(index))
+        }
+        let oldest = try #require(pinned.first)
+        #expect(oldest > time(1) && oldest <= time(700))
+        #expect(pinned.isOverfull)
+        pinned.pinOldest(nil)
+        for index in 30_001...30_100 { try pinned.append(oplogEntry(time(index)), time(index)) }
+        #expect(try #require(pinned.first) > time(20_000))
+
+        let stalled = Oplog(bytesMax: 100_000)
+        for index in 1...3000 { try stalled.append(oplogEntry(time(index)), time(index)) }
+        #expect(stalled.first == time(1) && stalled.isOverfull)
+    }
+
+    @Test("a reader at a block's beginning is sent the sealed block as it is")
+    func shipsSealedBlocks() throws {
+        let oplog = try Self.filled()
+        var after = Timestamp.zero
+        var previous = OpTime.null
+        var all: [[UInt8]] = []
+        var frames = 0
+        while let frame = try oplog.nextFrame(after: after, limitBytes: 10_000) {
+            #expect(frame.previous == previous)
+            let entries = try Self.open(frame.bytes)
+            #expect(entries.count == frame.count)
+            all += entries
+            after = frame.last.timestamp
+            previous = frame.last
+            frames += 1
+        }
+        #expect(all == (1...2000).map { oplogEntry(time($0), payload: 150) })
+        #expect(frames > oplog.sealedBlockCount)
+        let middle = try #require(try oplog.nextFrame(after: time(7).timestamp, limitBytes: 1))
+        #expect(middle.first == time(8) && middle.last == time(8) && middle.previous == time(7))
+    }
+
+    @Test("an entry larger than a block and than every limit is sealed, read and shipped alone")
+    func largeEntry() throws {
+        let oplog = Oplog(bytesMax: 1 << 30)
+        let large = oplogEntry(time(2), payload: 5_000_000)
+        try oplog.append(oplogEntry(time(1)), time(1))
+        try oplog.append(large, time(2))
+        oplog.setCommitPoint(time(2).timestamp)
+        for index in 3...10 { try oplog.append(oplogEntry(time(index)), time(index)) }
+        #expect(oplog.sealedBlockCount >= 1)
+        #expect(try oplog.entries(from: time(2).timestamp, limitEntries: 1) == [large])
+        #expect(try oplog.entries(from: time(2).timestamp, limitBytes: 10) == [large])
+        let frame = try #require(try oplog.nextFrame(after: time(1).timestamp, limitBytes: 10))
+        #expect(try Self.open(frame.bytes) == [large])
+    }
+
+    @Test("a frame with any bit flipped, cut off or with something behind it is refused")
+    func damagedFrames() throws {
+        let oplog = try Self.filled(count: 600)
+        let frames = [
+            try #require(try oplog.nextFrame(after: .zero, limitBytes: 1000)),
+            try #require(try oplog.nextFrame(after: time(599).timestamp, limitBytes: 1000)),
+        ]
+        for frame in frames {
+            #expect(try !Self.open(frame.bytes).isEmpty)
+            var random = StorageRandom(seed: 3)
+            for round in 0..<2000 {
+                // Every bit of the header, then bits anywhere.
+                let bit = round < 256 ? round : random.below(frame.bytes.count * 8)
+                var bad = frame.bytes
+                bad[bit / 8] ^= 1 << UInt8(bit % 8)
+                #expect(throws: ServerError.self, "bit \(bit)") { try Self.open(bad) }
+            }
+            for length in [0, 1, 31, 32, frame.bytes.count - 1] {
+                #expect(throws: ServerError.self) { try Self.open(Array(frame.bytes.prefix(length))) }
+            }
+            #expect(throws: ServerError.self) { try Self.open(frame.bytes + [0]) }
+        }
+    }
+
+    @Test("the observer sees every entry once it is in the log")
+    func observer() throws {
+        let oplog = Oplog(bytesMax: 1000)
+        var seen: [OpTime] = []
+        oplog.appendObserver = { bytes, optime in
+            #expect(OpTime(DocumentView(base: bytes.baseAddress!)) == optime)
+            seen.append(optime)
+        }
+        for index in 1...5 { try oplog.append(oplogEntry(time(index)), time(index)) }
+        #expect(seen == (1...5).map { time($0) })
+    }
+}

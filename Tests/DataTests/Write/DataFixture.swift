@@ -1,0 +1,200 @@
+import BSON
+import Core
+import Data
+import MemoryStorage
+import Query
+
+/// A runtime for tests of synchronous code: a clock that moves by hand, seeded numbers, nothing else.
+final class StillRuntime: NodeRuntime {
+    var now = Instant.zero
+    var wallClock = WallTime(milliseconds: 1_700_000_000_000)
+    var numbers: SeededNumbers
+    /// How far the clock moves with each reading: makes every slice end.
+    var nanosecondsPerReading: Int64 = 0
+
+    init(seed: UInt64) { numbers = SeededNumbers(seed: seed) }
+
+    func randomNumber() -> UInt64 { numbers.next() }
+    func schedule(at deadline: Instant, _ body: @escaping () -> Void) -> TimerToken { TimerToken(id: 0) }
+    func cancel(_ timer: TimerToken) {}
+    func enqueue(_ body: @escaping () -> Void) { body() }
+    func spawn(_ name: StaticString, _ body: @escaping () async -> Void) -> SpawnedTask { SpawnedTask(Task {}) }
+    func offload(_ work: @escaping @Sendable () -> Void, completion: @escaping () -> Void) {
+        work()
+        completion()
+    }
+    var mailbox: any LoopMailbox { Mailbox() }
+    func preconditionOnLoop() {}
+    var log: any LogSink { SilentLog() }
+
+    private final class Mailbox: LoopMailbox {
+        func enqueue(_ body: @escaping @Sendable () -> Void) { body() }
+    }
+}
+
+/// SplitMix64.
+struct SeededNumbers: RandomNumberGenerator {
+    private var state: UInt64
+    init(seed: UInt64) { state = seed }
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+        return mixed ^ (mixed >> 31)
+    }
+}
+
+/// A member without a network: a data store over memory.
+final class Fixture {
+    let runtime: StillRuntime
+    let engine: MemoryStorage
+    let versions: VersionStore
+    let store: DataStore
+    let isReplicated: Bool
+    var term: Int64 = 1
+
+    init(isReplicated: Bool = true, keepsHistory: Bool? = nil, seed: UInt64 = 1) async throws {
+        runtime = StillRuntime(seed: seed)
+        engine = MemoryStorage()
+        versions = VersionStore(engine: engine, keepsHistory: keepsHistory ?? isReplicated)
+        try await versions.open()
+        self.isReplicated = isReplicated
+        store = DataStore(runtime: runtime, versions: versions, oplog: Oplog(bytesMax: 64 << 20))
+        try store.load()
+    }
+
+    var context: WriteContext {
+        WriteContext(term: term, wall: runtime.wallClock, isReplicated: isReplicated)
+    }
+
+    /// A context for a retryable write of the session with that first byte.
+    func context(session: UInt8, number: Int64) throws -> WriteContext {
+        var context = self.context
+        let lsid = Fixture.lsid(session)
+        context.session = try lsid.withView { try store.sessions.record($0) }
+        context.transactionNumber = number
+        return context
+    }
+
+    static func lsid(_ session: UInt8) -> Document {
+        ["id": .binary(subtype: 4, [session] + [UInt8](repeating: 7, count: 15))]
+    }
+
+    static let deadline = Instant.distantFuture
+    static let orders = Namespace("shop", "orders")
+
+    // MARK: Commands, run to their end
+
+    @discardableResult
+    func insert(_ documents: Document..., into namespace: Namespace = orders, ordered: Bool = true, with context: WriteContext? = nil)
+        throws -> InsertOperation
+    {
+        let array = Document(array: documents.map { .document($0) })
+        return try array.withView { view in
+            var operation = InsertOperation(namespace, DocumentRun(array: view), isOrdered: ordered)
+            while case .yield = try operation.run(store, context ?? self.context, until: Fixture.deadline) {}
+            return operation
+        }
+    }
+
+    /// Inserts one document and throws its error.
+    func insertOne(_ document: Document, into namespace: Namespace = orders) throws {
+        if let error = try insert(document, into: namespace).errors.first { throw error.error }
+    }
+
+    @discardableResult
+    func update(_ statement: Document, in namespace: Namespace = orders, with context: WriteContext? = nil) throws
+        -> UpdateOperation
+    {
+        let compiled = try statement.withView { try UpdateStatement($0, context: self.context.query) }
+        let operation = UpdateOperation(store, namespace, compiled)
+        while case .yield = try operation.run(context ?? self.context, until: Fixture.deadline) {}
+        return operation
+    }
+
+    @discardableResult
+    func delete(_ filter: Document, limit: Int32 = 0, in namespace: Namespace = orders, with context: WriteContext? = nil)
+        throws -> Int
+    {
+        let statement: Document = ["q": .document(filter), "limit": .int32(limit)]
+        let operation = try statement.withView {
+            try DeleteOperation(store, namespace, $0, context: self.context.query)
+        }
+        while case .yield = try operation.run(context ?? self.context, until: Fixture.deadline) {}
+        return operation.n
+    }
+
+    func find(_ command: Document = [:], in namespace: Namespace = orders, at point: ReadPoint = .latest) throws -> [Document] {
+        let request = try command.withView { try FindRequest(namespace, $0, context: self.context.query) }
+        let cursor = try QueryCursor(store, request, at: point)
+        defer { cursor.close() }
+        return try drain(cursor)
+    }
+
+    func drain(_ cursor: QueryCursor, batch: Int = 3) throws -> [Document] {
+        var found: [Document] = []
+        while true {
+            var progress = CursorProgress.yield
+            let reply = try Document { writer in
+                var array = writer.beginArray("batch")
+                while case .yield = progress {
+                    progress = try cursor.next(
+                        into: &array, maxDocuments: batch - array.count, maxBytes: 1 << 20, deadline: runtime.now)
+                }
+                array.finish()
+            }
+            found += reply["batch"]?.asArray?.compactMap { $0.asDocument } ?? []
+            switch progress {
+            case .batchFull: continue
+            default: return found
+            }
+        }
+    }
+
+    func createIndex(_ specification: Document, on namespace: Namespace = orders) throws {
+        let outcome = try specification.withView { try store.createIndexes(namespace, [$0], context) }
+        guard let build = outcome.build else { return }
+        do {
+            while case .yield = try build.step(until: runtime.now) {}
+            try store.commitIndexBuild(build, context)
+        } catch let error as ServerError {
+            try store.abortIndexBuild(build, error.message, context)
+            throw error
+        }
+    }
+
+    func createCollection(_ namespace: Namespace = orders, _ options: Document = [:]) throws {
+        try options.withView { _ = try store.createCollection(namespace, $0, context) }
+    }
+
+    func collection(_ namespace: Namespace = orders) throws -> Collection {
+        guard let collection = store.catalog.find(namespace) else {
+            throw ServerError(.namespaceNotFound, "no \(namespace)")
+        }
+        return collection
+    }
+
+    /// All entries of the oplog.
+    var entries: [Document] {
+        var all: [Document] = []
+        store.oplog.read(
+            from: .zero, inclusive: true, direction: .forward, limitEntries: .max, limitBytes: .max
+        ) { bytes in
+            all.append(Document(trusted: [UInt8](bytes)))
+            return true
+        }
+        return all
+    }
+
+    /// Applies entries, finishing index builds where application waits for them.
+    func apply(_ entries: some Sequence<Document>, _ mode: ApplyMode = .steady) throws {
+        for entry in entries {
+            try entry.withView { view in
+                while case .waitsForIndexBuild(let build) = try store.apply(view, mode) {
+                    while case .yield = try build.step(until: runtime.now, .committing) {}
+                }
+            }
+        }
+    }
+}
