@@ -84,6 +84,9 @@ public final class ByteBuffer {
         }
     }
 
+    /// Exchanges bytes and memory with `other`, without a copy; the objects stay who they are.
+    public func exchange(with other: ByteBuffer) { swap(&state.pointee, &other.state.pointee) }
+
     public func toArray() -> [UInt8] { [UInt8](bytes) }
 }
 
@@ -120,56 +123,4 @@ public final class ByteBuffer {
         count &+= length
         return at
     }
-<<<<<<< HEAD
-
-    @inline(__always) public func append(_ source: UnsafeRawPointer, count length: Int) {
-        extend(by: length).copyMemory(from: source, byteCount: length)
-    }
-    @inline(__always) public func append(_ source: UnsafeRawBufferPointer) {
-        if let start = source.baseAddress { append(start, count: source.count) }
-    }
-    public func append(_ source: [UInt8]) { source.withUnsafeBytes { append($0) } }
-    @inline(__always) public func append(byte: UInt8) {
-        extend(by: 1).storeBytes(of: byte, as: UInt8.self)
-    }
-    /// Appends a fixed-width integer, little-endian.
-    @inline(__always) public func append<T: FixedWidthInteger>(littleEndian value: T) {
-        extend(by: MemoryLayout<T>.size).storeBytes(of: value.littleEndian, as: T.self)
-    }
-    /// Overwrites a fixed-width integer at `offset`, little-endian.
-    @inline(__always) public func set<T: FixedWidthInteger>(littleEndian value: T, at offset: Int) {
-        (base + offset).storeBytes(of: value.littleEndian, as: T.self)
-    }
-
-    /// Drops the bytes from `length` on.
-    @inline(__always) public func truncate(to length: Int) { count = min(count, length) }
-
-    /// Drops the first `length` bytes.
-    public func removeFirst(_ length: Int) {
-        guard length > 0 else { return }
-        let rest = count - length
-        if rest > 0 { memmove(base, base + length, rest) }
-        count = max(rest, 0)
-    }
-
-    /// Drops all bytes. Memory above `keeping` bytes is given back.
-    public func removeAll(keeping: Int = .max) {
-        count = 0
-        if capacity > keeping {
-            base.deallocate()
-            capacity = max(keeping, 16)
-            base = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 16)
-        }
-    }
-
-    /// Exchanges bytes and memory with `other`, without a copy; the objects stay who they are.
-    public func exchange(with other: ByteBuffer) {
-        swap(&base, &other.base)
-        swap(&count, &other.count)
-        swap(&capacity, &other.capacity)
-    }
-
-    public func toArray() -> [UInt8] { [UInt8](bytes) }
-=======
->>>>>>> w/data
 }

@@ -14,12 +14,12 @@
         count = name.utf8CodeUnitCount
     }
 
-<<<<<<< HEAD
     /// The bytes as a name; an empty one when there are none.
     @inlinable public init(_ bytes: UnsafeRawBufferPointer) {
         base = bytes.baseAddress ?? UnsafeRawPointer(bitPattern: 1)!
         count = bytes.count
-=======
+    }
+
     /// Calls `body` with a name built at run time, valid during the call.
     @inlinable @inline(__always) public static func with<R>(_ name: String, _ body: (KeyView) throws -> R) rethrows -> R
     {
@@ -27,7 +27,6 @@
         return try name.withUTF8 { utf8 in
             try body(utf8.baseAddress.map { KeyView(base: $0, count: utf8.count) } ?? KeyView(""))
         }
->>>>>>> w/data
     }
 
     @inlinable public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: count) }

@@ -53,15 +53,9 @@ struct BucketCompiler {
                     location: 40199, "The $bucket 'default' field must be less than the lowest boundary or greater than or equal to the highest boundary.")
             }
         }
-<<<<<<< HEAD
-        let counted = try count()
-        return GroupSpecification(
-            key: key, accumulators: accumulators ?? [counted],
-=======
         let counted = accumulators == nil ? [try count()] : []
         return GroupSpecification(
             key: key, accumulators: accumulators ?? counted,
->>>>>>> w/data
             buckets: BucketBounds(boundaries: boundaries, otherwise: otherwise))
     }
 

@@ -116,11 +116,7 @@ struct PlanGenerator {
 }
 
 @Suite("Planner against a collection scan") struct PlannerPropertyTests {
-<<<<<<< HEAD
-    @Test("a plan finds exactly what a collection scan finds, and in the order of the sort it claims", arguments: 0..<1000)
-=======
     @Test("a plan finds exactly what a collection scan finds, and in the order of the sort it claims", arguments: 0..<40)
->>>>>>> w/data
     func planned(_ seed: UInt64) throws {
         var generator = PlanGenerator(random: MatchRandom(seed: seed))
         var indexed = 0

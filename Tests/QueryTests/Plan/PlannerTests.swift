@@ -112,8 +112,6 @@ import Testing
         #expect(try plan([:], sort: ["a": 1], [index]).winningPlan()["stage"] == "COLLSCAN")
     }
 
-<<<<<<< HEAD
-=======
     @Test("a sparse index with arrays has no key for an element without the field, so neither null nor a sort uses it")
     func sparseMultikey() throws {
         var index = try indexSpec(["a.b": 1], ["sparse": true])
@@ -123,7 +121,6 @@ import Testing
         #expect(try plan(["a.b": ["$not": ["$gt": nil]]], [index]).winningPlan()["stage"] == "COLLSCAN")
     }
 
->>>>>>> w/data
     @Test("a partial index is used only when the query implies its filter")
     func partial() throws {
         let index = try indexSpec(["a": 1], ["partialFilterExpression": ["b": ["$gt": 5]]])
