@@ -1,0 +1,96 @@
+import BSON
+import Conformance
+import Core
+import Foundation
+import LiveRuntime
+import LoopbackTransport
+import SocketTransport
+import Testing
+
+/// A small seeded generator: a failing test repeats.
+struct SplitMix64: RandomNumberGenerator {
+    var state: UInt64
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+}
+
+/// Carries values that live on one loop through a test that only passes them back to it.
+typealias OnLoop = Confined
+
+func message(_ length: Int, filledWith byte: UInt8 = 7) -> [UInt8] {
+    var bytes = [UInt8](repeating: byte, count: length)
+    withUnsafeBytes(of: Int32(length).littleEndian) { for index in 0..<4 { bytes[index] = $0[index] } }
+    return bytes
+}
+
+/// Keeps log lines for a test to look at.
+final class MemoryLog: LogSink, @unchecked Sendable {
+    private let lock = NSLock()
+    private var kept: [String] = []
+    var minimumLevel: LogLevel { .debug }
+    func write(_ level: LogLevel, _ component: StaticString, _ message: String) {
+        lock.withLock { kept.append(message) }
+    }
+    var lines: [String] { lock.withLock { kept } }
+}
+
+/// A socket bound to a port of 127.0.0.1, listening or not, on which nothing is ever accepted.
+final class RawSocket {
+    private var descriptors: [Int32] = []
+    let port: Int
+
+    /// - Parameter backlog: nil does not listen, so that connections are refused.
+    init(backlog: Int32?) throws {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let status = withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(descriptor, $0, length) == 0 && getsockname(descriptor, $0, &length) == 0
+            }
+        }
+        try #require(status)
+        port = Int(UInt16(bigEndian: address.sin_port))
+        descriptors = [descriptor]
+        if let backlog {
+            try #require(listen(descriptor, backlog) == 0)
+            // Fills the queue: the system drops the requests of everybody after that.
+            for _ in 0..<4 { _ = try connectToSelf(blocking: false) }
+        }
+    }
+
+    /// A plain client socket connected to `port`.
+    static func client(port: Int) throws -> Int32 {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        try #require(Self.connect(descriptor, port) == 0)
+        return descriptor
+    }
+
+    private func connectToSelf(blocking: Bool) throws -> Int32 {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue), 0)
+        _ = Self.connect(descriptor, port)
+        descriptors.append(descriptor)
+        return descriptor
+    }
+
+    private static func connect(_ descriptor: Int32, _ port: Int) -> Int32 {
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = in_port_t(port).bigEndian
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        return withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                Foundation.connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+    }
+
+    deinit { for descriptor in descriptors { close(descriptor) } }
+}
