@@ -13,8 +13,8 @@ public enum TransportConformance {
         /// Used on the server's loop only; the client's own transport and runtime will do as well.
         public var server: Confined<any Transport>
         public var serverRuntime: Confined<any NodeRuntime>
-        /// Where the server may listen; port 0 unless the transport has no ports.
-        public var listenOn: Endpoint
+        /// Where a server may listen: port 0, or for a transport without ports a new place at each call.
+        public var freeEndpoint: () -> Endpoint
         /// Where nobody listens.
         public var nobody: Endpoint
         /// Where a connection is neither taken nor refused; nil leaves the check out.
@@ -26,14 +26,14 @@ public enum TransportConformance {
 
         public init(
             client: any Transport, clientRuntime: any NodeRuntime, server: Confined<any Transport>,
-            serverRuntime: Confined<any NodeRuntime>, listenOn: Endpoint, nobody: Endpoint, silent: Endpoint?,
-            connectionOutputBytesMax: Int
+            serverRuntime: Confined<any NodeRuntime>, freeEndpoint: @escaping () -> Endpoint, nobody: Endpoint,
+            silent: Endpoint?, connectionOutputBytesMax: Int
         ) {
             self.client = client
             self.clientRuntime = clientRuntime
             self.server = server
             self.serverRuntime = serverRuntime
-            self.listenOn = listenOn
+            self.freeEndpoint = freeEndpoint
             self.nobody = nobody
             self.silent = silent
             self.connectionOutputBytesMax = connectionOutputBytesMax

@@ -178,7 +178,7 @@ final class TransportStage {
         let mailbox = subject.clientRuntime.mailbox
         let server = subject.server
         let state = serverState
-        let endpoint = wanted ?? subject.listenOn
+        let endpoint = wanted ?? subject.freeEndpoint()
         let report: @Sendable (TransportEvent) -> Void = { event in mailbox.enqueue { log.value.add(event) } }
         let result = await onServer { () -> Result<Endpoint, any Error> in
             Result {

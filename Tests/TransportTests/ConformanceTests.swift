@@ -4,6 +4,7 @@ import Foundation
 import LiveRuntime
 import LoopbackTransport
 import SocketTransport
+import Synchronization
 import Testing
 
 /// Runs one check of the suite on a client's loop against a server on the same loop or another.
@@ -36,8 +37,8 @@ struct SocketConformanceTests {
     static let bound = 8 * 1024 * 1024
 
     @Sendable private static func subject(
-        _ client: OnLoop<LiveRuntime>, _ server: OnLoop<LiveRuntime>, listenOn: Endpoint, nobody: Endpoint,
-        silent: Endpoint?
+        _ client: OnLoop<LiveRuntime>, _ server: OnLoop<LiveRuntime>, freeEndpoint: @escaping @Sendable () -> Endpoint,
+        nobody: Endpoint, silent: Endpoint?
     ) async throws -> OnLoop<TransportConformance.Subject> {
         var bounds = SocketTransport.Bounds()
         bounds.connectionOutputBytesMax = bound
@@ -51,7 +52,7 @@ struct SocketConformanceTests {
         return OnLoop(
             TransportConformance.Subject(
                 client: clientTransport.value, clientRuntime: client.value, server: serverTransport,
-                serverRuntime: OnLoop(server.value), listenOn: listenOn, nobody: nobody, silent: silent,
+                serverRuntime: OnLoop(server.value), freeEndpoint: freeEndpoint, nobody: nobody, silent: silent,
                 connectionOutputBytesMax: bound))
     }
 
@@ -63,7 +64,7 @@ struct SocketConformanceTests {
         let silent = Endpoint(host: "127.0.0.1", port: full.port)
         try await runCheck(check, onOneLoop: false) { client, server in
             try await Self.subject(
-                client, server, listenOn: Endpoint(host: "127.0.0.1", port: 0), nobody: nobody, silent: silent)
+                client, server, freeEndpoint: { Endpoint(host: "127.0.0.1", port: 0) }, nobody: nobody, silent: silent)
         }
         withExtendedLifetime((refusing, full)) {}
     }
@@ -74,9 +75,26 @@ struct SocketConformanceTests {
         let nobody = Endpoint(host: "localhost", port: refusing.port)
         try await runCheck(check, onOneLoop: true) { client, server in
             try await Self.subject(
-                client, server, listenOn: Endpoint(host: "localhost", port: 0), nobody: nobody, silent: nil)
+                client, server, freeEndpoint: { Endpoint(host: "localhost", port: 0) }, nobody: nobody, silent: nil)
         }
         withExtendedLifetime(refusing) {}
+    }
+
+    @Test("over Unix sockets", arguments: TransportConformance.checkNames)
+    func overPaths(check: String) async throws {
+        let directory = try TemporaryDirectory()
+        let path = directory.path
+        try await runCheck(check, onOneLoop: false) { client, server in
+            let count = Atomic<Int>(0)
+            return try await Self.subject(
+                client, server,
+                freeEndpoint: {
+                    let number = count.add(1, ordering: .relaxed).newValue
+                    return Endpoint(host: "\(path)/\(number).sock", port: 0)
+                },
+                nobody: Endpoint(host: "\(path)/nobody.sock", port: 0), silent: nil)
+        }
+        withExtendedLifetime(directory) {}
     }
 }
 
@@ -116,7 +134,7 @@ struct LoopbackConformanceTests {
             return OnLoop(
                 TransportConformance.Subject(
                     client: clientTransport, clientRuntime: client.value, server: OnLoop(serverTransport),
-                    serverRuntime: OnLoop(server.value), listenOn: Endpoint(host: "server", port: 0),
+                    serverRuntime: OnLoop(server.value), freeEndpoint: { Endpoint(host: "server", port: 0) },
                     nobody: Endpoint(host: "server", port: 9), silent: silent, connectionOutputBytesMax: Self.bound))
         }
     }

@@ -28,6 +28,18 @@ func message(_ length: Int, filledWith byte: UInt8 = 7) -> [UInt8] {
     return bytes
 }
 
+/// A directory that goes with its owner.
+final class TemporaryDirectory: Sendable {
+    let path: String
+
+    init() throws {
+        path = NSTemporaryDirectory() + "/quorate-\(UInt64.random(in: 0 ... .max))"
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    }
+
+    deinit { try? FileManager.default.removeItem(atPath: path) }
+}
+
 /// Keeps log lines for a test to look at.
 final class MemoryLog: LogSink, @unchecked Sendable {
     private let lock = NSLock()
@@ -62,7 +74,7 @@ final class RawSocket {
         if let backlog {
             try #require(listen(descriptor, backlog) == 0)
             // Fills the queue: the system drops the requests of everybody after that.
-            for _ in 0..<4 { _ = try connectToSelf(blocking: false) }
+            for _ in 0..<4 { connectToSelf() }
         }
     }
 
@@ -73,11 +85,10 @@ final class RawSocket {
         return descriptor
     }
 
-    private func connectToSelf(blocking: Bool) throws -> Int32 {
+    private func connectToSelf() {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue), 0)
         _ = Self.connect(descriptor, port)
         descriptors.append(descriptor)
-        return descriptor
     }
 
     private static func connect(_ descriptor: Int32, _ port: Int) -> Int32 {
@@ -92,5 +103,13 @@ final class RawSocket {
         }
     }
 
-    deinit { for descriptor in descriptors { close(descriptor) } }
+    /// Says no more, and makes the system reset the connection when `descriptor` closes, as for a process that is killed
+    /// with unread input.
+    static func reset(_ descriptor: Int32) {
+        var option = linger(l_onoff: 1, l_linger: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
+        Foundation.close(descriptor)
+    }
+
+    deinit { for descriptor in descriptors { Foundation.close(descriptor) } }
 }
