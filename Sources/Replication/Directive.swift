@@ -24,8 +24,8 @@ public enum Directive: Sendable {
 
     /// Send; report by `onHeartbeatResponse` or `onHeartbeatFailure`, also when no answer came within `timeout`.
     case sendHeartbeat(to: String, HeartbeatRequest, Exchange, timeout: Duration)
-    /// Send; report by `onVoteResponse`. A failure need not be reported.
-    case sendVoteRequest(to: String, VoteRequest, Exchange)
+    /// Send; report by `onVoteResponse`, or by `onVoteFailure` when there is no answer or an error.
+    case sendVoteRequest(to: String, MemberID, VoteRequest, Exchange)
     /// Send; report by `onUpdatePositionDone`.
     case sendUpdatePosition(to: String, UpdatePosition)
     /// Send `replSetStepUp {skipDryRun: true}`; the outcome does not matter.

@@ -165,7 +165,7 @@ extension Member {
             setName: setName, isDryRun: candidacy.phase == .dryRun, term: candidacy.term, candidateID: me.id,
             incarnation: incarnation, config: candidacy.config, lastWritten: progress.written, reason: candidacy.reason)
         for member in config.members where member.isVoter && member.id != me.id {
-            directives.append(.sendVoteRequest(to: member.host, request, candidacy.exchange))
+            directives.append(.sendVoteRequest(to: member.host, member.id, request, candidacy.exchange))
         }
     }
 
@@ -180,6 +180,9 @@ extension Member {
         candidacy?.phase = .persisting
         candidacy?.term = term
         candidacy?.persisting = token
+        // An aye to the dry run that comes late is no vote.
+        let exchange = Exchange(nextNumber())
+        candidacy?.exchange = exchange
         candidacy?.ayes = [me.id]
         candidacy?.noes = []
         let deadline = now + settings.electionTimeout
@@ -195,8 +198,6 @@ extension Member {
         } else if candidacy?.persisting == token {
             candidacy?.persisting = nil
             candidacy?.phase = .voting
-            let exchange = Exchange(nextNumber())
-            candidacy?.exchange = exchange
             requestVotes()
             countVotes(now)
         } else {
@@ -234,6 +235,20 @@ extension Member {
             candidateMetrics.lastRefusal = response.reason
         }
         countVotes(now)
+        return settle(now)
+    }
+
+    /// No answer, or an error as answer: as good as a no.
+    public mutating func onVoteFailure(_ exchange: Exchange, from member: MemberID, now: Instant) -> [Directive] {
+        guard let current = candidacy, current.exchange == exchange else {
+            ignore(.olderExchange)
+            return settle(now)
+        }
+        if !current.ayes.contains(member), !current.noes.contains(member) {
+            candidacy?.noes.append(member)
+            candidateMetrics.lastRefusal = "member \(member) did not answer"
+            countVotes(now)
+        }
         return settle(now)
     }
 

@@ -4,9 +4,8 @@ public import Core
 /// Heartbeats, all to all (replication-facts §2). Requests carry the same report as answers, so that a new primary, a new
 /// state or a new configuration is known after half a round trip.
 extension Member {
-    /// What this member says of itself. In STARTUP2 and before, nothing of the oplog counts yet.
+    /// What this member says of itself.
     mutating func makeReport() -> MemberReport {
-        let showsProgress = state != .startup2 && state != .startup
         return MemberReport(
             incarnation: incarnation, isVolatile: isVolatile, state: state, term: term,
             config: config?.configVersion ?? .none, progress: showsProgress ? progress : Progress(),
@@ -218,6 +217,7 @@ extension Member {
         default: peers[index].progress.advance(to: report.progress)
         }
         needsReadmissionCheck = true
+        standIfFounded(now)
         if report.state == .primary, report.term == term, leadership == nil {
             heardPrimary(peers[index].id, now: now)
         } else if primaryID == peers[index].id {

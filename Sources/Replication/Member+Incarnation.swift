@@ -57,8 +57,10 @@ extension Member {
         incarnation = newIncarnation
         progress = Progress()
         commitPoint = .null
+        setSyncSource(nil)
         abandonCandidacy("data discarded", now: now)
         followerState = .startup2
+        hasCompleteData = false
         directives.append(.startInitialSync)
         heartbeatEveryone(now)
         return settle(now)

@@ -127,8 +127,16 @@ extension Member {
         progress = first
         adopt(pending.config, now: now)
         directives.append(.complete(pending.request, nil))
-        ask(.initiated, now: now)
+        standsOnceFounded = true
+        standIfFounded(now)
         return settle(now)
+    }
+
+    /// The initiator stands as soon as a majority has taken the configuration: before, nobody could vote for it.
+    mutating func standIfFounded(_ now: Instant) {
+        guard standsOnceFounded, configIsCommitted else { return }
+        standsOnceFounded = false
+        ask(.initiated, now: now)
     }
 
     mutating func tickInitiate(_ now: Instant) {

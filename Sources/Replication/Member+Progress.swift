@@ -15,7 +15,7 @@ extension Member {
 
     /// Whether this member reports positions: its own and those of members that sync through it.
     var reportsProgress: Bool {
-        leadership == nil && selfIndex != nil && followerState != .startup2 && followerState != .startup
+        leadership == nil && selfIndex != nil && showsProgress
     }
 
     mutating func sendProgressIfNeeded(_ now: Instant) {

@@ -59,6 +59,8 @@ public struct Member: Sendable {
     public internal(set) var lastVote: LastVote?
     /// What it is while it is not primary; the shell moves it.
     var followerState: MemberState
+    /// Initial sync has all data and waits for the commit point: from here on its positions are true.
+    var hasCompleteData = false
     var leadership: Leadership?
     var candidacy: Candidacy?
     /// In the order of `config.members`; the place of this member is kept and never looked at.
@@ -91,6 +93,7 @@ public struct Member: Sendable {
     var configStore: ConfigStore?
     var pendingReconfig: PendingReconfig?
     var pendingInitiate: PendingInitiate?
+    var standsOnceFounded = false
     /// Heartbeats of a member without configuration to those who called it.
     var bootstrapExchanges: [(host: String, exchange: Exchange, deadline: Instant)] = []
     var votesBeingPersisted: [(token: PersistToken, request: RequestID, response: VoteResponse)] = []
@@ -237,10 +240,24 @@ public struct Member: Sendable {
     /// Not for PRIMARY: that is decided here.
     public mutating func onFollowerState(_ next: MemberState, now: Instant) -> [Directive] {
         let wasReady = followerState == .secondary
+        if next != .startup2 { hasCompleteData = false }
         followerState = next
         if next == .startup2 || next == .rollback { abandonCandidacy("no longer fit to stand", now: now) }
         if next == .secondary, !wasReady { ask(.started, now: now) }
         heartbeatEveryone(now)
         return settle(now)
     }
+
+    /// Initial sync has cloned and applied everything up to its stop point, durably, and only waits for the commit point
+    /// to get there. The positions count from now on: in a new set nobody else could move it. From now on the data must
+    /// not be thrown away under the same incarnation.
+    public mutating func onInitialSyncDataComplete(now: Instant) -> [Directive] {
+        hasCompleteData = true
+        hasUnsentProgress = true
+        heartbeatEveryone(now)
+        return settle(now)
+    }
+
+    /// Whether what the oplog holds may be told to others. A clone under way proves nothing.
+    var showsProgress: Bool { state != .startup && (state != .startup2 || hasCompleteData) }
 }
