@@ -83,5 +83,12 @@ public final class ByteBuffer {
         }
     }
 
+    /// Exchanges bytes and memory with `other`, without a copy; the objects stay who they are.
+    public func exchange(with other: ByteBuffer) {
+        swap(&base, &other.base)
+        swap(&count, &other.count)
+        swap(&capacity, &other.capacity)
+    }
+
     public func toArray() -> [UInt8] { [UInt8](bytes) }
 }

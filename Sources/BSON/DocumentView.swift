@@ -40,6 +40,11 @@
         return nil
     }
 
+    /// A document without fields.
+    public static var empty: DocumentView {
+        DocumentView(base: UnsafeRawPointer(("\u{5}\0\0\0\0" as StaticString).utf8Start))
+    }
+
     /// The number of fields; walks the document.
     public var fieldCount: Int {
         var count = 0

@@ -12,6 +12,18 @@
         self.count = count
     }
 
+    /// A name known at compile time, valid forever.
+    @inline(__always) public init(_ name: StaticString) {
+        base = UnsafeRawPointer(name.utf8Start)
+        count = name.utf8CodeUnitCount
+    }
+
+    /// The bytes as a name; an empty one when there are none.
+    @inlinable public init(_ bytes: UnsafeRawBufferPointer) {
+        base = bytes.baseAddress ?? UnsafeRawPointer(bitPattern: 1)!
+        count = bytes.count
+    }
+
     @inlinable public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: count) }
     public var string: String { String(decoding: bytes, as: UTF8.self) }
     /// Whether the name starts with `$`.

@@ -1,1 +1,5 @@
-print("benchmarks")
+/// Micro-benchmarks by name: `Benchmarks bson`.
+switch CommandLine.arguments.dropFirst().first {
+case "bson": BSONBenchmark.run()
+case let name: print("no benchmark '\(name ?? "")'; there is: bson")
+}

@@ -61,8 +61,8 @@ extension ErrorCode {
     public static let newReplicaSetConfigurationIncompatible = ErrorCode(103)
     public static let nodeNotElectable = ErrorCode(104)
     public static let incompatibleShardingMetadata = ErrorCode(105)
-    public static let inconsistentReplicaSetNames = ErrorCode(107)
-    public static let configurationInProgress = ErrorCode(108)
+    public static let inconsistentReplicaSetNames = ErrorCode(108)
+    public static let configurationInProgress = ErrorCode(109)
     public static let cannotInitializeNodeWithData = ErrorCode(110)
     public static let notExactValueField = ErrorCode(111)
     public static let writeConflict = ErrorCode(112)
@@ -89,9 +89,11 @@ extension ErrorCode {
     public static let commandNotSupportedOnView = ErrorCode(166)
     public static let optionNotSupportedOnView = ErrorCode(167)
     public static let invalidPipelineOperator = ErrorCode(168)
+    public static let cannotIndexParallelArrays = ErrorCode(171)
     public static let queryPlanKilled = ErrorCode(175)
     public static let ambiguousIndexKeyPattern = ErrorCode(181)
     public static let tooManyLogicalSessions = ErrorCode(184)
+    public static let clusterTimeFailsRateLimiter = ErrorCode(186)
     public static let primarySteppedDown = ErrorCode(189)
     public static let cannotGrowDocumentInCappedNamespace = ErrorCode(193)
     public static let invalidIndexSpecificationOption = ErrorCode(197)
@@ -99,6 +101,9 @@ extension ErrorCode {
     public static let keyNotFound = ErrorCode(211)
     public static let incompleteTransactionHistory = ErrorCode(217)
     public static let transactionTooOld = ErrorCode(225)
+    public static let socketException = ErrorCode(9001)
+    public static let unsupportedOpQueryCommand = ErrorCode(352)
+    public static let clientMetadataDocumentTooLarge = ErrorCode(187)
     public static let retryChangeStream = ErrorCode(234)
     public static let cursorKilled = ErrorCode(237)
     public static let notImplemented = ErrorCode(238)
@@ -117,11 +122,12 @@ extension ErrorCode {
     public static let clientDisconnect = ErrorCode(279)
     public static let changeStreamHistoryLost = ErrorCode(286)
     public static let transactionExceededLifetimeLimitSeconds = ErrorCode(290)
+    public static let queryExceededMemoryLimitNoDiskUseAllowed = ErrorCode(292)
+    public static let currentConfigNotCommittedYet = ErrorCode(308)
     public static let objectIsBusy = ErrorCode(314)
     public static let apiStrictError = ErrorCode(323)
     public static let apiDeprecationError = ErrorCode(324)
     public static let unsupportedShardingEventNotification = ErrorCode(331)
-    public static let queryExceededMemoryLimitNoDiskUseAllowed = ErrorCode(333)
     public static let notWritablePrimary = ErrorCode(10107)
     public static let bsonObjectTooLarge = ErrorCode(10334)
     public static let duplicateKey = ErrorCode(11000)
@@ -203,8 +209,8 @@ extension ErrorCode {
         103: "NewReplicaSetConfigurationIncompatible",
         104: "NodeNotElectable",
         105: "IncompatibleShardingMetadata",
-        107: "InconsistentReplicaSetNames",
-        108: "ConfigurationInProgress",
+        108: "InconsistentReplicaSetNames",
+        109: "ConfigurationInProgress",
         110: "CannotInitializeNodeWithData",
         111: "NotExactValueField",
         112: "WriteConflict",
@@ -231,9 +237,11 @@ extension ErrorCode {
         166: "CommandNotSupportedOnView",
         167: "OptionNotSupportedOnView",
         168: "InvalidPipelineOperator",
+        171: "CannotIndexParallelArrays",
         175: "QueryPlanKilled",
         181: "AmbiguousIndexKeyPattern",
         184: "TooManyLogicalSessions",
+        186: "ClusterTimeFailsRateLimiter",
         189: "PrimarySteppedDown",
         193: "CannotGrowDocumentInCappedNamespace",
         197: "InvalidIndexSpecificationOption",
@@ -241,6 +249,10 @@ extension ErrorCode {
         211: "KeyNotFound",
         217: "IncompleteTransactionHistory",
         225: "TransactionTooOld",
+        9001: "SocketException",
+        352: "UnsupportedOpQueryCommand",
+        209: "ClusterTimeFailsRateLimiter",
+        187: "ClientMetadataDocumentTooLarge",
         234: "RetryChangeStream",
         237: "CursorKilled",
         238: "NotImplemented",
@@ -259,11 +271,12 @@ extension ErrorCode {
         279: "ClientDisconnect",
         286: "ChangeStreamHistoryLost",
         290: "TransactionExceededLifetimeLimitSeconds",
+        292: "QueryExceededMemoryLimitNoDiskUseAllowed",
+        308: "CurrentConfigNotCommittedYet",
         314: "ObjectIsBusy",
         323: "APIStrictError",
         324: "APIDeprecationError",
         331: "UnsupportedShardingEventNotification",
-        333: "QueryExceededMemoryLimitNoDiskUseAllowed",
         10107: "NotWritablePrimary",
         10334: "BSONObjectTooLarge",
         11000: "DuplicateKey",

@@ -6,6 +6,11 @@ public struct InvariantViolation: Error, CustomStringConvertible, Sendable {
         self.line = line
     }
 
+    /// For a place that can only be reached when a promise does not hold, such as damaged stored bytes.
+    public init(_ what: String, file: String = #fileID, line: UInt = #line) {
+        self.init(what: what, file: file, line: line)
+    }
+
     public let what: String
     public let file: String
     public let line: UInt

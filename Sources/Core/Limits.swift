@@ -36,17 +36,78 @@ public enum Limits {
     public static let pipelineStagesMax = 1000
     /// Memory that one blocking stage (sort, group) may take.
     public static let stageBytesMax = 100 * 1024 * 1024
+    /// Bytes of one value that an expression computes on the way: a `$reduce` can double its value at every step.
+    public static let expressionValueBytesMax = 64 * 1024 * 1024
+    /// Names in one dotted path.
+    public static let pathComponentsMax = 200
+    /// Elements that one update may pad an array with to reach an index.
+    public static let arrayPaddingMax = 1_500_000
     /// Indexes of one collection.
     public static let indexesPerCollectionMax = 64
     /// Fields of one compound index.
     public static let indexFieldsMax = 32
+    /// Records that one batch of an index build adds.
+    public static let indexBuildRowsPerBatch = 64
+    /// Longest database name and longest `database.collection`, in bytes.
+    public static let databaseNameBytesMax = 63
+    public static let namespaceBytesMax = 255
+    /// Session records kept in memory; the others are read from their table.
+    public static let sessionRecordsCachedMax = 10_000
+    /// Statements that one session record remembers one by one; consecutive ones with the same outcome count once.
+    public static let sessionStatementRangesMax = 10_000
     /// Members of a replica set, and how many of them vote.
     public static let membersMax = 50
     public static let votersMax = 7
     /// Largest offset by which a peer's cluster time may run ahead of the wall clock.
     public static let clusterTimeDriftMax: Duration = .seconds(365 * 24 * 3600)
+    /// Bytes of requests that wait behind a command of their connection before it is no longer read from.
+    public static let connectionBacklogBytes = 1024 * 1024
+    /// Largest `client` document of a `hello`.
+    public static let clientMetadataBytesMax = 512
+    /// Longest wait of an awaitable `hello` or a tailable cursor that a client may ask for.
+    public static let awaitMax: Duration = .seconds(24 * 3600)
     /// Requests of one connection that wait for an answer.
     public static let connectionPendingRequestsMax = 1000
+    /// Queued closures and task steps that a loop runs before it looks for input again.
+    public static let loopJobsPerTurnMax = 256
+    /// A callback that holds the loop longer than this is counted as too long.
+    public static let loopHoldMax: Duration = .milliseconds(5)
+    /// What a transport reads at once when no message is under way.
+    public static let readBytesMax = 64 * 1024
+    /// First memory for a message that did not arrive whole; grows as its bytes do.
+    public static let partialMessageBytesStart = 16 * 1024
+    /// Memory that a connection keeps for its output while it has none.
+    public static let connectionOutputBytesKept = 32 * 1024
+    /// Connections that the system holds until a listener has accepted them.
+    public static let listenBacklog = 1024
+    /// How long a connection that closes gracefully may take to hand over its last bytes.
+    public static let gracefulCloseMax: Duration = .seconds(5)
+    /// An idle connection is probed after this time, so that a peer whose machine is gone is noticed.
+    public static let keepAliveIdle: Duration = .seconds(120)
+    /// Longest pattern of a regular expression.
+    public static let regexPatternBytesMax = 32_764
+    /// Work, backtracking depth and memory of one regular expression on one string.
+    public static let regexMatchStepsMax = 1_000_000
+    public static let regexMatchDepthMax = 100_000
+    public static let regexMatchHeapKilobytesMax = 16 * 1024
+    /// Deepest nesting of a filter.
+    public static let filterDepthMax = 100
+    /// Names of one indexed path.
+    public static let indexPathPartsMax = 64
+    /// Key ranges that one index scan may be cut into; a plan with more uses fewer fields of the index.
+    public static let indexScanRangesMax = 1000
+    /// Previous values that are kept in memory for reads at earlier times. Above half of it only those of the last second
+    /// and of open snapshots stay; above it the oldest snapshot is closed, then writers have to wait.
+    public static let historyBytesMax = 256 * 1024 * 1024
+    /// Under pressure, history older than this goes first.
+    public static let historyUnderPressureMax: Duration = .seconds(1)
+    /// Bytes of previous values in one undo record; one larger value has a record of its own.
+    public static let undoRecordBytesMax = 64 * 1024
+    /// Undo records that one step prunes at most, and how many must be due before it does.
+    public static let undoPrunedPerStepMax = 32
+    public static let undoPruneBatchMin = 8
+    /// Versions that one call prunes beside twice those that were added since the last.
+    public static let historyPrunedPerCallMin = 256
     /// Connections of one client to one server, and how many of them may be opening at once.
     public static let clientPoolConnectionsMax = 100
     public static let clientPoolConnectingMax = 2
@@ -56,4 +117,49 @@ public enum Limits {
     public static let clientSelectionWaitersMax = 10_000
     /// Sessions that one `endSessions` command names.
     public static let endSessionsBatchMax = 10_000
+    /// A term beyond this is a lie and is ignored: believed, it would leave no room for further elections.
+    public static let electionTermMax: Int64 = 1 << 48
+    /// The shortest wait that an election policy can ask for.
+    public static let electionPolicyWaitMin: Duration = .milliseconds(1)
+    /// Further heartbeats within one round after the first failed.
+    public static let heartbeatRetriesMax = 2
+    /// Members that a member without a configuration asks for it at one time.
+    public static let bootstrapHeartbeatsMax = 8
+    /// Changes of sync source within an hour only because another is closer.
+    public static let syncSourcePingChangesMax = 3
+    /// A sync source may lag this much behind the primary, and no other may be ahead of it by more.
+    public static let syncSourceLagMax: Duration = .seconds(30)
+    /// A sync source is left for one that is closer by more than this.
+    public static let syncSourcePingGainMin: Duration = .milliseconds(5)
+    /// How long a member without a sync source waits before it looks again, when nothing changes in between.
+    public static let syncSourceRetry: Duration = .seconds(1)
+    /// How long `replSetReconfig` waits for the current configuration to be committed, and then for its own.
+    public static let reconfigWaitMax: Duration = .seconds(10)
+    /// How long `replSetInitiate` waits for the members' answers.
+    public static let initiateWaitMax: Duration = .seconds(10)
+    /// Statements and bytes of a write command that runs to its end within one step of the loop.
+    public static let shortWriteStatements = 16
+    public static let shortWriteBytes = 64 * 1024
+    /// How long a `getMore` on a cursor that waits for data waits when the client does not say.
+    public static let awaitDataDefault: Duration = .seconds(1)
+    /// How long a member waits for another's answer, beyond what the request itself may take.
+    public static let peerRequestTimeout: Duration = .seconds(5)
+    /// How long a sync source may hold back a request for entries.
+    public static let oplogAwaitMax: Duration = .seconds(5)
+    /// Bytes of entries in one batch between members, before compression.
+    public static let oplogFrameBytes = 128 * 1024
+    /// How long a sync source that failed is left alone, and one that sent nonsense.
+    public static let syncSourceDenialShort: Duration = .seconds(1)
+    public static let syncSourceDenialLong: Duration = .seconds(60)
+    /// Oplog of a member whose engine forgets, counted as memory.
+    public static let oplogBytesVolatileDefault = 64 * 1024 * 1024
+    /// How long a call of an initial sync may take, cloning of one batch included.
+    public static let peerCallTimeout: Duration = .seconds(30)
+    /// Pause before an initial sync that failed tries again.
+    public static let initialSyncRetryDelay: Duration = .milliseconds(100)
+    /// Documents and bytes of one batch of an initial sync.
+    public static let cloneBatchDocuments = 1000
+    public static let cloneBatchBytes = 1024 * 1024
+    /// An idle primary writes a no-op this often.
+    public static let idleNoOpInterval: Duration = .seconds(10)
 }

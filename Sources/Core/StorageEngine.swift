@@ -69,10 +69,25 @@ public protocol StoragePrefetching: StorageEngine {
     func prefetch(_ table: TableID, _ keys: [[UInt8]]) async throws
 }
 
+/// An optional power: a state of all tables that stays readable while writes go on, for checkpoints. Snapshots are opened
+/// and closed on the loop and may be read on a helper thread in between.
+public protocol StorageSnapshots: StorageEngine {
+    func openSnapshot() throws -> any StorageSnapshot
+}
+
+/// All tables as they were at one moment.
+public protocol StorageSnapshot: AnyObject {
+    /// As `StorageCursor.read`; the rows' pointers are valid until the snapshot is closed.
+    func read(
+        _ table: TableID, from bound: StorageBound, direction: ScanDirection, into rows: RowBuffer
+    ) throws -> StorageScan
+    func close()
+}
+
 /// An ordered walk over one table. Holds a key, not a position: writes between calls are seen.
 public protocol StorageCursor: AnyObject {
-    /// Fills `rows` with up to `rows.limit` entries from `bound` on in `direction` and returns how many;
-    /// fewer than the limit means the end. The rows' pointers are valid until the next `apply` or suspension.
+    /// Empties `rows` and fills it with up to `rows.limit` entries from `bound` on in `direction`; with `.done`, fewer than
+    /// the limit means the end. `bound` may point into `rows`. The rows' pointers are valid until the next `apply` or suspension.
     func read(from bound: StorageBound, direction: ScanDirection, into rows: RowBuffer) throws -> StorageScan
 }
 

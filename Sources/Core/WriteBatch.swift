@@ -31,6 +31,9 @@ public final class WriteBatch {
     public private(set) var count = 0
     static let headerBytes = 13
 
+    /// What an operation adds to the batch.
+    public static func operationBytes(key: Int, value: Int) -> Int { headerBytes + key + value }
+
     public init(capacity: Int = 1024) { buffer = ByteBuffer(capacity: capacity) }
 
     public var isEmpty: Bool { count == 0 }

@@ -44,6 +44,13 @@ public struct MessageWriter {
 
     /// Takes back what was written of this message.
     public func discard() { document.buffer.truncate(to: start) }
+    /// Takes the fields written so far out of the buffer, as a document of their own: a reply that has to wait.
+    public func takeDocument() -> Document {
+        document.finish()
+        let bytes = [UInt8](UnsafeRawBufferPointer(rebasing: document.buffer.bytes[document.start...]))
+        discard()
+        return Document(trusted: bytes)
+    }
     /// Drops the fields written so far and leaves an empty document: an error came up half-way through a reply.
     public func restart() { document.buffer.truncate(to: document.start + 4) }
     /// Bytes of the message so far.

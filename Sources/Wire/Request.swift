@@ -52,6 +52,9 @@ public struct DocumentSequence: Sequence {
             return view
         }
     }
+    /// The first document.
+    @inline(__always) public var first: DocumentView? { bytes.isEmpty ? nil : bytes.baseAddress.map { DocumentView(base: $0) } }
+
     @inline(__always) public func makeIterator() -> Iterator {
         Iterator(at: bytes.baseAddress, end: bytes.baseAddress.map { $0 + bytes.count })
     }

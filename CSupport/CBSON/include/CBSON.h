@@ -18,6 +18,13 @@ const char *cbson_status_text(int status);
 int cbson_compare_values(uint8_t type_a, const void *a, uint8_t type_b, const void *b);
 int cbson_compare_documents(const void *a, const void *b);
 
+// The double nearest to a decimal128 (ties to even), from its two halves.
+double cbson_decimal_to_double(uint64_t high, uint64_t low);
+
+// A finite double in scientific notation with `digits` significant digits, correctly rounded, whatever the locale.
+// Returns the length; `out` has room for `size` bytes.
+int cbson_format_double(double value, int digits, char *out, size_t size);
+
 // An upper bound of the key bytes of one value, and the encoding itself; returns the bytes written.
 size_t cbson_key_size_max(uint8_t type, const void *value);
 size_t cbson_key_append(uint8_t type, const void *value, bool descending, uint8_t *out);

@@ -2,13 +2,97 @@ public import BSON
 public import Core
 
 /// A compiled query filter.
+///
+/// Owns a copy of what it was made of. Matching reads the document in place and allocates nothing, except in `$expr`.
 public final class Filter {
+    /// The filter as it was written, for the planner.
+    let tree: MatchNode
+    /// The same, arranged for speed.
+    private let program: MatchNode
+    /// The condition on one value, of a filter made by `init(valueCondition:)`.
+    private let valuePredicate: ValuePredicate?
+    private let source: OwnedBytes
+
     /// Compiles a filter document. Owns what it needs of it.
-    public init(_ document: DocumentView, context: QueryContext) throws(ServerError) {}
+    public init(_ document: DocumentView, context: QueryContext) throws(ServerError) {
+        source = OwnedBytes(copying: document)
+        tree = try FilterParser(context: context).conjunction(source.view)
+        program = SimpleConjunction(tree) ?? tree
+        valuePredicate = nil
+    }
+
+    /// Compiles a condition on one value, for `matches(value:)`: what `{field: condition}` means for the field's value.
+    ///
+    /// Operators (`{$gte: 6}`), a regular expression, or the value itself. A document without operators is a filter that
+    /// the value, a document, must match when `documentsAreFilters` is set (`$pull`), else it must be equal.
+    public init(
+        valueCondition: ValueView, documentsAreFilters: Bool = false, context: QueryContext
+    ) throws(ServerError) {
+        source = OwnedBytes(copying: valueCondition)
+        guard let condition = source.view.first?.value else {
+            throw ServerError(.internalError, "a copied value is missing")
+        }
+        let parser = FilterParser(context: context)
+        if documentsAreFilters, let document = condition.asDocument, !FilterParser.isValueCondition(document) {
+            tree = try parser.conjunction(document)
+            valuePredicate = nil
+        } else {
+            tree = AndNode([])
+            valuePredicate = try parser.condition(condition, field: "", depth: 0).predicate
+        }
+        program = SimpleConjunction(tree) ?? tree
+    }
+
+    /// Whether the filter matches every document.
+    public var isEmpty: Bool { valuePredicate == nil && ((tree as? AndNode)?.children.isEmpty ?? false) }
 
     /// Whether `document` matches. `$expr` errors surface here.
-    public func matches(_ document: DocumentView) throws(ServerError) -> Bool { true }
+    public func matches(_ document: DocumentView) throws(ServerError) -> Bool {
+        var details = MatchDetails()
+        return try program.matches(document, &details)
+    }
 
     /// The same, and the index of the first array element that an array path matched at: what positional `$` means.
-    public func matches(_ document: DocumentView, position: inout Int?) throws(ServerError) -> Bool { true }
+    /// `position` is nil when no array was searched.
+    public func matches(_ document: DocumentView, position: inout Int?) throws(ServerError) -> Bool {
+        var details = MatchDetails()
+        let matched = try program.matches(document, &details)
+        position = matched && details.position >= 0 ? details.position : nil
+        return matched
+    }
+
+    /// Whether one value satisfies the condition. An array is one value here: its elements are not tried.
+    ///
+    /// For a filter made of a document, the value must be a document that matches.
+    public func matches(value: ValueView) throws(ServerError) -> Bool {
+        var details = MatchDetails()
+        if let valuePredicate { return try valuePredicate.matches(value, &details) }
+        guard let document = value.asDocument else { return false }
+        return try program.matches(document, &details)
+    }
+
+    /// The filter in normal form, for `explain`.
+    public var parsedQuery: Document { valuePredicate?.describe() ?? tree.describe() }
+
+    /// The fields that an upsert takes over: equalities at the top level and inside `$and`, in order. A path that is set
+    /// twice is in the list twice.
+    public var equalityAssignments: [(path: String, value: Value)] {
+        var found: [(path: String, value: Value)] = []
+        Filter.collectEqualities(tree, into: &found)
+        return found
+    }
+
+    private static func collectEqualities(_ node: MatchNode, into found: inout [(path: String, value: Value)]) {
+        switch node {
+        case let node as AndNode:
+            for child in node.children { collectEqualities(child, into: &found) }
+        case let node as OrNode where node.children.count == 1:
+            collectEqualities(node.children[0], into: &found)
+        case let node as PathNode:
+            if let predicate = node.predicate as? ComparisonPredicate, predicate.comparison.operation == .equal {
+                found.append((path: node.path.string, value: Value(predicate.comparison.operand)))
+            }
+        default: break
+        }
+    }
 }

@@ -1,2 +1,0 @@
-#include "CTree.h"
-typedef int CTree_not_empty;

@@ -1,0 +1,123 @@
+public import BSON
+public import Core
+internal import CTree
+
+/// A volatile storage engine: one copy-on-write B+tree a table, in C, over one slab allocator.
+///
+/// Nothing survives `close`; the durable mark is the applied mark, so that `j: true` is met at once (docs/divergence.md).
+public final class MemoryStorage: StorageEngine {
+    /// `ctree_store *`, from `open` to `close`.
+    private var store: OpaquePointer?
+    public private(set) var appliedMark: UInt64 = 0
+    /// How often the store was opened: a snapshot of an earlier time is dead.
+    fileprivate var openings = 0
+
+    public init() {}
+
+    deinit {
+        if let store { ctree_store_destroy(store) }
+    }
+
+    public func open() async throws {
+        try invariant(store == nil, "a memory store is opened twice")
+        store = ctree_store_create()
+        openings += 1
+    }
+
+    public func close() async {
+        if let store { ctree_store_destroy(store) }
+        store = nil
+    }
+
+    fileprivate var isOpen: Bool { store != nil }
+
+    public var survivesRestart: Bool { false }
+    public var durableMark: UInt64 { appliedMark }
+
+    @inline(__always) private func opened() throws -> OpaquePointer {
+        guard let store else { throw ServerError(.internalError, "the memory store is not open") }
+        return store
+    }
+
+    public func get(_ table: TableID, _ key: UnsafeRawBufferPointer) throws -> StorageRead {
+        guard let tree = ctree_find(try opened(), table.rawValue) else { return .absent }
+        var view = ctree_current(tree)
+        var row = ctree_row()
+        guard ctree_get(&view, key.baseAddress, key.count, &row) else { return .absent }
+        return .found(UnsafeRawBufferPointer(start: row.value, count: Int(row.value_length)))
+    }
+
+    public func makeCursor(_ table: TableID) throws -> any StorageCursor {
+        MemoryCursor(storage: self, table: table)
+    }
+
+    public func apply(_ batch: WriteBatch) throws {
+        let store = try opened()
+        let bytes = batch.buffer.bytes
+        // Checked as a whole first: nothing of a bad batch may show.
+        let problem = ctree_batch_check(bytes.baseAddress, bytes.count)
+        try invariant(problem == 0, String(cString: ctree_batch_error_text(problem)))
+        ctree_batch_apply(store, bytes.baseAddress, bytes.count)
+        appliedMark += 1
+    }
+
+    public func flush(upTo mark: UInt64) async throws {}
+
+    /// There is nothing to write.
+    public func checkpoint() async throws {}
+
+    public func statistics(_ table: TableID) -> StorageTableStatistics {
+        guard let view = view(of: table) else { return StorageTableStatistics(entries: 0, bytes: 0) }
+        return StorageTableStatistics(entries: Int(view.count), bytes: Int(view.bytes))
+    }
+
+    public var statistics: Document {
+        let memory = store.map { ctree_store_memory($0) } ?? 0
+        let snapshots = store.map { ctree_snapshots_open($0) } ?? 0
+        return Document {
+            $0.append("name", string: "memory")
+            $0.append("bytesAllocated", int64: Int64(memory))
+            $0.append("openSnapshots", int64: Int64(snapshots))
+            $0.append("batchesApplied", int64: Int64(bitPattern: appliedMark))
+        }
+    }
+
+    /// The present state of a table; nil for one that is not there.
+    func view(of table: TableID) -> ctree_view? {
+        guard let store, let tree = ctree_find(store, table.rawValue) else { return nil }
+        return ctree_current(tree)
+    }
+}
+
+extension MemoryStorage: StorageSnapshots {
+    public func openSnapshot() throws -> any StorageSnapshot { MemorySnapshot(ctree_snapshot_open(try opened()), of: self) }
+}
+
+/// The state of all tables at one moment. It must not outlast the engine's `close`; afterwards it answers with an error.
+final class MemorySnapshot: StorageSnapshot {
+    private var snapshot: OpaquePointer?
+    private let storage: MemoryStorage
+    private let opening: Int
+
+    init(_ snapshot: OpaquePointer, of storage: MemoryStorage) {
+        self.snapshot = snapshot
+        self.storage = storage
+        opening = storage.openings
+    }
+
+    private var isAlive: Bool { storage.isOpen && storage.openings == opening }
+
+    func read(
+        _ table: TableID, from bound: StorageBound, direction: ScanDirection, into rows: RowBuffer
+    ) throws -> StorageScan {
+        guard let snapshot, isAlive else { throw ServerError(.snapshotUnavailable, "the storage snapshot is closed") }
+        var view = ctree_snapshot_view(snapshot, table.rawValue)
+        fill(rows, from: &view, bound, direction)
+        return .done
+    }
+
+    func close() {
+        if let snapshot, isAlive { ctree_snapshot_close(snapshot) }
+        snapshot = nil
+    }
+}

@@ -1,0 +1,110 @@
+/// Appends the elements of one array, numbering them.
+public struct ArrayWriter {
+    public let writer: DocumentWriter
+    public private(set) var count = 0
+    /// The next element's name as the bytes to store: up to seven digits, the first one lowest, then NUL bytes.
+    private var name: UInt64 = 0x30
+    private var digits = 1
+
+    /// The names of this many elements fit a word.
+    private static let wordNames = 10_000_000
+
+    @inline(__always) init(_ writer: DocumentWriter) { self.writer = writer }
+
+    /// Starts an array at the end of `buffer`, for one that is not part of a document yet; `writer.finish()` ends it.
+    public init(startingIn buffer: ByteBuffer) { writer = DocumentWriter(startingIn: buffer) }
+
+    /// Ends an array that `beginArray` started.
+    @inline(__always) public func finish() { writer.finish() }
+
+    /// Writes type byte and name and returns where `payload` bytes go.
+    @inline(__always) private mutating func header(_ type: BSONType, payload: Int) -> UnsafeMutableRawPointer {
+        guard count < ArrayWriter.wordNames else { return longHeader(type, payload: payload) }
+        let length = digits + 2
+        let buffer = writer.buffer
+        buffer.reserve(length + payload + 8)  // the name is stored as a whole word
+        let at = buffer.extend(by: length + payload)
+        at.storeBytes(of: type.rawValue, as: UInt8.self)
+        (at + 1).storeBytes(of: name.littleEndian, as: UInt64.self)
+        count += 1
+        let last = UInt64(8 * (digits - 1))
+        name &+= 1 << last
+        if name >> last & 0xFF == 0x3A { carry() }
+        return at + length
+    }
+
+    /// The last digit went beyond nine.
+    private mutating func carry() {
+        var position = digits - 1
+        while position >= 0, name >> UInt64(8 * position) & 0xFF == 0x3A {
+            name &-= 10 << UInt64(8 * position)
+            position -= 1
+            if position >= 0 { name &+= 1 << UInt64(8 * position) }
+        }
+        if position < 0 {
+            name = name << 8 | 0x31
+            digits += 1
+        }
+    }
+
+    private mutating func longHeader(_ type: BSONType, payload: Int) -> UnsafeMutableRawPointer {
+        let digits = Array(String(count).utf8) + [0]
+        writer.buffer.append(byte: type.rawValue)
+        writer.buffer.append(digits)
+        count += 1
+        return writer.buffer.extend(by: payload)
+    }
+
+    @inline(__always) public mutating func append(int32 value: Int32) {
+        header(.int32, payload: 4).storeBytes(of: value.littleEndian, as: Int32.self)
+    }
+    @inline(__always) public mutating func append(int64 value: Int64) {
+        header(.int64, payload: 8).storeBytes(of: value.littleEndian, as: Int64.self)
+    }
+    @inline(__always) public mutating func append(double value: Double) {
+        header(.double, payload: 8).storeBytes(of: value.bitPattern.littleEndian, as: UInt64.self)
+    }
+    @inline(__always) public mutating func append(objectID value: ObjectID) {
+        value.store(to: header(.objectID, payload: 12))
+    }
+    @inline(__always) public mutating func append(timestamp value: Timestamp) {
+        header(.timestamp, payload: 8).storeBytes(of: value.rawValue.littleEndian, as: UInt64.self)
+    }
+    @inline(__always) public mutating func append(utf8 value: UnsafeRawBufferPointer) {
+        DocumentWriter.store(utf8: value, at: header(.string, payload: value.count + 5))
+    }
+    @inline(__always) public mutating func append(string value: StaticString) {
+        append(utf8: UnsafeRawBufferPointer(start: value.utf8Start, count: value.utf8CodeUnitCount))
+    }
+    public mutating func append(string value: String) {
+        var value = value
+        value.withUTF8 { append(utf8: UnsafeRawBufferPointer($0)) }
+    }
+    @inline(__always) public mutating func append(_ value: DocumentView) {
+        let size = value.byteCount
+        header(.document, payload: size).copyMemory(from: value.base, byteCount: size)
+    }
+    @inline(__always) public mutating func append(_ value: ValueView) {
+        header(value.type, payload: value.byteCount).copyMemory(from: value.pointer, byteCount: value.byteCount)
+    }
+    public mutating func append(_ value: Value) {
+        _ = header(value.type, payload: 0)
+        writer.appendPayload(value)
+    }
+    public mutating func append(_ value: Document) { value.withView { append($0) } }
+
+    /// Writes a nested document.
+    @inline(__always) public mutating func document(_ build: (DocumentWriter) throws -> Void) rethrows {
+        _ = header(.document, payload: 0)
+        let nested = DocumentWriter(startingIn: writer.buffer)
+        try build(nested)
+        nested.finish()
+    }
+    /// Writes a nested array.
+    @inline(__always) public mutating func array(_ build: (inout ArrayWriter) throws -> Void) rethrows {
+        _ = header(.array, payload: 0)
+        var nested = ArrayWriter(DocumentWriter(startingIn: writer.buffer))
+        try build(&nested)
+        nested.writer.finish()
+    }
+}

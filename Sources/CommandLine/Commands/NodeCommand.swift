@@ -1,0 +1,40 @@
+internal import Core
+internal import LiveRuntime
+internal import Quorate
+internal import Server
+
+/// `quorate node`: one node a process.
+enum NodeCommand {
+    static func specification(_ registry: PluginRegistry) -> CommandSpecification {
+        CommandSpecification(
+            "node", summary: "Runs one node: a standalone, or with --replset a member of a replica set.",
+            details: """
+                Members that are started one a process become a set when one of them is told so once: with PyMongo,
+                  MongoClient(port=27017, directConnection=True).admin.command("replSetInitiate", {"_id": "rs0", "members": [
+                      {"_id": 0, "host": "127.0.0.1:27017"}, {"_id": 1, "host": "127.0.0.1:27018"}, …]})
+                SIGINT and SIGTERM stop the node in good order; a second one stops it at once.
+                """,
+            options: [
+                OptionSpecification("port", .integer(0...65535), "P", default: "27017", help: "where to listen; 0 for any free port"),
+                OptionSpecification("host", .text, "HOST", default: "127.0.0.1", help: "the address to listen on"),
+                OptionSpecification("replset", .text, "NAME", help: "the replica set that the node belongs to"),
+            ] + PartOptions.specifications(registry)
+        ) { arguments in
+            let parts = try PartOptions.parse(arguments, registry)
+            let log = LineLog(minimumLevel: parts.logLevel)
+            var options = NodeOptions(
+                endpoint: Endpoint(host: arguments.text("host") ?? "127.0.0.1", port: arguments.integer("port") ?? 27017))
+            options.replicaSetName = arguments.text("replset")
+            options.arguments = arguments.all
+            parts.describe(in: &options)
+            let signals = try await StopSignals.watch(log: log)
+            let node = try await RunningNode.start(name: "node", log: log) { [options] runtime in
+                try parts.makeNode(runtime, options)
+            }
+            Console.print("listening on mongodb://\(node.endpoint)/")
+            await signals.first()
+            await node.stop()
+            return 0
+        }
+    }
+}

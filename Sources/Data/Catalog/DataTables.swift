@@ -1,0 +1,16 @@
+import Core
+
+/// The tables that every member has. Tables of collections and indexes are numbered from `firstOfCollections`.
+enum DataTables {
+    /// One record a replicated collection, with its indexes. Replicated: a rollback undoes it.
+    static let catalog = TableID(rawValue: 16)
+    /// One record a collection of the `local` database.
+    static let localCatalog = TableID(rawValue: 17)
+    /// One record a session (`SessionRecords`). Replicated.
+    static let sessions = TableID(rawValue: 18)
+    /// Tables whose drop is not yet majority-committed, by optime. Local: see `Catalog.pendingDrops`.
+    static let pendingDrops = TableID(rawValue: 19)
+    /// The lowest table number that was never given out. Local: a rollback does not bring numbers back.
+    static let numbers = TableID(rawValue: 20)
+    static let firstOfCollections: UInt32 = 1024
+}

@@ -1,0 +1,75 @@
+import BSON
+import Core
+
+#if canImport(Glibc)
+    internal import Glibc
+#endif
+
+/// The order of two keys: as unsigned bytes, a prefix first.
+@inline(__always)
+func compareBytes(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Int {
+    if let left = a.baseAddress, let right = b.baseAddress {
+        let order = memcmp(left, right, min(a.count, b.count))
+        if order != 0 { return Int(order) }
+    }
+    return a.count - b.count
+}
+
+/// The document that a stored value holds.
+@inline(__always)
+func storedDocument(_ bytes: UnsafeRawBufferPointer) throws(InvariantViolation) -> DocumentView {
+    guard let base = bytes.baseAddress, bytes.count >= 5 else {
+        throw InvariantViolation("a stored document is \(bytes.count) bytes long")
+    }
+    return DocumentView(base: base)
+}
+
+extension StorageNotResident {
+    init(table: TableID, key: [UInt8]) {
+        self = key.withUnsafeBytes { StorageNotResident(table, $0) }
+    }
+}
+
+extension VersionStore {
+    /// Runs `body` in one batch, committed at `optime`, or undone when it throws.
+    @inline(__always)
+    func step(at optime: OpTime?, _ body: () throws -> Void) throws {
+        begin()
+        do {
+            try body()
+            try commit(at: optime)
+        } catch {
+            abort()
+            throw error
+        }
+    }
+
+    /// Calls `body` with every row of a small table.
+    func forEachRow(_ table: TableID, _ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) throws -> Void) throws {
+        let rows = RowBuffer(limit: 64)
+        var last: [UInt8]?
+        repeat {
+            rows.removeAll()
+            let scan: StorageScan
+            if let last {
+                scan = try last.withUnsafeBytes {
+                    try read(table, from: .behind($0), direction: .forward, at: .latest, into: rows)
+                }
+            } else {
+                scan = try read(table, from: .start, direction: .forward, at: .latest, into: rows)
+            }
+            if case .notResident = scan, rows.count == 0 { throw StorageNotResident(table: table, key: last ?? []) }
+            if let row = rows.rows.last { last = [UInt8](row.key) }
+            for row in rows.rows { try body(row.key, row.value) }
+            if case .notResident = scan { continue }
+        } while rows.isFull
+    }
+
+    /// The last key of a table, valid until the next commit; nil when it is empty.
+    func lastKey(_ table: TableID) throws -> UnsafeRawBufferPointer? {
+        let rows = RowBuffer(limit: 1)
+        let scan = try read(table, from: .start, direction: .backward, at: .latest, into: rows)
+        if case .notResident = scan, rows.count == 0 { throw StorageNotResident(table: table, key: []) }
+        return rows.rows.first?.key
+    }
+}

@@ -1,0 +1,91 @@
+public import BSON
+import CHash
+public import Core
+public import Query
+
+/// One incarnation of an index on this member. Changed in place only in its state; a `collMod` makes a new object.
+public final class CollectionIndex {
+    public enum State: Int32, Sendable {
+        /// Complete: queries may use it.
+        case ready
+        /// Hidden: a build scans the collection, and writes to what it has scanned maintain it.
+        case building
+        /// Hidden and empty: initial sync builds it from the final data.
+        case deferred
+    }
+
+    public let table: TableID
+    public internal(set) var state: State
+    /// The time from which on it is complete: a read at an earlier time does not use it.
+    public internal(set) var visibleFrom: Timestamp
+    /// The build that fills it.
+    public let buildID: CollectionUUID?
+    /// Record ids up to this one have been scanned by the build: writes to them maintain the index.
+    var scannedThrough: UInt64 = 0
+
+    /// What the planner knows of it, with the paths that arrays make multikey.
+    public internal(set) var spec: IndexSpec
+    let generator: IndexKeyGenerator
+
+    /// The definition of the index on `_id`.
+    static let idDefinition: Document = ["v": 2, "key": ["_id": 1], "name": "_id_"]
+
+    init(
+        _ spec: IndexSpec, table: TableID, state: State, visibleFrom: Timestamp, buildID: CollectionUUID? = nil
+    ) {
+        self.spec = spec
+        self.table = table
+        self.state = state
+        self.visibleFrom = visibleFrom
+        self.buildID = buildID
+        generator = IndexKeyGenerator(spec)
+        isUnique = spec.isUnique || spec.isIdIndex
+    }
+
+    /// Compiles a definition.
+    static func spec(_ definition: DocumentView) throws(ServerError) -> IndexSpec {
+        try IndexSpec(validating: definition, hash: hashOfIndexedValue)
+    }
+
+    public var name: String { spec.name }
+    public var keyPattern: Document { spec.keyPattern }
+    /// The specification as `listIndexes` shows it.
+    public var definition: Document { spec.definition }
+    var isIDIndex: Bool { spec.isIdIndex }
+    /// A unique index's key is the index key alone, with the record id as its value.
+    public let isUnique: Bool
+
+    /// The multikey paths with more of them; nil when they are all known.
+    @inline(__always)
+    func widened(by paths: [UInt64]) -> [UInt64]? {
+        var widened = spec
+        widened.merge(multikeyPaths: paths)
+        return widened.multikeyPaths == spec.multikeyPaths ? nil : widened.multikeyPaths
+    }
+
+    /// Whether a write to a record maintains the index: not while a build has yet to come to the record.
+    @inline(__always)
+    func isMaintained(for record: RecordKey) -> Bool {
+        switch state {
+        case .ready: true
+        case .building: record.id <= scannedThrough
+        case .deferred: false
+        }
+    }
+
+    /// The same index with changed options.
+    func redefined(_ definition: Document) throws -> CollectionIndex {
+        var spec = try definition.withView { view throws(ServerError) in try CollectionIndex.spec(view) }
+        spec.multikeyPaths = self.spec.multikeyPaths
+        let index = CollectionIndex(spec, table: table, state: state, visibleFrom: visibleFrom, buildID: buildID)
+        index.scannedThrough = scannedThrough
+        return index
+    }
+}
+
+/// The hash of a hashed index: equal numbers of all types have equal hashes.
+private func hashOfIndexedValue(_ value: ValueView) -> Int64 {
+    let buffer = ByteBuffer(capacity: 64)
+    IndexKey.append(value, to: buffer)
+    return Int64(bitPattern: chash_xxh3_64(buffer.base, buffer.count))
+}

@@ -1,0 +1,150 @@
+import BSON
+import Core
+import Query
+
+/// What one document's write changes in the indexes beside `_id`. One object a store, reused for every write.
+final class IndexChanges {
+    struct Change {
+        let index: CollectionIndex
+        let isAdded: Bool
+        let start: Int
+        let end: Int
+    }
+
+    private(set) var changes: [Change] = []
+    /// Indexes that get more than one key from this document for the first time.
+    private(set) var newlyMultikey: [(index: CollectionIndex, paths: [UInt64])] = []
+    private let bytes = ByteBuffer(capacity: 1024)
+    private let old = IndexKeys()
+    private let new = IndexKeys()
+    /// Stays empty: the keys of a document that is not there.
+    private let none = IndexKeys()
+
+    func removeAll() {
+        changes.removeAll(keepingCapacity: true)
+        newlyMultikey.removeAll(keepingCapacity: true)
+        bytes.removeAll(keeping: 1 << 20)
+    }
+
+    func key(_ change: Change) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(rebasing: bytes.bytes[change.start..<change.end])
+    }
+
+    func addInsert(_ document: DocumentView, _ record: RecordKey, _ collection: Collection) throws {
+        try add(old: nil, new: document, record, collection)
+    }
+
+    func addDelete(_ document: DocumentView, _ record: RecordKey, _ collection: Collection) throws {
+        try add(old: document, new: nil, record, collection)
+    }
+
+    func addUpdate(old: DocumentView, new: DocumentView, _ record: RecordKey, _ collection: Collection) throws {
+        try add(old: old, new: new, record, collection)
+    }
+
+    private func add(
+        old oldDocument: DocumentView?, new newDocument: DocumentView?, _ record: RecordKey, _ collection: Collection
+    ) throws {
+        for index in collection.indexes.dropFirst() where index.isMaintained(for: record) {
+            if let oldDocument { try index.generator.generate(oldDocument, into: old) }
+            if let newDocument {
+                try index.generator.generate(newDocument, into: new)
+                if new.isMultikey, let paths = index.widened(by: new.multikeyPaths) {
+                    newlyMultikey.append((index, paths))
+                }
+            }
+            let before = oldDocument == nil ? none : old
+            let after = newDocument == nil ? none : new
+            // Deletions come first, so that no key is deleted behind its own addition.
+            addDifference(before, without: after, index, isAdded: false)
+            addDifference(after, without: before, index, isAdded: true)
+            for change in changes where change.isAdded && change.index === index {
+                guard change.end - change.start + RecordKey.byteCount <= Limits.storageKeyBytesMax else {
+                    throw IndexChanges.keyTooLong(index)
+                }
+            }
+        }
+    }
+
+    /// Notes the keys of one set that are not in the other; both are in order.
+    private func addDifference(_ keys: IndexKeys, without other: IndexKeys, _ index: CollectionIndex, isAdded: Bool) {
+        var position = 0
+        for candidate in 0..<keys.count {
+            let key = keys[candidate]
+            while position < other.count, compareBytes(other[position], key) < 0 { position += 1 }
+            if position < other.count, compareBytes(other[position], key) == 0 { continue }
+            let start = bytes.count
+            bytes.append(key)
+            changes.append(Change(index: index, isAdded: isAdded, start: start, end: bytes.count))
+        }
+    }
+
+    /// After the batch is committed.
+    func committed(_ collection: Collection) {
+        guard !newlyMultikey.isEmpty else { return }
+        for (index, paths) in newlyMultikey { index.spec.multikeyPaths = paths }
+        collection.generation += 1
+    }
+
+    static func keyTooLong(_ index: CollectionIndex) -> ServerError {
+        ServerError(
+            .keyTooLong,
+            "the key of index \(index.name) would be longer than \(Limits.storageKeyBytesMax) bytes")
+    }
+}
+
+extension DataStore {
+    /// Throws `DuplicateKey` when a unique index has an added key already, for another document. Changes nothing, except
+    /// that an entry that is applied restarts an unfinished build instead: there a duplicate may still go away.
+    func checkUnique(
+        _ changes: IndexChanges, _ document: DocumentView, _ record: RecordKey, _ collection: Collection,
+        isApplying: Bool = false
+    ) throws {
+        for change in changes.changes where change.isAdded && change.index.isUnique {
+            let key = changes.key(change)
+            switch try versions.get(change.index.table, key, at: .latest) {
+            case .absent: continue
+            case .notResident: throw StorageNotResident(table: change.index.table, key: [UInt8](key))
+            case .found(let owner):
+                if let base = owner.baseAddress, owner.count == RecordKey.byteCount,
+                    RecordKey(loadingFrom: base).id == record.id
+                {
+                    continue
+                }
+                if isApplying, change.index.state == .building {
+                    indexBuilds.first { $0.contains(change.index) }?.mustRestart = true
+                    continue
+                }
+                throw duplicateKey(document, collection, change.index)
+            }
+        }
+    }
+
+    /// Puts the changes of the indexes into the open batch.
+    func put(_ changes: IndexChanges, _ record: RecordKey, _ collection: Collection) throws {
+        for change in changes.changes {
+            let key = changes.key(change)
+            let table = change.index.table
+            if change.index.isUnique {
+                if change.isAdded {
+                    try record.withBytes { try versions.put(table, collection.kind, key: key, value: $0) }
+                } else {
+                    try versions.delete(table, collection.kind, key: key)
+                }
+                continue
+            }
+            scratch.entry.removeAll(keeping: 1 << 17)
+            scratch.entry.append(key)
+            record.withBytes { scratch.entry.append($0) }
+            if change.isAdded {
+                let empty = UnsafeRawBufferPointer(start: nil, count: 0)
+                try versions.put(table, collection.kind, key: scratch.entry.bytes, value: empty)
+            } else {
+                try versions.delete(table, collection.kind, key: scratch.entry.bytes)
+            }
+        }
+        if !changes.newlyMultikey.isEmpty {
+            try catalog.put(collection, multikey: changes.newlyMultikey)
+        }
+    }
+}

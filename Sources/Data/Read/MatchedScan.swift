@@ -1,0 +1,104 @@
+import BSON
+import Core
+import Query
+
+/// The documents of one collection that match a filter, found by a plan, in slices: what find, count, distinct, update,
+/// delete and aggregate read.
+final class MatchedScan {
+    private enum Source {
+        /// The collection does not exist.
+        case nothing
+        case records(RecordScan)
+        case oplog(OplogScan)
+    }
+
+    let filter: Filter
+    let plan: QueryPlan?
+    let collection: Collection?
+    private let runtime: any NodeRuntime
+    private let source: Source
+    private let needsPosition: Bool
+    private(set) var matched = 0
+
+    /// Plans the scan. `BadValue` (2) for a hint that names no index.
+    init(
+        _ store: DataStore, _ namespace: Namespace, _ filter: Filter, sort: SortPattern? = nil, hint: QueryHint? = nil,
+        at point: ReadPoint = .latest, needsPosition: Bool = false, filterDocument: Document? = nil
+    ) throws {
+        runtime = store.runtime
+        self.filter = filter
+        self.needsPosition = needsPosition
+        if namespace.isOplog {
+            collection = nil
+            plan = nil
+            let direction = sort?.natural ?? .forward
+            source = .oplog(
+                (filterDocument ?? Document()).withView { OplogScan(store.oplog, $0, direction) })
+            return
+        }
+        guard let collection = try store.catalog.find(namespace, at: point) else {
+            self.collection = nil
+            plan = nil
+            source = .nothing
+            return
+        }
+        self.collection = collection
+        let plan = try Planner.plan(
+            filter: filter, sort: sort, hint: hint, indexes: MatchedScan.indexes(of: collection, at: point))
+        self.plan = plan
+        source = .records(RecordScan(store.versions, collection, try ScanSource(plan, collection), at: point))
+    }
+
+    /// The indexes that a read at `point` may use.
+    static func indexes(of collection: Collection, at point: ReadPoint) -> [IndexSpec] {
+        var specs: [IndexSpec] = []
+        for index in collection.indexes where index.state == .ready {
+            if case .at(let timestamp) = point, index.visibleFrom > timestamp { continue }
+            specs.append(index.spec)
+        }
+        return specs
+    }
+
+    /// Whether documents come in the order of the sort.
+    var providesSort: Bool { plan?.providesSort ?? true }
+    var keysExamined: Int { if case .records(let scan) = source { scan.keysExamined } else { 0 } }
+    var documentsExamined: Int {
+        switch source {
+        case .nothing: 0
+        case .records(let scan): scan.documentsExamined
+        case .oplog(let scan): scan.documentsExamined
+        }
+    }
+
+    /// Shows matching documents until the consumer stops, the slice is used up or there are no more. The views are valid
+    /// during the call.
+    func run(_ clock: inout SliceClock, _ body: (DocumentView, RecordKey, Int?) throws -> ScanVerdict) throws -> ScanEnd {
+        switch source {
+        case .nothing: return .ended
+        case .records(let scan):
+            return try scan.run(&clock, runtime) { document, record in
+                try self.check(document, record, body)
+            }
+        case .oplog(let scan):
+            return try scan.run(&clock, runtime) { entry in
+                try self.check(entry, RecordKey(0), body)
+            }
+        }
+    }
+
+    @inline(__always)
+    private func check(
+        _ document: DocumentView, _ record: RecordKey, _ body: (DocumentView, RecordKey, Int?) throws -> ScanVerdict
+    ) throws -> ScanVerdict {
+        var position: Int?
+        if needsPosition {
+            guard try filter.matches(document, position: &position) else { return .next }
+        } else {
+            guard try filter.matches(document) else { return .next }
+        }
+        let verdict = try body(document, record, position)
+        if case .refuse = verdict { return verdict }
+        matched += 1
+        return verdict
+    }
+}

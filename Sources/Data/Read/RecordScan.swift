@@ -1,0 +1,193 @@
+import BSON
+import Core
+import Query
+
+/// Walks records by a plan, in slices. Between slices it holds a key, not a position: it sees what was written meanwhile,
+/// and no pointer into storage outlives the slice.
+final class RecordScan {
+    private let versions: VersionStore
+    private let collection: Collection
+    private let source: ScanSource
+    private let point: ReadPoint
+    private let rows = RowBuffer(limit: RecordScan.firstBatch)
+    /// The key of the last row that was taken; empty before the first of a segment.
+    private let last = ByteBuffer(capacity: 32)
+    /// The segment, or the `_id`, that is being read.
+    private var segment = 0
+    /// Records that were shown, when several keys may lead to one.
+    private var shown: Set<UInt64>?
+    private(set) var keysExamined = 0
+    private(set) var documentsExamined = 0
+
+    private static let firstBatch = 8
+    private static let laterBatch = 128
+
+    init(_ versions: VersionStore, _ collection: Collection, _ source: ScanSource, at point: ReadPoint) {
+        self.versions = versions
+        self.collection = collection
+        self.source = source
+        self.point = point
+        if case .segments(_, needsDeduplication: true) = source { shown = [] }
+    }
+
+    typealias Body = (DocumentView, RecordKey) throws -> ScanVerdict
+
+    /// Shows documents until the consumer stops, the slice is used up or there are no more.
+    func run(_ clock: inout SliceClock, _ runtime: any NodeRuntime, _ body: Body) throws -> ScanEnd {
+        guard !collection.isDropped else { throw killed("collection dropped") }
+        switch source {
+        case .collection(let direction):
+            return try walk(collection.table, [], nil, direction, &clock, runtime) { row in
+                self.documentsExamined += 1
+                return try body(try storedDocument(row.value), try self.recordKey(row.key))
+            }
+        case .segments(let segments, _): return try run(segments, &clock, runtime, body)
+        case .ids(let ids): return try run(ids, body)
+        }
+    }
+
+    private func killed(_ why: String) -> ServerError {
+        ServerError(.queryPlanKilled, "the operation on \(collection.namespace) ended: \(why)")
+    }
+
+    // MARK: By index
+
+    private func run(
+        _ segments: [ScanSource.Segment], _ clock: inout SliceClock, _ runtime: any NodeRuntime, _ body: Body
+    ) throws -> ScanEnd {
+        while segment < segments.count {
+            let current = segments[segment]
+            let index = current.index
+            guard collection.indexes.contains(where: { $0 === index }) else {
+                throw killed("index '\(index.name)' dropped")
+            }
+            let end = try walk(index.table, current.lower, current.upper, current.direction, &clock, runtime) { row in
+                self.keysExamined += 1
+                let record = try self.recordKey(index.isUnique ? row.value : self.suffix(row.key))
+                return try self.show(record, body)
+            }
+            guard case .ended = end else { return end }
+            segment += 1
+            last.removeAll()
+        }
+        return .ended
+    }
+
+    private func suffix(_ key: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(rebasing: key.suffix(RecordKey.byteCount))
+    }
+
+    private func recordKey(_ bytes: UnsafeRawBufferPointer) throws -> RecordKey {
+        guard let base = bytes.baseAddress, bytes.count == RecordKey.byteCount else {
+            throw InvariantViolation("an entry of \(collection.namespace) holds no record id")
+        }
+        return RecordKey(loadingFrom: base)
+    }
+
+    /// Shows the document of a record, once.
+    private func show(_ record: RecordKey, _ body: Body) throws -> ScanVerdict {
+        if shown?.contains(record.id) == true { return .next }
+        let document = try record.withBytes { key in
+            switch try versions.get(collection.table, key, at: point) {
+            case .found(let bytes): try storedDocument(bytes)
+            case .absent: throw InvariantViolation("an index entry of \(collection.namespace) has no record")
+            case .notResident: throw StorageNotResident(table: collection.table, key: [UInt8](key))
+            }
+        }
+        documentsExamined += 1
+        let verdict = try body(document, record)
+        if case .refuse = verdict { return verdict }
+        shown?.insert(record.id)
+        return verdict
+    }
+
+    // MARK: By _id
+
+    private func run(_ ids: [[UInt8]], _ body: Body) throws -> ScanEnd {
+        let table = collection.idIndex.table
+        while segment < ids.count {
+            let found = try ids[segment].withUnsafeBytes { try versions.get(table, $0, at: point) }
+            var verdict = ScanVerdict.next
+            switch found {
+            case .absent: break
+            case .notResident: throw StorageNotResident(table: table, key: ids[segment])
+            case .found(let value):
+                keysExamined += 1
+                verdict = try show(try recordKey(value), body)
+            }
+            if case .refuse = verdict { return .stopped }
+            segment += 1
+            if case .stop = verdict { return .stopped }
+        }
+        return .ended
+    }
+
+    // MARK: Rows
+
+    /// Shows the rows of a table from behind the last one taken, inside the bounds. Every way out, an error too, remembers
+    /// the last row that was taken.
+    private func walk(
+        _ table: TableID, _ lower: [UInt8], _ upper: [UInt8]?, _ direction: ScanDirection, _ clock: inout SliceClock,
+        _ runtime: any NodeRuntime, _ body: (RowBuffer.Row) throws -> ScanVerdict
+    ) throws -> ScanEnd {
+        while true {
+            rows.removeAll()
+            let scan = try fill(table, lower, upper, direction)
+            let inside = rowsInside(lower, upper, direction)
+            var taken = inside.lowerBound
+            defer { if taken > inside.lowerBound { remember(rows.rows[taken - 1].key) } }
+            while taken < inside.upperBound {
+                let verdict = try body(rows.rows[taken])
+                if case .refuse = verdict { return .stopped }
+                taken += 1
+                if case .stop = verdict { return .stopped }
+                if clock.isOver(runtime) { return .yield }
+            }
+            if inside.upperBound < rows.count { return .ended }
+            if case .notResident = scan {
+                if inside.isEmpty { throw StorageNotResident(table: table, key: last.toArray()) }
+            } else if !rows.isFull {
+                return .ended
+            }
+            rows.limit = RecordScan.laterBatch
+        }
+    }
+
+    private func remember(_ key: UnsafeRawBufferPointer) {
+        last.removeAll()
+        last.append(key)
+    }
+
+    private func fill(_ table: TableID, _ lower: [UInt8], _ upper: [UInt8]?, _ direction: ScanDirection) throws
+        -> StorageScan
+    {
+        func read(_ bound: StorageBound) throws -> StorageScan {
+            try versions.read(table, from: bound, direction: direction, at: point, into: rows)
+        }
+        if last.count > 0 { return try read(.behind(last.bytes)) }
+        switch direction {
+        case .forward:
+            return lower.isEmpty ? try read(.start) : try lower.withUnsafeBytes { try read(.including($0)) }
+        case .backward:
+            // `upper` is exclusive: behind it, against the order, come the keys before it.
+            guard let upper else { return try read(.start) }
+            return try upper.withUnsafeBytes { try read(.behind($0)) }
+        }
+    }
+
+    /// The rows inside the bounds: a prefix of what was read.
+    private func rowsInside(_ lower: [UInt8], _ upper: [UInt8]?, _ direction: ScanDirection) -> Range<Int> {
+        switch direction {
+        case .forward:
+            guard let upper else { return 0..<rows.count }
+            return upper.withUnsafeBytes { bound in
+                0..<(rows.rows.firstIndex { compareBytes($0.key, bound) >= 0 } ?? rows.count)
+            }
+        case .backward:
+            if lower.isEmpty { return 0..<rows.count }
+            return lower.withUnsafeBytes { bound in
+                0..<(rows.rows.firstIndex { compareBytes($0.key, bound) < 0 } ?? rows.count)
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+public import Core
+
+/// Reading: the engine's state, with what the open step or the history knows better.
+extension VersionStore {
+    /// The value of a key at a point in time.
+    public func get(_ table: TableID, _ key: UnsafeRawBufferPointer, at point: ReadPoint) throws -> StorageRead {
+        switch point {
+        case .latest:
+            if isStepOpen, !overlay.isEmpty, key.count <= Limits.storageKeyBytesMax,
+                let pending = overlay.get(table, key, in: batch)
+            {
+                return pending
+            }
+        case .at(let time):
+            try checkReadable(time)
+            if time < history.newest, key.count <= Limits.storageKeyBytesMax,
+                let past = history.value(table, key, at: time)
+            {
+                return past.value.map { .found($0) } ?? .absent
+            }
+        }
+        return try engine.get(table, key)
+    }
+
+    /// Empties `rows` and fills it with up to `rows.limit` entries of the table at a point in time, from `bound` on. Fewer
+    /// than the limit with `.done` means the end. The pointers are valid until the next write, commit or suspension.
+    public func read(
+        _ table: TableID, from bound: StorageBound, direction: ScanDirection, at point: ReadPoint, into rows: RowBuffer
+    ) throws -> StorageScan {
+        if case .at(let time) = point { try checkReadable(time) }
+        guard hasOverrides(at: point), let first = try nextOverride(table, bound, direction, point) else {
+            if isDropped(table, at: point) {
+                rows.removeAll()
+                return .done
+            }
+            return try cursor(table).read(from: bound, direction: direction, into: rows)
+        }
+        var merge = VersionMerge(store: self, table: table, direction: direction, point: point, bound: bound, first: first)
+        return try merge.fill(rows)
+    }
+
+    private func hasOverrides(at point: ReadPoint) -> Bool {
+        switch point {
+        case .latest: isStepOpen && !overlay.isEmpty
+        case .at(let time): time < history.newest
+        }
+    }
+
+    /// Whether the open step has emptied the table; the engine still has its rows.
+    func isDropped(_ table: TableID, at point: ReadPoint) -> Bool {
+        guard case .latest = point, isStepOpen else { return false }
+        return overlay.droppedTables.contains(table)
+    }
+
+    /// The first key from `bound` on whose value is not the engine's.
+    func nextOverride(
+        _ table: TableID, _ bound: StorageBound, _ direction: ScanDirection, _ point: ReadPoint
+    ) throws -> Override? {
+        switch bound {
+        case .including(let key), .behind(let key):
+            guard key.count <= CompositeKey.keyBytesMax else {
+                throw ServerError(.keyTooLong, "a scan cannot start at a key of \(key.count) bytes")
+            }
+        case .start: break
+        }
+        return switch point {
+        case .latest: overlay.next(table, from: bound, direction, in: batch)
+        case .at(let time): history.next(table, from: bound, direction, at: time)
+        }
+    }
+}
+
+/// One ordered scan over the engine's rows and the keys that are different at the read's point.
+struct VersionMerge {
+    private let store: VersionStore
+    private let table: TableID
+    private let direction: ScanDirection
+    private let point: ReadPoint
+    private var bound: StorageBound
+    private var override: Override?
+    /// The engine's rows that were fetched and not used yet begin here.
+    private var index = 0
+    private var isEngineDone: Bool
+    private var isNotResident = false
+
+    init(
+        store: VersionStore, table: TableID, direction: ScanDirection, point: ReadPoint, bound: StorageBound,
+        first: Override
+    ) {
+        self.store = store
+        self.table = table
+        self.direction = direction
+        self.point = point
+        self.bound = bound
+        override = first
+        isEngineDone = store.isDropped(table, at: point)
+        store.mergeRows.removeAll()
+    }
+
+    mutating func fill(_ rows: RowBuffer) throws -> StorageScan {
+        rows.removeAll()
+        while !rows.isFull {
+            let row = try engineRow(wanted: rows.limit - rows.count)
+            // Behind the last resident row the engine may have keys that come before the next override.
+            if row == nil, isNotResident { return .notResident }
+            guard let over = override else {
+                guard let row else { return .done }
+                rows.append(key: row.key, value: row.value)
+                index += 1
+                continue
+            }
+            let order = row.map { direction == .forward ? compareKeys(over.key, $0.key) : compareKeys($0.key, over.key) }
+            if let row, let order, order > 0 {
+                rows.append(key: row.key, value: row.value)
+                index += 1
+                continue
+            }
+            if order == 0 { index += 1 }
+            if let value = over.value { rows.append(key: over.key, value: value) }
+            override = try store.nextOverride(table, .behind(over.key), direction, point)
+        }
+        return .done
+    }
+
+    /// The engine's next row, fetched when none is left.
+    private mutating func engineRow(wanted: Int) throws -> RowBuffer.Row? {
+        let fetched = store.mergeRows
+        if index == fetched.count, !isEngineDone {
+            fetched.limit = max(wanted, 1)
+            let scan = try store.cursor(table).read(from: bound, direction: direction, into: fetched)
+            index = 0
+            if case .notResident = scan { isNotResident = true }
+            isEngineDone = isNotResident || !fetched.isFull
+            if let last = fetched.rows.last { bound = .behind(last.key) }
+        }
+        return index < fetched.count ? fetched.rows[index] : nil
+    }
+}

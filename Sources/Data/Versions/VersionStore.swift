@@ -1,0 +1,172 @@
+public import BSON
+public import Core
+
+/// Versions above a storage engine: reads at earlier times, undo for rollback, and steps that take effect as a whole.
+///
+/// The engine holds the latest state. For every key of a replicated table that a step writes, the store keeps what the key
+/// was before: in the undo table, in the same engine batch, so that a rollback can restore it; and in memory
+/// (`VersionHistory`), so that reads at a time can see it. Both are pruned as the commit point moves; history also waits for
+/// open snapshots.
+///
+/// Contract:
+/// - Writes happen in steps, `begin … put, delete … commit`, without a suspension in between. A step's own reads at `.latest`
+///   see what it wrote; pointers that they return are valid until the step's next write.
+/// - Keys of one replicated table are prefix-free (record ids are 8 bytes, index keys end themselves, catalogue keys end with
+///   a zero byte), and a table's number is never used again.
+/// - Timestamps of steps never fall.
+/// - An error of the engine stops the member. `StorageNotResident` does not: abort, prefetch, start again.
+public final class VersionStore {
+    public let engine: any StorageEngine
+    /// Whether writes keep what they replace. Off for a standalone, and while an initial sync clones.
+    public private(set) var keepsHistory: Bool
+    /// Reads before this time fail with `SnapshotTooOld`.
+    public private(set) var oldestReadable = Timestamp.zero
+    /// The optime of the last step.
+    public internal(set) var lastOptime = OpTime.null
+    public private(set) var commitPoint = OpTime.null
+
+    let history = VersionHistory()
+    var undoLog = UndoLog()
+    private var snapshots = SnapshotList()
+    private let historyBytesMax: Int
+
+    // The open step.
+    public internal(set) var isStepOpen = false
+    var stepFault: String?
+    let batch = WriteBatch()
+    /// What the step's keys were before it: operations that restore them.
+    let before = WriteBatch()
+    let overlay = StepOverlay()
+
+    let keyBuffer = ByteBuffer(capacity: 64)
+    let mergeRows = RowBuffer(limit: 128)
+    private var cursors: [TableID: any StorageCursor] = [:]
+    private var lastCursor: (table: TableID, cursor: any StorageCursor)?
+
+    public init(engine: any StorageEngine, keepsHistory: Bool, historyBytesMax: Int = Limits.historyBytesMax) {
+        self.engine = engine
+        self.keepsHistory = keepsHistory
+        self.historyBytesMax = historyBytesMax
+    }
+
+    /// Opens the engine and, when history is kept, rebuilds it from the undo table.
+    public func open() async throws {
+        try await engine.open()
+        if keepsHistory { try await loadUndo() }
+    }
+
+    /// Flushes and closes the engine.
+    public func close() async {
+        abort()
+        history.removeAll()
+        undoLog.removeAll()
+        snapshots = SnapshotList()
+        cursors.removeAll()
+        lastCursor = nil
+        await engine.close()
+    }
+
+    /// Makes everything that was committed durable.
+    public func flush() async throws { try await engine.flush(upTo: engine.appliedMark) }
+    public var appliedMark: UInt64 { engine.appliedMark }
+    public var durableMark: UInt64 { engine.durableMark }
+
+    /// Switches history on or off, with no step open. Reads before `optime` are not possible afterwards, and neither is a
+    /// rollback beyond it: its data is taken as common to all.
+    public func setKeepsHistory(_ keeps: Bool, since optime: OpTime) throws {
+        try invariant(!isStepOpen, "history is switched inside a step")
+        keepsHistory = keeps
+        history.removeAll()
+        snapshots.removeAll()
+        undoLog.removeAll()
+        batch.removeAll()
+        defer { batch.removeAll() }
+        batch.dropTable(.undo)
+        cursorDropped(.undo)
+        appendFloor(optime)
+        try engine.apply(batch)
+        lastOptime = optime
+        commitPoint = max(commitPoint, optime)
+        oldestReadable = optime.timestamp
+    }
+
+    /// A cursor of the engine, kept for later scans of the table.
+    func cursor(_ table: TableID) throws -> any StorageCursor {
+        if let lastCursor, lastCursor.table == table { return lastCursor.cursor }
+        let cursor = try cursors[table] ?? engine.makeCursor(table)
+        cursors[table] = cursor
+        lastCursor = (table, cursor)
+        return cursor
+    }
+
+    func cursorDropped(_ table: TableID) {
+        cursors[table] = nil
+        lastCursor = nil
+    }
+}
+
+// MARK: Points in time
+
+extension VersionStore {
+    /// Tells the store what can no longer be rolled back. History at or before it goes, unless a snapshot needs it; undo
+    /// records go with later steps, or with `pruneUndo`. Looks at a bounded number of records.
+    public func setCommitPoint(_ optime: OpTime) {
+        guard commitPoint < optime else { return }
+        commitPoint = optime
+        undoLog.commit(through: optime)
+        pruneHistory()
+    }
+
+    /// Keeps the state at `timestamp` readable until the token is closed, unless history runs out of memory.
+    public func openSnapshot(at timestamp: Timestamp) throws -> SnapshotToken {
+        try checkReadable(timestamp)
+        return snapshots.open(at: timestamp)
+    }
+
+    /// Gives a snapshot back. Closing twice does nothing.
+    public func closeSnapshot(_ token: SnapshotToken) { snapshots.close(token) }
+
+    /// Whether a snapshot can still be read: under memory pressure the oldest are closed.
+    public func isSnapshotOpen(_ token: SnapshotToken) -> Bool { snapshots.contains(token) }
+    public var openSnapshotCount: Int { snapshots.count }
+
+    func checkReadable(_ timestamp: Timestamp) throws {
+        guard timestamp < oldestReadable else { return }
+        throw ServerError(
+            .snapshotTooOld, "cannot read at \(timestamp): the oldest state that is kept is that of \(oldestReadable)")
+    }
+
+    /// Bytes of previous values in memory, with what it takes to find them.
+    public var historyBytes: Int { history.byteCount }
+    /// Bytes of undo records above the commit point.
+    public var undoBytes: Int { undoLog.openBytes }
+
+    /// How full the memory for history is. At `full` the primary slows its writers.
+    public var historyPressure: HistoryPressure {
+        let bytes = historyBytes
+        return bytes > historyBytesMax ? .full : bytes > historyBytesMax / 2 ? .half : .none
+    }
+
+    func raiseOldestReadable(to timestamp: Timestamp) {
+        if timestamp > oldestReadable { oldestReadable = timestamp }
+    }
+
+    func dropSnapshots(after timestamp: Timestamp) { snapshots.removeAll(after: timestamp) }
+
+    /// Prunes below the commit point and the oldest snapshot; under pressure beyond the commit point.
+    func pruneHistory() {
+        var bound = commitPoint.timestamp
+        let pressure = historyPressure
+        if pressure != .none {
+            let window = UInt64(Limits.historyUnderPressureMax.components.seconds) << 32
+            let (cutoff, underflow) = history.newest.rawValue.subtractingReportingOverflow(window)
+            if !underflow { bound = max(bound, Timestamp(rawValue: cutoff)) }
+        }
+        // One a call: what the next holds may be enough.
+        if pressure == .full { snapshots.closeOldest() }
+        if let oldest = snapshots.oldest { bound = min(bound, oldest) }
+        raiseOldestReadable(to: bound)
+        history.prune(
+            through: oldestReadable, limit: max(2 * history.addedSincePrune, Limits.historyPrunedPerCallMin))
+    }
+}

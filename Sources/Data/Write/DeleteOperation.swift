@@ -1,0 +1,123 @@
+public import BSON
+public import Core
+public import Query
+
+/// One statement of a `delete` command on its way: `{q, limit, hint, collation}`, `limit` 0 for all and 1 for one.
+public final class DeleteOperation {
+    /// Documents deleted.
+    public private(set) var n = 0
+
+    private let store: DataStore
+    private let namespace: Namespace
+    private let query: Document
+    private let context: QueryContext
+    private let isMulti: Bool
+    private let hint: QueryHint?
+    /// The statement's number for retries.
+    private let id: Int32
+    private var filter: Filter?
+    private var selection: RecordSelection?
+    private var isDone = false
+
+    /// Reads a statement. `context` holds the command's `let` variables.
+    public init(
+        _ store: DataStore, _ namespace: Namespace, _ statement: DocumentView, context: QueryContext, id: Int32 = 0
+    ) throws {
+        var query: DocumentView?
+        var limit: Int64?
+        var hint: QueryHint?
+        for element in statement {
+            switch element.key {
+            case "q": query = try CommandFields.document(element)
+            case "limit": limit = try CommandFields.integer(element)
+            case "hint": hint = try QueryHint(element.value)
+            case "collation": try CollectionOptions.checkCollation(element.value)
+            default: break
+            }
+        }
+        guard let query else { throw CommandFields.missing("delete.deletes.q") }
+        guard let limit else { throw CommandFields.missing("delete.deletes.limit") }
+        guard limit == 0 || limit == 1 else {
+            throw ServerError(.failedToParse, "The limit field in delete objects must be 0 or 1. Got \(limit)")
+        }
+        self.store = store
+        self.namespace = namespace
+        self.query = query.document
+        self.context = context
+        isMulti = limit == 0
+        self.hint = hint
+        self.id = id
+        // A filter that is not valid fails before anything is looked at.
+        if query.onlyIDEquality == nil { filter = try Filter(query, context: context) }
+    }
+
+    /// Goes on until done or the slice is used up. What was deleted before an error stays deleted, and is in `n`.
+    public func run(_ context: WriteContext, until deadline: Instant) throws -> WriteProgress {
+        if isDone { return .done }
+        if let session = context.session,
+            case .alreadyExecuted(let outcome) = try store.sessions.checkStatement(
+                session, transactionNumber: context.transactionNumber, statement: id)
+        {
+            n = Int(outcome.n)
+            isDone = true
+            return .done
+        }
+        try namespace.checkUserWritable()
+        guard let collection = store.catalog.find(namespace) else {
+            isDone = true
+            return .done
+        }
+        if hint == nil, try deleteByID(collection, context) { return .done }
+        var clock = SliceClock(deadline: deadline)
+        if selection == nil {
+            let filter = try self.filter ?? query.withView { try Filter($0, context: self.context) }
+            self.filter = filter
+            selection = RecordSelection(try MatchedScan(store, namespace, filter, hint: hint))
+        }
+        return try deleteSelected(collection, context, &clock)
+    }
+
+    /// `{_id: value}` needs no plan.
+    private func deleteByID(_ collection: Collection, _ context: WriteContext) throws -> Bool {
+        try query.withView { query in
+            guard let idValue = query.onlyIDEquality else { return false }
+            if let (record, old) = try store.record(withID: idValue, in: collection) {
+                try delete(record, old, collection, context)
+            }
+            isDone = true
+            return true
+        }
+    }
+
+    private func deleteSelected(_ collection: Collection, _ context: WriteContext, _ clock: inout SliceClock) throws
+        -> WriteProgress
+    {
+        guard var running = selection, let filter else { return .done }
+        defer { selection = running }
+        while true {
+            switch try running.next(&clock) {
+            case .yield: return .yield
+            case .ended:
+                isDone = true
+                return .done
+            case .record(let record):
+                guard let old = try store.document(record, in: collection), try filter.matches(old) else { continue }
+                try delete(record, old, collection, context)
+                if !isMulti {
+                    isDone = true
+                    return .done
+                }
+            }
+            if clock.isOver(store.runtime) { return .yield }
+        }
+    }
+
+    private func delete(
+        _ record: RecordKey, _ old: DocumentView, _ collection: Collection, _ context: WriteContext
+    ) throws {
+        try store.delete(
+            record, old: old, in: collection, context, isMulti ? nil : Statement(context, id: id),
+            StatementOutcome(kind: .delete, n: 1))
+        n += 1
+    }
+}

@@ -1,0 +1,68 @@
+import BSON
+public import Core
+
+/// The documents of an `insert` command on their way: one step each, resumable after each of them.
+public struct InsertOperation {
+    /// Documents inserted, in this or an earlier try of the command.
+    public private(set) var n = 0
+    /// The statements that failed. An ordered command stops at the first.
+    public private(set) var errors: [StatementError] = []
+
+    private let namespace: Namespace
+    private var documents: DocumentRun
+    private let isOrdered: Bool
+    private let firstStatement: Int32
+    private var index = 0
+    /// A document that a step could not insert yet.
+    private var pending: DocumentView?
+    private var isDone = false
+
+    /// `documents` stay where they are until the operation is done.
+    public init(_ namespace: Namespace, _ documents: DocumentRun, isOrdered: Bool = true, firstStatement: Int32 = 0) {
+        self.namespace = namespace
+        self.documents = documents
+        self.isOrdered = isOrdered
+        self.firstStatement = firstStatement
+    }
+
+    /// Goes on until done or the slice is used up. Errors of single documents are in `errors`; what is thrown concerns the
+    /// whole command.
+    public mutating func run(_ store: DataStore, _ context: WriteContext, until deadline: Instant) throws -> WriteProgress {
+        var clock = SliceClock(deadline: deadline)
+        while !isDone {
+            guard let document = try pending ?? documents.next() else {
+                isDone = true
+                break
+            }
+            pending = document
+            // What fails here concerns the whole command; what fails in the step, the one document.
+            if try !wasExecuted(store, context) {
+                let collection = try store.catalog.find(namespace) ?? store.ensureCollection(namespace, context)
+                do {
+                    try store.insertOne(document, into: collection, context, statement: statement)
+                    n += 1
+                } catch let error as ServerError {
+                    errors.append(StatementError(index: index, error: error))
+                    isDone = isOrdered
+                }
+            } else {
+                n += 1
+            }
+            pending = nil
+            index += 1
+            if clock.isOver(store.runtime), !isDone { return .yield }
+        }
+        return .done
+    }
+
+    private var statement: Int32 { firstStatement &+ Int32(truncatingIfNeeded: index) }
+
+    @inline(__always)
+    private func wasExecuted(_ store: DataStore, _ context: WriteContext) throws(ServerError) -> Bool {
+        guard let session = context.session else { return false }
+        let verdict = try store.sessions.checkStatement(
+            session, transactionNumber: context.transactionNumber, statement: statement)
+        if case .alreadyExecuted = verdict { return true }
+        return false
+    }
+}

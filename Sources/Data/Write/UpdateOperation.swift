@@ -1,0 +1,140 @@
+public import BSON
+public import Core
+import Query
+
+/// One statement of an `update` command on its way: one step a document, resumable after each of them.
+public final class UpdateOperation {
+    /// Documents matched (an upsert counts as one), and documents changed.
+    public private(set) var n = 0
+    public private(set) var nModified = 0
+    /// The `_id` that an upsert inserted.
+    public private(set) var upsertedID: Value?
+
+    private let store: DataStore
+    private let namespace: Namespace
+    private let statement: UpdateStatement
+    /// The statement's number for retries.
+    private let id: Int32
+    private var selection: RecordSelection?
+    private var isDone = false
+
+    public init(_ store: DataStore, _ namespace: Namespace, _ statement: UpdateStatement, id: Int32 = 0) {
+        self.store = store
+        self.namespace = namespace
+        self.statement = statement
+        self.id = id
+    }
+
+    /// Goes on until done or the slice is used up. What was written before an error stays written, and is in `n`.
+    public func run(_ context: WriteContext, until deadline: Instant) throws -> WriteProgress {
+        if isDone { return .done }
+        if try answerFromRecord(context) { return .done }
+        try namespace.checkUserWritable()
+        var clock = SliceClock(deadline: deadline)
+        guard let collection = store.catalog.find(namespace) else { return try finish(context) }
+        if !statement.isMulti, statement.sort == nil, statement.hint == nil,
+            let done = try runByID(collection, context)
+        {
+            return done
+        }
+        while true {
+            switch try nextRecord(&clock) {
+            case .yield: return .yield
+            case .ended: return try finish(context)
+            case .record(let record):
+                if try apply(record, collection, context), !statement.isMulti {
+                    isDone = true
+                    return .done
+                }
+            }
+            if clock.isOver(store.runtime) { return .yield }
+        }
+    }
+
+    /// A statement that was executed before answers from its session's record.
+    private func answerFromRecord(_ context: WriteContext) throws -> Bool {
+        guard let session = context.session else { return false }
+        guard
+            case .alreadyExecuted(let outcome) = try store.sessions.checkStatement(
+                session, transactionNumber: context.transactionNumber, statement: id)
+        else { return false }
+        n = Int(outcome.n)
+        nModified = Int(outcome.nModified)
+        upsertedID = outcome.upserted?["_id"]
+        isDone = true
+        return true
+    }
+
+    /// `{_id: value}` needs no plan.
+    private func runByID(_ collection: Collection, _ context: WriteContext) throws -> WriteProgress? {
+        try statement.query.withView { query in
+            guard let idValue = query.onlyIDEquality else { return nil }
+            guard let (record, old) = try store.record(withID: idValue, in: collection) else {
+                return try finish(context)
+            }
+            try write(record, old, position: nil, collection, context)
+            isDone = true
+            return .done
+        }
+    }
+
+    private func nextRecord(_ clock: inout SliceClock) throws -> RecordSelection.Next {
+        if selection == nil {
+            let scan = try MatchedScan(
+                store, namespace, statement.filter, sort: statement.sort, hint: statement.hint)
+            if let sort = statement.sort, !scan.providesSort {
+                return try FirstInOrder.find(scan, sort, &clock).map { .record($0) } ?? .ended
+            }
+            selection = RecordSelection(scan)
+        }
+        guard var running = selection else { return .ended }
+        defer { selection = running }
+        return try running.next(&clock)
+    }
+
+    /// Updates a record that still matches; false when it is gone or matches no more.
+    private func apply(_ record: RecordKey, _ collection: Collection, _ context: WriteContext) throws -> Bool {
+        guard let old = try store.document(record, in: collection) else { return false }
+        var position: Int?
+        guard try statement.filter.matches(old, position: &position) else { return false }
+        try write(record, old, position: position, collection, context)
+        return true
+    }
+
+    private func write(
+        _ record: RecordKey, _ old: DocumentView, position: Int?, _ collection: Collection, _ context: WriteContext
+    ) throws {
+        let result = try store.applyUpdate(
+            statement.program, to: record, old, position: position, in: collection, context,
+            statement.isMulti ? nil : Statement(context, id: id))
+        n += 1
+        if case .modified = result { nModified += 1 }
+    }
+
+    /// Nothing more matches: an upsert that met nothing inserts.
+    private func finish(_ context: WriteContext) throws -> WriteProgress {
+        if n == 0, statement.isUpsert {
+            upsertedID = try store.applyUpsert(statement, namespace, context, id: id)
+            n = 1
+        }
+        isDone = true
+        return .done
+    }
+}
+
+/// Finds the record that comes first in an order which no index gives.
+enum FirstInOrder {
+    /// Not resumable: it looks at everything in one slice. Nil when nothing matches.
+    static func find(_ scan: MatchedScan, _ sort: SortPattern, _ clock: inout SliceClock) throws -> RecordKey? {
+        let sorter = DocumentSorter(sort, limit: 1)
+        while true {
+            let end = try scan.run(&clock) { document, record, _ in
+                try sorter.add(document, tag: record.id)
+                return .next
+            }
+            if case .ended = end { break }
+        }
+        sorter.finish()
+        return sorter.count > 0 ? RecordKey(sorter[0].tag) : nil
+    }
+}

@@ -1,0 +1,87 @@
+public import BSON
+import Core
+public import Query
+
+/// One statement of an `update` command, compiled: `{q, u, multi, upsert, arrayFilters, hint, collation, c, sort}`.
+public final class UpdateStatement {
+    let query: Document
+    let filter: Filter
+    let program: UpdateProgram
+    let isMulti: Bool
+    let isUpsert: Bool
+    let hint: QueryHint?
+    let sort: SortPattern?
+
+    /// Reads a statement. `context` holds the command's `let` variables.
+    public init(_ statement: DocumentView, context: QueryContext) throws {
+        var context = context
+        var query: DocumentView?
+        var update: ValueView?
+        var filters: [DocumentView] = []
+        var isMulti = false
+        var isUpsert = false
+        var hint: QueryHint?
+        var sort: SortPattern?
+        for element in statement {
+            switch element.key {
+            case "q": query = try CommandFields.document(element)
+            case "u": update = element.value
+            case "multi": isMulti = element.value.isTruthy
+            case "upsert": isUpsert = element.value.isTruthy
+            case "arrayFilters": filters = try UpdateStatement.arrayFilters(element)
+            case "hint": hint = try QueryHint(element.value)
+            case "sort": sort = try CommandFields.document(element).map { try SortPattern($0) }
+            case "collation": try CollectionOptions.checkCollation(element.value)
+            case "c":
+                for constant in try CommandFields.document(element) ?? emptyDocument {
+                    context.variables[constant.key.string] = Value(constant.value)
+                }
+            default: break
+            }
+        }
+        guard let query else { throw CommandFields.missing("update.updates.q") }
+        guard let update else { throw CommandFields.missing("update.updates.u") }
+        program = try UpdateProgram(update, arrayFilters: filters, context: context)
+        if isMulti, program.kind == .replacement {
+            throw ServerError(.failedToParse, "multi update is not supported for replacement-style update")
+        }
+        if isMulti, sort != nil { throw ServerError(.failedToParse, "cannot specify sort with multi=true") }
+        filter = try Filter(query, context: context)
+        self.query = query.document
+        self.isMulti = isMulti
+        self.isUpsert = isUpsert
+        self.hint = hint
+        self.sort = sort
+    }
+
+    /// For findAndModify.
+    init(query: DocumentView, filter: Filter, program: UpdateProgram, isUpsert: Bool) {
+        self.query = query.document
+        self.filter = filter
+        self.program = program
+        isMulti = false
+        self.isUpsert = isUpsert
+        hint = nil
+        sort = nil
+    }
+
+    static func arrayFilters(_ element: DocumentView.Element) throws(ServerError) -> [DocumentView] {
+        guard let array = element.value.asArray else {
+            throw ServerError(.typeMismatch, "arrayFilters must be an array")
+        }
+        var filters: [DocumentView] = []
+        for filter in array {
+            guard let document = filter.value.asDocument else {
+                throw ServerError(.typeMismatch, "arrayFilters.\(filter.key.string) must be a document")
+            }
+            filters.append(document)
+        }
+        return filters
+    }
+}
+
+extension CommandFields {
+    static func missing(_ path: String) -> ServerError {
+        ServerError(.missingField, "BSON field '\(path)' is missing but a required field")
+    }
+}

@@ -1,0 +1,68 @@
+import BSON
+import Core
+import Query
+
+extension DataStore {
+    /// What an update made of one document.
+    enum UpdateResult {
+        case modified
+        /// The document is as it was: nothing was written.
+        case unchanged
+    }
+
+    /// Applies a program to one record: one step. `old` is the record's document in place. The new document stays in the
+    /// scratch buffer until the next write.
+    func applyUpdate(
+        _ program: UpdateProgram, to record: RecordKey, _ old: DocumentView, position: Int?, in collection: Collection,
+        _ context: WriteContext, _ statement: Statement?, image: RetryImage? = nil
+    ) throws -> UpdateResult {
+        let buffer = scratch.image
+        buffer.removeAll(keeping: 1 << 20)
+        guard try program.apply(to: old, position: position, into: buffer) else { return .unchanged }
+        let new = DocumentView(base: UnsafeRawPointer(buffer.base))
+        var outcome = StatementOutcome(kind: .update, n: 1, nModified: 1)
+        if statement != nil {
+            switch image {
+            case .before: outcome.image = old.document
+            case .after: outcome.image = new.document
+            case nil: break
+            }
+        }
+        let logged = context.isReplicated && program.kind != .replacement ? difference(old, new) : .replacement
+        try update(
+            record, old: old, new: new, logged: logged, in: collection, context, statement, outcome, retryImage: image)
+        return .modified
+    }
+
+    /// The delta of an update, when it is smaller than the new document.
+    private func difference(_ old: DocumentView, _ new: DocumentView) -> LoggedUpdate {
+        let buffer = scratch.difference
+        buffer.removeAll(keeping: 1 << 20)
+        let writer = DocumentWriter(startingIn: buffer)
+        guard DocumentDiff.compute(from: old, to: new, into: writer) else { return .replacement }
+        writer.finish()
+        return .difference(DocumentView(base: UnsafeRawPointer(buffer.base)))
+    }
+
+    /// Inserts what an upsert that matched nothing makes. Returns the new document's `_id`; the document stays in the
+    /// scratch buffer until the next write.
+    func applyUpsert(
+        _ statement: UpdateStatement, _ namespace: Namespace, _ context: WriteContext, id: Int32,
+        image: RetryImage? = nil
+    ) throws -> Value {
+        let collection = try ensureCollection(namespace, context)
+        let buffer = scratch.image
+        buffer.removeAll(keeping: 1 << 20)
+        let newID = try statement.program.upsert(
+            from: statement.filter.equalityAssignments, newID: { newObjectID() }, into: buffer)
+        let document = DocumentView(base: UnsafeRawPointer(buffer.base))
+        guard document.byteCount <= Limits.documentBytesMax else { throw tooLarge(document.byteCount) }
+        if let id = document.first?.value { try DataStore.checkID(id) }
+        var outcome = StatementOutcome(kind: .insert, n: 1, upserted: Document { $0.append("_id", newID) })
+        if case .after = image { outcome.image = document.document }
+        _ = try insert(
+            document, into: collection, context, Statement(context, id: id), outcome, isUpsert: true, retryImage: image)
+        if collection.options.capped != nil { try trimCapped(collection, context) }
+        return newID
+    }
+}

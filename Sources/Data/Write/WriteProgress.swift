@@ -1,0 +1,39 @@
+import BSON
+public import Core
+
+/// How far a resumable operation came in one slice.
+public enum WriteProgress: Sendable {
+    /// The operation is finished; its result is complete.
+    case done
+    /// The slice is used up. Let the loop run, check term and writability again, and go on with a new context.
+    case yield
+}
+
+/// The failure of one statement of a write command.
+public struct StatementError: Sendable {
+    /// The statement's place in the command.
+    public let index: Int
+    public let error: ServerError
+
+    public init(index: Int, error: ServerError) {
+        self.index = index
+        self.error = error
+    }
+}
+
+/// Counts steps, so that the clock is not read for each of them.
+struct SliceClock {
+    private var steps = 0
+    private let deadline: Instant
+    private static let stepsPerReading = 16
+
+    init(deadline: Instant) { self.deadline = deadline }
+
+    /// Whether the slice is used up; read after each step.
+    @inline(__always)
+    mutating func isOver(_ runtime: any NodeRuntime) -> Bool {
+        steps &+= 1
+        guard steps % SliceClock.stepsPerReading == 0 else { return false }
+        return runtime.now >= deadline
+    }
+}

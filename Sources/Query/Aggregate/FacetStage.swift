@@ -1,0 +1,64 @@
+import BSON
+import Core
+
+/// `$facet`: several pipelines over the same input, each result an array of the one output document.
+final class FacetStage: StageExecution {
+    private final class Facet {
+        let name: String
+        let execution: PipelineExecution
+        var results: [Document] = []
+        init(name: String, execution: PipelineExecution) {
+            self.name = name
+            self.execution = execution
+        }
+    }
+
+    private let source: any StageExecution
+    private let facets: [Facet]
+    private var bytes = 0
+    private var isComplete = false
+    private let buffer = ByteBuffer()
+
+    init(_ source: any StageExecution, _ pipelines: [(name: String, pipeline: Pipeline)]) throws(ServerError) {
+        self.source = source
+        var facets: [Facet] = []
+        for (name, pipeline) in pipelines {
+            facets.append(Facet(name: name, execution: try pipeline.makeExecution()))
+        }
+        self.facets = facets
+    }
+
+    func next() throws(ServerError) -> StageOutput {
+        while !isComplete {
+            switch try source.next() {
+            case .document(let document):
+                for facet in facets where try facet.execution.push(document) { try drain(facet) }
+            case .needsInput: return .needsInput
+            case .end:
+                isComplete = true
+                for facet in facets {
+                    facet.execution.finish()
+                    try drain(facet)
+                }
+                return .document(try write())
+            }
+        }
+        return .end
+    }
+
+    private func drain(_ facet: Facet) throws(ServerError) {
+        while try facet.execution.next({ facet.results.append($0.document) }) {
+            bytes += facet.results.last?.byteCount ?? 0
+            try StageMemory.check(bytes, "$facet")
+        }
+    }
+
+    private func write() throws(ServerError) -> DocumentView {
+        let writer = DocumentWriter(startingIn: buffer)
+        for facet in facets {
+            writer.array(facet.name) { array in for result in facet.results { array.append(result) } }
+        }
+        writer.finish()
+        return try buffer.stageDocument()
+    }
+}

@@ -1,0 +1,110 @@
+import BSON
+import Core
+
+/// `$set`, `$addFields`: computed fields replace those of their name or come behind the others.
+final class FieldAdditions: DocumentTransform {
+    private final class Node {
+        enum Action {
+            case computed(Expression)
+            case nested(Node)
+        }
+        var children: [(name: [UInt8], action: Action)] = []
+
+        func index(_ key: KeyView) -> Int? {
+            children.firstIndex { $0.name.count == key.count && $0.name.elementsEqual(key.bytes) }
+        }
+    }
+
+    private let root = Node()
+
+    init(_ name: String, _ argument: ValueView, context: QueryContext) throws(ServerError) {
+        guard let document = argument.asDocument else {
+            throw ServerError(
+                location: 40272, "\(name) specification stage must be an object, got \(argument.type.operatorName)")
+        }
+        guard !document.isEmpty else {
+            throw ServerError(
+                location: 40177, "Invalid \(name) :: caused by :: specification must have at least one field")
+        }
+        do throws(ServerError) {
+            for element in document { try add(element, prefix: "", context) }
+        } catch {
+            throw ServerError(error.code, "Invalid \(name) :: caused by :: \(error.message)")
+        }
+    }
+
+    private func add(_ element: DocumentView.Element, prefix: String, _ context: QueryContext) throws(ServerError) {
+        let path = prefix + element.key.string
+        if let document = element.value.asDocument, let first = document.first, !first.key.isOperator {
+            for nested in document { try add(nested, prefix: path + ".", context) }
+            return
+        }
+        let names = try ExpressionPath(path).components
+        var node = root
+        for (index, name) in names.enumerated() {
+            let isLast = index + 1 == names.count
+            guard let at = node.children.firstIndex(where: { $0.name == name }) else {
+                if isLast {
+                    node.children.append((name, .computed(try Expression(element.value, context: context))))
+                } else {
+                    let next = Node()
+                    node.children.append((name, .nested(next)))
+                    node = next
+                }
+                continue
+            }
+            guard case .nested(let next) = node.children[at].action, !isLast else {
+                throw ServerError(.pathCollision, "Path collision at \(path)")
+            }
+            node = next
+        }
+    }
+
+    func apply(_ document: DocumentView, to buffer: ByteBuffer) throws(ServerError) {
+        let writer = DocumentWriter(startingIn: buffer)
+        try write(root, of: document, document, to: writer)
+        writer.finish()
+    }
+
+    private func write(
+        _ node: Node, of existing: DocumentView?, _ input: DocumentView, to writer: DocumentWriter
+    ) throws(ServerError) {
+        var isDone = [Bool](repeating: false, count: node.children.count)
+        if let existing {
+            for element in existing {
+                guard let index = node.index(element.key), !isDone[index] else {
+                    writer.append(element.key, element.value)
+                    continue
+                }
+                isDone[index] = true
+                try write(node.children[index].action, element.key.bytes, element.value, input, to: writer)
+            }
+        }
+        for (index, child) in node.children.enumerated() where !isDone[index] {
+            try child.name.withName { (name) throws(ServerError) in
+                try write(child.action, name, nil, input, to: writer)
+            }
+        }
+    }
+
+    private func write(
+        _ action: Node.Action, _ name: UnsafeRawBufferPointer, _ existing: ValueView?, _ input: DocumentView,
+        to writer: DocumentWriter
+    ) throws(ServerError) {
+        switch action {
+        case .computed(let expression):
+            guard let value = try expression.evaluate(root: input) else { return }
+            writer.append(KeyView(base: name.start, count: name.count), value)
+        case .nested(let node):
+            if let array = existing?.asArray {
+                let nested = writer.begin(.array, name)
+                for element in array { try write(action, element.key.bytes, element.value, input, to: nested) }
+                nested.finish()
+            } else {
+                let nested = writer.begin(.document, name)
+                try write(node, of: existing?.asDocument, input, to: nested)
+                nested.finish()
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+import BSON
+import Core
+
+/// What `$group` says.
+struct GroupSpecification {
+    let key: Expression
+    let accumulators: [AccumulatorSpecification]
+    /// The buckets of `$bucket`: groups are then intervals, and come out in order.
+    var buckets: BucketBounds?
+
+    init(key: Expression, accumulators: [AccumulatorSpecification], buckets: BucketBounds? = nil) {
+        self.key = key
+        self.accumulators = accumulators
+        self.buckets = buckets
+    }
+
+    init(_ argument: ValueView, context: QueryContext) throws(ServerError) {
+        guard let document = argument.asDocument else {
+            throw ServerError(location: 15947, "a group's fields must be specified in an object")
+        }
+        var key: Expression?
+        var accumulators: [AccumulatorSpecification] = []
+        for element in document {
+            if element.key == "_id" {
+                guard key == nil else { throw ServerError(location: 15948, "a group's _id may only be specified once") }
+                key = try Expression(element.value, context: context)
+            } else {
+                accumulators.append(try AccumulatorSpecification(element, context: context))
+            }
+        }
+        guard let key else { throw ServerError(location: 15955, "a group specification must include an _id") }
+        self.key = key
+        self.accumulators = accumulators
+    }
+}
+
+/// The intervals of `$bucket`.
+struct BucketBounds {
+    let boundaries: [Value]
+    let otherwise: Value?
+
+    /// The lower bound of the value's interval, or the default.
+    func bucket(_ value: Value?) throws(ServerError) -> Value {
+        if let value, !isNullish(value), Value.order(value, boundaries[0]) >= 0 {
+            for index in 1..<boundaries.count where Value.order(value, boundaries[index]) < 0 {
+                return boundaries[index - 1]
+            }
+        }
+        guard let otherwise else {
+            throw ServerError(
+                location: 40066,
+                "$switch could not find a matching branch for an input, and no default was specified.")
+        }
+        return otherwise
+    }
+}
+
+/// `$group`: one document for each distinct key, in the order in which the keys came first.
+final class GroupStage: StageExecution {
+    private struct Group {
+        let key: Value
+        let accumulators: [any Accumulator]
+    }
+
+    private let source: any StageExecution
+    private let specification: GroupSpecification
+    private var groups: [Group] = []
+    private var indexes: [[UInt8]: Int] = [:]
+    private var bytes = 0
+    private var isComplete = false
+    private var index = 0
+    private let buffer = ByteBuffer()
+
+    init(_ source: any StageExecution, _ specification: GroupSpecification) {
+        self.source = source
+        self.specification = specification
+    }
+
+    func next() throws(ServerError) -> StageOutput {
+        while !isComplete {
+            switch try source.next() {
+            case .document(let document): try add(document)
+            case .needsInput: return .needsInput
+            case .end:
+                isComplete = true
+                indexes = [:]
+                if specification.buckets != nil { groups = stableSorted(groups) { Value.order($0.key, $1.key) } }
+            }
+        }
+        guard index < groups.count else { return .end }
+        index += 1
+        return .document(try write(groups[index - 1]))
+    }
+
+    private func add(_ document: DocumentView) throws(ServerError) {
+        var key = try specification.key.evaluate(root: document) ?? .null
+        if let buckets = specification.buckets { key = try buckets.bucket(key) }
+        if case .undefined = key { key = .null }
+        let keyBytes = GroupKey.bytes(of: key)
+        let at: Int
+        if let known = indexes[keyBytes] {
+            at = known
+        } else {
+            at = groups.count
+            indexes[keyBytes] = at
+            groups.append(Group(key: key, accumulators: specification.accumulators.map { $0.make() }))
+            bytes += keyBytes.count + key.memoryBytes + 64 * (1 + specification.accumulators.count)
+        }
+        let group = groups[at]
+        for (index, accumulator) in group.accumulators.enumerated() {
+            let before = accumulator.memoryBytes
+            if let expression = specification.accumulators[index].expression {
+                try accumulator.add(try expression.evaluate(root: document))
+            } else {
+                try accumulator.add(.int32(1))
+            }
+            bytes += accumulator.memoryBytes - before
+        }
+        try StageMemory.check(bytes, "$group")
+    }
+
+    private func write(_ group: Group) throws(ServerError) -> DocumentView {
+        buffer.removeAll(keeping: 1 << 20)
+        let writer = DocumentWriter(startingIn: buffer)
+        writer.append("_id" as String, group.key)
+        for (index, accumulator) in group.accumulators.enumerated() {
+            writer.append(specification.accumulators[index].field, accumulator.result ?? .null)
+        }
+        writer.finish()
+        return try buffer.stageDocument()
+    }
+}

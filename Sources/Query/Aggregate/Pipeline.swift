@@ -1,0 +1,118 @@
+public import BSON
+public import Core
+
+/// A compiled aggregation pipeline.
+///
+/// The stages that reach beyond their input (`$lookup`, `$merge`, …) are named, in place, and left to the caller, who runs
+/// the stages before and after them as executions of their own.
+public final class Pipeline {
+    public let stages: [PipelineStage]
+
+    /// Compiles the stages of `pipeline`, an array. Owns what it needs of them.
+    ///
+    /// Throws 40324 for an unknown stage, 7749501 for too many, and the stages' own errors.
+    public convenience init(_ pipeline: DocumentView, context: QueryContext) throws(ServerError) {
+        try self.init(pipeline, context: context, isInFacet: false)
+    }
+
+    init(_ pipeline: DocumentView, context: QueryContext, isInFacet: Bool) throws(ServerError) {
+        let compiler = StageCompiler(context: context, isInFacet: isInFacet)
+        var stages: [PipelineStage] = []
+        var count = 0
+        for element in pipeline {
+            guard let document = element.value.asDocument else {
+                throw ServerError(.typeMismatch, "Each element of the 'pipeline' array must be an object")
+            }
+            guard let first = document.first, document.fieldCount == 1 else {
+                throw ServerError(
+                    location: 40323, "A pipeline stage specification object must contain exactly one field.")
+            }
+            count += 1
+            guard count <= Limits.pipelineStagesMax else { throw Pipeline.tooLong }
+            stages += try compiler.compile(first.key.string, first.value)
+        }
+        try Pipeline.checkPositions(stages)
+        self.stages = stages
+    }
+
+    static var tooLong: ServerError {
+        ServerError(
+            location: 7_749_501, "Pipeline length must be no longer than \(Limits.pipelineStagesMax) stages")
+    }
+
+    private static func checkPositions(_ stages: [PipelineStage]) throws(ServerError) {
+        let last: Set<String> = ["$out", "$merge"]
+        let first: Set<String> = [
+            "$changeStream", "$collStats", "$indexStats", "$currentOp", "$listSessions", "$listLocalSessions", "$documents",
+        ]
+        for (index, stage) in stages.enumerated() {
+            if last.contains(stage.name), index + 1 < stages.count {
+                throw ServerError(location: 40601, "\(stage.name) can only be the final stage in the pipeline")
+            }
+            if first.contains(stage.name), index > 0 {
+                throw ServerError(
+                    location: 40602, "\(stage.name) is only valid as the first stage in a pipeline.")
+            }
+        }
+    }
+
+    /// The stages that the caller has to carry out, with their positions.
+    public var externalStages: [(index: Int, stage: PipelineStage)] {
+        stages.enumerated().filter { $0.element.isExternal }.map { (index: $0.offset, stage: $0.element) }
+    }
+
+    /// Runs the stages in `range`, or all; none of them may be external.
+    ///
+    /// Throws `InternalError` when one is.
+    public func makeExecution(_ range: Range<Int>? = nil) throws(ServerError) -> PipelineExecution {
+        let chosen = stages[range ?? stages.indices]
+        for stage in chosen where stage.isExternal {
+            throw ServerError(.internalError, "the stage \(stage.name) needs its caller to carry it out")
+        }
+        return try PipelineExecution(Array(chosen))
+    }
+
+    /// The stages as `explain` shows them.
+    public var explained: [Document] { stages.map { $0.explained } }
+}
+
+/// What the first stages of a pipeline say that a find can do better: with indexes, and without reading all.
+public struct PipelinePrefix {
+    /// The filter; empty when there is none.
+    public let filter: Document
+    public let sort: Document?
+    public let skip: Int64?
+    public let limit: Int64?
+    /// How many stages it stands for; the execution starts behind them.
+    public let stageCount: Int
+}
+
+extension Pipeline {
+    /// The longest prefix of the form `$match… $sort $skip $limit`, each of them optional, that a find can serve.
+    public var leadingMatch: PipelinePrefix {
+        var filters: [Document] = []
+        var (sort, skip, limit): (Document?, Int64?, Int64?) = (nil, nil, nil)
+        var count = 0
+        scan: for stage in stages {
+            switch stage.action {
+            case .match:
+                guard sort == nil, skip == nil, limit == nil, let filter = stage.specification.asDocument else { break scan }
+                if !filter.isEmpty { filters.append(filter) }
+            case .sort:
+                guard sort == nil, skip == nil, limit == nil else { break scan }
+                sort = stage.specification.asDocument
+            case .skip(let number):
+                guard skip == nil, limit == nil else { break scan }
+                skip = number
+            case .limit(let number):
+                guard limit == nil else { break scan }
+                limit = number
+            default: break scan
+            }
+            count += 1
+        }
+        let filter = filters.count < 2
+            ? filters.first ?? Document() : ["$and": .array(filters.map { .document($0) })] as Document
+        return PipelinePrefix(filter: filter, sort: sort, skip: skip, limit: limit, stageCount: count)
+    }
+}

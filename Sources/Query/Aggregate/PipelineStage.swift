@@ -1,0 +1,41 @@
+public import BSON
+import Core
+
+/// One stage of a compiled pipeline.
+public struct PipelineStage {
+    /// What a stage does.
+    enum Action {
+        case match(Filter)
+        case transform(any DocumentTransform)
+        case group(GroupSpecification)
+        case sort(SortPattern)
+        case limit(Int64)
+        case skip(Int64)
+        case unwind(UnwindSpecification)
+        case count(String)
+        case sample(size: Int, QueryRandom)
+        case facet([(name: String, pipeline: Pipeline)])
+        /// A stage that reaches beyond its input: the caller carries it out.
+        case external
+    }
+
+    /// The stage's name, with its dollar sign.
+    public let name: String
+    /// What the user wrote behind the name.
+    public let specification: Value
+    let action: Action
+
+    /// Whether the caller has to carry it out: `$lookup`, `$merge`, `$changeStream`, …
+    public var isExternal: Bool { if case .external = action { true } else { false } }
+
+    /// Whether the stage holds back all output until its input has ended.
+    var isBlocking: Bool {
+        switch action {
+        case .group, .sort, .count, .sample, .facet: true
+        default: false
+        }
+    }
+
+    /// The stage's entry of `explain`.
+    public var explained: Document { Document { $0.append(name, specification) } }
+}

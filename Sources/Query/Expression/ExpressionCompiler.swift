@@ -1,0 +1,190 @@
+import BSON
+import Core
+
+/// Turns BSON into expression nodes, and names of variables into slots.
+final class ExpressionCompiler {
+    let context: QueryContext
+    private(set) var slotCount = 0
+    /// Variables in scope, innermost last.
+    private var scope: [(name: String, slot: Int)] = []
+
+    init(context: QueryContext) { self.context = context }
+
+    func compile(_ value: ValueView) throws(ServerError) -> ExpressionTree {
+        switch value.type {
+        case .string:
+            let text = value.asString ?? ""
+            return text.utf8.first == UInt8(ascii: "$") ? try compileReference(text) : .constant(.string(text))
+        case .document: return try compileDocument(DocumentView(base: value.pointer))
+        case .array:
+            var items: [ExpressionTree] = []
+            for element in DocumentView(base: value.pointer) { items.append(try compile(element.value)) }
+            return fold(.array(items), items)
+        default: return .constant(Value(value))
+        }
+    }
+
+    /// Compiles `body` with `names` bound to fresh slots.
+    func withVariables<R>(
+        _ names: [String], _ body: (_ slots: [Int]) throws(ServerError) -> R
+    ) throws(ServerError) -> R {
+        let depth = scope.count
+        var slots: [Int] = []
+        for name in names {
+            try checkVariableName(name)
+            scope.append((name, slotCount))
+            slots.append(slotCount)
+            slotCount += 1
+        }
+        defer { scope.removeSubrange(depth...) }
+        return try body(slots)
+    }
+
+    // MARK: References
+
+    private func compileReference(_ text: String) throws(ServerError) -> ExpressionTree {
+        guard text.utf8.count > 1 else {
+            throw ServerError(location: 16872, "'$' by itself is not a valid FieldPath")
+        }
+        guard text.utf8.dropFirst().first == UInt8(ascii: "$") else {
+            return .path(try ExpressionPath(String(text.dropFirst())))
+        }
+        let parts = text.dropFirst(2).split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
+        let name = parts.first.map(String.init) ?? ""
+        guard !name.isEmpty else { throw ServerError(location: 16869, "empty variable names are not allowed") }
+        let path = parts.count > 1 ? try ExpressionPath(String(parts[1])) : nil
+        if let bound = scope.last(where: { $0.name == name }) { return .variable(slot: bound.slot, path) }
+        return try compileBuiltin(name, path)
+    }
+
+    private func compileBuiltin(_ name: String, _ path: ExpressionPath?) throws(ServerError) -> ExpressionTree {
+        let value: Value
+        switch name {
+        case "ROOT", "CURRENT": return path.map { .path($0) } ?? .root
+        case "REMOVE": return .constant(nil)
+        case "NOW": value = .dateTime(context.nowMillis)
+        case "CLUSTER_TIME":
+            guard let time = context.clusterTime else {
+                throw ServerError(location: 51144, "Builtin variable '$$CLUSTER_TIME' is not available")
+            }
+            value = .timestamp(time)
+        default:
+            guard let bound = context.variables[name] else {
+                throw ServerError(location: 17276, "Use of undefined variable: \(name)")
+            }
+            value = bound
+        }
+        return .constant(path.map { $0.resolve(in: value) } ?? value)
+    }
+
+    private func checkVariableName(_ name: String) throws(ServerError) {
+        guard let first = name.utf8.first else {
+            throw ServerError(location: 16866, "empty variable names are not allowed")
+        }
+        let lower = UInt8(ascii: "a")...UInt8(ascii: "z")
+        guard lower.contains(first) || first >= 0x80 else {
+            throw ServerError(
+                location: 16867, "'\(name)' starts with an invalid character for a user variable name")
+        }
+        for byte in name.utf8 {
+            let isLetter = lower.contains(byte | 0x20)
+            let isDigit = (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+            guard isLetter || isDigit || byte == UInt8(ascii: "_") || byte >= 0x80 else {
+                throw ServerError(
+                    location: 16868, "'\(name)' contains an invalid character for a variable name")
+            }
+        }
+    }
+
+    // MARK: Documents and operators
+
+    private func compileDocument(_ document: DocumentView) throws(ServerError) -> ExpressionTree {
+        guard let first = document.first else { return .constant(.document(Document())) }
+        if first.key.isOperator {
+            guard document.fieldCount == 1 else {
+                throw ServerError(
+                    location: 15983,
+                    "an object representing an expression must have exactly one field, but the one that starts with"
+                        + " '\(first.key.string)' has \(document.fieldCount)")
+            }
+            return try compileOperator(first.key.string, first.value)
+        }
+        var fields: [(name: String, node: ExpressionTree)] = []
+        for element in document {
+            try ExpressionPath.checkName(element.key.bytes)
+            let name = element.key.string
+            guard !fields.contains(where: { $0.name == name }) else {
+                throw ServerError(location: 16406, "duplicate field name specified in object literal: \(name)")
+            }
+            fields.append((name, try compile(element.value)))
+        }
+        return fold(.object(fields), fields.map { $0.node })
+    }
+
+    private func compileOperator(_ name: String, _ argument: ValueView) throws(ServerError) -> ExpressionTree {
+        guard let entry = OperatorTable.entries[name] else {
+            throw ServerError(.invalidPipelineOperator, "Unrecognized expression '\(name)'")
+        }
+        switch entry {
+        case .positional(let least, let most, let function):
+            let operands = try compileOperands(argument)
+            try checkCount(name, operands.count, least, most)
+            return fold(.call(function, operands), operands)
+        case .named(let required, let optional, let function):
+            let operands = try compileNamed(name, argument, required: required, optional: optional)
+            return fold(.namedCall(function, operands), operands.map { $0.node })
+        case .form(let compile): return try compile(argument, self)
+        }
+    }
+
+    /// The operands of an operator: the elements of an array, or the one value.
+    func compileOperands(_ argument: ValueView) throws(ServerError) -> [ExpressionTree] {
+        guard let array = argument.asArray else { return [try compile(argument)] }
+        var operands: [ExpressionTree] = []
+        for element in array { operands.append(try compile(element.value)) }
+        return operands
+    }
+
+    func checkCount(_ name: String, _ count: Int, _ least: Int, _ most: Int) throws(ServerError) {
+        if count >= least && count <= most { return }
+        if least == most {
+            throw ServerError(
+                location: 16020, "Expression \(name) takes exactly \(least) arguments. \(count) were passed in.")
+        }
+        throw ServerError(
+            location: 28667,
+            "Expression \(name) takes at least \(least) arguments, and at most \(most), but \(count) were passed in.")
+    }
+
+    func compileNamed(
+        _ name: String, _ argument: ValueView, required: [String], optional: [String]
+    ) throws(ServerError) -> [(name: String, node: ExpressionTree)] {
+        guard let document = argument.asDocument else {
+            throw ServerError(
+                .failedToParse,
+                "\(name) requires an object as an argument, found: \(argument.type.operatorName)")
+        }
+        var operands: [(name: String, node: ExpressionTree)] = []
+        for element in document {
+            let key = element.key.string
+            guard required.contains(key) || optional.contains(key) else {
+                throw ServerError(.failedToParse, "\(name) found an unknown argument: \(key)")
+            }
+            operands.append((key, try compile(element.value)))
+        }
+        for key in required where !operands.contains(where: { $0.name == key }) {
+            throw ServerError(.failedToParse, "Missing '\(key)' parameter to \(name)")
+        }
+        return operands
+    }
+
+    /// Keeps a node without inputs as its value. One that fails stays, so that its error comes only if it is reached.
+    private func fold(_ node: ExpressionTree, _ inputs: [ExpressionTree]) -> ExpressionTree {
+        for input in inputs { guard case .constant = input else { return node } }
+        guard case .some(let value) = try? Document().withView({ (root) throws(ServerError) -> Value? in
+            var scope = EvaluationScope(root: root, slots: [])
+            return try node.evaluate(&scope)
+        }) else { return node }
+        return .constant(value)
+    }
+}

@@ -1,0 +1,204 @@
+import BSON
+public import Core
+
+/// Installing, spreading and changing configurations (replication-facts §12).
+extension Member {
+    // MARK: Installing
+
+    /// A configuration is taken from others by followers and by a primary that takes writes; one that was just elected
+    /// first puts its own term on the configuration it was elected under.
+    var mayTakeConfig: Bool {
+        guard configStore == nil, pendingInitiate?.isStoring != true else { return false }
+        return leadership == nil || leadership?.mode == .writable
+    }
+
+    /// Takes a configuration that another member holds, when it is newer than ours.
+    mutating func considerConfig(_ theirs: ReplicaSetConfig, now: Instant) {
+        guard theirs.setName == setName else { return ignore(.wrongSetName) }
+        guard (config?.configVersion ?? .none).isOlder(than: theirs.configVersion) else { return ignore(.olderConfig) }
+        guard mayTakeConfig else { return }
+        if let pending = pendingInitiate {
+            pendingInitiate = nil
+            directives.append(
+                .complete(pending.request, ServerError(.alreadyInitialized, "another member initiated the set first")))
+        }
+        abandonCandidacy("a newer configuration came in", now: now)
+        store(theirs, for: .heartbeat)
+    }
+
+    mutating func store(_ next: ReplicaSetConfig, for purpose: ConfigStore.Purpose) {
+        let token = PersistToken(nextNumber())
+        configStore = ConfigStore(token: token, config: next, purpose: purpose)
+        directives.append(.persistConfig(next, token))
+    }
+
+    /// The configuration is durable: from here on it holds.
+    public mutating func onConfigPersisted(_ token: PersistToken, now: Instant) -> [Directive] {
+        guard let stored = configStore, stored.token == token else {
+            ignore(.olderExchange)
+            return settle(now)
+        }
+        configStore = nil
+        adopt(stored.config, now: now)
+        if stored.purpose == .command { noteReconfigStored(now) }
+        return settle(now)
+    }
+
+    /// Makes `next` the configuration and fits everything else to it.
+    mutating func adopt(_ next: ReplicaSetConfig, now: Instant) {
+        let isFirst = followerState == .startup
+        let known = peers
+        config = next
+        selfIndex = next.members.firstIndex { ownHosts.contains($0.host) }
+        peers = next.members.map { member in
+            known.first { $0.id == member.id && $0.host == member.host }
+                ?? Peer(id: member.id, host: member.host, nextHeartbeat: now)
+        }
+        if isFirst {
+            log(.info, "configuration \(next.configVersion) of '\(next.setName)' is in force")
+            if selfConfig?.isArbiter == true {
+                followerState = .arbiter
+            } else {
+                followerState = progress.written.isNull ? .startup2 : .secondary
+                if progress.written.isNull { directives.append(.startInitialSync) }
+            }
+        }
+        adoptTerm(next.term, now: now)
+        if let id = syncSource, next.index(of: id) == nil { setSyncSource(nil) }
+        if let id = primaryID, next.index(of: id) == nil { primaryID = nil }
+        if leadership != nil, selfConfig?.isElectable != true || !mayVote { stepDown(.newConfig, now: now) }
+        leadership?.committedInPreviousConfig = commitPoint
+        needsReadmissionCheck = true
+        failUnsatisfiableWaiters()
+        heartbeatEveryone(now)
+        if isFirst || electionTimer == nil { ask(.started, now: now) }
+    }
+
+    // MARK: Commitment
+
+    /// A majority of the configuration's voters hold it, none of them in a later term.
+    public var configIsCommitted: Bool {
+        guard let config else { return false }
+        var holders = 0
+        for index in config.members.indices where config.members[index].isVoter && counts(index) {
+            if index == selfIndex || (peers[index].config == config.configVersion && peers[index].term <= term) {
+                holders += 1
+            }
+        }
+        return holders >= config.votingMajority
+    }
+
+    /// What was committed before the configuration changed, and the first entry of the term, is on a majority of its
+    /// voters: only then may the next configuration follow.
+    var oplogIsCommittedInConfig: Bool {
+        guard let config, let leadership, let first = leadership.firstOpTime else { return false }
+        let reached = majorityReached(durable: config.writeConcernMajorityJournalDefault)
+        return reached >= max(leadership.committedInPreviousConfig, first)
+    }
+
+    // MARK: replSetReconfig
+
+    public mutating func onReconfigCommand(
+        _ id: RequestID, _ next: ReplicaSetConfig, force: Bool, deadline: Instant?, now: Instant
+    ) -> [Directive] {
+        do {
+            try checkReconfig(next, force: force)
+        } catch {
+            directives.append(.complete(id, error))
+            return settle(now)
+        }
+        pendingReconfig = PendingReconfig(
+            request: id, config: next, isForced: force, deadline: min(deadline ?? .distantFuture, now + Limits.reconfigWaitMax))
+        if force { continueReconfig(now) }
+        return settle(now)
+    }
+
+    private func checkReconfig(_ next: ReplicaSetConfig, force: Bool) throws(ServerError) {
+        guard let config else { throw ServerError(.notYetInitialized, "no replica set configuration to change") }
+        guard pendingReconfig == nil else {
+            throw ServerError(.configurationInProgress, "another reconfiguration is in progress")
+        }
+        guard force || leadership?.mode == .writable else {
+            throw ServerError(
+                .notWritablePrimary, "New config can only be proposed by a primary; current state is \(state.name)")
+        }
+        let fitted = try next.following(config, force: force)
+        guard let index = fitted.members.firstIndex(where: { ownHosts.contains($0.host) }) else {
+            throw ServerError(.nodeNotFound, "no member of the new configuration maps to this node")
+        }
+        guard force || fitted.members[index].isElectable else {
+            throw ServerError(.nodeNotElectable, "this node is not electable under the new configuration")
+        }
+        try checkDefaultStays(from: config, to: fitted)
+    }
+
+    /// A change that would silently weaken or strengthen every write is refused (replication-facts §1).
+    private func checkDefaultStays(from old: ReplicaSetConfig, to next: ReplicaSetConfig) throws(ServerError) {
+        guard next.settings.writeConcernDefault == nil, old.settings.writeConcernDefault == nil,
+            old.implicitDefaultIsMajority != next.implicitDefaultIsMajority
+        else { return }
+        throw ServerError(
+            .newReplicaSetConfigurationIncompatible,
+            "the new configuration would change the implicit default write concern; set a default write concern first")
+    }
+
+    mutating func continueReconfig(_ now: Instant) {
+        guard let pending = pendingReconfig, let config else { return }
+        switch pending.stage {
+        case .waitingForCurrent:
+            guard configStore == nil, pending.isForced || (configIsCommitted && oplogIsCommittedInConfig) else { return }
+            var next: ReplicaSetConfig
+            do { next = try pending.config.following(config, force: true) } catch { return failReconfig(error) }
+            if pending.isForced {
+                // Far above what any other member can have been given meanwhile.
+                let leap = 10_000 + Int64(random.next() % 100_000)
+                next.version = min(max(next.version, config.version) + leap, Int64(Int32.max))
+                next.term = ConfigVersion.uninitializedTerm
+            } else {
+                do { next = try pending.config.following(config, force: false) } catch {
+                    guard pending.config.version <= config.version else { return failReconfig(error) }
+                    // The set itself reconfigured while this one waited.
+                    var later = pending.config
+                    later.version = config.version + 1
+                    do { next = try later.following(config, force: false) } catch { return failReconfig(error) }
+                }
+                next.term = term
+            }
+            pendingReconfig?.stage = .storing
+            abandonCandidacy("reconfiguration", now: now)
+            store(next, for: .command)
+        case .storing: break
+        case .spreading:
+            guard configIsCommitted else { return }
+            pendingReconfig = nil
+            directives.append(.complete(pending.request, nil))
+        }
+    }
+
+    private mutating func noteReconfigStored(_ now: Instant) {
+        guard let pending = pendingReconfig else { return }
+        if pending.isForced || leadership == nil {
+            pendingReconfig = nil
+            directives.append(.complete(pending.request, nil))
+        } else {
+            pendingReconfig?.stage = .spreading
+        }
+    }
+
+    mutating func failReconfig(_ error: ServerError) {
+        guard let pending = pendingReconfig, !pending.isForced else { return }
+        pendingReconfig = nil
+        directives.append(.complete(pending.request, error))
+    }
+
+    mutating func tickConfig(_ now: Instant) {
+        if let pending = pendingReconfig, pending.deadline <= now, pending.stage != .storing {
+            let what =
+                pending.stage == .spreading
+                ? "the new configuration is installed but not yet on a majority"
+                : "the current configuration is not yet committed on a majority"
+            failReconfig(ServerError(.currentConfigNotCommittedYet, "reconfiguration timed out: \(what)"))
+        }
+        tickInitiate(now)
+    }
+}

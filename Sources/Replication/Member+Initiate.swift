@@ -1,0 +1,139 @@
+import BSON
+public import Core
+
+/// `replSetInitiate`: every proposed member is asked whether it is empty; the lives that answer are the founding voters.
+extension Member {
+    public mutating func onInitiateCommand(_ id: RequestID, _ proposed: ReplicaSetConfig, now: Instant) -> [Directive] {
+        do {
+            try start(initiating: proposed, id, now: now)
+        } catch {
+            directives.append(.complete(id, error))
+        }
+        return settle(now)
+    }
+
+    /// What `replSetInitiate` without a configuration makes.
+    public var defaultInitialConfig: ReplicaSetConfig {
+        ReplicaSetConfig(setName: setName, members: [MemberConfig(id: 0, host: ownHosts.first ?? "localhost:27017")])
+    }
+
+    private mutating func start(initiating proposed: ReplicaSetConfig, _ id: RequestID, now: Instant) throws(ServerError) {
+        guard config == nil, configStore == nil else { throw ServerError(.alreadyInitialized, "already initialized") }
+        guard pendingInitiate == nil else {
+            throw ServerError(.configurationInProgress, "another replSetInitiate is in progress")
+        }
+        guard proposed.setName == setName else {
+            throw ServerError(
+                .invalidReplicaSetConfig,
+                "Attempting to initiate a replica set with name '\(proposed.setName)', but command line reports "
+                    + "'\(setName)'; rejecting")
+        }
+        guard proposed.version == 1 else {
+            throw ServerError(.newReplicaSetConfigurationIncompatible, "the first configuration must have version 1")
+        }
+        guard let me = proposed.members.firstIndex(where: { ownHosts.contains($0.host) }) else {
+            throw ServerError(.invalidReplicaSetConfig, "No host described in new configuration maps to this node")
+        }
+        guard proposed.members[me].isElectable else {
+            throw ServerError(.nodeNotElectable, "this node is not electable under the new configuration")
+        }
+        var first = proposed
+        first.term = Member.initiatingTerm
+        if first.settings.replicaSetID == nil {
+            first.settings.replicaSetID = ObjectID(high: random.next(), low: UInt32(truncatingIfNeeded: random.next()))
+        }
+        if proposed.members[me].votes > 0 { first.members[me].incarnation = incarnation }
+        if isVolatile { first.writeConcernMajorityJournalDefault = false }
+        var pending = PendingInitiate(
+            request: id, config: first, waitingFor: Array(repeating: nil, count: first.members.count),
+            deadline: now + Limits.initiateWaitMax)
+        for index in first.members.indices where index != me {
+            let exchange = Exchange(nextNumber())
+            pending.waitingFor[index] = exchange
+            let check = HeartbeatRequest(
+                setName: setName, from: first.members[me].host, fromID: nil, report: makeReport(), isQuorumCheck: true)
+            directives.append(
+                .sendHeartbeat(to: first.members[index].host, check, exchange, timeout: Limits.initiateWaitMax))
+        }
+        pendingInitiate = pending
+        initiateWhenAnswered()
+    }
+
+    /// At the other side: could this member be initiated?
+    mutating func answerQuorumCheck(_ id: RequestID) {
+        if config != nil {
+            directives.append(.complete(id, ServerError(.alreadyInitialized, "already initialized")))
+        } else if !progress.written.isNull {
+            let error = ServerError(
+                .cannotInitializeNodeWithData, "\(ownHosts.first ?? "this node") has data already, cannot initiate set")
+            directives.append(.complete(id, error))
+        } else {
+            directives.append(.replyToHeartbeat(id, HeartbeatResponse(setName: setName, report: makeReport())))
+        }
+    }
+
+    /// False when the exchange is none of ours.
+    mutating func takeQuorumCheck(_ exchange: Exchange, _ response: HeartbeatResponse, now: Instant) -> Bool {
+        guard let index = pendingInitiate?.waitingFor.firstIndex(of: exchange) else { return false }
+        guard response.setName == setName else {
+            failInitiate(
+                ServerError(.nodeNotFound, quorumFailed(index, "its set name is '\(response.setName)'")))
+            return true
+        }
+        pendingInitiate?.waitingFor[index] = nil
+        if (pendingInitiate?.config.members[index].votes ?? 0) > 0 {
+            pendingInitiate?.config.members[index].incarnation = response.report.incarnation
+            if response.report.isVolatile, pendingInitiate?.config.members[index].isArbiter == false {
+                pendingInitiate?.config.writeConcernMajorityJournalDefault = false
+            }
+        }
+        initiateWhenAnswered()
+        return true
+    }
+
+    /// False when the exchange is none of ours.
+    mutating func failQuorumCheck(_ exchange: Exchange, _ error: ServerError, now: Instant) -> Bool {
+        guard let index = pendingInitiate?.waitingFor.firstIndex(of: exchange) else { return false }
+        let isTheirs = error.code == .cannotInitializeNodeWithData || error.code == .alreadyInitialized
+        failInitiate(ServerError(isTheirs ? error.code : .nodeNotFound, quorumFailed(index, error.message)))
+        return true
+    }
+
+    private func quorumFailed(_ index: Int, _ why: String) -> String {
+        let host = pendingInitiate?.config.members[index].host ?? ""
+        return "replSetInitiate quorum check failed because not all proposed set members responded affirmatively: "
+            + "\(host) failed with \(why)"
+    }
+
+    private mutating func failInitiate(_ error: ServerError) {
+        guard let pending = pendingInitiate, !pending.isStoring else { return }
+        pendingInitiate = nil
+        directives.append(.complete(pending.request, error))
+    }
+
+    private mutating func initiateWhenAnswered() {
+        guard let pending = pendingInitiate, !pending.isStoring, pending.waitingFor.allSatisfy({ $0 == nil }) else { return }
+        pendingInitiate?.isStoring = true
+        directives.append(.initiate(pending.config))
+    }
+
+    /// Configuration and first entry are durable.
+    public mutating func onInitiated(_ first: Progress, now: Instant) -> [Directive] {
+        guard let pending = pendingInitiate, pending.isStoring else {
+            ignore(.olderExchange)
+            return settle(now)
+        }
+        pendingInitiate = nil
+        progress = first
+        adopt(pending.config, now: now)
+        directives.append(.complete(pending.request, nil))
+        ask(.initiated, now: now)
+        return settle(now)
+    }
+
+    mutating func tickInitiate(_ now: Instant) {
+        guard let pending = pendingInitiate, pending.deadline <= now, !pending.isStoring else { return }
+        let silent = pending.waitingFor.firstIndex { $0 != nil } ?? 0
+        failInitiate(ServerError(.nodeNotFound, quorumFailed(silent, "no answer in time")))
+    }
+}

@@ -1,0 +1,148 @@
+import BSON
+public import Core
+
+/// From winning an election to taking writes (replication-facts §3.9, §3.10): catch up, drain, new configuration term,
+/// first entry of the term.
+extension Member {
+    mutating func win(_ now: Instant) {
+        guard let won = candidacy, let me = selfConfig else { return }
+        candidacy = nil
+        failedTries = 0
+        electionTimer = nil
+        takeoverTimer = nil
+        takeoverReason = nil
+        primaryID = me.id
+        lastPrimaryID = me.id
+        log(.info, "elected primary in term \(term)")
+        candidateMetrics.win(term: term, now: now)
+        leadership = Leadership(electedAt: now)
+        let timeout = settings.catchUpTimeoutMillis
+        if timeout > 0 { leadership?.catchUpDeadline = now + .milliseconds(timeout) }
+        if let request = won.request { directives.append(.complete(request, nil)) }
+        setSyncSource(nil)
+        hasUnsentProgress = false
+        for index in peers.indices { peers[index].hasReportedSinceElection = index == selfIndex }
+        heartbeatEveryone(now)
+    }
+
+    mutating func continueLeadership(_ now: Instant) {
+        switch leadership?.mode {
+        case .catchingUp: continueCatchUp(now)
+        case .draining: continueDrain(now)
+        default: break
+        }
+    }
+
+    private mutating func continueCatchUp(_ now: Instant) {
+        guard settings.catchUpTimeoutMillis != 0 else { return startDrain() }
+        if leadership?.catchUpTarget == nil {
+            // Known once every member has answered or failed since we won.
+            guard peers.allSatisfy(\.hasReportedSinceElection) else { return }
+            var target = progress.applied
+            for index in peers.indices where index != selfIndex && peers[index].isUp {
+                target = max(target, peers[index].progress.applied)
+            }
+            leadership?.catchUpTarget = target
+            candidateMetrics.catchUpTarget = target
+        }
+        guard let target = leadership?.catchUpTarget else { return }
+        if progress.applied >= target { return startDrain() }
+        if syncSource == nil, let source = catchUpSource(now) { setSyncSource(source) }
+    }
+
+    /// Any member that is ahead, whether chaining is allowed or not.
+    private func catchUpSource(_ now: Instant) -> MemberID? {
+        var best: Int?
+        for index in peers.indices where index != selfIndex && peers[index].isUp && peers[index].deniedUntil <= now {
+            guard peers[index].state.isReadable, peers[index].progress.applied > progress.applied else { continue }
+            if let known = best, peers[known].progress.applied >= peers[index].progress.applied { continue }
+            best = index
+        }
+        return best.map { peers[$0].id }
+    }
+
+    /// Ends catch-up, reached or not.
+    mutating func startDrain() {
+        guard leadership?.mode == .catchingUp else { return }
+        leadership?.mode = .draining
+        leadership?.catchUpDeadline = nil
+        setSyncSource(nil)
+        directives.append(.drain(term: term))
+    }
+
+    /// `replSetAbortPrimaryCatchUp`.
+    public mutating func onAbortCatchUpCommand(_ id: RequestID, now: Instant) -> [Directive] {
+        if leadership?.mode == .catchingUp {
+            startDrain()
+            directives.append(.complete(id, nil))
+        } else {
+            directives.append(.complete(id, ServerError(.illegalOperation, "the node is not in catch-up mode")))
+        }
+        return settle(now)
+    }
+
+    /// Everything that was fetched before the election has been applied.
+    public mutating func onDrained(term drained: Int64, now: Instant) -> [Directive] {
+        if leadership?.mode == .draining, drained == term {
+            leadership?.hasDrained = true
+        } else {
+            ignore(.olderTerm)
+        }
+        return settle(now)
+    }
+
+    /// The configuration takes the new term, which keeps members with an older one from being elected; the no-op makes
+    /// entries of earlier terms committable. They wait for the disk together.
+    private mutating func continueDrain(_ now: Instant) {
+        guard let config, leadership?.hasDrained == true else { return }
+        if leadership?.askedForNoOp == false {
+            leadership?.askedForNoOp = true
+            directives.append(.writeNoOp(.newPrimary(term: term)))
+        }
+        if config.term == term {
+            leadership?.hasNewConfig = true
+        } else if configStore == nil {
+            var next = config
+            next.term = term
+            store(next, for: .stepUp)
+        }
+        guard leadership?.hasNewConfig == true, leadership?.firstOpTime != nil else { return }
+        leadership?.mode = .writable
+        needsReadmissionCheck = true
+        log(.info, "primary of term \(term) takes writes")
+        candidateMetrics.noteWritable(now: now)
+        directives.append(.startWrites(term: term))
+        heartbeatEveryone(now)
+    }
+
+    /// The no-op that a directive asked for is in the oplog.
+    public mutating func onNoOpWritten(_ purpose: NoOpPurpose, _ optime: OpTime, now: Instant) -> [Directive] {
+        guard leadership != nil, optime.term == term else {
+            ignore(.notPrimary)
+            return settle(now)
+        }
+        progress.written = max(progress.written, optime)
+        progress.applied = max(progress.applied, optime)
+        switch purpose {
+        case .newPrimary(let of): if of == term, leadership?.firstOpTime == nil { leadership?.firstOpTime = optime }
+        case .readmission(let member): noteReadmissionNoOp(member, optime)
+        }
+        return settle(now)
+    }
+
+    /// When a majority of the voters will have been silent for an election timeout; nil when that cannot happen.
+    var majorityLostAt: Instant? {
+        guard let config, let leadership, let selfIndex else { return nil }
+        let others = config.votingMajority - (config.members[selfIndex].isVoter ? 1 : 0)
+        guard others > 0 else { return nil }
+        var heard: [Instant] = []
+        for index in config.members.indices where index != selfIndex && config.members[index].isVoter {
+            // Only the life that may vote keeps a primary in office.
+            guard counts(index) || peers[index].incarnation == nil else { continue }
+            heard.append(max(peers[index].lastHeard ?? leadership.electedAt, leadership.electedAt))
+        }
+        guard heard.count >= others else { return leadership.electedAt }
+        heard.sort(by: >)
+        return heard[others - 1] + settings.electionTimeout
+    }
+}

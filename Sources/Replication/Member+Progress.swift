@@ -1,0 +1,155 @@
+import BSON
+public import Core
+
+/// How far everyone is, and the commit point (replication-facts §7).
+extension Member {
+    // MARK: Own progress
+
+    /// The oplog grew, entries were applied, the journal was flushed. Also how a rollback reports where it ended.
+    public mutating func onLocalProgress(_ next: Progress, now: Instant) -> [Directive] {
+        guard next != progress else { return settle(now) }
+        progress = next
+        hasUnsentProgress = true
+        return settle(now)
+    }
+
+    /// Whether this member reports positions: its own and those of members that sync through it.
+    var reportsProgress: Bool {
+        leadership == nil && selfIndex != nil && followerState != .startup2 && followerState != .startup
+    }
+
+    mutating func sendProgressIfNeeded(_ now: Instant) {
+        guard reportsProgress, let syncSource, let index = config?.index(of: syncSource) else { return }
+        let isDue = now - lastUpdatePosition >= settings.electionTimeout / 2
+        guard isDue || (hasUnsentProgress && !isUpdatePositionUnderWay) else { return }
+        hasUnsentProgress = false
+        isUpdatePositionUnderWay = true
+        lastUpdatePosition = now
+        directives.append(.sendUpdatePosition(to: peers[index].host, positions(now)))
+    }
+
+    /// Ours and those of every member that gave a sign of life lately, so that the primary hears of members that it
+    /// reaches only through others.
+    private func positions(_ now: Instant) -> UpdatePosition {
+        var message = UpdatePosition(setName: setName, term: term, positions: [])
+        guard let config, let selfIndex else { return message }
+        for index in peers.indices {
+            if index == selfIndex {
+                message.positions.append(
+                    .init(
+                        memberID: peers[index].id, incarnation: incarnation, config: config.configVersion,
+                        progress: progress))
+            } else if let spoke = peers[index].incarnation, let heard = peers[index].lastHeard,
+                now - heard < settings.electionTimeout, !peers[index].progress.written.isNull
+            {
+                message.positions.append(
+                    .init(
+                        memberID: peers[index].id, incarnation: spoke, config: peers[index].config,
+                        progress: peers[index].progress))
+            }
+        }
+        return message
+    }
+
+    /// The answer to `sendUpdatePosition`, or that there is none.
+    public mutating func onUpdatePositionDone(now: Instant) -> [Directive] {
+        isUpdatePositionUnderWay = false
+        return settle(now)
+    }
+
+    // MARK: Others' progress
+
+    public mutating func onUpdatePosition(_ message: UpdatePosition, _ id: RequestID, now: Instant) -> [Directive] {
+        guard message.setName == setName else {
+            ignore(.wrongSetName)
+            directives.append(.complete(id, ServerError(.inconsistentReplicaSetNames, "our set name is '\(setName)'")))
+            return settle(now)
+        }
+        // Before anything is counted: an acknowledgement from a higher term never commits in ours.
+        adoptTerm(message.term, now: now)
+        for position in message.positions { take(position, now: now) }
+        directives.append(.complete(id, nil))
+        return settle(now)
+    }
+
+    private mutating func take(_ position: UpdatePosition.Position, now: Instant) {
+        guard let config, let index = config.index(of: position.memberID) else { return ignore(.unknownMember) }
+        guard index != selfIndex else { return }
+        guard noteIncarnation(index, position.incarnation, askedAt: nil, now: now) else { return }
+        peers[index].lastHeard = now
+        if peers[index].config.isOlder(than: position.config) { peers[index].config = position.config }
+        var taken = position.progress
+        if config.members[index].isArbiter { taken = Progress() }
+        let before = peers[index].progress
+        peers[index].progress.advance(to: taken)
+        if peers[index].progress != before {
+            hasUnsentProgress = true
+            needsReadmissionCheck = true
+        }
+    }
+
+    // MARK: The commit point
+
+    /// A primary's rule: a majority of the voters hold an entry of this term. Earlier terms are committed by what
+    /// follows them (Raft §5.4.2).
+    mutating func advanceCommitPoint() {
+        guard let leadership, let first = leadership.firstOpTime, let config else { return }
+        let reached = majorityReached(durable: config.writeConcernMajorityJournalDefault)
+        guard reached >= first, reached > commitPoint, reached.term == term else { return }
+        commitPoint = reached
+        directives.append(.commitPointAdvanced(reached))
+    }
+
+    /// The newest entry that a majority of the voters that hold data have.
+    func majorityReached(durable: Bool) -> OpTime {
+        guard let config, let selfIndex else { return .null }
+        var positions = [7 of OpTime](repeating: .null)
+        var count = 0
+        for index in config.members.indices {
+            let member = config.members[index]
+            guard member.isVoter, member.isDataBearing, count < Limits.votersMax else { continue }
+            if counts(index) {
+                let mine = index == selfIndex
+                positions[count] =
+                    durable
+                    ? (mine ? progress.durable : peers[index].progress.durable)
+                    : (mine ? progress.written : peers[index].progress.written)
+            }
+            count += 1
+        }
+        return CommitPoint.reached(&positions, count: count, majority: config.writeMajority)
+    }
+
+    /// A follower's rule. From a heartbeat only when it is of the term of our own last entry, which puts it on our
+    /// branch; from the sync source, whose branch we follow, no further than our own last entry.
+    mutating func learnCommitPoint(_ learned: OpTime, fromSyncSource: Bool) {
+        guard leadership == nil else { return }
+        var point = learned
+        if selfConfig?.isArbiter != true, learned.term != progress.written.term {
+            guard fromSyncSource else { return }
+            point = min(learned, progress.written)
+        }
+        guard point > commitPoint else { return }
+        commitPoint = point
+        directives.append(.commitPointAdvanced(point))
+    }
+
+    /// What a majority read may show now; null: nothing yet.
+    public var majorityReadPoint: OpTime { min(commitPoint, progress.applied) }
+
+    /// Whether a linearizable read may start: the primary, past its first committed entry.
+    public var allowsLinearizableRead: Bool {
+        guard let leadership, leadership.mode == .writable, let first = leadership.firstOpTime else { return false }
+        return commitPoint >= first
+    }
+
+    /// What the one that syncs from us learns with each reply.
+    public func replicationMetadata(rollbackID: Int32) -> ReplicationMetadata {
+        ReplicationMetadata(
+            term: term, commitPoint: commitPoint, applied: progress.applied, config: config?.configVersion ?? .none,
+            primaryID: primaryID, syncSourceID: syncSource, isPrimary: leadership != nil, rollbackID: rollbackID)
+    }
+
+    /// What is to persist now and then, so that a rollback below it is noticed after a restart.
+    public mutating func restoreCommitPoint(_ point: OpTime) { commitPoint = max(commitPoint, min(point, progress.written)) }
+}

@@ -1,0 +1,135 @@
+import BSON
+public import Core
+
+/// Giving the primary role up (replication-facts §4).
+extension Member {
+    /// At once and whatever else is going on.
+    mutating func stepDown(_ reason: StepDownReason, now: Instant) {
+        guard let ended = leadership else { return }
+        log(.info, "stepping down in term \(term): \(reason)")
+        leadership = nil
+        primaryID = nil
+        failedTries = 0
+        if let attempt = ended.stepDown {
+            let error = ServerError(.primarySteppedDown, "stepped down for another reason: \(reason)")
+            directives.append(.complete(attempt.request, reason == .command ? nil : error))
+        }
+        failReconfig(ServerError(.primarySteppedDown, "stepped down while reconfiguring"))
+        failWaiters(
+            ServerError(.primarySteppedDown, "Primary stepped down while waiting for replication"), includingReads: false)
+        setSyncSource(nil)
+        directives.append(.steppedDown(reason))
+        heartbeatEveryone(now)
+        if reason != .command { ask(.started, now: now) }
+    }
+
+    /// `replSetStepDown`.
+    public mutating func onStepDownCommand(
+        _ id: RequestID, stepDownFor period: Duration, catchUpFor catchUp: Duration, force: Bool, now: Instant
+    ) -> [Directive] {
+        if let error = stepDownError(period: period, catchUp: catchUp) {
+            directives.append(.complete(id, error))
+            return settle(now)
+        }
+        leadership?.mode = .attemptingStepDown
+        leadership?.stepDown = StepDownAttempt(
+            request: id, isForced: force, catchUpDeadline: now + catchUp, freezeUntil: now + period)
+        directives.append(.stopWrites)
+        if catchUp <= .zero { expireStepDown(now) }
+        return settle(now)
+    }
+
+    private func stepDownError(period: Duration, catchUp: Duration) -> ServerError? {
+        switch leadership?.mode {
+        case .writable: break
+        case .attemptingStepDown:
+            return ServerError(.conflictingOperationInProgress, "another step-down attempt is in progress")
+        default: return ServerError(.notWritablePrimary, "not primary so can't step down")
+        }
+        guard period > .zero, catchUp >= .zero else {
+            return ServerError(.badValue, "stepdown period must be a positive number of seconds")
+        }
+        guard period >= catchUp else {
+            return ServerError(.badValue, "stepdown period must be longer than secondaryCatchUpPeriodSecs")
+        }
+        return nil
+    }
+
+    /// Members that have all we have, and of those the ones that could take over.
+    private func caughtUp() -> (voters: Int, electable: [MemberID]) {
+        guard let config, let selfIndex else { return (0, []) }
+        var voters = 0
+        var electable: [MemberID] = []
+        for index in config.members.indices where counts(index) {
+            let reached = index == selfIndex || peers[index].progress.applied >= progress.applied
+            guard reached, config.members[index].isDataBearing else { continue }
+            if config.members[index].isVoter { voters += 1 }
+            if index != selfIndex, config.members[index].isElectable, peers[index].isUp, peers[index].isElectable {
+                electable.append(config.members[index].id)
+            }
+        }
+        return (voters, electable)
+    }
+
+    mutating func continueStepDown(_ now: Instant) {
+        guard let attempt = leadership?.stepDown, let config else { return }
+        let (voters, electable) = caughtUp()
+        guard voters >= config.writeMajority, !electable.isEmpty else { return }
+        finish(attempt, electable: electable, now: now)
+    }
+
+    mutating func tickStepDown(_ now: Instant) {
+        guard let attempt = leadership?.stepDown, attempt.catchUpDeadline <= now else { return }
+        continueStepDown(now)
+        if leadership?.stepDown != nil { expireStepDown(now) }
+    }
+
+    private mutating func expireStepDown(_ now: Instant) {
+        guard let attempt = leadership?.stepDown else { return }
+        let (voters, electable) = caughtUp()
+        if attempt.isForced || (voters >= (config?.writeMajority ?? 0) && !electable.isEmpty) {
+            return finish(attempt, electable: electable, now: now)
+        }
+        leadership?.mode = .writable
+        leadership?.stepDown = nil
+        let why =
+            electable.isEmpty
+            ? "No electable secondaries caught up" : "No majority of the members caught up"
+        directives.append(.complete(attempt.request, ServerError(.exceededTimeLimit, "\(why) in time")))
+        directives.append(.startWrites(term: term))
+    }
+
+    private mutating func finish(_ attempt: StepDownAttempt, electable: [MemberID], now: Instant) {
+        stepDown(.command, now: now)
+        freezeUntil = attempt.freezeUntil
+        guard !electable.isEmpty, let view = electionView(now) else { return }
+        if case .handOff(let member) = policy.decide(.steppingDown(candidates: electable), view).kind,
+            electable.contains(member), let index = config?.index(of: member)
+        {
+            directives.append(.sendStepUp(to: peers[index].host))
+        }
+    }
+
+    // MARK: Freezing
+
+    /// `replSetFreeze`: does not stand for so long; zero ends that.
+    public mutating func onFreezeCommand(_ id: RequestID, for period: Duration, now: Instant) -> [Directive] {
+        if leadership != nil {
+            let error = ServerError(.notSecondary, "cannot freeze node when primary or running for election")
+            directives.append(.complete(id, error))
+        } else if period <= .zero {
+            thaw(now)
+            directives.append(.complete(id, nil))
+        } else {
+            abandonCandidacy("frozen", now: now)
+            freezeUntil = now + period
+            directives.append(.complete(id, nil))
+        }
+        return settle(now)
+    }
+
+    mutating func thaw(_ now: Instant) {
+        freezeUntil = nil
+        ask(.started, now: now)
+    }
+}

@@ -1,0 +1,152 @@
+import BSON
+import Core
+
+/// What this member knows of another one.
+struct Peer: Sendable {
+    let id: MemberID
+    let host: String
+
+    /// Whether the last round of heartbeats reached it.
+    var isUp = false
+    /// What it said last; STARTUP before it was ever heard.
+    var state = MemberState.startup
+    var term: Int64 = -1
+    var config = ConfigVersion.none
+    var progress = Progress()
+    /// The incarnation that spoke last, and when we asked it (nil: it spoke unasked).
+    var incarnation: Incarnation?
+    var incarnationConfirmedAt: Instant?
+    var isVolatile = false
+    var isElectable = false
+    var syncSource: String?
+    var electionTime: Timestamp?
+    var message = ""
+
+    /// The newest report that was taken in.
+    var reportRun: UInt64 = 0
+    var reportNumber: UInt64 = 0
+
+    /// Any sign of life: an answer, a request, a position that was relayed.
+    var lastHeard: Instant?
+    var lastHeartbeat: Instant?
+    var lastHeartbeatReceived: Instant?
+    var upSince: Instant?
+    var isConnectionOpen = false
+
+    // One heartbeat at a time is under way.
+    var nextHeartbeat: Instant
+    var exchange: Exchange?
+    var sentAt = Instant.zero
+    var roundStartedAt = Instant.zero
+    var retriesLeft = 0
+    /// Heartbeats answered or failed since this member was elected.
+    var hasReportedSinceElection = false
+
+    /// Smoothed round trip.
+    var ping: Duration?
+    var pingCount = 0
+    /// Not a sync source before this.
+    var deniedUntil = Instant.zero
+
+    init(id: MemberID, host: String, nextHeartbeat: Instant) {
+        self.id = id
+        self.host = host
+        self.nextHeartbeat = nextHeartbeat
+    }
+
+    mutating func notePing(_ roundTrip: Duration) {
+        pingCount += 1
+        // Four parts old, one part new, as TCP's estimate.
+        ping = ping.map { ($0 * 4 + roundTrip) / 5 } ?? roundTrip
+    }
+
+    /// A new life: what was known of the old one is void.
+    mutating func forget() {
+        progress = Progress()
+        state = .unknown
+        isElectable = false
+        config = .none
+    }
+}
+
+/// One try to become primary.
+struct Candidacy: Sendable {
+    enum Phase: Sendable { case dryRun, persisting, voting }
+    var phase: Phase
+    let reason: ElectionReason
+    /// The command that asked for it.
+    let request: RequestID?
+    /// The term it is for; in a dry run the current one.
+    var term: Int64
+    /// Votes count only for the configuration that they were asked under.
+    let config: ConfigVersion
+    var exchange: Exchange
+    var ayes: [MemberID]
+    var noes: [MemberID] = []
+    var persisting: PersistToken?
+    let startedAt: Instant
+    var deadline: Instant
+}
+
+/// A term as primary.
+struct Leadership: Sendable {
+    enum Mode: Sendable { case catchingUp, draining, writable, attemptingStepDown }
+    var mode = Mode.catchingUp
+    let electedAt: Instant
+    var catchUpTarget: OpTime?
+    var catchUpDeadline: Instant?
+    var hasDrained = false
+    var hasNewConfig = false
+    var askedForNoOp = false
+    /// The no-op of this term: nothing is committed below it.
+    var firstOpTime: OpTime?
+    var stepDown: StepDownAttempt?
+    var readmissions: [Readmission] = []
+    /// The commit point when the current configuration was installed.
+    var committedInPreviousConfig = OpTime.null
+}
+
+/// A conditional step-down under way.
+struct StepDownAttempt: Sendable {
+    let request: RequestID
+    let isForced: Bool
+    let catchUpDeadline: Instant
+    let freezeUntil: Instant
+}
+
+/// A member that forgot (or is new) on its way to its vote.
+struct Readmission: Sendable {
+    let memberID: MemberID
+    let incarnation: Incarnation
+    var askedForNoOp = false
+    /// What its initial sync must pass, written after its configuration without it was committed.
+    var target: OpTime?
+}
+
+/// A configuration on its way to disk.
+struct ConfigStore: Sendable {
+    enum Purpose: Sendable { case heartbeat, stepUp, readmission, command }
+    let token: PersistToken
+    let config: ReplicaSetConfig
+    let purpose: Purpose
+}
+
+/// A `replSetReconfig` under way.
+struct PendingReconfig: Sendable {
+    enum Stage: Sendable { case waitingForCurrent, storing, spreading }
+    var stage = Stage.waitingForCurrent
+    let request: RequestID
+    let config: ReplicaSetConfig
+    let isForced: Bool
+    let deadline: Instant
+}
+
+/// A `replSetInitiate` under way.
+struct PendingInitiate: Sendable {
+    let request: RequestID
+    var config: ReplicaSetConfig
+    /// Exchange of each member's check, by place in the configuration; nil once it answered.
+    var waitingFor: [Exchange?]
+    var isStoring = false
+    let deadline: Instant
+}

@@ -1,0 +1,150 @@
+import BSON
+public import Core
+
+extension ReplicaSetConfig {
+    /// Checks what a single configuration must satisfy.
+    /// - Throws: `InvalidReplicaSetConfig`, naming the field.
+    public func validate() throws(ServerError) {
+        guard !members.isEmpty else { throw ConfigFields.error("members", "must hold at least one member") }
+        guard members.count <= Limits.membersMax else {
+            throw ConfigFields.error("members", "a replica set has at most \(Limits.membersMax) members")
+        }
+        for (index, member) in members.enumerated() {
+            for other in members[..<index] {
+                guard other.id != member.id else {
+                    throw ConfigFields.error("members.\(index)._id", "\(member.id) is used twice")
+                }
+                guard other.host != member.host else {
+                    throw ConfigFields.error("members.\(index).host", "'\(member.host)' is used twice")
+                }
+            }
+            try validate(member, at: "members.\(index).")
+        }
+        let voters = members.reduce(0) { $0 + Int($1.votes) }
+        guard voters <= Limits.votersMax else {
+            throw ConfigFields.error("members", "\(voters) members vote, at most \(Limits.votersMax) may")
+        }
+        guard voters > 0 else { throw ConfigFields.error("members", "at least one member must vote") }
+        guard members.contains(where: { !$0.isArbiter && $0.priority > 0 }) else {
+            throw ConfigFields.error("members", "at least one member must be electable (priority above 0)")
+        }
+        if isConfigServer, let arbiter = members.firstIndex(where: { $0.isArbiter }) {
+            throw ConfigFields.error("members.\(arbiter).arbiterOnly", "is not allowed on config servers")
+        }
+        try validateModes()
+    }
+
+    private func validate(_ member: MemberConfig, at path: String) throws(ServerError) {
+        if member.isArbiter {
+            guard member.priority == 0 || member.priority == 1 else {
+                throw ConfigFields.error(path + "priority", "must be 0 for an arbiter")
+            }
+            guard member.votes == 1 else { throw ConfigFields.error(path + "votes", "must be 1 for an arbiter") }
+            guard member.tags.isEmpty else { throw ConfigFields.error(path + "tags", "must be empty for an arbiter") }
+            guard !member.isHidden else { throw ConfigFields.error(path + "hidden", "is not for arbiters") }
+            return
+        }
+        if member.isHidden, member.priority != 0 {
+            throw ConfigFields.error(path + "priority", "must be 0 when hidden is true")
+        }
+        if member.secondaryDelaySeconds > 0, member.priority != 0 {
+            throw ConfigFields.error(path + "priority", "must be 0 when secondaryDelaySecs is set")
+        }
+        if !member.buildsIndexes, member.priority != 0 {
+            throw ConfigFields.error(path + "priority", "must be 0 when buildIndexes is false")
+        }
+        if member.votes == 0, member.priority != 0 {
+            throw ConfigFields.error(path + "priority", "must be 0 when votes is 0")
+        }
+    }
+
+    private func validateModes() throws(ServerError) {
+        for mode in settings.writeConcernModes {
+            let path = "settings.getLastErrorModes.\(mode.name)"
+            guard mode.name != "majority" else { throw ConfigFields.error(path, "is a built-in mode") }
+            for tag in mode.tags {
+                let values = distinctValues(ofTag: tag.name)
+                guard values >= Int(tag.count) else {
+                    throw ConfigFields.error(
+                        "\(path).\(tag.name)", "asks for \(tag.count) values, the members have \(values)")
+                }
+            }
+        }
+        if case .mode(let name)? = settings.writeConcernDefault?.w,
+            !settings.writeConcernModes.contains(where: { $0.name == name })
+        {
+            throw ConfigFields.error("settings.getLastErrorDefaults.w", "names the unknown mode '\(name)'")
+        }
+        if case .number(0)? = settings.writeConcernDefault?.w {
+            throw ConfigFields.error("settings.getLastErrorDefaults.w", "must not be 0")
+        }
+    }
+
+    private func distinctValues(ofTag name: String) -> Int {
+        var values: [String] = []
+        for member in members {
+            for tag in member.tags where tag.name == name && !values.contains(tag.value) { values.append(tag.value) }
+        }
+        return values.count
+    }
+
+    // MARK: One configuration after another
+
+    /// Checks that this configuration may follow `old`, and carries over what users do not see. Adds `newlyAdded` to
+    /// members that get a vote for the first time.
+    /// - Throws: `NewReplicaSetConfigurationIncompatible`, `InvalidReplicaSetConfig`.
+    public func following(_ old: ReplicaSetConfig, force: Bool) throws(ServerError) -> ReplicaSetConfig {
+        func incompatible(_ what: String) -> ServerError {
+            ServerError(.newReplicaSetConfigurationIncompatible, what)
+        }
+        guard setName == old.setName else {
+            throw incompatible("new and old configurations differ in '_id': '\(old.setName)' and '\(setName)'")
+        }
+        guard version > old.version || force else {
+            throw incompatible("the new 'version' \(version) must be above the current one, \(old.version)")
+        }
+        guard isConfigServer == old.isConfigServer else {
+            throw incompatible("'configsvr' cannot be changed by a reconfiguration")
+        }
+        if let id = settings.replicaSetID, let known = old.settings.replicaSetID, id != known {
+            throw incompatible("'settings.replicaSetId' cannot be changed")
+        }
+        var next = self
+        next.settings.replicaSetID = old.settings.replicaSetID
+        for (index, member) in members.enumerated() {
+            let before = old.members.first { $0.id == member.id }
+            if let moved = old.members.first(where: { $0.host == member.host && $0.id != member.id }) {
+                throw incompatible(
+                    "the host '\(member.host)' had '_id' \(moved.id), which cannot be changed to \(member.id)")
+            }
+            guard let before, before.host == member.host else {
+                next.members[index].isNewlyAdded = !force && member.votes > 0 && !member.isArbiter
+                next.members[index].incarnation = nil
+                continue
+            }
+            guard before.isArbiter == member.isArbiter else {
+                throw incompatible("'members.\(index).arbiterOnly' cannot be changed; remove the member first")
+            }
+            guard before.buildsIndexes == member.buildsIndexes else {
+                throw incompatible("'members.\(index).buildIndexes' cannot be changed; remove the member first")
+            }
+            let gainsVote = before.votes == 0 && member.votes > 0 && !force
+            next.members[index].isNewlyAdded = member.votes > 0 && (before.isNewlyAdded || gainsVote)
+            next.members[index].incarnation = before.incarnation
+        }
+        if !force { try next.checkOneVoterAtATime(old) }
+        return next
+    }
+
+    /// Quorums of neighbouring configurations overlap only when they differ by one vote (replication-facts §12).
+    private func checkOneVoterAtATime(_ old: ReplicaSetConfig) throws(ServerError) {
+        let before = old.members.filter { $0.votes > 0 }.map { "\($0.id) \($0.host)" }
+        let after = members.filter { $0.votes > 0 }.map { "\($0.id) \($0.host)" }
+        let changes = before.filter { !after.contains($0) }.count + after.filter { !before.contains($0) }.count
+        guard changes <= 1 else {
+            throw ServerError(
+                .invalidReplicaSetConfig,
+                "replica set configuration: field 'members' adds or removes \(changes) voters; one at a time is allowed")
+        }
+    }
+}

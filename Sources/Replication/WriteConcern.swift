@@ -1,0 +1,80 @@
+public import BSON
+public import Core
+
+/// A write concern as a client asks for it.
+public struct WriteConcern: Hashable, Sendable {
+    public var w: Acknowledgement
+    /// nil: the configuration decides for `majority`, otherwise not.
+    public var journal: Bool?
+    /// 0: wait without end.
+    public var timeoutMillis: Int64
+
+    public enum Acknowledgement: Hashable, Sendable {
+        /// So many data-bearing members, the primary among them. 0: no reply.
+        case number(Int)
+        case majority
+        /// A name of `settings.getLastErrorModes`.
+        case mode(String)
+    }
+
+    public init(w: Acknowledgement, journal: Bool? = nil, timeoutMillis: Int64 = 0) {
+        self.w = w
+        self.journal = journal
+        self.timeoutMillis = timeoutMillis
+    }
+
+    public static let majority = WriteConcern(w: .majority)
+    public static let acknowledged = WriteConcern(w: .number(1))
+
+    /// When a wait that starts at `now` gives up; nil: never.
+    public func deadline(from now: Instant) -> Instant? {
+        timeoutMillis > 0 ? now + .milliseconds(timeoutMillis) : nil
+    }
+
+    /// Reads `{w, j, wtimeout}`; a missing `w` is 1.
+    /// - Throws: `FailedToParse`, naming the field.
+    public init(_ view: DocumentView) throws(ServerError) {
+        self.init(w: .number(1))
+        for element in view {
+            switch element.key {
+            case "w": w = try Self.acknowledgement(element.value)
+            case "j":
+                guard let flag = element.value.asBool ?? element.value.asNumber.map({ $0 != 0 }) else {
+                    throw ServerError(.failedToParse, "writeConcern.j must be a boolean")
+                }
+                journal = flag
+            case "wtimeout":
+                guard let number = element.value.asNumber, !number.isNaN else {
+                    throw ServerError(.failedToParse, "writeConcern.wtimeout must be a number")
+                }
+                timeoutMillis = Int64(max(0, min(number, Double(Int32.max))))
+            case "fsync", "provenance", "wElectionId", "getLastError", "wOpTime": continue
+            default:
+                throw ServerError(.failedToParse, "unrecognized write concern field: \(element.key.string)")
+            }
+        }
+    }
+
+    private static func acknowledgement(_ value: ValueView) throws(ServerError) -> Acknowledgement {
+        if let text = value.asString { return text == "majority" ? .majority : .mode(text) }
+        guard let number = value.asInteger else {
+            throw ServerError(.failedToParse, "writeConcern.w must be a number or a string")
+        }
+        guard (0...Int64(Limits.membersMax)).contains(number) else {
+            throw ServerError(
+                .failedToParse, "writeConcern.w must be from 0 to \(Limits.membersMax), not \(number)")
+        }
+        return .number(Int(number))
+    }
+
+    /// Writes `{w, j?, wtimeout}`.
+    public func encode(to writer: DocumentWriter) {
+        switch w {
+        case .number(let count): writer.append("w", int32: Int32(clamping: count))
+        case .majority: writer.append("w", string: "majority" as StaticString)
+        case .mode(let name): writer.append("w", string: name)
+        }
+        if let journal { writer.append("j", bool: journal) }
+        writer.append("wtimeout", int32: Int32(clamping: timeoutMillis))
+    }
+}

@@ -1,0 +1,64 @@
+internal import BSON
+internal import Core
+internal import Data
+
+/// Commands that make, change and remove collections and databases.
+enum CollectionCommands {
+    static func add(to table: inout CommandTable) {
+        table.add(
+            Command("create", [.write], help: "creates a collection") { context in
+                let namespace = try context.namespace()
+                return try context.catalogWrite { write in
+                    if context.node.data.catalog.find(namespace) != nil {
+                        // The command, unlike an entry that is applied, refuses what is there already with other options.
+                        _ = try CollectionOptions(parsing: context.body)
+                    }
+                    _ = try context.node.data.createCollection(namespace, context.body, write)
+                }
+            })
+        table.add(
+            Command("drop", [.write], help: "drops a collection") { context in
+                let namespace = try context.namespace()
+                return try context.catalogWrite { write in
+                    let indexes = context.node.data.catalog.find(namespace)?.indexes.count ?? 0
+                    // Dropping what is not there is a success, as in MongoDB 7 and later.
+                    if try context.node.data.dropCollection(namespace, write) {
+                        context.writer.append("nIndexesWas", int32: Int32(truncatingIfNeeded: indexes))
+                        context.writer.append("ns", string: namespace.fullName)
+                    }
+                }
+            })
+        table.add(
+            Command("dropDatabase", [.write], help: "drops a database with all its collections") { context in
+                try context.catalogWrite { write in
+                    let name = context.database
+                    let exists = context.node.data.catalog.databases.contains(name)
+                    try context.node.data.dropDatabase(name, write)
+                    if exists { context.writer.append("dropped", string: name) }
+                }
+            })
+        table.add(
+            Command("renameCollection", [.write, .adminOnly], help: "renames a collection") { context in
+                guard let from = context.argument.asString else {
+                    throw wrongType("renameCollection", context.argument, "string")
+                }
+                guard let to = context.body["to"]?.asString else {
+                    throw ServerError(.missingField, "BSON field 'renameCollection.to' is missing but a required field")
+                }
+                let source = try Namespace(validating: from)
+                let target = try Namespace(validating: to)
+                let dropTarget = context.body["dropTarget"]?.isTruthy ?? false
+                return try context.catalogWrite { write in
+                    try context.node.data.renameCollection(source, to: target, dropTarget: dropTarget, write)
+                }
+            })
+        table.add(
+            Command("collMod", [.write], help: "changes options of a collection or index") { context in
+                let namespace = try context.namespace()
+                return try context.catalogWrite { write in
+                    let reply = try context.node.data.modifyCollection(namespace, context.body, write)
+                    reply.withView { for field in $0 { context.writer.append(field.key, field.value) } }
+                }
+            })
+    }
+}

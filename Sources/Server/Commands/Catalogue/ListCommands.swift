@@ -1,0 +1,102 @@
+internal import BSON
+internal import Core
+internal import Data
+internal import Query
+
+/// `listDatabases`, `listCollections`, `listIndexes`: what is there.
+enum ListCommands {
+    static func add(to table: inout CommandTable) {
+        table.add(
+            Command("listDatabases", [.read, .adminOnly], help: "the databases, with their sizes") { context in
+                try context.checkReadable()
+                try listDatabases(context)
+                return .done
+            })
+        table.add(
+            Command("listCollections", [.read], help: "the collections of a database") { context in
+                try context.checkReadable()
+                try listCollections(context)
+                return .done
+            })
+        table.add(
+            Command("listIndexes", [.read], help: "the indexes of a collection") { context in
+                try context.checkReadable()
+                let namespace = try context.namespace()
+                guard let collection = context.node.data.catalog.find(namespace) else {
+                    throw ServerError(.namespaceNotFound, "ns does not exist: \(namespace)")
+                }
+                appendCursor(context, namespace: namespace.fullName) { batch in
+                    for index in collection.readyIndexes { batch.append(index.definition) }
+                }
+                return .done
+            })
+    }
+
+    private static func filter(_ context: CommandContext) throws(ServerError) -> Filter? {
+        guard let value = context.body["filter"] else { return nil }
+        guard let view = value.asDocument else { throw wrongType("\(context.command.name).filter", value, "object") }
+        return try Filter(view, context: try context.queryContext())
+    }
+
+    private static func listDatabases(_ context: CommandContext) throws {
+        let node = context.node
+        let filter = try filter(context)
+        let namesOnly = context.body["nameOnly"]?.isTruthy ?? false
+        var total: Int64 = 0
+        try context.writer.array("databases") { (array: inout ArrayWriter) throws in
+            for name in node.data.catalog.databases {
+                let size = node.data.catalog.collections(in: name).reduce(0) { $0 + $1.dataBytes }
+                let entry = Document { writer in
+                    writer.append("name", string: name)
+                    if !namesOnly {
+                        writer.append("sizeOnDisk", int64: Int64(size))
+                        writer.append("empty", bool: false)
+                    }
+                }
+                if let filter, try !entry.withView({ try filter.matches($0) }) { continue }
+                total += Int64(size)
+                array.append(entry)
+            }
+        }
+        if !namesOnly {
+            context.writer.append("totalSize", int64: total)
+            context.writer.append("totalSizeMb", int64: total >> 20)
+        }
+    }
+
+    private static func listCollections(_ context: CommandContext) throws {
+        let filter = try filter(context)
+        let namesOnly = context.body["nameOnly"]?.isTruthy ?? false
+        let database = context.database
+        var entries: [Document] = []
+        for collection in context.node.data.catalog.collections(in: database) {
+            let entry = Document { writer in
+                writer.append("name", string: collection.namespace.collection)
+                writer.append("type", string: "collection")
+                guard !namesOnly else { return }
+                writer.document("options") { collection.options.write(to: $0) }
+                writer.document("info") {
+                    $0.append("readOnly", bool: false)
+                    $0.append("uuid" as String, collection.uuid.value)
+                }
+                if let index = collection.indexes.first { writer.append("idIndex", index.definition) }
+            }
+            if let filter, try !entry.withView({ try filter.matches($0) }) { continue }
+            entries.append(entry)
+        }
+        appendCursor(context, namespace: "\(database).$cmd.listCollections") { batch in
+            for entry in entries { batch.append(entry) }
+        }
+    }
+
+    /// A cursor that is complete in its first batch: catalogues are small.
+    private static func appendCursor(
+        _ context: CommandContext, namespace: String, _ build: (inout ArrayWriter) -> Void
+    ) {
+        context.writer.document("cursor") { cursor in
+            cursor.append("id", int64: 0)
+            cursor.append("ns", string: namespace)
+            cursor.array("firstBatch", build)
+        }
+    }
+}

@@ -1,0 +1,93 @@
+internal import BSON
+internal import Core
+internal import Replication
+
+/// What a command needs of the node before it may run.
+struct CommandTraits: OptionSet {
+    let rawValue: UInt16
+    /// Only in the `admin` database.
+    static let adminOnly = CommandTraits(rawValue: 1 << 0)
+    /// Changes data: needs a writable primary and takes a write concern.
+    static let write = CommandTraits(rawValue: 1 << 1)
+    /// Reads data: needs a readable member and the client's leave to read on a secondary; takes a read concern.
+    static let read = CommandTraits(rawValue: 1 << 2)
+    /// May carry `txnNumber` as a retryable write.
+    static let retryable = CommandTraits(rawValue: 1 << 3)
+    /// Speaks for another member: needs the internal handshake.
+    static let memberOnly = CommandTraits(rawValue: 1 << 4)
+    /// Works before anything else does: no session, no gossip checks.
+    static let handshake = CommandTraits(rawValue: 1 << 5)
+    /// Only with `enableTestCommands`.
+    static let testOnly = CommandTraits(rawValue: 1 << 6)
+}
+
+/// How a command's handler ended.
+enum CommandOutcome {
+    /// The reply's fields are written; `ok: 1` and the gossip are added by the dispatcher.
+    case done
+    /// The reply's fields are written, and wait with the connection until the write concern is met for that optime.
+    case awaitingWriteConcern(OpTime, WriteConcern)
+    /// The command has to wait, or is long. The closure runs as a task of its own with a context that owns the request's
+    /// bytes; the connection takes no further command until it returns.
+    case later((CommandContext) async throws -> Void)
+}
+
+/// One command: its name, what it needs, and the function that runs it.
+final class Command {
+    let name: StaticString
+    let traits: CommandTraits
+    let help: String
+    let run: (CommandContext) throws -> CommandOutcome
+    /// For `serverStatus`.
+    var total: UInt64 = 0
+    var failed: UInt64 = 0
+
+    init(
+        _ name: StaticString, _ traits: CommandTraits = [], help: String,
+        run: @escaping (CommandContext) throws -> CommandOutcome
+    ) {
+        self.name = name
+        self.traits = traits
+        self.help = help
+        self.run = run
+    }
+}
+
+/// The commands of a node by name: open addressing over the name's bytes, since every request looks here.
+struct CommandTable {
+    private var slots: [Command?]
+    private(set) var commands: [Command] = []
+
+    init() { slots = Array(repeating: nil, count: 512) }
+
+    /// Adds a command, under further names too (`ismaster`, `isMaster`).
+    mutating func add(_ command: Command, aliases: [StaticString] = []) {
+        commands.append(command)
+        for name in [command.name] + aliases {
+            let key = KeyView(base: name.utf8Start, count: name.utf8CodeUnitCount)
+            var slot = Self.hash(key) & (slots.count - 1)
+            while slots[slot] != nil { slot = (slot + 1) & (slots.count - 1) }
+            slots[slot] = name.utf8Start == command.name.utf8Start ? command : alias(of: command, name)
+        }
+    }
+
+    private func alias(of command: Command, _ name: StaticString) -> Command {
+        Command(name, command.traits, help: command.help, run: command.run)
+    }
+
+    /// The command called `name`; names are case-sensitive.
+    func find(_ name: KeyView) -> Command? {
+        var slot = Self.hash(name) & (slots.count - 1)
+        while let command = slots[slot] {
+            if name == command.name { return command }
+            slot = (slot + 1) & (slots.count - 1)
+        }
+        return nil
+    }
+
+    private static func hash(_ name: KeyView) -> Int {
+        var hash: UInt32 = 2_166_136_261
+        for byte in name.bytes { hash = (hash ^ UInt32(byte)) &* 16_777_619 }
+        return Int(hash)
+    }
+}

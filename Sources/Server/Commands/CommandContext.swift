@@ -1,0 +1,63 @@
+internal import BSON
+internal import Core
+internal import Wire
+
+/// One command in flight: its request, its arguments, where its reply goes. A connection reuses one for all commands that
+/// finish at once; a command that waits gets one that owns the request's bytes.
+final class CommandContext {
+    unowned let node: Node
+    let connection: ClientConnection
+    var request: Request
+    var command: Command
+    var arguments: GenericArguments
+    /// The reply's fields go here.
+    var reply: MessageWriter
+    /// What `request` points into, when this context owns it.
+    private let retained: ByteBuffer?
+    /// When the command's `maxTimeMS` is over.
+    var deadline: Instant
+    /// The optime of the last write, which the reply waits for and reports; set by write commands.
+    var lastWrite: OpTime?
+    /// Set by commands that have said everything about a write concern themselves.
+    var failedWithLabels = false
+
+    init(
+        node: Node, connection: ClientConnection, request: Request, command: Command, arguments: GenericArguments,
+        reply: MessageWriter, retained: ByteBuffer?, deadline: Instant
+    ) {
+        self.node = node
+        self.connection = connection
+        self.request = request
+        self.command = command
+        self.arguments = arguments
+        self.reply = reply
+        self.retained = retained
+        self.deadline = deadline
+    }
+
+    var body: DocumentView { request.body }
+    /// Where the reply's fields are appended.
+    var writer: DocumentWriter { reply.document }
+    var runtime: any NodeRuntime { node.runtime }
+
+    /// The command's own argument: the value of its first field.
+    var argument: ValueView { request.body.first!.value }
+
+    /// The database's name.
+    var database: String {
+        if let name = arguments.database { return String(decoding: name, as: UTF8.self) }
+        return request.queryDatabase ?? "admin"
+    }
+
+    /// - Throws: the error for a field that the command does not know.
+    func unknownField(_ key: KeyView) -> ServerError {
+        ServerError(.unknownField, "BSON field '\(command.name).\(key.string)' is an unknown field.")
+    }
+
+    /// - Throws: `MaxTimeMSExpired` when the command has run for longer than the client allows.
+    func checkDeadline() throws(ServerError) {
+        if deadline < node.runtime.now {
+            throw ServerError(.maxTimeMSExpired, "operation exceeded time limit")
+        }
+    }
+}

@@ -1,0 +1,89 @@
+internal import BSON
+internal import Core
+internal import Data
+
+/// Documents of one reply, gathered over one or more slices of the loop.
+final class Batch {
+    private let buffer = ByteBuffer(capacity: 4096)
+    private var array: ArrayWriter
+    private var isFinished = false
+
+    init() { array = ArrayWriter(startingIn: buffer) }
+
+    var count: Int { array.count }
+    var byteCount: Int { buffer.count }
+
+    /// Adds what the source gives in one slice.
+    func fill(from source: any BatchSource, limit: Int, deadline: Instant) throws -> CursorProgress {
+        try source.next(
+            into: &array, maxDocuments: limit - array.count, maxBytes: Limits.cursorBatchBytesMax - buffer.count,
+            deadline: deadline)
+    }
+
+    /// Writes the documents as an array field.
+    func write(_ key: StaticString, to writer: DocumentWriter) {
+        if !isFinished {
+            array.writer.finish()
+            isFinished = true
+        }
+        writer.append(key, array: DocumentView(base: UnsafeRawPointer(buffer.base)))
+    }
+}
+
+/// How batches of cursors are filled and sent.
+enum Batches {
+    /// Fills the first batch over as many slices as it takes, and sends it.
+    static func sendFirst(
+        _ context: CommandContext, _ cursor: FindCursor, point: ReadPoint, _ concern: ReadConcern
+    ) async throws {
+        let batch = cursor.partial ?? Batch()
+        cursor.partial = nil
+        do {
+            let progress = try await fill(batch, from: cursor.source, limit: cursor.firstBatchSize, context)
+            if concern.level == .linearizable {
+                try await (context.node.role as? ReplicaSetRole)?.confirmLinearizable(context.deadline)
+            }
+            try writeFirst(context, cursor, batch, progress, point: concern.level == .snapshot ? point : .latest)
+        } catch {
+            cursor.source.close()
+            throw error
+        }
+    }
+
+    /// Fills a batch in slices, letting the loop run between them.
+    static func fill(
+        _ batch: Batch, from source: any BatchSource, limit: Int, _ context: CommandContext
+    ) async throws -> CursorProgress {
+        while true {
+            let progress = try batch.fill(from: source, limit: limit, deadline: context.runtime.now + Limits.loopSliceMax)
+            guard progress == .yield else { return progress }
+            await context.node.yieldLoop()
+            try context.checkDeadline()
+            try context.checkReadable()
+            guard !context.connection.isClosed else { throw ServerError(.clientDisconnect, "the client has gone") }
+        }
+    }
+
+    /// Writes the reply of a `find` or `aggregate`, and keeps the cursor when there is more to come.
+    static func writeFirst(
+        _ context: CommandContext, _ cursor: FindCursor, _ batch: Batch, _ progress: CursorProgress,
+        point: ReadPoint = .latest
+    ) throws {
+        var id: Int64 = 0
+        let isOpen = progress != .exhausted && !cursor.isSingleBatch
+        if isOpen {
+            id = try context.node.cursors.add(
+                cursor.source, namespace: cursor.namespace.fullName, session: context.arguments.sessionID,
+                isTailable: cursor.isTailable, awaitsData: cursor.awaitsData
+            ).id
+        } else {
+            cursor.source.close()
+        }
+        context.writer.document("cursor") { writer in
+            batch.write("firstBatch", to: writer)
+            writer.append("id", int64: id)
+            writer.append("ns", string: cursor.namespace.fullName)
+            if case .at(let time) = point { writer.append("atClusterTime", timestamp: time) }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+internal import BSON
+internal import Core
+internal import Data
+internal import Query
+internal import Wire
+
+/// `find`: the first batch of a query, and a cursor for the rest.
+enum FindCommand {
+    static func add(to table: inout CommandTable) {
+        table.add(Command("find", [.read], help: "documents that match a filter", run: run))
+    }
+
+    private static func run(_ context: CommandContext) throws -> CommandOutcome {
+        context.node.counters.query += 1
+        try context.checkReadable()
+        let concern = try context.readConcern()
+        if let point = try context.node.role.readPoint(concern), concern.level != .linearizable {
+            if case .latest = point, try answerByID(context) { return .done }
+            let cursor = try open(context, point)
+            if try fillFirstBatch(context, cursor) { return .done }
+            // Began, but is long: the task goes on with the same cursor.
+            return .later { context in try await Batches.sendFirst(context, cursor, point: point, concern) }
+        }
+        return .later { context in
+            let point = try await context.awaitReadPoint(concern)
+            try context.checkReadable()
+            let cursor = try open(context, point)
+            try await Batches.sendFirst(context, cursor, point: point, concern)
+        }
+    }
+
+    private static func open(_ context: CommandContext, _ point: ReadPoint) throws -> FindCursor {
+        for element in context.body.dropFirst() where !isKnown(element.key) && !GenericArguments.isGeneric(element.key) {
+            throw context.unknownField(element.key)
+        }
+        let namespace = try context.namespace()
+        let request = try FindRequest(namespace, context.body, context: try context.queryContext())
+        let cursor = try QueryCursor(context.node.data, request, at: point)
+        return FindCursor(
+            source: cursor, namespace: namespace, batchSize: request.batchSize, isSingleBatch: request.isSingleBatch,
+            isTailable: request.isTailable, awaitsData: request.isAwaitData)
+    }
+
+    private static func isKnown(_ key: KeyView) -> Bool {
+        switch key {
+        case "filter", "sort", "projection", "hint", "skip", "limit", "batchSize", "singleBatch", "min", "max",
+            "returnKey", "showRecordId", "tailable", "oplogReplay", "noCursorTimeout", "awaitData",
+            "allowPartialResults", "collation", "allowDiskUse", "let":
+            true
+        default: false
+        }
+    }
+
+    // MARK: The point read
+
+    /// Answers `{find, filter: {_id: value}}` straight from the `_id` index, when that is all there is to it.
+    private static func answerByID(_ context: CommandContext) throws -> Bool {
+        guard let id = plainID(context.body), let collection = context.existingCollection(),
+            !collection.namespace.isOplog
+        else { return false }
+        let document = try context.node.data.findOneByID(collection, id)
+        context.writer.document("cursor") { cursor in
+            cursor.array("firstBatch") { if let document { $0.append(document) } }
+            cursor.append("id", int64: 0)
+            cursor.append("ns", utf8: collection.namespaceBytes)
+        }
+        return true
+    }
+
+    /// The `_id` that a command asks for; nil when it asks for anything beside.
+    private static func plainID(_ body: DocumentView) -> ValueView? {
+        var id: ValueView?
+        for element in body.dropFirst() {
+            switch element.key {
+            case "filter":
+                guard let filter = element.value.asDocument, let first = filter.first, first.key == "_id",
+                    filter.byteCount == 4 + 1 + 4 + first.value.byteCount + 1
+                else { return nil }
+                switch first.value.type {
+                case .document, .array, .regex, .null, .undefined: return nil
+                default: id = first.value
+                }
+            case "limit", "singleBatch": continue
+            case "batchSize": if element.value.asInteger == 0 { return nil }
+            default: if !GenericArguments.isGeneric(element.key) { return nil }
+            }
+        }
+        return id
+    }
+
+    // MARK: The first batch
+
+    /// Writes the reply if the first batch is complete within one slice; false when it is not, with the reply as before.
+    private static func fillFirstBatch(_ context: CommandContext, _ cursor: FindCursor) throws -> Bool {
+        // A slice that ends half-way would have to be taken back, so only queries that are likely short begin here.
+        guard !cursor.isTailable else { return false }
+        let deadline = context.runtime.now + Limits.loopSliceMax
+        let batch = Batch()
+        let progress = try batch.fill(from: cursor.source, limit: cursor.firstBatchSize, deadline: deadline)
+        cursor.partial = batch
+        guard progress != .yield else { return false }
+        try Batches.writeFirst(context, cursor, batch, progress)
+        return true
+    }
+}
+
+/// A query that is being answered for the first time.
+final class FindCursor {
+    let source: any BatchSource
+    let namespace: Namespace
+    let batchSize: Int?
+    let isSingleBatch: Bool
+    let isTailable: Bool
+    let awaitsData: Bool
+    /// The batch that a slice has left unfinished.
+    var partial: Batch?
+
+    init(
+        source: any BatchSource, namespace: Namespace, batchSize: Int?, isSingleBatch: Bool = false,
+        isTailable: Bool = false, awaitsData: Bool = false
+    ) {
+        self.source = source
+        self.namespace = namespace
+        self.batchSize = batchSize
+        self.isSingleBatch = isSingleBatch
+        self.isTailable = isTailable
+        self.awaitsData = awaitsData
+    }
+
+    var firstBatchSize: Int { batchSize ?? Limits.cursorFirstBatchDefault }
+}

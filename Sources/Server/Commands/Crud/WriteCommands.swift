@@ -1,0 +1,304 @@
+internal import BSON
+internal import Core
+internal import Data
+internal import Query
+internal import Replication
+internal import Wire
+
+/// The statements of a write command, in a document sequence or an array of its body.
+struct WriteStatements {
+    let count: Int
+    let byteCount: Int
+    private let sequence: UnsafeRawBufferPointer?
+    private let array: DocumentView?
+    private let field: StaticString
+
+    /// - Throws: `MissingField`, `TypeMismatch`, `InvalidLength`.
+    init(_ context: CommandContext, field: StaticString) throws(ServerError) {
+        self.field = field
+        if let sequence = context.request.sequence(field) {
+            if context.body[field] != nil {
+                throw ServerError(.failedToParse, "'\(field)' is given twice: in the body and as a document sequence")
+            }
+            self.sequence = sequence.bytes
+            array = nil
+            count = sequence.count
+            byteCount = sequence.bytes.count
+        } else {
+            guard let value = context.body[field] else {
+                throw ServerError(
+                    .missingField, "BSON field '\(context.command.name).\(field)' is missing but a required field")
+            }
+            guard let view = value.asArray else {
+                throw wrongType("\(context.command.name).\(field)", value, "array")
+            }
+            sequence = nil
+            array = view
+            count = view.fieldCount
+            byteCount = view.byteCount
+        }
+        guard (1...Limits.writeBatchSizeMax).contains(count) else {
+            throw ServerError(
+                .invalidLength,
+                "Write batch sizes must be between 1 and \(Limits.writeBatchSizeMax). Got \(count) operations.")
+        }
+    }
+
+    func makeRun() -> DocumentRun {
+        if let sequence { return DocumentRun(sequence: sequence, field: field) }
+        return DocumentRun(array: array!, field: field)
+    }
+}
+
+/// What a write command has done so far, and the reply that says so.
+final class WriteOutcome {
+    var n = 0
+    var nModified: Int?
+    var upserted: [(index: Int, id: Value)] = []
+    var errors: [StatementError] = []
+
+    func append(to writer: DocumentWriter) {
+        writer.append("n", int32: Int32(clamping: n))
+        if let nModified { writer.append("nModified", int32: Int32(clamping: nModified)) }
+        if !upserted.isEmpty {
+            writer.array("upserted") { array in
+                for entry in upserted {
+                    array.document {
+                        $0.append("index", int32: Int32(clamping: entry.index))
+                        $0.append("_id" as String, entry.id)
+                    }
+                }
+            }
+        }
+        if !errors.isEmpty {
+            writer.array("writeErrors") { array in
+                for failure in errors { array.document { Self.append(failure, to: $0) } }
+            }
+        }
+    }
+
+    private static func append(_ failure: StatementError, to writer: DocumentWriter) {
+        writer.append("index", int32: Int32(clamping: failure.index))
+        writer.append("code", int32: failure.error.code.rawValue)
+        if let details = failure.error.details {
+            details.withView { for field in $0 { writer.append(field.key, field.value) } }
+        }
+        writer.append("errmsg", string: failure.error.message)
+    }
+}
+
+/// Runs write commands: at once when they are short, in slices with a copy of the request when they are not.
+enum WriteCommands {
+    static func add(to table: inout CommandTable) {
+        table.add(Command("insert", [.write, .retryable], help: "inserts documents", run: InsertCommand.run))
+        table.add(Command("update", [.write, .retryable], help: "updates documents", run: UpdateCommand.run))
+        table.add(Command("delete", [.write, .retryable], help: "deletes documents", run: DeleteCommand.run))
+    }
+
+    /// One slice of a command: goes on until `deadline`, or to the end.
+    typealias Slice = (CommandContext, WriteContext, Instant) throws -> WriteProgress
+
+    /// Checks what all writes need and runs the slices that `prepare` makes.
+    /// - Parameter isShort: whether it may run to its end within this step of the loop.
+    static func run(
+        _ context: CommandContext, isShort: Bool,
+        _ prepare: @escaping (CommandContext, WriteOutcome) throws -> Slice
+    ) throws -> CommandOutcome {
+        try context.checkWritable()
+        let concern = try context.writeConcern()
+        let before = context.node.lastOpTime
+        if isShort {
+            let outcome = WriteOutcome()
+            let slice = try prepare(context, outcome)
+            _ = try slice(context, try context.writeContext(), .distantFuture)
+            outcome.append(to: context.writer)
+            let after = context.node.lastOpTime
+            return context.finishWrite(after == before ? nil : after, concern)
+        }
+        return .later { context in
+            let outcome = WriteOutcome()
+            let slice = try prepare(context, outcome)
+            while try slice(context, try context.writeContext(), context.runtime.now + Limits.loopSliceMax) == .yield {
+                await context.node.yieldLoop()
+                // The member may have lost its office meanwhile; what is done is remembered for the retry.
+                try context.checkWritable()
+                try context.checkDeadline()
+            }
+            outcome.append(to: context.writer)
+            try await context.awaitWriteConcern(context.node.lastOpTime, concern)
+        }
+    }
+
+    static func isOrdered(_ context: CommandContext) throws(ServerError) -> Bool {
+        guard let value = context.body["ordered"] else { return true }
+        guard let flag = value.asBool else { throw wrongType("\(context.command.name).ordered", value, "bool") }
+        return flag
+    }
+
+    static func checkFields(_ context: CommandContext, _ known: StaticString) throws(ServerError) {
+        for element in context.body.dropFirst() {
+            switch element.key {
+            case "ordered", "bypassDocumentValidation", "let", known: continue
+            default: if !GenericArguments.isGeneric(element.key) { throw context.unknownField(element.key) }
+            }
+        }
+    }
+}
+
+/// `insert`.
+enum InsertCommand {
+    static func run(_ context: CommandContext) throws -> CommandOutcome {
+        if let outcome = try runOne(context) { return outcome }
+        try WriteCommands.checkFields(context, "documents")
+        let namespace = try context.namespace()
+        let statements = try WriteStatements(context, field: "documents")
+        let isOrdered = try WriteCommands.isOrdered(context)
+        context.node.counters.insert += Int64(statements.count)
+        return try WriteCommands.run(context, isShort: statements.byteCount <= Limits.shortWriteBytes) { context, outcome in
+            let documents = try WriteStatements(context, field: "documents").makeRun()
+            var operation = InsertOperation(
+                namespace, documents, isOrdered: isOrdered, firstStatement: context.arguments.statementID ?? 0)
+            return { context, write, deadline in
+                let progress = try operation.run(context.node.data, write, until: deadline)
+                outcome.n = operation.n
+                outcome.errors = operation.errors
+                return progress
+            }
+        }
+    }
+
+    /// The plain case, without strings or closures: one document into a collection that exists.
+    private static func runOne(_ context: CommandContext) throws -> CommandOutcome? {
+        guard let sequence = context.request.firstSequence, sequence.count == 1, sequence.identifier == "documents",
+            context.request.secondSequence == nil, let collection = context.existingCollection(),
+            !collection.namespace.isSystem, !collection.namespace.isOplog,
+            let document = sequence.first
+        else { return nil }
+        try WriteCommands.checkFields(context, "documents")
+        try context.checkWritable()
+        let concern = try context.writeConcern()
+        let write = try context.writeContext()
+        context.node.counters.insert += 1
+        let data = context.node.data
+        let statement = context.arguments.statementID ?? 0
+        var optime: OpTime?
+        if let session = write.session,
+            case .alreadyExecuted = try data.sessions.checkStatement(
+                session, transactionNumber: write.transactionNumber, statement: statement)
+        {
+            context.writer.append("n", int32: 1)
+        } else {
+            do {
+                optime = try data.insertOne(document, into: collection, write, statement: statement)
+                context.writer.append("n", int32: 1)
+            } catch let error as ServerError {
+                let outcome = WriteOutcome()
+                outcome.errors = [StatementError(index: 0, error: error)]
+                outcome.append(to: context.writer)
+            }
+        }
+        return context.finishWrite(optime, concern)
+    }
+}
+
+/// `update`.
+enum UpdateCommand {
+    static func run(_ context: CommandContext) throws -> CommandOutcome {
+        let isShort: (DocumentView) -> Bool = { $0["multi"]?.isTruthy != true && StatementCommand.isPointQuery($0) }
+        return try StatementCommand.run(context, field: "updates", countsModified: true, isShort) { context in
+            let namespace = try context.namespace()
+            let variables = try context.queryContext()
+            return { view, id in
+                let operation = UpdateOperation(
+                    context.node.data, namespace, try UpdateStatement(view, context: variables), id: id)
+                return StatementCommand.Running(run: operation.run) {
+                    ($0.n + operation.n, ($0.nModified ?? 0) + operation.nModified, operation.upsertedID)
+                }
+            }
+        } count: { context.node.counters.update += Int64($0) }
+    }
+}
+
+/// `delete`.
+enum DeleteCommand {
+    static func run(_ context: CommandContext) throws -> CommandOutcome {
+        let isShort: (DocumentView) -> Bool = { $0["limit"]?.asInteger == 1 && StatementCommand.isPointQuery($0) }
+        return try StatementCommand.run(context, field: "deletes", countsModified: false, isShort) { context in
+            let namespace = try context.namespace()
+            let variables = try context.queryContext()
+            return { view, id in
+                let operation = try DeleteOperation(context.node.data, namespace, view, context: variables, id: id)
+                return StatementCommand.Running(run: operation.run) { ($0.n + operation.n, nil, nil) }
+            }
+        } count: { context.node.counters.delete += Int64($0) }
+    }
+}
+
+/// What `update` and `delete` share: statements that are compiled one by one and may each take several slices.
+enum StatementCommand {
+    /// A statement on its way: its slices, and what it adds to the command's outcome.
+    struct Running {
+        let run: (WriteContext, Instant) throws -> WriteProgress
+        let result: (WriteOutcome) -> (n: Int, nModified: Int?, upsertedID: Value?)
+    }
+    typealias Compile = (DocumentView, Int32) throws -> Running
+
+    /// A query for one `_id` is one look-up; anything else may have to scan, and is sliced.
+    static func isPointQuery(_ statement: DocumentView) -> Bool {
+        statement["q"]?.asDocument?.first.map { $0.key == "_id" } ?? false
+    }
+
+    static func run(
+        _ context: CommandContext, field: StaticString, countsModified: Bool, _ isShort: (DocumentView) -> Bool,
+        _ makeCompiler: @escaping (CommandContext) throws -> Compile, count: (Int) -> Void
+    ) throws -> CommandOutcome {
+        try WriteCommands.checkFields(context, field)
+        _ = try context.namespace()
+        let statements = try WriteStatements(context, field: field)
+        let isOrdered = try WriteCommands.isOrdered(context)
+        count(statements.count)
+        return try WriteCommands.run(context, isShort: try statements.areShort(isShort)) { context, outcome in
+            let compile = try makeCompiler(context)
+            var run = try WriteStatements(context, field: field).makeRun()
+            var index = 0
+            var current: Running?
+            if countsModified { outcome.nModified = 0 }
+            return { context, write, deadline in
+                while true {
+                    do {
+                        if current == nil {
+                            guard let view = try run.next() else { return .done }
+                            current = try compile(view, context.statementID(index))
+                        }
+                        if let current, try current.run(write, deadline) == .yield { return .yield }
+                        finish(current, outcome, index)
+                    } catch let error as ServerError where !error.code.isStateChange {
+                        finish(current, outcome, index)
+                        outcome.errors.append(StatementError(index: index, error: error))
+                        if isOrdered { return .done }
+                    }
+                    current = nil
+                    index += 1
+                    if context.runtime.now >= deadline { return .yield }
+                }
+            }
+        }
+    }
+
+    private static func finish(_ statement: Running?, _ outcome: WriteOutcome, _ index: Int) {
+        guard let result = statement?.result(outcome) else { return }
+        outcome.n = result.n
+        if let modified = result.nModified { outcome.nModified = modified }
+        if let id = result.upsertedID { outcome.upserted.append((index, id)) }
+    }
+}
+
+extension WriteStatements {
+    /// Whether all statements together may run to their end in one step of the loop.
+    func areShort(_ isShort: (DocumentView) -> Bool) throws(ServerError) -> Bool {
+        guard count <= Limits.shortWriteStatements, byteCount <= Limits.shortWriteBytes else { return false }
+        var run = makeRun()
+        while let statement = try run.next() { if !isShort(statement) { return false } }
+        return true
+    }
+}

@@ -1,0 +1,132 @@
+internal import BSON
+internal import Core
+internal import Data
+
+/// What the server is: version, command line, host, commands, connections.
+enum ServerInformation {
+    static func add(to table: inout CommandTable) {
+        table.add(Command("ping", help: "answers") { _ in .done })
+        table.add(
+            Command("buildInfo", help: "the version") { context in
+                appendBuildInfo(to: context.writer)
+                return .done
+            }, aliases: ["buildinfo"])
+        table.add(
+            Command("getCmdLineOpts", [.adminOnly], help: "the command line, as given and as understood") { context in
+                appendCommandLine(to: context.writer, context.node)
+                return .done
+            })
+        table.add(
+            Command("hostInfo", help: "the machine") { context in
+                appendHostInfo(to: context.writer, context.node)
+                return .done
+            })
+        table.add(
+            Command("listCommands", help: "all commands") { context in
+                let commands = context.node.commands.commands.sorted { "\($0.name)" < "\($1.name)" }
+                context.writer.document("commands") { writer in
+                    for command in commands {
+                        writer.document("\(command.name)") {
+                            $0.append("help", string: command.help)
+                            $0.append("adminOnly", bool: command.traits.contains(.adminOnly))
+                        }
+                    }
+                }
+                return .done
+            })
+        table.add(
+            Command("whatsmyuri", help: "the address of this connection's other side") { context in
+                context.writer.append("you", string: context.connection.connection.peerDescription)
+                return .done
+            })
+        table.add(
+            Command("connectionStatus", help: "who is logged in on this connection") { context in
+                context.writer.document("authInfo") {
+                    $0.array("authenticatedUsers") { _ in }
+                    $0.array("authenticatedUserRoles") { _ in }
+                }
+                return .done
+            })
+        table.add(
+            Command("getLog", [.adminOnly], help: "recent log lines: none are kept, they are on standard error") { context in
+                guard let which = context.argument.asString else { throw wrongType("getLog", context.argument, "string") }
+                switch which {
+                case "*": context.writer.array("names") { $0.append(string: "global"); $0.append(string: "startupWarnings") }
+                case "global", "startupWarnings":
+                    context.writer.append("totalLinesWritten", int32: 0)
+                    context.writer.array("log") { _ in }
+                default: throw ServerError(.operationFailed, "No log named '\(which)'")
+                }
+                return .done
+            })
+        table.add(
+            Command("fsync", [.adminOnly], help: "makes everything durable") { context in
+                if context.body["lock"]?.isTruthy == true {
+                    throw ServerError(.commandNotSupported, "fsync with lock is not supported; take a snapshot read instead")
+                }
+                return .later { context in
+                    try await context.node.data.versions.flush()
+                    context.writer.append("numFiles", int32: 1)
+                }
+            })
+        table.add(
+            Command("profile", help: "the profiler, which is always off") { context in
+                guard let level = context.argument.asInteger else {
+                    throw wrongType("profile", context.argument, "int")
+                }
+                guard level <= 0 else {
+                    throw ServerError(.commandNotSupported, "profiling is not supported; see serverStatus for counters")
+                }
+                context.writer.append("was", int32: 0)
+                context.writer.append("slowms", int32: 100)
+                context.writer.append("sampleRate", double: 1)
+                return .done
+            })
+    }
+
+    static func appendBuildInfo(to writer: DocumentWriter) {
+        writer.append("version", string: ServerVersion.mongoDB)
+        writer.append("gitVersion", string: "quorate-\(ServerVersion.quorate)")
+        writer.append("quorateVersion", string: ServerVersion.quorate)
+        writer.array("modules") { _ in }
+        writer.append("allocator", string: "system")
+        writer.append("javascriptEngine", string: "none")
+        writer.append("sysInfo", string: "deprecated")
+        writer.array("versionArray") { for part in ServerVersion.mongoDBParts { $0.append(.int32(part)) } }
+        writer.document("openssl") { $0.append("running", string: "disabled") }
+        writer.document("buildEnvironment") { $0.append("target_os", string: "linux") }
+        writer.append("bits", int32: 64)
+        writer.append("debug", bool: false)
+        writer.append("maxBsonObjectSize", int32: Int32(Limits.documentBytesMax))
+        writer.array("storageEngines") { $0.append(string: "memory") }
+    }
+
+    private static func appendCommandLine(to writer: DocumentWriter, _ node: Node) {
+        writer.array("argv") { for argument in node.options.arguments { $0.append(string: argument) } }
+        writer.document("parsed") {
+            $0.document("net") { $0.append("port", int32: Int32(truncatingIfNeeded: node.endpoint.port)) }
+            if let name = node.options.replicaSetName {
+                $0.document("replication") { $0.append("replSetName", string: name) }
+            }
+            $0.document("storage") { $0.append("engine", string: node.options.storageName) }
+            if node.options.enableTestCommands {
+                $0.document("setParameter") { $0.append("enableTestCommands", string: "1") }
+            }
+        }
+    }
+
+    private static func appendHostInfo(to writer: DocumentWriter, _ node: Node) {
+        writer.document("system") {
+            $0.append("currentTime", dateTime: node.runtime.wallClock.milliseconds)
+            $0.append("hostname", string: node.options.hostname)
+            $0.append("cpuAddrSize", int32: 64)
+            $0.append("memSizeMB", int64: node.options.memoryBytes >> 20)
+            $0.append("numCores", int32: Int32(truncatingIfNeeded: node.options.coreCount))
+        }
+        writer.document("os") {
+            $0.append("type", string: "Linux")
+            $0.append("name", string: "Linux")
+        }
+        writer.document("extra") { _ in }
+    }
+}

@@ -1,0 +1,178 @@
+internal import BSON
+internal import Core
+internal import Replication
+internal import Wire
+
+/// One request's way: parse, find the command, check what it needs, run it, reply.
+extension Node {
+    /// Handles one whole message of a client or member. Replies go to the connection's output; the caller flushes.
+    func handle(_ message: UnsafeRawBufferPointer, on connection: ClientConnection) {
+        let request: Request
+        do {
+            request = try Request(message)
+        } catch {
+            counters.malformedMessages += 1
+            guard !error.isFramingLost else { return connection.close(because: error.reason) }
+            let header = MessageHeader(at: message.baseAddress!)
+            let reply = MessageWriter(
+                message: connection.connection.output, requestID: connection.nextReplyID(), responseTo: header.requestID)
+            finish(reply, failing: ServerError(.invalidBSON, error.reason), arguments: nil, command: nil)
+            return
+        }
+        counters.requests += 1
+        let output = request.isUnacknowledged ? scratch : connection.connection.output
+        let reply = startReply(request, in: output, connection)
+        var arguments = GenericArguments()
+        var found: Command?
+        do {
+            let command = try self.command(for: request)
+            found = command
+            command.total += 1
+            arguments = try GenericArguments.parse(request.body)
+            let deadline = try admit(command, request, arguments, connection)
+            let context = CommandContext(
+                node: self, connection: connection, request: request, command: command, arguments: arguments,
+                reply: reply, retained: nil, deadline: deadline)
+            switch try command.run(context) {
+            case .done: finish(reply, context)
+            case .awaitingWriteConcern(let optime, let concern):
+                if request.isUnacknowledged { break }
+                holdReply(context, until: optime, concern)
+            case .later(let work):
+                reply.discard()
+                runLater(context, message, work)
+            }
+        } catch {
+            finish(reply, failing: error, arguments: arguments, command: found)
+        }
+        if request.isUnacknowledged { scratch.removeAll(keeping: 1 << 16) }
+    }
+
+    private func startReply(_ request: Request, in output: ByteBuffer, _ connection: ClientConnection) -> MessageWriter {
+        startReply(request.form, to: request.requestID, in: output, connection)
+    }
+
+    private func startReply(
+        _ form: Request.Form, to requestID: Int32, in output: ByteBuffer, _ connection: ClientConnection
+    ) -> MessageWriter {
+        switch form {
+        case .message:
+            MessageWriter(message: output, requestID: connection.nextReplyID(), responseTo: requestID)
+        case .query:
+            MessageWriter(reply: output, requestID: connection.nextReplyID(), responseTo: requestID)
+        }
+    }
+
+    private func command(for request: Request) throws(ServerError) -> Command {
+        guard let first = request.body.first else { throw ServerError(.commandNotFound, "no such command: ''") }
+        guard let command = commands.find(first.key) else {
+            throw ServerError(.commandNotFound, "no such command: '\(first.key.string)'")
+        }
+        if request.form == .query, !command.traits.contains(.handshake) {
+            throw ServerError(
+                .unsupportedOpQueryCommand,
+                "Unsupported OP_QUERY command: \(command.name). The client driver may require an upgrade.")
+        }
+        return command
+    }
+
+    /// Checks what holds for all commands. Returns when the command must be done.
+    private func admit(
+        _ command: Command, _ request: Request, _ arguments: GenericArguments, _ connection: ClientConnection
+    ) throws(ServerError) -> Instant {
+        let traits = command.traits
+        if request.form == .message, arguments.database == nil {
+            throw ServerError(.missingField, "OP_MSG requests require a $db argument")
+        }
+        if let name = arguments.database { try checkDatabaseName(name) }
+        if traits.contains(.adminOnly), let name = arguments.database, !(KeyView(name) == "admin") {
+            throw ServerError(.unauthorized, "\(command.name) may only be run against the admin database.")
+        }
+        if traits.contains(.testOnly), !options.enableTestCommands {
+            throw ServerError(
+                .commandNotFound, "no such command: '\(command.name)' (start with --set enableTestCommands=1)")
+        }
+        if traits.contains(.memberOnly), connection.peer == nil {
+            throw ServerError(
+                .unauthorized, "\(command.name) is for members of the replica set; this connection has not introduced itself")
+        }
+        if isShuttingDown, !traits.contains(.handshake) {
+            throw ServerError(.interruptedAtShutdown, "interrupted at shutdown")
+        }
+        if let session = arguments.sessionID { try sessions.touch(session, now: runtime.now) }
+        try checkTransactionNumber(command, arguments)
+        if let time = arguments.clusterTime { try role.advanceClusterTime(to: time) }
+        guard let limit = arguments.maxTimeMillis, limit > 0 else { return .distantFuture }
+        return runtime.now + .milliseconds(limit)
+    }
+
+    private func checkTransactionNumber(_ command: Command, _ arguments: GenericArguments) throws(ServerError) {
+        if arguments.autocommit != nil || arguments.startTransaction {
+            throw ServerError(.illegalOperation, "multi-document transactions are not supported by this server yet")
+        }
+        guard arguments.transactionNumber != nil else { return }
+        guard arguments.sessionID != nil else {
+            throw ServerError(.invalidOptions, "Transaction number requires a session ID to be specified")
+        }
+        guard role.isReplicated else {
+            throw ServerError(
+                .illegalOperation, "Transaction numbers are only allowed on a replica set member or mongos")
+        }
+        guard command.traits.contains(.retryable) else {
+            throw ServerError(
+                .notARetryableWriteCommand, "txnNumber may only be provided for retryable writes, not for \(command.name)")
+        }
+    }
+
+    /// Keeps the reply's fields back until the write concern is met, and sends them with `writeConcernError` if it is not.
+    private func holdReply(_ context: CommandContext, until optime: OpTime, _ concern: WriteConcern) {
+        let connection = context.connection
+        let fields = context.reply.takeDocument()
+        let request = context.request
+        let reply = (form: request.form, id: request.requestID)
+        let isRetryable = context.arguments.transactionNumber != nil
+        connection.beginWaiting()
+        role.awaitWriteConcern(optime, concern, deadline: context.deadline) { [self] failure in
+            guard !connection.isClosed else { return }
+            let writer = startReply(reply.form, to: reply.id, in: connection.connection.output, connection)
+            fields.withView { for field in $0 { writer.document.append(field.key, field.value) } }
+            if let failure {
+                appendWriteConcernError(failure, isRetryableWrite: isRetryable, to: writer.document)
+            }
+            writer.document.append("ok", double: 1)
+            role.appendGossip(to: writer.document, operationTime: optime.timestamp)
+            writer.finish()
+            connection.endWaiting()
+        }
+    }
+
+    /// Runs the rest of a command as a task, with a copy of its request.
+    private func runLater(
+        _ first: CommandContext, _ message: UnsafeRawBufferPointer,
+        _ work: @escaping (CommandContext) async throws -> Void
+    ) {
+        let connection = first.connection
+        let command = first.command
+        let retained = ByteBuffer(capacity: message.count)
+        retained.append(message)
+        // The same bytes parsed a moment ago.
+        guard let request = try? Request(retained.bytes), let arguments = try? GenericArguments.parse(request.body)
+        else { return connection.close(because: "request changed while it was read") }
+        let output = ByteBuffer(capacity: 512)
+        let context = CommandContext(
+            node: self, connection: connection, request: request, command: command, arguments: arguments,
+            reply: startReply(request, in: output, connection), retained: retained, deadline: first.deadline)
+        context.lastWrite = first.lastWrite
+        connection.beginWaiting()
+        runtime.spawn("command") { [self] in
+            do {
+                try await work(context)
+                finish(context.reply, context)
+            } catch {
+                finish(context.reply, failing: error, arguments: arguments, command: command)
+            }
+            if !connection.isClosed, !request.isUnacknowledged { connection.connection.output.append(output.bytes) }
+            connection.endWaiting()
+        }
+    }
+}

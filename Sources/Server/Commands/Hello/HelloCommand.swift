@@ -1,0 +1,138 @@
+internal import BSON
+internal import Core
+internal import Replication
+internal import Wire
+
+/// `hello` and its older names: who the node is, what it can do; waiting and streaming on request.
+enum HelloCommand {
+    static func add(to table: inout CommandTable) {
+        table.add(
+            Command("hello", [.handshake], help: "who this node is, and its state in its replica set") {
+                try run($0, legacy: false)
+            })
+        table.add(
+            Command("isMaster", [.handshake], help: "the older name of hello") { try run($0, legacy: true) },
+            aliases: ["ismaster"])
+    }
+
+    /// The arguments of a `hello` that waits for a change.
+    private struct Await {
+        let processID: ObjectID
+        let counter: Int64
+        let time: Duration
+    }
+
+    private static func run(_ context: CommandContext, legacy: Bool) throws(ServerError) -> CommandOutcome {
+        let connection = context.connection
+        try takeMetadata(context.body["client"], connection)
+        try introduce(context)
+        connection.saidHello = true
+        guard let wait = try parseAwait(context.body) else {
+            append(to: context.writer, context, legacy: legacy)
+            return .done
+        }
+        let node = context.node
+        if context.request.allowsExhaust {
+            return .later { context in await stream(context, wait, legacy: legacy) }
+        }
+        guard node.topology.isCurrent(processID: wait.processID, counter: wait.counter) else {
+            append(to: context.writer, context, legacy: legacy)
+            return .done
+        }
+        return .later { context in
+            await node.topology.wait(
+                beyond: wait.counter, until: node.runtime.now + wait.time, on: context.connection)
+            append(to: context.writer, context, legacy: legacy)
+        }
+    }
+
+    /// Keeps answering one request: at once when the client's version is old, then at each change and at each time limit,
+    /// until the connection closes. Every reply but the last, which the dispatcher sends, says that more will come.
+    private static func stream(_ first: CommandContext, _ wait: Await, legacy: Bool) async {
+        let node = first.node
+        let connection = first.connection
+        var seen = wait.counter
+        var responseTo = first.request.requestID
+        if node.topology.isCurrent(processID: wait.processID, counter: wait.counter) {
+            await node.topology.wait(beyond: seen, until: node.runtime.now + wait.time, on: connection)
+        }
+        while !connection.isClosed, !node.isStopped {
+            let requestID = connection.nextReplyID()
+            let reply = MessageWriter(
+                message: connection.connection.output, requestID: requestID, responseTo: responseTo,
+                flags: MessageFlags.moreToCome)
+            append(to: reply.document, first, legacy: legacy)
+            reply.document.append("ok", double: 1)
+            node.role.appendGossip(to: reply.document, operationTime: nil)
+            reply.finish()
+            connection.connection.flush()
+            responseTo = requestID
+            seen = node.topology.counter
+            await node.topology.wait(beyond: seen, until: node.runtime.now + wait.time, on: connection)
+        }
+        append(to: first.writer, first, legacy: legacy)
+    }
+
+    private static func parseAwait(_ body: DocumentView) throws(ServerError) -> Await? {
+        let version = body["topologyVersion"]
+        let limit = body["maxAwaitTimeMS"]
+        guard version != nil || limit != nil else { return nil }
+        guard let version, let limit else {
+            throw ServerError(
+                .badValue, "A request with a 'topologyVersion' must include 'maxAwaitTimeMS', and the other way round")
+        }
+        guard let view = version.asDocument, let processID = view["processId"]?.asObjectID,
+            let counter = view["counter"]?.asInteger, counter >= 0
+        else {
+            throw ServerError(.typeMismatch, "'topologyVersion' must be {processId: ObjectId, counter: non-negative long}")
+        }
+        guard let millis = limit.asInteger, millis >= 0 else {
+            throw ServerError(.badValue, "'maxAwaitTimeMS' must be a non-negative integer")
+        }
+        return Await(processID: processID, counter: counter, time: min(.milliseconds(millis), Limits.awaitMax))
+    }
+
+    /// The internal handshake: a member of this set says who it is. It guards against mistakes, not against attacks: that
+    /// takes authentication between members.
+    private static func introduce(_ context: CommandContext) throws(ServerError) {
+        guard let value = context.body["internalMember"] else { return }
+        guard let view = value.asDocument, let setName = view["setName"]?.asString,
+            let id = view["memberId"]?.asInteger.flatMap({ Int32(exactly: $0) }),
+            let incarnation = view["incarnation"]?.asDocument.flatMap({ Incarnation($0) })
+        else { throw ServerError(.failedToParse, "'internalMember' must be {setName, memberId, incarnation}") }
+        guard let own = context.node.options.replicaSetName, own == setName else {
+            throw ServerError(
+                .inconsistentReplicaSetNames, "this node is not a member of the replica set '\(setName)'")
+        }
+        context.connection.peer = PeerIdentity(memberID: id, incarnation: incarnation)
+    }
+
+    private static func takeMetadata(_ value: ValueView?, _ connection: ClientConnection) throws(ServerError) {
+        guard let value else { return }
+        guard let view = value.asDocument else { throw wrongType("client", value, "object") }
+        guard view.byteCount <= Limits.clientMetadataBytesMax else {
+            throw ServerError(
+                .clientMetadataDocumentTooLarge,
+                "The client metadata document must be less then or equal to \(Limits.clientMetadataBytesMax) bytes")
+        }
+        // A driver sends it once; a second one is kept out, as MongoDB does, without an error.
+        if connection.clientMetadata == nil { connection.clientMetadata = view.document }
+    }
+
+    private static func append(to writer: DocumentWriter, _ context: CommandContext, legacy: Bool) {
+        let node = context.node
+        if context.body["helloOk"]?.isTruthy == true { writer.append("helloOk", bool: true) }
+        node.role.appendHello(to: writer, legacy: legacy)
+        node.topology.append(to: writer)
+        writer.append("maxBsonObjectSize", int32: Int32(Limits.documentBytesMax))
+        writer.append("maxMessageSizeBytes", int32: Int32(Limits.messageBytesMax))
+        writer.append("maxWriteBatchSize", int32: Int32(Limits.writeBatchSizeMax))
+        writer.append("localTime", dateTime: node.runtime.wallClock.milliseconds)
+        writer.append("logicalSessionTimeoutMinutes", int32: ServerVersion.sessionTimeoutMinutes)
+        writer.append("connectionId", int32: Int32(truncatingIfNeeded: context.connection.id))
+        writer.append("minWireVersion", int32: ServerVersion.wireMin)
+        writer.append("maxWireVersion", int32: ServerVersion.wireMax)
+        writer.append("readOnly", bool: false)
+        if context.body["compression"] != nil { writer.array("compression") { _ in } }
+    }
+}

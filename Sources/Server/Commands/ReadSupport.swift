@@ -1,0 +1,53 @@
+internal import BSON
+internal import Core
+internal import Data
+internal import Query
+internal import Replication
+internal import Wire
+
+/// What all commands that read have in common.
+extension CommandContext {
+    /// - Throws: `NotPrimaryNoSecondaryOk`, `NotPrimaryOrSecondary`.
+    func checkReadable() throws(ServerError) {
+        try node.role.checkReadable(arguments, querySecondaryOk: request.querySecondaryOk)
+    }
+
+    /// The read concern of this command: its own, or `local`.
+    func readConcern() throws(ServerError) -> ReadConcern {
+        guard let view = arguments.readConcern, !view.isEmpty else { return ReadConcern() }
+        return try ReadConcern(view)
+    }
+
+    /// The point in time that the command reads at, once that may be read.
+    func awaitReadPoint(_ concern: ReadConcern) async throws(ServerError) -> ReadPoint {
+        if let point = try node.role.readPoint(concern) { return point }
+        try await node.role.awaitReadConcern(concern, deadline: deadline)
+        guard let point = try node.role.readPoint(concern) else {
+            throw ServerError(
+                .readConcernMajorityNotAvailableYet,
+                "Read concern \(concern.level.rawValue) reads are currently not possible.")
+        }
+        return point
+    }
+
+    /// Waits like a write command's reply does, and writes `writeConcernError` when it fails.
+    func awaitWriteConcern(_ optime: OpTime, _ concern: WriteConcern) async throws {
+        guard case .awaitingWriteConcern(let target, _) = finishWrite(optime, concern) else { return }
+        let failure = await withUnsafeContinuation { (continuation: UnsafeContinuation<ServerError?, Never>) in
+            node.role.awaitWriteConcern(target, concern, deadline: deadline) { continuation.resume(returning: $0) }
+        }
+        if let failure {
+            node.appendWriteConcernError(
+                failure, isRetryableWrite: arguments.transactionNumber != nil, to: writer)
+        }
+    }
+}
+
+extension Node {
+    /// Lets everything else that waits for the loop run once.
+    func yieldLoop() async {
+        await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
+            runtime.enqueue { continuation.resume() }
+        }
+    }
+}

@@ -1,0 +1,88 @@
+internal import BSON
+internal import Core
+internal import Wire
+
+/// How replies end: success, failure, and what gossips on both.
+extension Node {
+    /// Ends a successful reply.
+    func finish(_ reply: MessageWriter, _ context: CommandContext) {
+        let writer = reply.document
+        writer.append("ok", double: 1)
+        role.appendGossip(to: writer, operationTime: context.lastWrite?.timestamp)
+        reply.finish()
+    }
+
+    /// Ends a failed reply: drops what was written of it.
+    func finish(_ reply: MessageWriter, failing error: any Error, arguments: GenericArguments?, command: Command?) {
+        command?.failed += 1
+        let failure = serverError(for: error)
+        reply.restart()
+        let writer = reply.document
+        writer.append("ok", double: 0)
+        writer.append("errmsg", string: failure.message)
+        writer.append("code", int32: failure.code.rawValue)
+        writer.append("codeName", string: failure.code.name)
+        if let details = failure.details {
+            details.withView { for field in $0 { writer.append(field.key, field.value) } }
+        }
+        appendLabels(failure, isRetryableWrite: arguments?.transactionNumber != nil, to: writer)
+        if failure.code.isStateChange { topology.append(to: writer) }
+        role.appendGossip(to: writer, operationTime: nil)
+        reply.finish()
+    }
+
+    /// `errorLabels`: those of the error, and `RetryableWriteError` by MongoDB's rule.
+    func appendLabels(_ failure: ServerError, isRetryableWrite: Bool, to writer: DocumentWriter) {
+        var labels = failure.labels
+        if isRetryableWrite, failure.code.isRetryableWrite { labels.append("RetryableWriteError") }
+        guard !labels.isEmpty else { return }
+        writer.array("errorLabels") { for label in labels { $0.append(string: label) } }
+    }
+
+    /// `writeConcernError`, and the label that a retryable one carries.
+    func appendWriteConcernError(_ failure: ServerError, isRetryableWrite: Bool, to writer: DocumentWriter) {
+        writer.document("writeConcernError") {
+            $0.append("code", int32: failure.code.rawValue)
+            $0.append("codeName", string: failure.code.name)
+            $0.append("errmsg", string: failure.message)
+            if let details = failure.details { $0.append("errInfo", details) }
+        }
+        appendLabels(failure, isRetryableWrite: isRetryableWrite, to: writer)
+    }
+
+    /// What a client is told of an error. A broken promise stops the node; the client learns that it was not its fault.
+    private func serverError(for error: any Error) -> ServerError {
+        switch error {
+        case let error as ServerError: return error
+        case let error as InvariantViolation:
+            fail(error)
+            return ServerError(.internalError, error.description)
+        case let error as InvalidMessage: return ServerError(.invalidBSON, error.reason)
+        case let error as InvalidBSON: return ServerError(.invalidBSON, error.description)
+        default: return ServerError(.internalError, String(describing: error))
+        }
+    }
+}
+
+extension ErrorCode {
+    /// Errors after which a client may send the same retryable write once more (clients.md, section 4).
+    var isRetryableWrite: Bool {
+        switch self {
+        case .notWritablePrimary, .notPrimaryNoSecondaryOk, .notPrimaryOrSecondary, .primarySteppedDown,
+            .interruptedDueToReplStateChange, .interruptedAtShutdown, .shutdownInProgress, .hostUnreachable,
+            .hostNotFound, .networkTimeout, .socketException, .exceededTimeLimit:
+            true
+        default: false
+        }
+    }
+
+    /// Errors that say the member's role has changed; they carry the new `topologyVersion`.
+    var isStateChange: Bool {
+        switch self {
+        case .notWritablePrimary, .notPrimaryNoSecondaryOk, .notPrimaryOrSecondary, .primarySteppedDown,
+            .interruptedDueToReplStateChange, .interruptedAtShutdown, .shutdownInProgress:
+            true
+        default: false
+        }
+    }
+}

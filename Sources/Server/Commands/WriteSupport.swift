@@ -1,0 +1,82 @@
+internal import BSON
+internal import Core
+internal import Data
+internal import Query
+internal import Replication
+internal import Wire
+
+/// What all commands that write have in common.
+extension CommandContext {
+    /// - Throws: `NotWritablePrimary` and its kin.
+    func checkWritable() throws(ServerError) {
+        guard let database = arguments.database else { return }
+        try node.role.checkWritable(database)
+    }
+
+    /// What the data layer has to know of this write. Made anew after every suspension: the term may have changed.
+    func writeContext() throws -> WriteContext {
+        let role = node.role
+        let wall = runtime.wallClock
+        let isLocal = arguments.database.map { KeyView($0) == "local" } ?? false
+        var context = WriteContext(term: role.term, wall: wall, isReplicated: role.isReplicated && !isLocal)
+        if let number = arguments.transactionNumber, context.isReplicated, let session = body["lsid"]?.asDocument {
+            context.session = try node.data.sessions.record(session)
+            context.transactionNumber = number
+        }
+        return context
+    }
+
+    /// What compiling a query may know.
+    func queryContext() throws(ServerError) -> QueryContext {
+        var context = QueryContext(nowMillis: runtime.wallClock.milliseconds)
+        if let value = body["let"] {
+            guard let variables = value.asDocument else { throw wrongType("\(command.name).let", value, "object") }
+            for element in variables { context.variables[element.key.string] = Value(element.value) }
+        }
+        return context
+    }
+
+    /// The write concern of this command: its own, or the default.
+    /// - Throws: `FailedToParse` for one that cannot be understood; `UnsatisfiableWriteConcern` on a standalone.
+    func writeConcern() throws(ServerError) -> WriteConcern {
+        guard let view = arguments.writeConcern, !view.isEmpty else { return node.role.defaultWriteConcern }
+        let concern = try WriteConcern(view)
+        if !node.role.isReplicated {
+            if case .number(let count) = concern.w, count > 1 {
+                throw ServerError(.badValue, "cannot use 'w' > 1 when a host is not replicated")
+            }
+        }
+        return concern
+    }
+
+    /// Ends a command that has written: at once, or when its write concern is met.
+    /// - Parameter optime: the last optime it wrote, nil when it changed nothing.
+    func finishWrite(_ optime: OpTime?, _ concern: WriteConcern) -> CommandOutcome {
+        lastWrite = optime
+        guard node.role.isReplicated else { return .done }
+        if case .number(let count) = concern.w, count <= 1, concern.journal != true { return .done }
+        // A write that changed nothing waits for what the client may have seen.
+        let target = optime ?? node.lastOpTime
+        return target.isNull ? .done : .awaitingWriteConcern(target, concern)
+    }
+
+    /// Runs one step that creates or changes something in the catalogue and ends the command by its write concern.
+    func catalogWrite(_ body: (WriteContext) throws -> Void) throws -> CommandOutcome {
+        try checkWritable()
+        let concern = try writeConcern()
+        let before = node.lastOpTime
+        try body(try writeContext())
+        let after = node.lastOpTime
+        return finishWrite(after == before ? nil : after, concern)
+    }
+}
+
+/// The place of a statement in a retryable write: `stmtId` of the command, or its index.
+extension CommandContext {
+    func statementID(_ index: Int) -> Int32 {
+        if let list = arguments.statementIDs, let id = list[String(index)]?.asInteger.flatMap({ Int32(exactly: $0) }) {
+            return id
+        }
+        return (arguments.statementID ?? 0) &+ Int32(truncatingIfNeeded: index)
+    }
+}

@@ -1,0 +1,118 @@
+internal import BSON
+internal import Core
+internal import Replication
+internal import Wire
+
+/// One accepted connection: takes requests in order, one command in flight, and sends replies.
+final class ClientConnection: ConnectionDelegate {
+    unowned let node: Node
+    let connection: any Connection
+    let openedAt: Instant
+
+    /// Who the other side is, once it has introduced itself as a member of this set.
+    var peer: PeerIdentity?
+    /// What the client said about itself in its first `hello`: `client`, as sent.
+    var clientMetadata: Document?
+    /// Whether the connection has said hello (older drivers: with OP_QUERY).
+    var saidHello = false
+    private(set) var isClosed = false
+
+    /// A command waits; further messages wait behind it in `backlog`.
+    private var isBusy = false
+    private var backlog: ByteBuffer?
+    private var replyID: Int32 = 0
+    /// Called once when the connection closes, by commands that wait on its behalf.
+    private var closeHandlers: [() -> Void] = []
+
+    init(node: Node, connection: any Connection) {
+        self.node = node
+        self.connection = connection
+        openedAt = node.runtime.now
+    }
+
+    var id: UInt64 { connection.id }
+
+    func nextReplyID() -> Int32 {
+        replyID = replyID == .max ? 1 : replyID + 1
+        return replyID
+    }
+
+    // MARK: ConnectionDelegate
+
+    func connection(_ connection: any Connection, didReceive messages: UnsafeRawBufferPointer) {
+        if isClosed { return }
+        if isBusy {
+            keep(messages)
+        } else {
+            process(messages)
+        }
+    }
+
+    func connectionDidClose(_ connection: any Connection, reason: CloseReason) {
+        isClosed = true
+        backlog = nil
+        node.connectionDidClose(self, reason: reason)
+        let handlers = closeHandlers
+        closeHandlers = []
+        for handler in handlers { handler() }
+    }
+
+    /// Calls `handler` when the connection closes; at once if it has.
+    func onClose(_ handler: @escaping () -> Void) {
+        if isClosed { handler() } else { closeHandlers.append(handler) }
+    }
+
+    /// Closes after a message that leaves no way to go on.
+    func close(because reason: String) {
+        guard !isClosed else { return }
+        node.runtime.log.log(.warning, "network", "closing connection \(id) of \(connection.peerDescription): \(reason)")
+        connection.flush()
+        connection.close(graceful: true)
+        isClosed = true
+    }
+
+    // MARK: Order
+
+    private func process(_ messages: UnsafeRawBufferPointer) {
+        var reader = MessageReader(messages)
+        var consumed = 0
+        while !isClosed, let message = reader.next() {
+            consumed += message.count
+            node.handle(message, on: self)
+            if isBusy {
+                let rest = UnsafeRawBufferPointer(rebasing: messages[consumed...])
+                if !rest.isEmpty { keep(rest) }
+                break
+            }
+        }
+        if !isClosed { connection.flush() }
+    }
+
+    private func keep(_ messages: UnsafeRawBufferPointer) {
+        let buffer = backlog ?? ByteBuffer(capacity: messages.count)
+        backlog = buffer
+        buffer.append(messages)
+        // A client that goes on sending behind a waiting command is held back by its own socket.
+        if buffer.count > Limits.connectionBacklogBytes { connection.setReading(false) }
+    }
+
+    /// A command has been put off: what arrives now waits.
+    func beginWaiting() { isBusy = true }
+
+    /// The command that waited is answered; the next may run.
+    func endWaiting() {
+        isBusy = false
+        guard !isClosed else { return }
+        connection.flush()
+        guard let waiting = backlog else { return }
+        backlog = nil
+        connection.setReading(true)
+        process(waiting.bytes)
+    }
+}
+
+/// Who a member is that has done the internal handshake.
+struct PeerIdentity {
+    let memberID: Int32
+    let incarnation: Incarnation
+}

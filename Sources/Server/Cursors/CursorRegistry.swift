@@ -1,0 +1,86 @@
+internal import BSON
+internal import Core
+internal import Data
+
+/// The open cursors of a node.
+final class CursorRegistry {
+    /// One open cursor between two batches.
+    final class Entry {
+        let id: Int64
+        let namespace: String
+        let session: SessionID?
+        let source: any BatchSource
+        let isTailable: Bool
+        let awaitsData: Bool
+        /// Whether a `getMore` is running.
+        var isPinned = false
+        var isKilled = false
+        var lastUse: Instant
+
+        init(
+            id: Int64, namespace: String, session: SessionID?, source: any BatchSource, isTailable: Bool, awaitsData: Bool, lastUse: Instant
+        ) {
+            self.id = id
+            self.namespace = namespace
+            self.session = session
+            self.source = source
+            self.isTailable = isTailable
+            self.awaitsData = awaitsData
+            self.lastUse = lastUse
+        }
+    }
+
+    private let runtime: any NodeRuntime
+    private var entries: [Int64: Entry] = [:]
+    private var sweep: TimerToken?
+    private(set) var timedOut: Int64 = 0
+
+    init(runtime: any NodeRuntime) { self.runtime = runtime }
+
+    var count: Int { entries.count }
+
+    /// Keeps a cursor that has more to give.
+    func add(
+        _ source: any BatchSource, namespace: String, session: SessionID?, isTailable: Bool, awaitsData: Bool
+    ) throws(ServerError) -> Entry {
+        guard entries.count < Limits.cursorsMax else {
+            throw ServerError(.operationFailed, "too many open cursors (\(Limits.cursorsMax)); close some with killCursors")
+        }
+        var id = Int64(bitPattern: runtime.randomNumber() >> 1)
+        while id == 0 || entries[id] != nil { id = Int64(bitPattern: runtime.randomNumber() >> 1) }
+        let entry = Entry(
+            id: id, namespace: namespace, session: session, source: source, isTailable: isTailable, awaitsData: awaitsData, lastUse: runtime.now)
+        entries[id] = entry
+        if sweep == nil { scheduleSweep() }
+        return entry
+    }
+
+    func find(_ id: Int64) -> Entry? { entries[id] }
+
+    /// Closes a cursor; one that a `getMore` is using ends with that batch.
+    func close(_ entry: Entry) {
+        guard entries.removeValue(forKey: entry.id) != nil else { return }
+        entry.isKilled = true
+        if !entry.isPinned { entry.source.close() }
+    }
+
+    func closeAll(ofSession id: SessionID) { closeAll { $0.session == id } }
+    func closeAllOfSessions() { closeAll { $0.session != nil } }
+    func closeAll() { closeAll { _ in true } }
+
+    func closeAll(where matches: (Entry) -> Bool) {
+        for entry in entries.values.filter(matches).sorted(by: { $0.id < $1.id }) { close(entry) }
+    }
+
+    private func scheduleSweep() {
+        sweep = runtime.schedule(after: Limits.cursorIdleMax / 4) { [weak self] in
+            guard let self else { return }
+            sweep = nil
+            let limit = runtime.now - Limits.cursorIdleMax
+            let before = entries.count
+            closeAll { !$0.isPinned && $0.lastUse < limit }
+            timedOut += Int64(before - entries.count)
+            if !entries.isEmpty { scheduleSweep() }
+        }
+    }
+}

@@ -1,0 +1,45 @@
+internal import Core
+
+/// Something that happens now and then, and those who wait for it next: a broadcast on the node's loop.
+final class LoopSignal {
+    private let runtime: any NodeRuntime
+    private var waiters: [UInt64: () -> Void] = [:]
+    private var nextWaiter: UInt64 = 0
+
+    init(runtime: any NodeRuntime) { self.runtime = runtime }
+
+    var hasWaiters: Bool { !waiters.isEmpty }
+
+    /// Wakes everybody who waits now, in the order in which they came: a dictionary's order must not reach the wire.
+    func fire() {
+        guard !waiters.isEmpty else { return }
+        let woken = waiters.sorted { $0.key < $1.key }
+        waiters.removeAll()
+        for (_, wake) in woken { wake() }
+    }
+
+    /// Suspends until the next `fire`, the deadline, or the end of `connection`.
+    func wait(until deadline: Instant, on connection: ClientConnection? = nil) async {
+        guard deadline > runtime.now, connection?.isClosed != true else { return }
+        await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
+            onNext(until: deadline, on: connection) { continuation.resume() }
+        }
+    }
+
+    /// Calls `body` once: at the next `fire`, at the deadline, or when `connection` ends.
+    func onNext(until deadline: Instant, on connection: ClientConnection? = nil, _ body: @escaping () -> Void) {
+        let id = nextWaiter
+        nextWaiter += 1
+        var timer: TimerToken?
+        waiters[id] = { [runtime] in
+            if let timer { runtime.cancel(timer) }
+            body()
+        }
+        if deadline < .distantFuture {
+            timer = runtime.schedule(at: deadline) { [weak self] in self?.wake(id) }
+        }
+        connection?.onClose { [weak self] in self?.wake(id) }
+    }
+
+    private func wake(_ id: UInt64) { waiters.removeValue(forKey: id)?() }
+}

@@ -1,0 +1,34 @@
+internal import Core
+internal import Data
+
+extension Node {
+    /// Goes on with index builds that an earlier primary has begun: a new primary finishes them, or aborts them.
+    func resumeIndexBuilds() {
+        for build in data.indexBuilds {
+            runtime.spawn("index build") { [self] in await finish(build) }
+        }
+    }
+
+    private func finish(_ build: IndexBuild) async {
+        defer { indexBuildEnded.fire() }
+        do {
+            while try build.step(until: runtime.now + Limits.loopSliceMax) == .yield {
+                await yieldLoop()
+                guard isPrimary else { return }
+            }
+            guard isPrimary else { return }
+            try data.commitIndexBuild(build, replicatedWriteContext())
+        } catch let error as ServerError {
+            guard isPrimary else { return }
+            try? data.abortIndexBuild(build, error.message, replicatedWriteContext())
+        } catch {
+            fail(error)
+        }
+    }
+
+    private var isPrimary: Bool { (role as? ReplicaSetRole)?.acceptsWrites ?? false }
+
+    private func replicatedWriteContext() -> WriteContext {
+        WriteContext(term: role.term, wall: runtime.wallClock, isReplicated: true)
+    }
+}

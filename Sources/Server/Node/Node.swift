@@ -1,0 +1,153 @@
+internal import BSON
+public import Core
+internal import Data
+internal import Wire
+
+/// One node: what listens on one address, keeps data and answers commands; a standalone, or a member of a replica set.
+///
+/// Confined to its runtime's loop. Everything it reaches is handed over when it is made: the same object serves PyMongo
+/// over sockets and runs under the simulator's virtual time.
+public final class Node {
+    public let runtime: any NodeRuntime
+    public let transport: any Transport
+    public let options: NodeOptions
+    let engine: any StorageEngine
+
+    private(set) var commands = CommandTable()
+    let sessions = SessionRegistry()
+    let topology: TopologyState
+    private(set) var role: any NodeRole
+    private let electionPolicy: (any ElectionPolicy)?
+    let data: DataStore
+    let cursors: CursorRegistry
+    /// An index build was committed or aborted.
+    let indexBuildEnded: LoopSignal
+    /// Something was written: tailing cursors look again.
+    let dataAppended: LoopSignal
+    var counters = NodeCounters()
+    /// What `setParameter` has set.
+    var parameters: [String: Value] = [:]
+    /// Where replies go that nobody waits for.
+    let scratch = ByteBuffer(capacity: 1024)
+    let startedAt: Instant
+    let startedAtWall: WallTime
+
+    private var listener: (any Listener)?
+    private var connections: [UInt64: ClientConnection] = [:]
+    private(set) var isShuttingDown = false
+    private(set) var isStopped = false
+    /// Called when the node has stopped itself: a promise was broken.
+    public var onFailure: ((any Error) -> Void)?
+
+    /// - Parameter electionPolicy: needed for a member of a replica set.
+    public init(
+        runtime: any NodeRuntime, transport: any Transport, engine: any StorageEngine,
+        electionPolicy: (any ElectionPolicy)? = nil, options: NodeOptions
+    ) {
+        self.electionPolicy = electionPolicy
+        self.runtime = runtime
+        self.transport = transport
+        self.options = options
+        self.engine = engine
+        startedAt = runtime.now
+        startedAtWall = runtime.wallClock
+        topology = TopologyState(runtime: runtime)
+        indexBuildEnded = LoopSignal(runtime: runtime)
+        dataAppended = LoopSignal(runtime: runtime)
+        cursors = CursorRegistry(runtime: runtime)
+        let versions = VersionStore(engine: engine, keepsHistory: options.replicaSetName != nil)
+        let oplog = Oplog(bytesMax: options.oplogBytesMax ?? Limits.oplogBytesVolatileDefault)
+        data = DataStore(runtime: runtime, versions: versions, oplog: oplog)
+        role = StandaloneRole()
+        CommandSet.addAll(to: &commands)
+    }
+
+    /// Opens the storage and starts to listen.
+    /// - Throws: `TransportError` when the address cannot be had; what the storage engine throws.
+    public func start() async throws {
+        try await data.versions.open()
+        try data.load()
+        let listener = try transport.listen(on: options.endpoint) { [unowned self] connection in accept(connection) }
+        self.listener = listener
+        if let setName = options.replicaSetName {
+            guard let electionPolicy else { throw ServerError(.badValue, "a member of a replica set needs an election policy") }
+            let member = ReplicaSetRole(
+                node: self, setName: setName, policy: electionPolicy, local: try ReplicationLocalState(self))
+            role = member
+            member.start()
+        } else {
+            data.onAppend = nil
+        }
+        runtime.log.log(.info, "node", "listening on \(listener.endpoint)")
+    }
+
+    /// Where the node listens, once started.
+    public var endpoint: Endpoint { listener?.endpoint ?? options.endpoint }
+    /// The name under which others reach it.
+    var advertisedName: String {
+        Endpoint(host: options.advertisedHost ?? options.endpoint.host, port: endpoint.port).description
+    }
+
+    /// The last entry of the oplog; null when there is none.
+    var lastOpTime: OpTime { data.oplog.last ?? .null }
+    var connectionCount: Int { connections.count }
+
+    private func accept(_ connection: any Connection) -> (any ConnectionDelegate)? {
+        guard !isShuttingDown, connections.count < Limits.incomingConnectionsMax else { return nil }
+        let client = ClientConnection(node: self, connection: connection)
+        connections[connection.id] = client
+        counters.connectionsCreated += 1
+        return client
+    }
+
+    func connectionDidClose(_ connection: ClientConnection, reason: CloseReason) {
+        connections[connection.id] = nil
+    }
+
+    /// Ends what is running and closes everything. Requests in flight are answered that the node is shutting down.
+    public func stop() async {
+        guard !isStopped else { return }
+        isShuttingDown = true
+        (role as? ReplicaSetRole)?.shutdown()
+        topology.bump()
+        isStopped = true
+        dataAppended.fire()
+        listener?.close()
+        for (_, connection) in connections.sorted(by: { $0.key < $1.key }) { connection.connection.close(graceful: true) }
+        await data.versions.close()
+    }
+
+    /// Stops this member because a promise was broken: it must not go on with what it holds.
+    func fail(_ error: any Error) {
+        guard !isStopped else { return }
+        runtime.log.log(.error, "node", "stopping: \(error)")
+        isShuttingDown = true
+        isStopped = true
+        (role as? ReplicaSetRole)?.shutdown()
+        listener?.close()
+        for (_, connection) in connections.sorted(by: { $0.key < $1.key }) { connection.connection.close(graceful: false) }
+        onFailure?(error)
+    }
+}
+
+/// What `serverStatus` counts.
+struct NodeCounters {
+    var requests: UInt64 = 0
+    var malformedMessages: UInt64 = 0
+    var connectionsCreated: UInt64 = 0
+    var insert: Int64 = 0
+    var query: Int64 = 0
+    var update: Int64 = 0
+    var delete: Int64 = 0
+    var getMore: Int64 = 0
+    var command: Int64 = 0
+}
+
+extension ObjectID {
+    /// A new id from the node's clock and generator.
+    init(runtime: any NodeRuntime) {
+        let random = runtime.randomNumber()
+        self.init(
+            high: UInt64(runtime.wallClock.seconds) << 32 | random >> 32, low: UInt32(truncatingIfNeeded: random))
+    }
+}

@@ -1,0 +1,28 @@
+public import Core
+
+/// How a node is set up. The parts (transport, engine, policy) are handed over beside it.
+public struct NodeOptions: Sendable {
+    /// Where it listens. Port 0 lets the transport choose.
+    public var endpoint: Endpoint
+    /// The host name under which clients and members reach it; the default is `endpoint.host`.
+    public var advertisedHost: String?
+    /// The set that it belongs to; nil for a standalone.
+    public var replicaSetName: String?
+    /// Oplog size in bytes; nil for the default of the storage engine.
+    public var oplogBytesMax: Int?
+    /// Whether `configureFailPoint` and the like are there.
+    public var enableTestCommands = false
+    /// For `getCmdLineOpts`: the command line as it was given.
+    public var arguments: [String] = []
+    /// For `getCmdLineOpts` and `serverStatus`.
+    public var storageName = "memory"
+    public var transportName = "socket"
+    public var electionPolicyName = "mongodb"
+    /// For `hostInfo` and `serverStatus`.
+    public var processID: Int32 = 0
+    public var coreCount: Int = 1
+    public var memoryBytes: Int64 = 0
+    public var hostname = "localhost"
+
+    public init(endpoint: Endpoint) { self.endpoint = endpoint }
+}

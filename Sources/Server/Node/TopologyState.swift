@@ -1,0 +1,42 @@
+internal import BSON
+internal import Core
+
+/// The node's `topologyVersion` and those who wait for it to change: every streaming `hello`.
+///
+/// A change answers all of them at once; without that, clients learn of a failover up to ten seconds late (clients.md).
+final class TopologyState {
+    /// Unique to this start of the node.
+    let processID: ObjectID
+    private(set) var counter: Int64 = 0
+    private let changed: LoopSignal
+
+    init(runtime: any NodeRuntime) {
+        processID = ObjectID(runtime: runtime)
+        changed = LoopSignal(runtime: runtime)
+    }
+
+    /// Writes `topologyVersion: {processId, counter}`.
+    func append(to writer: DocumentWriter) {
+        writer.document("topologyVersion") {
+            $0.append("processId", objectID: processID)
+            $0.append("counter", int64: counter)
+        }
+    }
+
+    /// Something that `hello` shows has changed.
+    func bump() {
+        counter += 1
+        changed.fire()
+    }
+
+    /// Whether a client that saw (`processID`, `counter`) has seen all there is.
+    func isCurrent(processID: ObjectID, counter: Int64) -> Bool {
+        processID == self.processID && counter == self.counter
+    }
+
+    /// Suspends until the counter differs from `seen`, the deadline passes, or `connection` closes.
+    func wait(beyond seen: Int64, until deadline: Instant, on connection: ClientConnection) async {
+        guard counter == seen else { return }
+        await changed.wait(until: deadline, on: connection)
+    }
+}

@@ -1,0 +1,76 @@
+internal import BSON
+internal import Core
+internal import Replication
+
+/// What members say to one another: heartbeats, votes, positions. Clients never send these.
+enum MemberCommands {
+    static func add(to table: inout CommandTable) {
+        table.add(
+            Command("replSetHeartbeat", [.memberOnly, .adminOnly], help: "a sign of life, for members") { context in
+                guard let request = HeartbeatRequest(context.body) else { throw unreadable("replSetHeartbeat") }
+                return try answer(context) { role, id in
+                    role.drive { member, now in member.onHeartbeatRequest(request, id, now: now) }
+                }
+            })
+        table.add(
+            Command("replSetRequestVotes", [.memberOnly, .adminOnly], help: "asks for a vote, for members") { context in
+                guard let request = VoteRequest(context.body) else { throw unreadable("replSetRequestVotes") }
+                return try answer(context) { role, id in
+                    role.drive { member, now in member.onVoteRequest(request, id, now: now) }
+                }
+            })
+        table.add(
+            Command("replSetUpdatePosition", [.memberOnly, .adminOnly], help: "how far members are, for members") { context in
+                guard let message = UpdatePosition(context.body) else { throw unreadable("replSetUpdatePosition") }
+                return try answer(context) { role, id in
+                    role.drive { member, now in member.onUpdatePosition(message, id, now: now) }
+                }
+            })
+    }
+
+    private static func unreadable(_ name: String) -> ServerError {
+        ServerError(.failedToParse, "\(name) cannot be read: fields are missing or of the wrong type")
+    }
+
+    /// Raises an event that a directive answers: within the call as a rule, later when something must be durable first.
+    static func answer(
+        _ context: CommandContext, _ raise: (ReplicaSetRole, RequestID) -> Void
+    ) throws -> CommandOutcome {
+        guard let role = context.node.role as? ReplicaSetRole else { throw OplogServing.notAMember() }
+        let pending = PendingAnswer()
+        raise(role, role.register { pending.deliver($0) })
+        if let reply = pending.reply {
+            try write(reply, context)
+            return .done
+        }
+        return .later { context in try write(await pending.wait(), context) }
+    }
+
+    private static func write(_ reply: ReplicaSetRole.ReplyToRequest, _ context: CommandContext) throws {
+        switch reply {
+        case .heartbeat(let response): response.encode(to: context.writer)
+        case .vote(let response): response.encode(to: context.writer)
+        case .done(let error): if let error { throw error }
+        }
+    }
+}
+
+/// An answer that comes now or later, taken by one who asks now or waits.
+private final class PendingAnswer {
+    private(set) var reply: ReplicaSetRole.ReplyToRequest?
+    private var waiter: UnsafeContinuation<ReplicaSetRole.ReplyToRequest, Never>?
+
+    func deliver(_ reply: ReplicaSetRole.ReplyToRequest) {
+        if let waiter {
+            self.waiter = nil
+            waiter.resume(returning: reply)
+        } else {
+            self.reply = reply
+        }
+    }
+
+    func wait() async -> ReplicaSetRole.ReplyToRequest {
+        if let reply { return reply }
+        return await withUnsafeContinuation { waiter = $0 }
+    }
+}

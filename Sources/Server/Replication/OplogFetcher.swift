@@ -1,0 +1,171 @@
+internal import BSON
+internal import Core
+internal import Data
+internal import Replication
+
+/// Pulls the oplog of the sync source: asks for what follows our last entry, applies it, reports how far we are, asks again.
+///
+/// The source holds a request back until it has something new (replication-facts §6), so an entry is here half a round
+/// trip after it was written. A frame is small enough to be applied in one step of the loop.
+final class OplogFetcher {
+    private unowned let node: Node
+    weak var role: ReplicaSetRole?
+
+    private var sourceID: MemberID?
+    private var host: String?
+    private var link: PeerLink?
+    /// Counts changes of the source: answers of an earlier one are dropped.
+    private var generation: UInt64 = 0
+    /// The rollback id of the source when we began to follow it.
+    private var sourceRollbackID: Int32?
+    private var isRequesting = false
+    /// An entry waits for an index build before it can be applied; nothing is fetched meanwhile.
+    private var isHeldUp = false
+    private var whenIdle: (() -> Void)?
+
+    init(node: Node) { self.node = node }
+
+    /// Follows that member, or nobody.
+    func follow(_ id: MemberID?, host: String?) {
+        guard id != sourceID || host != self.host else { return fetch() }
+        stop()
+        guard let id, let host, let role else { return }
+        sourceID = id
+        self.host = host
+        link = role.makeLink(to: host)
+        fetch()
+    }
+
+    var isFollowing: Bool { sourceID != nil }
+
+    /// Stops fetching. What was fetched has been applied.
+    func stop() {
+        generation += 1
+        sourceID = nil
+        host = nil
+        sourceRollbackID = nil
+        isRequesting = false
+        link?.close()
+        link = nil
+    }
+
+    /// Stops fetching and calls `completion` when everything that was fetched has been applied.
+    func drain(_ completion: @escaping () -> Void) {
+        stop()
+        if isHeldUp { whenIdle = completion } else { completion() }
+    }
+
+    private func fetch() {
+        guard let link, let role, !isRequesting, !isHeldUp, role.initialSync == nil else { return }
+        let after = node.lastOpTime
+        guard !after.isNull else { return }
+        isRequesting = true
+        let generation = generation
+        let wait = role.oplogAwaitTime
+        link.request(timeout: wait + Limits.peerRequestTimeout) { writer in
+            writer.append("replSetFetchOplog", int32: 1)
+            writer.append("after", after)
+            writer.append("lastKnownCommitted", role.member.commitPoint)
+            writer.append("maxAwaitMillis", int64: wait.wholeMilliseconds)
+        } completion: { [weak self] result in
+            guard let self, generation == self.generation else { return }
+            isRequesting = false
+            switch result {
+            case .success(let body): take(body)
+            case .failure(let error): fail("\(error.description)", deniedFor: Limits.syncSourceDenialShort)
+            }
+        }
+    }
+
+    private func fail(_ why: String, deniedFor denial: Duration) {
+        guard let role, let id = sourceID else { return }
+        node.runtime.log.log(.info, "replication", "sync source \(host ?? ""): \(why)")
+        stop()
+        role.drive { member, now in member.onSyncSourceFailed(id, deniedFor: denial, now: now) }
+    }
+
+    private func take(_ body: DocumentView) {
+        guard let role, let id = sourceID else { return }
+        guard let metadata = body["$replData"]?.asDocument.flatMap({ ReplicationMetadata($0) }),
+            let outcome = body["outcome"]?.asString.flatMap(OplogAnswer.init(rawValue:))
+        else { return fail("its answer cannot be read", deniedFor: Limits.syncSourceDenialLong) }
+        if let known = sourceRollbackID, known != metadata.rollbackID {
+            return fail("it rolled back meanwhile", deniedFor: Limits.syncSourceDenialShort)
+        }
+        sourceRollbackID = metadata.rollbackID
+        switch outcome {
+        case .behind: return fail("it is behind us", deniedFor: Limits.syncSourceDenialShort)
+        case .stale, .diverged: return role.resynchronize(because: outcome)
+        case .nothingNew: break
+        case .entries:
+            guard let frame = body["frame"]?.asBinary?.bytes else {
+                return fail("an answer without its entries", deniedFor: Limits.syncSourceDenialLong)
+            }
+            do {
+                try apply(frame)
+            } catch let error as ServerError where error.code == .invalidBSON || error.code == .failedToParse {
+                return fail("a damaged batch: \(error)", deniedFor: Limits.syncSourceDenialShort)
+            } catch let held as HeldUp {
+                finish(held.build)
+            } catch {
+                return node.fail(error)
+            }
+        }
+        role.reportProgress()
+        role.drive { member, now in member.onBatchFetched(from: id, metadata, now: now) }
+        fetch()
+    }
+
+    private func apply(_ frame: UnsafeRawBufferPointer) throws {
+        let data = node.data
+        try Oplog.openFrame(frame) { bytes in
+            guard let base = bytes.baseAddress else { return }
+            let entry = DocumentView(base: base)
+            // A batch that overlaps what we have: everything up to our last entry is here already.
+            guard let optime = OpTime(entry), optime > data.oplog.last ?? .null else { return }
+            try take(entry, optime)
+        }
+    }
+
+    private func take(_ entry: DocumentView, _ optime: OpTime) throws {
+        guard case .waitsForIndexBuild(let build) = try node.data.apply(entry, .steady) else { return }
+        throw HeldUp(build: build)
+    }
+
+    /// An entry commits an index build that is not through here: nothing is applied before it is.
+    private struct HeldUp: Error, @unchecked Sendable {
+        let build: IndexBuild
+    }
+
+    /// Finishes the build in slices, then fetches again from the entry that waited for it.
+    private func finish(_ build: IndexBuild) {
+        isHeldUp = true
+        node.runtime.spawn("index build") { [self] in
+            do {
+                while try build.step(until: node.runtime.now + Limits.loopSliceMax, .committing) == .yield {
+                    await node.yieldLoop()
+                }
+            } catch {
+                node.fail(error)
+            }
+            isHeldUp = false
+            whenIdle?()
+            whenIdle = nil
+            fetch()
+        }
+    }
+}
+
+/// How a sync source answers a request for its oplog.
+enum OplogAnswer: String {
+    /// `frame` holds what follows.
+    case entries
+    /// Only the metadata are new.
+    case nothingNew
+    /// The asker's last entry is newer than the source's.
+    case behind
+    /// The asker's last entry has fallen off the source's oplog.
+    case stale
+    /// The asker's last entry is not in the source's history: it must not be kept.
+    case diverged
+}

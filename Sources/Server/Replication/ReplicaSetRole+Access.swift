@@ -1,0 +1,108 @@
+internal import BSON
+internal import Core
+internal import Data
+internal import Replication
+
+/// What a member lets clients do, and what it tells them with every reply.
+extension ReplicaSetRole {
+    var isReplicated: Bool { true }
+    var term: Int64 { member.term }
+    var defaultWriteConcern: WriteConcern { member.defaultWriteConcern }
+
+    func checkWritable(_ database: UnsafeRawBufferPointer) throws(ServerError) {
+        // The `local` database is this member's own.
+        if acceptsWrites || KeyView(database) == "local" { return }
+        if node.isShuttingDown { throw ServerError(.shutdownInProgress, "the server is shutting down") }
+        throw ServerError(.notWritablePrimary, "not primary")
+    }
+
+    func checkReadable(_ arguments: GenericArguments, querySecondaryOk: Bool) throws(ServerError) {
+        if acceptsWrites { return }
+        if let name = arguments.database, KeyView(name) == "local" { return }
+        switch member.state {
+        case .primary, .secondary:
+            guard allowsSecondary(arguments, querySecondaryOk) else {
+                throw ServerError(.notPrimaryNoSecondaryOk, "not primary and secondaryOk=false")
+            }
+            if member.state == .primary, !member.isPrimary {
+                throw ServerError(.notPrimaryOrSecondary, "node is not in primary or recovering state")
+            }
+        case .startup where member.config == nil:
+            throw ServerError(.notPrimaryOrSecondary, "node is not in primary or recovering state: no replset config has been received")
+        default:
+            throw ServerError(
+                .notPrimaryOrSecondary, "node is not in primary or secondary state but in \(member.state.name)")
+        }
+    }
+
+    private func allowsSecondary(_ arguments: GenericArguments, _ querySecondaryOk: Bool) -> Bool {
+        guard let mode = arguments.readPreference?["mode"]?.asStringBytes else { return querySecondaryOk }
+        return !(KeyView(mode) == "primary")
+    }
+
+    // MARK: Gossip
+
+    func advanceClusterTime(to time: Timestamp) throws(ServerError) {
+        try node.data.clock.advance(to: time, wall: runtime.wallClock)
+    }
+
+    func appendGossip(to writer: DocumentWriter, operationTime: Timestamp?) {
+        let last = node.lastOpTime.timestamp
+        writer.document("$clusterTime") {
+            $0.append("clusterTime", timestamp: max(node.data.clock.time, last))
+            $0.document("signature") { signature in
+                // Unsigned, as without authentication: twenty zero bytes.
+                withUnsafeBytes(of: (UInt64(0), UInt64(0), UInt32(0))) {
+                    signature.append("hash", binary: UnsafeRawBufferPointer(rebasing: $0[..<20]))
+                }
+                signature.append("keyId", int64: 0)
+            }
+        }
+        writer.append("operationTime", timestamp: operationTime ?? last)
+    }
+
+    func appendHello(to writer: DocumentWriter, legacy: Bool) { member.writeHello(to: writer, legacy: legacy) }
+
+    func appendServerStatus(to writer: DocumentWriter) {
+        writer.document("repl") { member.writeHello(to: $0) }
+        let oplog = node.data.oplog
+        writer.document("oplog") {
+            $0.append("entries", int64: Int64(oplog.count))
+            $0.append("bytes", int64: Int64(oplog.byteCount))
+            $0.append("storedBytes", int64: Int64(oplog.storedBytes))
+            $0.append("maxBytes", int64: Int64(oplog.bytesMax))
+        }
+    }
+
+    /// Writes the reply of `replSetGetStatus`.
+    func appendStatus(to writer: DocumentWriter) throws(ServerError) {
+        let uptime = (runtime.now - node.startedAt).wholeMilliseconds / 1000
+        let isSyncing = syncSource.isFollowing || member.isPrimary
+        try member.writeStatus(
+            to: writer,
+            StatusSupplement(
+                wallClock: runtime.wallClock, uptimeSeconds: uptime, initialSync: initialSync?.status,
+                infoMessage: isSyncing ? "" : "could not find member to sync from"),
+            now: runtime.now)
+    }
+
+    /// How long a source may hold back a request for entries.
+    var oplogAwaitTime: Duration {
+        guard let config = member.config else { return Limits.peerRequestTimeout }
+        return min(config.settings.electionTimeout / 2, Limits.oplogAwaitMax)
+    }
+
+    // MARK: An idle primary
+
+    /// Writes a no-op every so often while nothing else is written, so that `lastWrite` and the commit point move on and
+    /// drivers can tell a stale secondary from an idle set (`maxStalenessSeconds`).
+    func scheduleIdleNoOp() {
+        let term = member.term
+        let seen = node.lastOpTime
+        runtime.schedule(after: Limits.idleNoOpInterval) { [weak self] in
+            guard let self, acceptsWrites, member.term == term, !node.isStopped else { return }
+            if node.lastOpTime == seen { _ = try? appendNoOp(["msg": "periodic noop"]) }
+            scheduleIdleNoOp()
+        }
+    }
+}

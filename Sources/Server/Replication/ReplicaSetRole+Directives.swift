@@ -1,0 +1,155 @@
+internal import BSON
+internal import Core
+internal import Data
+internal import Replication
+
+/// Carrying out what the member decided, one directive at a time.
+extension ReplicaSetRole {
+    func perform(_ directive: Directive) throws {
+        switch directive {
+        case .sendHeartbeat(let host, let request, let exchange, let timeout):
+            sendHeartbeat(to: host, request, exchange, timeout)
+        case .sendVoteRequest(let host, let request, let exchange): sendVoteRequest(to: host, request, exchange)
+        case .sendUpdatePosition(let host, let position): sendPosition(to: host, position)
+        case .sendStepUp(let host):
+            link(to: host).request(timeout: Limits.peerRequestTimeout) {
+                $0.append("replSetStepUp", int32: 1)
+                $0.append("skipDryRun", bool: true)
+            } completion: { _ in }
+        case .replyToHeartbeat(let id, let response): answer(id, .heartbeat(response))
+        case .replyToVoteRequest(let id, let response): answer(id, .vote(response))
+        case .complete(let id, let error): answer(id, .done(error))
+        case .persistVote(let vote, let token):
+            try local.persist(vote, node.data)
+            whenDurable { role in role.drive { member, now in member.onVotePersisted(token, now: now) } }
+        case .persistConfig(let config, let token):
+            try local.persist(config, node.data)
+            whenDurable { role in
+                role.drive { member, now in member.onConfigPersisted(token, now: now) }
+                role.dropUnusedLinks()
+            }
+        case .initiate(let config): try initiate(config)
+        case .stateChanged(let state): stateChanged(state)
+        case .startInitialSync: startInitialSync()
+        case .setSyncSource(let id, let host): syncSource.follow(id, host: host)
+        case .drain(let term): syncSource.drain { [weak self] in
+            self?.drive { member, now in member.onDrained(term: term, now: now) }
+        }
+        case .writeNoOp(let purpose): try writeNoOp(purpose)
+        case .stopWrites: setAcceptsWrites(false)
+        case .startWrites: try startWrites()
+        case .steppedDown(let reason): steppedDown(reason)
+        case .commitPointAdvanced(let optime): try commitPointAdvanced(optime)
+        case .completeWaiter(let id, let result): completeWaiter(id, result)
+        case .topologyChanged: node.topology.bump()
+        case .log(let level, let line): runtime.log.log(level, "replication", line)
+        case .ignored: break
+        }
+    }
+
+    // MARK: Messages
+
+    private func sendHeartbeat(
+        to host: String, _ request: HeartbeatRequest, _ exchange: Exchange, _ timeout: Duration
+    ) {
+        link(to: host).request(timeout: timeout) {
+            request.encode(to: $0)
+        } completion: { [weak self] result in
+            self?.drive { member, now in
+                switch result {
+                case .success(let body):
+                    guard let response = HeartbeatResponse(body) else {
+                        return member.onHeartbeatFailure(exchange, ServerError(.failedToParse, "its answer cannot be read"), now: now)
+                    }
+                    return member.onHeartbeatResponse(exchange, response, now: now)
+                case .failure(let error):
+                    let reason = error.serverError
+                    return member.onHeartbeatFailure(exchange, reason, now: now)
+                }
+            }
+        }
+    }
+
+    func sendVoteRequest(to host: String, _ request: VoteRequest, _ exchange: Exchange) {
+        guard let id = member.config?.members.first(where: { $0.host == host })?.id else { return }
+        link(to: host).request(timeout: Limits.peerRequestTimeout) {
+            request.encode(to: $0)
+        } completion: { [weak self] result in
+            guard case .success(let body) = result, let response = VoteResponse(body) else { return }
+            self?.drive { member, now in member.onVoteResponse(exchange, from: id, response, now: now) }
+        }
+    }
+
+    private func sendPosition(to host: String, _ position: UpdatePosition) {
+        link(to: host).request(timeout: Limits.peerRequestTimeout) {
+            position.encode(to: $0)
+        } completion: { [weak self] _ in
+            self?.drive { member, now in member.onUpdatePositionDone(now: now) }
+        }
+    }
+
+    // MARK: Durable state
+
+    /// Calls `body` when everything written so far survives a power cut: at once where that is so already.
+    private func whenDurable(_ body: @escaping (ReplicaSetRole) -> Void) {
+        let versions = node.data.versions
+        let mark = versions.appliedMark
+        guard versions.durableMark < mark else { return body(self) }
+        runtime.spawn("flush") { [weak self] in
+            guard let self else { return }
+            do {
+                try await versions.flush()
+                body(self)
+            } catch {
+                node.fail(error)
+            }
+        }
+    }
+
+    private func initiate(_ config: ReplicaSetConfig) throws {
+        try local.persist(config, node.data)
+        let message: Document = ["msg": "initiating set"]
+        try message.withView { view in
+            let context = WriteContext(term: Member.initiatingTerm, wall: runtime.wallClock, isReplicated: true)
+            _ = try node.data.appendNoOp(view, context)
+        }
+        let progress = Progress(all: node.lastOpTime)
+        whenDurable { role in role.drive { member, now in member.onInitiated(progress, now: now) } }
+    }
+
+    // MARK: Role and data
+
+    private func stateChanged(_ state: MemberState) {
+        runtime.log.log(.info, "replication", "now \(state.name)")
+        if state != .primary { setAcceptsWrites(false) }
+    }
+
+    private func writeNoOp(_ purpose: NoOpPurpose) throws {
+        let message: Document
+        switch purpose {
+        case .newPrimary: message = ["msg": "new primary"]
+        case .readmission(let id): message = ["msg": "readmission", "memberId": .int32(id)]
+        }
+        let context = WriteContext(term: member.term, wall: runtime.wallClock, isReplicated: true)
+        let optime = try message.withView { try node.data.appendNoOp($0, context) }
+        drive { member, now in member.onNoOpWritten(purpose, optime, now: now) }
+    }
+
+    private func startWrites() throws {
+        setAcceptsWrites(true)
+        scheduleIdleNoOp()
+        node.resumeIndexBuilds()
+    }
+
+    private func steppedDown(_ reason: StepDownReason) {
+        setAcceptsWrites(false)
+        runtime.log.log(.info, "replication", "no longer primary: \(reason)")
+        node.dataAppended.fire()
+    }
+
+    private func commitPointAdvanced(_ optime: OpTime) throws {
+        try node.data.onCommitPoint(optime)
+        // Followers that wait for entries learn of it at once: majority reads on them wait for it.
+        oplogChanged.fire()
+    }
+}

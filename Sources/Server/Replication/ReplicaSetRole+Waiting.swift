@@ -1,0 +1,147 @@
+internal import BSON
+internal import Core
+internal import Data
+internal import Replication
+
+/// Waiting on behalf of clients: until a write is acknowledged, until a read may be answered.
+extension ReplicaSetRole {
+    func awaitWriteConcern(
+        _ optime: OpTime, _ concern: WriteConcern, deadline: Instant, completion: @escaping (ServerError?) -> Void
+    ) {
+        let limit = [concern.deadline(from: runtime.now), deadline == .distantFuture ? nil : deadline]
+            .compactMap { $0 }.min()
+        let timedOutByConcern = concern.deadline(from: runtime.now).map { $0 <= deadline } ?? false
+        let id = registerWaiter { result in
+            switch result {
+            case .satisfied: completion(nil)
+            case .timedOut where timedOutByConcern: completion(ReplicaSetRole.writeConcernTimeout(concern))
+            case .timedOut: completion(ServerError(.maxTimeMSExpired, "operation exceeded time limit"))
+            case .failed(let error): completion(error)
+            }
+        }
+        drive { member, now in
+            member.onWaitForWriteConcern(id, target: optime, concern, deadline: limit, now: now)
+        }
+    }
+
+    private static func writeConcernTimeout(_ concern: WriteConcern) -> ServerError {
+        let details = Document { writer in
+            writer.append("wtimeout", bool: true)
+            writer.document("writeConcern") {
+                concern.encode(to: $0)
+                $0.append("provenance", string: "clientSupplied")
+            }
+        }
+        return ServerError(.writeConcernTimeout, "waiting for replication timed out", details: details)
+    }
+
+    // MARK: Reads
+
+    func readPoint(_ concern: ReadConcern) throws(ServerError) -> ReadPoint? {
+        if let after = concern.afterClusterTime, after > node.lastOpTime.timestamp { return nil }
+        switch concern.level {
+        case .local, .available: return .latest
+        case .majority:
+            let point = member.majorityReadPoint.timestamp
+            guard point > .zero, point >= concern.afterClusterTime ?? .zero else { return nil }
+            return .at(point)
+        case .snapshot:
+            let point = concern.atClusterTime ?? member.majorityReadPoint.timestamp
+            guard point > .zero, point <= node.lastOpTime.timestamp, point <= member.majorityReadPoint.timestamp
+            else { return nil }
+            return .at(point)
+        case .linearizable:
+            guard concern.afterClusterTime == nil else {
+                throw ServerError(.invalidOptions, "readConcern level linearizable does not go with afterClusterTime")
+            }
+            guard acceptsWrites else { throw ServerError(.notWritablePrimary, "cannot satisfy linearizable read concern on non-primary node") }
+            return .latest
+        }
+    }
+
+    func awaitReadConcern(_ concern: ReadConcern, deadline: Instant) async throws(ServerError) {
+        if let after = concern.afterClusterTime { try await awaitClusterTime(after, deadline) }
+        switch concern.level {
+        case .majority: try await awaitCommitted(concern.afterClusterTime ?? Timestamp(rawValue: 1), deadline)
+        case .snapshot:
+            let target = concern.atClusterTime ?? concern.afterClusterTime ?? Timestamp(rawValue: 1)
+            if concern.atClusterTime != nil { try await awaitClusterTime(target, deadline) }
+            try await awaitCommitted(target, deadline)
+        case .local, .available, .linearizable: break
+        }
+    }
+
+    /// Waits until this member has applied everything up to `target`. Never hangs: when nobody has written that far, the
+    /// primary writes a no-op at once, and a secondary asks its primary to.
+    private func awaitClusterTime(_ target: Timestamp, _ deadline: Instant) async throws(ServerError) {
+        guard target > node.lastOpTime.timestamp else { return }
+        guard target <= node.data.clock.time else {
+            throw ServerError(
+                .invalidOptions,
+                "readConcern afterClusterTime value must not be greater than the current clusterTime")
+        }
+        if acceptsWrites {
+            try appendNoOp(["msg": "after cluster time"])
+        } else {
+            askPrimaryForNoOp()
+        }
+        try await wait(deadline) { role, id, limit in
+            role.drive { member, now in member.onWaitForApplied(id, target, deadline: limit, now: now) }
+        }
+    }
+
+    private func awaitCommitted(_ target: Timestamp, _ deadline: Instant) async throws(ServerError) {
+        try await wait(deadline) { role, id, limit in
+            role.drive { member, now in member.onWaitForCommitted(id, target, deadline: limit, now: now) }
+        }
+    }
+
+    private func wait(
+        _ deadline: Instant, _ start: (ReplicaSetRole, WaiterID, Instant?) -> Void
+    ) async throws(ServerError) {
+        let result = await withUnsafeContinuation { (continuation: UnsafeContinuation<Confined<WaiterResult>, Never>) in
+            let id = registerWaiter { continuation.resume(returning: Confined($0)) }
+            start(self, id, deadline == .distantFuture ? nil : deadline)
+        }.value
+        switch result {
+        case .satisfied: return
+        case .timedOut: throw ServerError(.maxTimeMSExpired, "operation exceeded time limit")
+        case .failed(let error): throw error
+        }
+    }
+
+    /// A linearizable read has read; it may answer only if this member is still the primary: a no-op written now has to
+    /// be acknowledged by a majority.
+    func confirmLinearizable(_ deadline: Instant) async throws(ServerError) {
+        guard acceptsWrites else { throw ServerError(.notWritablePrimary, "not primary") }
+        let optime = try appendNoOp(["msg": "linearizable read"])
+        let failure = await withUnsafeContinuation { (continuation: UnsafeContinuation<ServerError?, Never>) in
+            awaitWriteConcern(optime, .majority, deadline: deadline) { continuation.resume(returning: $0) }
+        }
+        if let failure { throw failure }
+    }
+
+    // MARK: No-ops
+
+    @discardableResult
+    func appendNoOp(_ message: Document) throws(ServerError) -> OpTime {
+        do {
+            let context = WriteContext(term: member.term, wall: runtime.wallClock, isReplicated: true)
+            return try message.withView { try node.data.appendNoOp($0, context) }
+        } catch let error as ServerError {
+            throw error
+        } catch {
+            node.fail(error)
+            throw ServerError(.internalError, String(describing: error))
+        }
+    }
+
+    private func askPrimaryForNoOp() {
+        guard let host = member.primaryHost else { return }
+        link(to: host).request(timeout: Limits.peerRequestTimeout) {
+            $0.append("appendOplogNote", int32: 1)
+            $0.document("data") { $0.append("msg", string: "a secondary waits for a cluster time") }
+            $0.document("writeConcern") { $0.append("w", int32: 1) }
+        } completion: { _ in }
+    }
+}

@@ -1,0 +1,239 @@
+internal import BSON
+internal import Core
+internal import Data
+internal import Replication
+
+/// A node as a member of a replica set: carries out what the pure `Member` decides.
+///
+/// Everything that happens is told to the member as an event; the directives that come back are carried out in order.
+/// What must outlive a restart is written before it is acted on.
+final class ReplicaSetRole: NodeRole {
+    unowned let node: Node
+    private(set) var member: Member
+    let local: ReplicationLocalState
+
+    /// Directives that are still to be carried out: an event raised by carrying one out queues its own behind them.
+    private var pending: [Directive] = []
+    private var isDriving = false
+    private var timer: TimerToken?
+    private var timerAt = Instant.distantFuture
+
+    private var links: [String: PeerLink] = [:]
+    /// Connections of their own for the oplog and for cloning, so that a long answer does not hold up heartbeats.
+    let syncSource: OplogFetcher
+    private(set) var initialSync: InitialSync?
+
+    private var nextRequest: UInt64 = 0
+    /// Requests of others that a directive will answer.
+    private var requests: [RequestID: (ReplyToRequest) -> Void] = [:]
+    private var nextWaiter: UInt64 = 0
+    private var waiters: [WaiterID: (WaiterResult) -> Void] = [:]
+    /// The step of telling the member about its own writes is queued, once for all writes of a turn of the loop.
+    private var isProgressQueued = false
+    private(set) var acceptsWrites = false
+    /// Something the followers wait for: new entries, or a new commit point.
+    let oplogChanged: LoopSignal
+    private var isStopped = false
+
+    /// What a directive answers a request with.
+    enum ReplyToRequest {
+        case heartbeat(HeartbeatResponse)
+        case vote(VoteResponse)
+        case done(ServerError?)
+    }
+
+    init(node: Node, setName: String, policy: any ElectionPolicy, local: ReplicationLocalState) {
+        self.node = node
+        self.local = local
+        oplogChanged = LoopSignal(runtime: node.runtime)
+        let last = node.lastOpTime
+        let start = MemberStart(
+            setName: setName, ownHosts: [node.advertisedName], incarnation: local.incarnation,
+            isVolatile: !node.engine.survivesRestart, config: local.config, lastVote: local.lastVote,
+            progress: Progress(all: last), seed: node.runtime.randomNumber())
+        member = Member(start, policy: policy)
+        syncSource = OplogFetcher(node: node)
+    }
+
+    var runtime: any NodeRuntime { node.runtime }
+
+    func start() {
+        node.data.onAppend = { [unowned self] _ in appended() }
+        syncSource.role = self
+        drive { member, now in member.onStart(now: now) }
+    }
+
+    /// Gives the primary role up, tells those who wait, closes the links.
+    func shutdown() {
+        guard !isStopped else { return }
+        drive { member, now in member.onShutdown(now: now) }
+        isStopped = true
+        if let timer { runtime.cancel(timer) }
+        syncSource.stop()
+        initialSync?.cancel()
+        for (_, link) in links.sorted(by: { $0.key < $1.key }) { link.close() }
+        links = [:]
+        oplogChanged.fire()
+    }
+
+    // MARK: Events in, directives out
+
+    /// Tells the member what happened and carries out what it answers.
+    func drive(_ event: (inout Member, Instant) -> [Directive]) {
+        guard !isStopped else { return }
+        pending += event(&member, runtime.now)
+        guard !isDriving else { return }
+        isDriving = true
+        var next = 0
+        while next < pending.count {
+            let directive = pending[next]
+            next += 1
+            do {
+                try perform(directive)
+            } catch {
+                node.fail(error)
+            }
+        }
+        pending.removeAll(keepingCapacity: true)
+        isDriving = false
+        setTimer()
+    }
+
+    private func setTimer() {
+        guard !isStopped else { return }
+        let next = member.nextWakeUp(now: runtime.now)
+        guard next != timerAt || timer == nil else { return }
+        if let timer { runtime.cancel(timer) }
+        timer = nil
+        timerAt = next
+        guard next < .distantFuture else { return }
+        timer = runtime.schedule(at: next) { [weak self] in
+            guard let self else { return }
+            timer = nil
+            drive { member, now in member.onTick(now: now) }
+        }
+    }
+
+    /// Registers who asked, and hands out the number under which a directive will answer.
+    func register(_ answer: @escaping (ReplyToRequest) -> Void) -> RequestID {
+        nextRequest += 1
+        let id = RequestID(nextRequest)
+        requests[id] = answer
+        return id
+    }
+
+    func answer(_ id: RequestID, _ reply: ReplyToRequest) { requests.removeValue(forKey: id)?(reply) }
+
+    func registerWaiter(_ completion: @escaping (WaiterResult) -> Void) -> WaiterID {
+        nextWaiter += 1
+        let id = WaiterID(nextWaiter)
+        waiters[id] = completion
+        return id
+    }
+
+    func completeWaiter(_ id: WaiterID, _ result: WaiterResult) { waiters.removeValue(forKey: id)?(result) }
+
+    func setAcceptsWrites(_ accepts: Bool) { acceptsWrites = accepts }
+
+    func startInitialSync() {
+        initialSync?.cancel()
+        let sync = InitialSync(role: self)
+        initialSync = sync
+        sync.start()
+    }
+
+    /// The data are there and committed: from here on this member counts.
+    func initialSyncFinished(_ sync: InitialSync) {
+        guard sync === initialSync else { return }
+        initialSync = nil
+        reportProgress()
+        drive { member, now in member.onFollowerState(.secondary, now: now) }
+    }
+
+    /// This member's history is not the set's, or its place in the oplog is gone: throws its data away and starts anew,
+    /// as a new member, because it forgets what it has acknowledged.
+    func resynchronize(because answer: OplogAnswer) {
+        runtime.log.log(.warning, "replication", "our last entry is \(answer.rawValue) at the sync source: data are cloned anew")
+        syncSource.stop()
+        do {
+            let incarnation = try local.renewIncarnation(node)
+            drive { member, now in member.onDataDiscarded(newIncarnation: incarnation, now: now) }
+        } catch {
+            node.fail(error)
+        }
+    }
+
+    // MARK: Links
+
+    /// The connection for requests to the member at `host`.
+    func link(to host: String) -> PeerLink {
+        if let link = links[host] { return link }
+        let link = makeLink(to: host)
+        link.onOpen = { [weak self] in self?.connectionChanged(host, isOpen: true) }
+        link.onLost = { [weak self] _ in self?.connectionChanged(host, isOpen: false) }
+        links[host] = link
+        return link
+    }
+
+    /// A new connection to the member at `host`, introduced as this member.
+    func makeLink(to host: String) -> PeerLink {
+        PeerLink(
+            runtime: runtime, transport: node.transport, endpoint: Endpoint(host) ?? Endpoint(host: host, port: 0)
+        ) { [unowned self] writer in introduce(to: writer) }
+    }
+
+    /// Closes links to members that are no longer in the configuration.
+    func dropUnusedLinks() {
+        guard let config = member.config else { return }
+        let hosts = config.members.map(\.host)
+        for (host, link) in links.sorted(by: { $0.key < $1.key }) where !hosts.contains(host) {
+            links[host] = nil
+            link.close()
+        }
+    }
+
+    /// The internal handshake: who this member is.
+    private func introduce(to writer: DocumentWriter) {
+        writer.append("hello", int32: 1)
+        writer.document("internalMember") {
+            $0.append("setName", string: node.options.replicaSetName ?? "")
+            $0.append("memberId", int32: member.ownID ?? -1)
+            $0.document("incarnation") { member.incarnation.encode(to: $0) }
+        }
+    }
+
+    private func connectionChanged(_ host: String, isOpen: Bool) {
+        guard let config = member.config, let index = config.index(ofHost: host) else { return }
+        let id = config.members[index].id
+        drive { member, now in
+            isOpen ? member.onConnectionOpened(id, now: now) : member.onConnectionLost(id, now: now)
+        }
+    }
+
+    // MARK: Own progress
+
+    /// The oplog grew. The member is told once for everything that this turn of the loop writes.
+    private func appended() {
+        guard !isProgressQueued else { return }
+        isProgressQueued = true
+        runtime.enqueue { [weak self] in self?.reportProgress() }
+    }
+
+    /// Tells the member how far its data are, starts a flush where the engine needs one, and wakes those who follow.
+    func reportProgress() {
+        isProgressQueued = false
+        guard !isStopped else { return }
+        let progress = currentProgress()
+        drive { member, now in member.onLocalProgress(progress, now: now) }
+        oplogChanged.fire()
+        node.dataAppended.fire()
+    }
+
+    /// What this member holds. While an initial sync runs it holds nothing that counts.
+    private func currentProgress() -> Progress {
+        if initialSync != nil { return Progress() }
+        let last = node.lastOpTime
+        return Progress(
+            written: last, applied: last, durable: local.durable(last, node.data), appliedAt: node.data.lastEntryWall)
+    }
+}

@@ -1,0 +1,89 @@
+internal import BSON
+internal import Core
+internal import Data
+internal import Replication
+
+/// What replication keeps in the `local` database: the configuration, the last vote, the incarnation, the rollback id.
+///
+/// Local tables are never versioned and never undone: a vote that was undone would be cast twice.
+final class ReplicationLocalState {
+    private(set) var config: ReplicaSetConfig?
+    private(set) var lastVote: LastVote?
+    private(set) var incarnation: Incarnation
+    private(set) var rollbackID: Int32 = 1
+
+    private static let systemReplset = Namespace("local", "system.replset")
+    private static let election = Namespace("local", "replset.election")
+    private static let minvalid = Namespace("local", "replset.minvalid")
+    private static let rollback = Namespace("local", "system.rollback.id")
+    private static let me = Namespace("local", "me")
+    private static let startupLog = Namespace("local", "startup_log")
+
+    /// Loads what an earlier run left; draws a new incarnation where there is none: a volatile engine forgets.
+    init(_ node: Node) throws {
+        let data = node.data
+        let runtime = node.runtime
+        config = try data.getLocal(Self.systemReplset).map { document in
+            try document.withView { try ReplicaSetConfig(storedDocument: $0) }
+        }
+        lastVote = try data.getLocal(Self.election)?.withView { LastVote($0) }
+        let known = try data.getLocal(Self.me)?.withView { $0["incarnation"]?.asDocument.flatMap { Incarnation($0) } }
+        incarnation = known ?? Incarnation(startedAt: runtime.wallClock, nonce: runtime.randomNumber())
+        if let stored = try data.getLocal(Self.rollback)?["rollbackId"]?.asInteger {
+            rollbackID = Int32(truncatingIfNeeded: stored)
+        }
+        try persistIncarnation(node)
+        try data.putLocal(Self.rollback, ["_id": "rollbackId", "rollbackId": .int32(rollbackID)])
+        try data.putLocal(Self.minvalid, ["_id": "minvalid", "ts": .timestamp(.zero), "t": .int64(-1)])
+        try data.putLocal(
+            Self.startupLog,
+            [
+                "_id": .string("\(node.options.hostname)-\(runtime.wallClock.milliseconds)"),
+                "hostname": .string(node.options.hostname), "startTime": .dateTime(runtime.wallClock.milliseconds),
+                "pid": .int64(Int64(node.options.processID)),
+                "buildinfo": .document(Document { ServerInformation.appendBuildInfo(to: $0) }),
+            ])
+    }
+
+    private func persistIncarnation(_ node: Node) throws {
+        try node.data.putLocal(
+            Self.me,
+            Document { writer in
+                writer.append("_id", string: "me")
+                writer.append("host", string: node.advertisedName)
+                writer.document("incarnation") { self.incarnation.encode(to: $0) }
+            })
+    }
+
+    func persist(_ config: ReplicaSetConfig, _ data: DataStore) throws {
+        try data.putLocal(Self.systemReplset, Document { config.encode(to: $0, internalFields: true) })
+        self.config = config
+    }
+
+    func persist(_ vote: LastVote, _ data: DataStore) throws {
+        try data.putLocal(
+            Self.election,
+            Document { writer in
+                writer.append("_id", string: "lastVote")
+                vote.encode(to: writer)
+            })
+        lastVote = vote
+    }
+
+    /// The data were thrown away: a new life begins.
+    func renewIncarnation(_ node: Node) throws -> Incarnation {
+        incarnation = Incarnation(startedAt: node.runtime.wallClock, nonce: node.runtime.randomNumber())
+        rollbackID &+= 1
+        try persistIncarnation(node)
+        try node.data.putLocal(Self.rollback, ["_id": "rollbackId", "rollbackId": .int32(rollbackID)])
+        return incarnation
+    }
+
+    /// How far the oplog survives a power cut. On a volatile engine everything is as durable as it gets.
+    func durable(_ last: OpTime, _ data: DataStore) -> OpTime {
+        data.versions.durableMark >= data.versions.appliedMark ? last : min(last, durableOpTime)
+    }
+
+    /// The last optime that a finished flush has covered.
+    var durableOpTime = OpTime.null
+}
