@@ -1,8 +1,8 @@
 public import Core
 
-/// Picks as MongoDB's drivers do: among the members whose round trip is within the local threshold of the fastest, draws
-/// two and takes the one with fewer operations in flight (server-selection specification, "Selecting servers within the
-/// latency window").
+/// Picks as MongoDB's drivers do: among the members whose round trip is within the local threshold of the fastest,
+/// draws two and takes the one with fewer operations in flight (server-selection specification, "Selecting servers
+/// within the latency window").
 public struct MongoDBReadSelector: ReadSelector {
     public static let name = "mongodb"
 

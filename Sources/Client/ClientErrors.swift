@@ -10,8 +10,8 @@ extension ClientError {
     public func hasLabel(_ label: String) -> Bool { labels.contains(label) }
 }
 
-/// The connection to a server could not be made, broke, or did not answer in time. Whether the server carried out what it
-/// was asked is not known.
+/// The connection to a server could not be made, broke, or did not answer in time. Whether the server carried out what
+/// it was asked is not known.
 public struct NetworkError: ClientError {
     public enum Kind: Sendable { case unreachable, closed, timedOut, poolCleared, protocolViolation }
 

@@ -3,8 +3,8 @@ public import Core
 
 /// A client of a replica set, a router or a single server, over any `Transport` and under any `NodeRuntime`.
 ///
-/// Confined to its runtime's loop, like a node. It watches the servers, selects one for each operation, keeps connections
-/// and sessions, and retries once what may be retried.
+/// Confined to its runtime's loop, like a node. It watches the servers, selects one for each operation, keeps
+/// connections and sessions, and retries once what may be retried.
 ///
 ///     let client = MongoClient(runtime: runtime, transport: transport, seeds: [Endpoint("a:27017")!], setName: "rs0")
 ///     try await client["shop"]["orders"].insertOne(["item": "tea"])
@@ -58,7 +58,7 @@ public final class MongoClient {
 
     /// Starts a session. End it with `end()`.
     public func startSession(causallyConsistent: Bool = true) -> ClientSession {
-        ClientSession(client: self, isImplicit: false, isCausallyConsistent: causallyConsistent)
+        ClientSession(pool: sessions, isImplicit: false, isCausallyConsistent: causallyConsistent)
     }
 
     /// Ends the sessions at the server, as far as one can be reached at once, and closes all connections.
@@ -73,7 +73,15 @@ public final class MongoClient {
             // What fails here the server's own timeout puts right.
             _ = try? await endSessions(Array(batch))
         }
+        shutDown()
+    }
+
+    deinit { shutDown() }
+
+    private func shutDown() {
+        guard !isClosed else { return }
         isClosed = true
+        // In the topology's order: what is closed first is seen first by the servers.
         for server in topology.description.servers {
             servers[server.address]?.monitor.stop()
             servers[server.address]?.pool.close()
@@ -97,17 +105,20 @@ public final class MongoClient {
         let pool = ConnectionPool(address: address, runtime: runtime, transport: transport, options: options)
         let monitor = ServerMonitor(
             address: address, runtime: runtime, transport: transport, options: options,
-            report: { [weak self] in self?.take($0) },
+            report: { [weak self] in self?.take($0, failure: $1) },
             reportRoundTrip: { [weak self] in self?.topology.setRoundTripTime($0, of: address) })
         servers[address] = Server(address: address, pool: pool, monitor: monitor)
         monitor.start()
     }
 
-    private func take(_ description: ServerDescription) {
+    private func take(_ description: ServerDescription, failure: NetworkError?) {
         guard !isClosed else { return }
         let directives = topology.take(description)
-        // Only a failed check has no answer to go by: what was pooled is as dead as the monitor's own connection.
-        if description.type == .unknown, description.error != nil { servers[description.address]?.pool.clear() }
+        // What was pooled is as dead as the monitor's own connection. A server that is silent leaves operations waiting
+        // for replies that never come: they are told now.
+        if let failure {
+            servers[description.address]?.pool.clear(interruptingOperations: failure.kind == .timedOut)
+        }
         for directive in directives {
             switch directive {
             case .watch(let address): watch(address)

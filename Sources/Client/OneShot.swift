@@ -22,7 +22,9 @@ final class OneShot<Value> {
     }
 
     /// Waits until `deadline` at most; then the value is `late`.
-    func wait(_ runtime: any NodeRuntime, until deadline: Instant, else late: @autoclosure @escaping () -> Value) async -> Value {
+    func wait(_ runtime: any NodeRuntime, until deadline: Instant, else late: @autoclosure @escaping () -> Value) async
+        -> Value
+    {
         if let value { return value }
         let timer = runtime.schedule(at: deadline) { self.resolve(late()) }
         defer { runtime.cancel(timer) }

@@ -1,8 +1,8 @@
 /// **Plug point.** Picks the member that an operation goes to, among those that may serve it.
 ///
-/// Purpose: a client or router finds, by the rules of MongoDB's server-selection specification, the members that satisfy
-/// the read preference (`ReadSelectionRequest.suitable`); the selector says which of them. It decides about latency and
-/// load, never about what a read may see.
+/// Purpose: a client or router finds, by the rules of MongoDB's server-selection specification, the members that
+/// satisfy the read preference (`ReadSelectionRequest.suitable`); the selector says which of them. It decides about
+/// latency and load, never about what a read may see.
 ///
 /// Contract:
 /// - Pure: no clock, no IO; the only state is the selector's own, the only randomness `random`.
@@ -12,7 +12,8 @@
 /// - It never throws and never traps, whatever the descriptions say (no round trip yet, no last write, equal values).
 ///
 /// How to implement: see `Plugins/ReadSelectors/NearestStrict.swift` for the smallest.
-/// You are guaranteed: `suitable` is in order of address and holds each member once; descriptions are as of the last check.
+/// You are guaranteed: `suitable` is in order of address and holds each member once; descriptions are as of the last
+/// check.
 /// Conformance suite: `ReadSelectorConformance` of the Conformance module.
 public protocol ReadSelector {
     /// The name it is registered under.
@@ -65,7 +66,8 @@ public enum ServerSelection {
         try preference.validate(
             heartbeatInterval: topology.heartbeatInterval, isReplicaSet: topology.kind.isReplicaSet)
         if !avoiding.isEmpty, topology.kind != .single {
-            let others = choose(topology, topology.servers.filter { !avoiding.contains($0.address) }, operation, preference)
+            let others = choose(
+                topology, topology.servers.filter { !avoiding.contains($0.address) }, operation, preference)
             if !others.isEmpty { return others }
         }
         return choose(topology, topology.servers, operation, preference)
@@ -116,8 +118,8 @@ public enum ServerSelection {
         return servers.filter { staleness(of: $0, in: topology).map { $0 <= .seconds(bound) } ?? false }
     }
 
-    /// How far a member is estimated to lag behind the primary, or, when there is none, behind the member that wrote last;
-    /// nil when that is not known (max-staleness specification, "Estimating staleness").
+    /// How far a member is estimated to lag behind the primary, or, when there is none, behind the member that wrote
+    /// last; nil when that is not known (max-staleness specification, "Estimating staleness").
     public static func staleness(of server: ServerDescription, in topology: TopologyDescription) -> Duration? {
         guard server.type == .secondary else { return .zero }
         guard let written = server.lastWriteDate else { return nil }

@@ -44,7 +44,9 @@ final class ClientHarness {
     }
 
     /// The same, for a body that must fail with an `E`.
-    func failure<E: Error>(_ type: E.Type, atMost limit: Duration = .seconds(60), _ body: @escaping () async throws -> Void)
+    func failure<E: Error>(
+        _ type: E.Type, atMost limit: Duration = .seconds(60), _ body: @escaping () async throws -> Void
+    )
         throws -> E?
     {
         do {

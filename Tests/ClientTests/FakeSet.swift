@@ -228,7 +228,10 @@ final class FakeMember: ConnectionDelegate {
         case "find": return find(command)
         case "getMore":
             let rest = Array(set.documents.dropFirst(2))
-            return ["ok": 1, "cursor": ["id": .int64(0), "ns": "shop.orders", "nextBatch": .array(rest.map { .document($0) })]]
+            return [
+                "ok": 1,
+                "cursor": ["id": .int64(0), "ns": "shop.orders", "nextBatch": .array(rest.map { .document($0) })],
+            ]
         case "delete": return ["ok": 1, "n": 1]
         case "update": return ["ok": 1, "n": 1, "nModified": 1]
         default: return ["ok": 1]
@@ -247,7 +250,9 @@ final class FakeMember: ConnectionDelegate {
     private func insert(_ command: Document) -> Document {
         let documents = command["documents"]?.asArray?.compactMap(\.asDocument) ?? []
         if let number = command["txnNumber"]?.asInteger, let lsid = command["lsid"]?.asDocument {
-            if !set.done.insert("\(lsid.bytes) \(number)").inserted { return ["ok": 1, "n": .int32(Int32(documents.count))] }
+            if !set.done.insert("\(lsid.bytes) \(number)").inserted {
+                return ["ok": 1, "n": .int32(Int32(documents.count))]
+            }
         }
         var inserted: Int32 = 0
         for (index, document) in documents.enumerated() {
@@ -268,6 +273,9 @@ final class FakeMember: ConnectionDelegate {
         let isSingle = command["singleBatch"]?.asBool == true
         let first = isSingle ? Array(set.documents.prefix(1)) : Array(set.documents.prefix(2))
         let id: Int64 = !isSingle && set.documents.count > 2 ? 77 : 0
-        return ["ok": 1, "cursor": ["id": .int64(id), "ns": "shop.orders", "firstBatch": .array(first.map { .document($0) })]]
+        return [
+            "ok": 1,
+            "cursor": ["id": .int64(id), "ns": "shop.orders", "firstBatch": .array(first.map { .document($0) })],
+        ]
     }
 }

@@ -7,7 +7,9 @@ import Testing
 /// The drivers' own test data for server selection and max staleness.
 @Suite(.enabled(if: SpecificationFiles.root != nil, "set QUORATE_SPEC to the folder of the specification files"))
 struct ReadSelectorSpecificationTests {
-    @Test("servers are selected as the specification says", arguments: SpecificationFiles.under("server-selection/server_selection"))
+    @Test(
+        "servers are selected as the specification says",
+        arguments: SpecificationFiles.under("server-selection/server_selection"))
     func serverSelection(file: SpecificationFiles.File) throws {
         try check(file)
     }
@@ -36,7 +38,9 @@ struct ReadSelectorSpecificationTests {
         #expect(Set(window) == Set(try servers(json["in_latency_window"]).map(\.address)))
     }
 
-    @Test("operations in flight spread the choice as the specification says", arguments: SpecificationFiles.under("server-selection/in_window"))
+    @Test(
+        "operations in flight spread the choice as the specification says",
+        arguments: SpecificationFiles.under("server-selection/in_window"))
     func inWindow(file: SpecificationFiles.File) throws {
         let json = try file.load()
         let topology = try topology(json)
@@ -65,7 +69,9 @@ struct ReadSelectorSpecificationTests {
         }
     }
 
-    @Test("round trips are averaged as the specification says", arguments: SpecificationFiles.under("server-selection/rtt"))
+    @Test(
+        "round trips are averaged as the specification says",
+        arguments: SpecificationFiles.under("server-selection/rtt"))
     func roundTrip(file: SpecificationFiles.File) throws {
         let json = try file.load()
         func milliseconds(_ key: String) -> Duration? {

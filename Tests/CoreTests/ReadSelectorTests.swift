@@ -13,7 +13,8 @@ struct ReadSelectorTests {
         return server
     }
 
-    private func request(_ servers: [ServerDescription], mode: ReadPreference = .nearest) throws -> ReadSelectionRequest {
+    private func request(_ servers: [ServerDescription], mode: ReadPreference = .nearest) throws -> ReadSelectionRequest
+    {
         let kind: TopologyDescription.Kind =
             servers.contains { $0.type == .primary } ? .replicaSetWithPrimary : .replicaSetNoPrimary
         let topology = TopologyDescription(kind: kind, servers: servers)

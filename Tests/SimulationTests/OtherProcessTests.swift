@@ -3,8 +3,8 @@ import Testing
 
 @testable import Simulation
 
-/// One pair of runs agrees by luck: hash seeds, addresses and the environment's size are the same within a process. So the
-/// seeds also run in a process of their own, with another environment.
+/// One pair of runs agrees by luck: hash seeds, addresses and the environment's size are the same within a process. So
+/// the seeds also run in a process of their own, with another environment.
 struct OtherProcessTests {
     private static let outputVariable = "QUORATE_TRACE_OUTPUT"
 

@@ -11,6 +11,7 @@ final class ConnectionPool {
     private let transport: any Transport
     private let options: ClientOptions
     private var idle: [ClientConnection] = []
+    private var inUse: [ClientConnection] = []
     /// Connections in use, idle or opening.
     private(set) var total = 0
     private var opening = 0
@@ -32,9 +33,9 @@ final class ConnectionPool {
             if isClosed { throw failure(.closed, "the client is closed") }
             // Who comes later does not overtake those who wait.
             if !isFirstTry || waiters.isEmpty {
-                if let connection = takeIdle() { return connection }
+                if let connection = takeIdle() { return used(connection) }
                 if total < options.connectionsMax, opening < Limits.clientPoolConnectingMax {
-                    return try await openConnection()
+                    return used(try await openConnection())
                 }
             }
             guard waiters.count < Limits.clientPoolWaitersMax else {
@@ -53,7 +54,13 @@ final class ConnectionPool {
         }
     }
 
+    private func used(_ connection: ClientConnection) -> ClientConnection {
+        inUse.append(connection)
+        return connection
+    }
+
     func checkIn(_ connection: ClientConnection) {
+        inUse.removeAll { $0 === connection }
         connection.lastUse = runtime.now
         if connection.isUsable, connection.generation == generation, !isClosed {
             idle.append(connection)
@@ -64,8 +71,10 @@ final class ConnectionPool {
     }
 
     /// Closes all idle connections, and those in use when they come back: the server is gone or another one.
-    func clear() {
+    /// - Parameter interruptingOperations: closes those in use at once.
+    func clear(interruptingOperations: Bool = false) {
         generation += 1
+        if interruptingOperations { for connection in inUse { connection.close() } }
         let old = idle
         idle = []
         for connection in old { discard(connection) }
@@ -76,7 +85,7 @@ final class ConnectionPool {
 
     func close() {
         isClosed = true
-        clear()
+        clear(interruptingOperations: true)
     }
 
     private func takeIdle() -> ClientConnection? {

@@ -26,11 +26,11 @@ extension MongoClient {
     }
 
     func implicitSession() -> ClientSession {
-        ClientSession(client: self, isImplicit: true, isCausallyConsistent: false)
+        ClientSession(pool: sessions, isImplicit: true, isCausallyConsistent: false)
     }
 
-    /// Selects a server, sends the command and reads its reply; once more, elsewhere if possible, when the error and the
-    /// command allow it (retryable-reads and retryable-writes specifications).
+    /// Selects a server, sends the command and reads its reply; once more, elsewhere if possible, when the error and
+    /// the command allow it (retryable-reads and retryable-writes specifications).
     /// - Throws: `CommandError` for `ok: 0`. Write errors inside an `ok: 1` reply are left to the caller.
     func execute(_ request: CommandRequest, session: ClientSession?) async throws -> CommandResult {
         let deadline = runtime.now + options.serverSelectionTimeout
@@ -92,7 +92,9 @@ extension MongoClient {
     }
 
     private func supportsRetryableWrites(_ address: Endpoint) -> Bool {
-        guard let server = topology.description[address], server.logicalSessionTimeoutMinutes != nil else { return false }
+        guard let server = topology.description[address], server.logicalSessionTimeoutMinutes != nil else {
+            return false
+        }
         return server.type == .primary || server.type == .mongos
     }
 

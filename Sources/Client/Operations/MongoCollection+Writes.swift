@@ -31,7 +31,7 @@ extension MongoCollection {
     /// - Throws: `DuplicateKeyError`, `WriteError`, `WriteConcernError`, `CommandError`, `NetworkError` …
     @discardableResult
     public func insertOne(_ document: Document, session: ClientSession? = nil) async throws -> Value {
-        let (document, id) = withID(document)
+        let (document, id) = try withID(document)
         try await client.withSession(session) { session in
             var request = writeRequest(["insert": .string(name), "ordered": true], isRetryable: true)
             request.sequence = ("documents", [document])
@@ -46,7 +46,7 @@ extension MongoCollection {
     public func insertMany(
         _ documents: [Document], ordered: Bool = true, session: ClientSession? = nil
     ) async throws -> [Value] {
-        let prepared = documents.map(withID)
+        let prepared = try documents.map(withID)
         let all = prepared.map(\.0)
         try await client.withSession(session) { session in
             var done = 0
@@ -115,7 +115,8 @@ extension MongoCollection {
         returnsNew: Bool = false, session: ClientSession? = nil
     ) async throws -> Document? {
         try await findAndModify(
-            filter, ["update": update.value, "new": .bool(returnsNew), "upsert": .bool(upsert)], sort, projection, session)
+            filter, ["update": update.value, "new": .bool(returnsNew), "upsert": .bool(upsert)], sort, projection,
+            session)
     }
 
     /// Puts another document in the place of the first that matches and returns the old or the new one.
@@ -200,7 +201,12 @@ extension MongoCollection {
         return documents[start..<end]
     }
 
-    private func withID(_ document: Document) -> (Document, Value) {
+    private func withID(_ document: Document) throws -> (Document, Value) {
+        if document.byteCount > Limits.documentBytesMax {
+            throw ClientUsageError(
+                message: "a document of \(document.byteCount) bytes, but at most \(Limits.documentBytesMax) are allowed"
+            )
+        }
         if let id = document["_id"] { return (document, id) }
         let id = Value.objectID(client.makeObjectID())
         return (

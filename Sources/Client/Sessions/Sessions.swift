@@ -39,10 +39,10 @@ public final class ClientSession {
     public private(set) var hasEnded = false
     let isImplicit: Bool
     var serverSession: ServerSession?
-    private unowned let client: MongoClient
+    private let pool: SessionPool
 
-    init(client: MongoClient, isImplicit: Bool, isCausallyConsistent: Bool) {
-        self.client = client
+    init(pool: SessionPool, isImplicit: Bool, isCausallyConsistent: Bool) {
+        self.pool = pool
         self.isImplicit = isImplicit
         self.isCausallyConsistent = isCausallyConsistent
     }
@@ -56,7 +56,7 @@ public final class ClientSession {
     public func end() {
         guard !hasEnded else { return }
         hasEnded = true
-        if let serverSession { client.sessions.giveBack(serverSession) }
+        if let serverSession { pool.giveBack(serverSession) }
         serverSession = nil
     }
 }

@@ -36,7 +36,10 @@ extension ServerDescription {
             lastWriteDate = WallTime(milliseconds: date)
         }
         topologyVersion = TopologyVersion(hello["topologyVersion"])
-        logicalSessionTimeoutMinutes = hello["logicalSessionTimeoutMinutes"]?.asInteger.map { Int(clamping: $0) }
+        // Bounded, so that nothing computed from it overflows.
+        logicalSessionTimeoutMinutes = hello["logicalSessionTimeoutMinutes"]?.asInteger.map {
+            Int(min(max($0, 1), 1_000_000))
+        }
         if let size = hello["maxWriteBatchSize"]?.asInteger, size > 0 { maxWriteBatchSize = Int(clamping: size) }
         if let size = hello["maxMessageSizeBytes"]?.asInteger, size > 1024 {
             maxMessageBytes = min(Int(clamping: size), Limits.messageBytesMax)

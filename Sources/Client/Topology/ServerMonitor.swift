@@ -7,8 +7,8 @@ final class ServerMonitor {
     private let runtime: any NodeRuntime
     private let transport: any Transport
     private let options: ClientOptions
-    /// Takes each description; an unknown one when the check failed.
-    private let report: (ServerDescription) -> Void
+    /// Takes each description; an unknown one, with the reason, when the check failed.
+    private let report: (ServerDescription, NetworkError?) -> Void
     /// Takes the moving average of round trips.
     private let reportRoundTrip: (Duration) -> Void
 
@@ -22,7 +22,7 @@ final class ServerMonitor {
 
     init(
         address: Endpoint, runtime: any NodeRuntime, transport: any Transport, options: ClientOptions,
-        report: @escaping (ServerDescription) -> Void, reportRoundTrip: @escaping (Duration) -> Void
+        report: @escaping (ServerDescription, NetworkError?) -> Void, reportRoundTrip: @escaping (Duration) -> Void
     ) {
         self.address = address
         self.runtime = runtime
@@ -49,7 +49,9 @@ final class ServerMonitor {
         isCheckWanted = true
         // Not more often than the least interval, whoever asks.
         let earliest = lastCheck.map { $0 + options.minimumHeartbeatInterval } ?? runtime.now
-        if runtime.now >= earliest { sleeper?.resolve(()) } else if let sleeper {
+        if runtime.now >= earliest {
+            sleeper?.resolve(())
+        } else if let sleeper {
             runtime.schedule(at: earliest) { sleeper.resolve(()) }
         }
     }
@@ -69,7 +71,7 @@ final class ServerMonitor {
                 last = reply
                 wasKnown = true
                 let description = takeDescription(reply)
-                report(description)
+                report(description, nil)
                 // Streaming waits at the server, not here.
                 if reply.moreToCome || description.topologyVersion != nil { continue }
             } catch {
@@ -81,7 +83,7 @@ final class ServerMonitor {
                 var unknown = ServerDescription(address: address)
                 unknown.error = error.message
                 unknown.lastUpdate = runtime.now
-                report(unknown)
+                report(unknown, error)
                 // A server that was there is tried once more at once: its connection may just have been closed.
                 if wasKnown {
                     wasKnown = false

@@ -143,8 +143,8 @@ struct Topology {
         return directives
     }
 
-    /// Compares (electionId, setVersion) with the newest seen, and remembers a newer one. Servers before wire version 17
-    /// are compared by (setVersion, electionId).
+    /// Compares (electionId, setVersion) with the newest seen, and remembers a newer one. Servers before wire version
+    /// 17 are compared by (setVersion, electionId).
     private mutating func isNewestElection(_ new: ServerDescription) -> Bool {
         if new.maxWireVersion >= 17 {
             let election = (new.electionID ?? ObjectID(high: 0, low: 0), new.setVersion ?? 0)

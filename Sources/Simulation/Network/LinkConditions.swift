@@ -9,7 +9,8 @@ public struct LinkConditions: Sendable {
     /// How often a message is held up for `tailDelay` more.
     public var tailProbability = 0.001
     public var tailDelay: Duration = .milliseconds(20)
-    /// How often a packet is lost. A lost packet is sent again: the message, and all behind it, come `retransmitDelay` later.
+    /// How often a packet is lost. A lost packet is sent again: the message, and all behind it, come `retransmitDelay`
+    /// later.
     public var lossProbability = 0.0
     public var retransmitDelay: Duration = .milliseconds(200)
     /// How often a message breaks its connection instead of arriving.
@@ -33,8 +34,8 @@ public struct LinkConditions: Sendable {
 
     /// Draws the delay of one message.
     func drawDelay(_ generator: inout SeededGenerator) -> Duration {
-        // Not the logarithm of the C library, whose last bit may differ between machines: an exponential distribution is
-        // approximated by counting the leading zeros of a random word, linear in between.
+        // Not the logarithm of the C library, whose last bit may differ between machines: an exponential distribution
+        // is approximated by counting the leading zeros of a random word, linear in between.
         let draw = generator.next() | 1
         let zeros = draw.leadingZeroBitCount
         let fraction = Double((draw << UInt64(zeros + 1)) >> 11) * 0x1p-53

@@ -41,14 +41,14 @@ final class SimulatedConnection: Connection {
 
     func flush() {
         defer { output.removeAll(keeping: 64 * 1024) }
-        guard state != .closed, output.count > 0 else { return }
+        guard state != .closed, !closesWhenOpen, output.count > 0, runtime.isAlive else { return }
         guard state == .open, let pipe else { return early.append(output.toArray()) }
         pipe.send(output.bytes, fromClient: isClient)
         if pipe.pendingBytes(fromClient: isClient) > Limits.connectionOutputBytesMax { shut(.tooSlow, graceful: false) }
     }
 
     func close(graceful: Bool) {
-        guard state != .closed else { return }
+        guard state != .closed, runtime.isAlive else { return }
         if state == .opening, graceful, !early.isEmpty {
             closesWhenOpen = true
             return
@@ -58,7 +58,7 @@ final class SimulatedConnection: Connection {
 
     func setReading(_ enabled: Bool) {
         isReading = enabled
-        if enabled { pipe?.releaseStalled() }
+        if enabled, runtime.isAlive { pipe?.releaseStalled() }
     }
 
     // MARK: From the network

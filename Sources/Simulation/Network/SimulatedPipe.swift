@@ -167,8 +167,8 @@ final class SimulatedPipe {
 
     // MARK: Ending
 
-    /// One side closes. Gracefully, the end travels behind what was sent; otherwise that is lost half of the time, as the
-    /// caller may not rely on either.
+    /// One side closes. Gracefully, the end travels behind what was sent; otherwise that is lost half of the time, as
+    /// the caller may not rely on either.
     func close(fromClient: Bool, graceful: Bool) {
         let direction = direction(fromClient)
         if !graceful, network.generator.nextBool(probability: 0.5) { direction.dropped = direction.sent }

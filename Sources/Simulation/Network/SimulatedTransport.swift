@@ -59,7 +59,7 @@ public final class SimulatedTransport: Transport {
             at: world.now + network.delay(from: runtime, to: host), runtime: host.index, kind: .accept,
             payload: connection.id
         ) { [network] in
-            guard connection.state == .opening else { return }
+            guard connection.state == .opening, self.runtime.isAlive else { return }
             guard let listener = network.listener(at: endpoint), let transport = listener.transport else {
                 return connection.reportLater(.unreachable("\(endpoint): connection refused"), from: host)
             }

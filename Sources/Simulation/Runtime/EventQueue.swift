@@ -60,7 +60,8 @@ struct EventRing: ~Copyable {
     }
 }
 
-/// The world's timers by (deadline, sequence). A cancelled timer keeps its place until it comes up or half are cancelled.
+/// The world's timers by (deadline, sequence). A cancelled timer keeps its place until it comes up or half are
+/// cancelled.
 struct TimerQueue {
     private struct Entry {
         let time: Int64
@@ -144,7 +145,9 @@ struct TimerQueue {
 
     mutating func cancel(_ token: UInt64) {
         let index = Int(token & 0xFFFF_FFFF)
-        guard index < slots.count, UInt64(slots[index].generation) == token >> 32, slots[index].body != nil else { return }
+        guard index < slots.count, UInt64(slots[index].generation) == token >> 32, slots[index].body != nil else {
+            return
+        }
         slots[index].body = nil
         // The slot itself is freed when its entry comes up, in the heap or in the ready queue.
         guard slots[index].isInHeap else { return }

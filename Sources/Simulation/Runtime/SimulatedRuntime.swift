@@ -3,8 +3,8 @@ import Synchronization
 
 /// A node's runtime in a `SimulatedWorld`: virtual time, a seeded generator, and the world's one queue.
 ///
-/// One object is one life of a node: a crash ends it for good (its jobs, timers and tasks never run again), a restart makes
-/// a new one of the same name.
+/// One object is one life of a node: a crash ends it for good (its jobs, timers and tasks never run again), a restart
+/// makes a new one of the same name.
 public final class SimulatedRuntime: NodeRuntime {
     public unowned let world: SimulatedWorld
     /// The node's name, the same in all its lives.
@@ -14,6 +14,8 @@ public final class SimulatedRuntime: NodeRuntime {
     /// Index in the world, and the node of its events in the trace.
     public let index: Int32
     public private(set) var isAlive = true
+    /// What a dead node's objects still see while they are taken apart.
+    private var timeOfDeath = Instant.zero
     public private(set) var isPaused = false
     /// The task that was started last, for explanations.
     public private(set) var lastSpawned: StaticString?
@@ -44,26 +46,30 @@ public final class SimulatedRuntime: NodeRuntime {
         executor = SimulatedExecutor(world: world, runtime: index)
     }
 
-    public var now: Instant { world.now }
-    public var wallClock: WallTime { clock.read(at: world.now) }
+    public var now: Instant { isAlive ? world.now : timeOfDeath }
+    public var wallClock: WallTime { clock.read(at: now) }
     public func randomNumber() -> UInt64 { generator.next() }
 
     @discardableResult
     public func schedule(at deadline: Instant, _ body: @escaping () -> Void) -> TimerToken {
-        world.schedule(at: deadline, runtime: index, kind: .timer, payload: 0, body)
+        guard isAlive else { return TimerToken(id: 0) }
+        return world.schedule(at: deadline, runtime: index, kind: .timer, payload: 0, body)
     }
 
-    public func cancel(_ timer: TimerToken) { world.timers.cancel(timer.id) }
+    public func cancel(_ timer: TimerToken) { if isAlive { world.timers.cancel(timer.id) } }
 
     public func enqueue(_ body: @escaping () -> Void) {
+        guard isAlive else { return }
         world.enqueue(Event(runtime: index, kind: .body, payload: 0, action: .body(body)))
     }
 
     @discardableResult
     public func spawn(_ name: StaticString, _ body: @escaping () async -> Void) -> SpawnedTask {
         lastSpawned = name
-        world.lastSpawner = index
-        world.record(.spawn, node: index, payload: Trace.hash(name))
+        if isAlive {
+            world.lastSpawner = index
+            world.record(.spawn, node: index, payload: Trace.hash(name))
+        }
         let slot = tasks.insert(name)
         // Confined: the task runs on this world's thread, inside `run`, and nowhere else.
         let confined = Confined((self, body))
@@ -75,6 +81,7 @@ public final class SimulatedRuntime: NodeRuntime {
     }
 
     public func offload(_ work: @escaping @Sendable () -> Void, completion: @escaping () -> Void) {
+        guard isAlive else { return }
         work()
         let spread = offloadDelay.upperBound.nanoseconds - offloadDelay.lowerBound.nanoseconds
         let extra = Int64(environment.next(below: UInt64(max(spread, 0)) + 1))
@@ -101,8 +108,14 @@ public final class SimulatedRuntime: NodeRuntime {
         while let event = held.popFirst() { world.enqueue(event) }
     }
 
-    /// Ends this life of the node. Called by the world, which also tells the network.
-    func kill() { isAlive = false }
+    /// Ends this life of the node. Called by the world, which also tells the network. Whatever the node's objects do
+    /// from here on, when they are let go of, reaches nobody.
+    func kill(at time: Instant) {
+        guard isAlive else { return }
+        timeOfDeath = time
+        isAlive = false
+        executor.isDead = true
+    }
 
     /// Moves the wall clock by `offset` at once.
     public func jumpWallClock(by offset: Duration) { clock.jump(by: offset, at: now) }
@@ -172,6 +185,8 @@ final class SimulatedExecutor: TaskExecutor, @unchecked Sendable {
     // Unchecked: `enqueue` may be called from a foreign thread when work has leaked; the world sorts that out.
     private unowned let world: SimulatedWorld
     private let runtime: Int32
+    /// Tasks of a dead node are never continued.
+    var isDead = false
 
     init(world: SimulatedWorld, runtime: Int32) {
         self.world = world
@@ -180,6 +195,7 @@ final class SimulatedExecutor: TaskExecutor, @unchecked Sendable {
 
     func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
+        if isDead { return }
         guard world.isOwnThread else { return world.foreignJobs.store(true, ordering: .relaxed) }
         world.enqueue(Event(runtime: runtime, kind: .job, payload: 0, action: .job(job)))
     }

@@ -8,8 +8,8 @@ import Synchronization
 
 /// Many nodes in one thread under virtual time: the same seed gives the same run, event by event.
 ///
-/// Events run in the order of (time, order of arrival). Time moves only when nothing is left to do at the present instant.
-/// Work that leaks to the process's thread pool ends the run with an error, since its order is nobody's.
+/// Events run in the order of (time, order of arrival). Time moves only when nothing is left to do at the present
+/// instant. Work that leaks to the process's thread pool ends the run with an error, since its order is nobody's.
 ///
 ///     let world = SimulatedWorld(seed: 42)
 ///     let node = world.addNode("a")
@@ -61,6 +61,9 @@ public final class SimulatedWorld {
         network = SimulatedNetwork(world: self)
     }
 
+    /// Nodes may be let go of later than their world.
+    deinit { for runtime in runtimes { runtime.kill(at: now) } }
+
     // MARK: Nodes
 
     /// Adds a node.
@@ -81,7 +84,7 @@ public final class SimulatedWorld {
     public func crash(_ name: String, connections: DeadConnections = .reset) {
         guard let runtime = node(name), runtime.isAlive else { return }
         record(.fault, node: runtime.index, payload: 1)
-        runtime.kill()
+        runtime.kill(at: now)
         network.nodeDied(runtime, connections: connections)
     }
 
@@ -226,7 +229,8 @@ public final class SimulatedWorld {
         if let failure { throw failure }
         if eventsAtInstant > eventsPerInstantMax {
             throw error(
-                .livelock, "more than \(eventsPerInstantMax) events in one instant; the last is a \(event.kind) of "
+                .livelock,
+                "more than \(eventsPerInstantMax) events in one instant; the last is a \(event.kind) of "
                     + "\(nodeName(event.runtime)), which started the task \(lastTask(of: event.runtime)) last")
         }
         return true
@@ -262,12 +266,15 @@ public final class SimulatedWorld {
         SimulationError(kind: kind, seed: seed, time: now, message: message)
     }
 
-    private func lastTask(of runtime: Int32) -> String { runtimes[Int(runtime)].lastSpawned.map { "'\($0)'" } ?? "(none)" }
+    private func lastTask(of runtime: Int32) -> String {
+        runtimes[Int(runtime)].lastSpawned.map { "'\($0)'" } ?? "(none)"
+    }
 
     private func leak(during event: Event) -> SimulationError {
         let last = lastSpawner.map { "\(lastTask(of: $0)) of \(nodeName($0))" } ?? "(none)"
         return error(
-            .leak, "work of \(nodeName(event.runtime)) left the loop for the global thread pool; the task spawned last "
+            .leak,
+            "work of \(nodeName(event.runtime)) left the loop for the global thread pool; the task spawned last "
                 + "is \(last). Start tasks with NodeRuntime.spawn only")
     }
 

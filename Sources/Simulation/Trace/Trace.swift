@@ -16,8 +16,8 @@ public struct TraceEvent: Equatable, Sendable {
 
 /// The running hash of all that happens in a world: two runs of a seed agree in it or are not the same run.
 ///
-/// Recording is optional and bounded to a window of events; every 4096th hash is always kept, so that the window in which
-/// two runs part is found without recording either.
+/// Recording is optional and bounded to a window of events; every 4096th hash is always kept, so that the window in
+/// which two runs part is found without recording either.
 public struct Trace: Sendable {
     /// How many events lie between two kept hashes.
     public static let checkpointInterval: UInt64 = 4096
