@@ -66,12 +66,12 @@ public final class DataStore {
     func commit(at optime: OpTime?, entry: UnsafeRawBufferPointer?) throws {
         // Without history a step has no time: an initial sync applies entries to data that may be newer.
         try versions.commit(at: versions.keepsHistory ? optime : nil)
-        if let entry, let optime { append(entry, optime: optime) }
+        if let entry, let optime { try append(entry, optime: optime) }
     }
 
     @inline(__always)
-    func append(_ entry: UnsafeRawBufferPointer, optime: OpTime) {
-        oplog.append(entry, optime: optime)
+    func append(_ entry: UnsafeRawBufferPointer, optime: OpTime) throws {
+        try oplog.append(entry, optime: optime)
         onAppend?(optime)
     }
 }

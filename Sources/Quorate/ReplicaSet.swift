@@ -3,6 +3,7 @@ internal import ElectionPolicies
 internal import LiveRuntime
 internal import LoopbackTransport
 internal import MemoryStorage
+public import Server
 
 /// A replica set to be built: its members, and the parts that they are made of.
 ///

@@ -38,7 +38,7 @@ extension DataStore {
     public var lastEntryWall: WallTime {
         guard let last = oplog.last else { return WallTime(milliseconds: 0) }
         var wall: Int64 = 0
-        oplog.read(from: last.timestamp, inclusive: true, direction: .backward, limitEntries: 1, limitBytes: .max) { entry in
+        try? oplog.read(from: last.timestamp, inclusive: true, direction: .backward, limitEntries: 1, limitBytes: .max) { entry in
             if let base = entry.baseAddress { wall = DocumentView(base: base)["wall"]?.asDateTime ?? 0 }
             return false
         }

@@ -62,7 +62,10 @@ public struct RunningDatabase: Sendable {
     /// Runs a command on the primary.
     @discardableResult
     public func run(_ command: Document) async throws -> Document {
-        try await client.with { [name] in try await $0[name].runCommand(command) }
+        // A closure here would be inferred to leave the client's loop; a function stays on its caller's.
+        let name = name
+        @Sendable func body(_ client: MongoClient) async throws -> Document { try await client[name].runCommand(command) }
+        return try await client.with(body)
     }
 }
 
@@ -74,7 +77,10 @@ public struct RunningCollection: Sendable {
     private func with<Answer: Sendable>(
         _ body: @escaping @Sendable (MongoCollection) async throws -> Answer
     ) async throws -> Answer {
-        try await database.client.with { [database, name] in try await body($0[database.name][name]) }
+        let database = database.name
+        let name = name
+        @Sendable func call(_ client: MongoClient) async throws -> Answer { try await body(client[database][name]) }
+        return try await self.database.client.with(call)
     }
 
     /// Inserts a document and returns its `_id`.

@@ -1,7 +1,6 @@
-public import BSON
-public import Core
+internal import BSON
+internal import Core
 internal import LiveRuntime
-public import Server
 internal import Synchronization
 
 /// A replica set that runs in this process, each member on a thread of its own.

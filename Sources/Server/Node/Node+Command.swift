@@ -1,5 +1,5 @@
 public import BSON
-public import Core
+internal import Core
 internal import Wire
 
 extension Node {

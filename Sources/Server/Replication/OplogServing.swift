@@ -13,11 +13,11 @@ enum OplogServing {
                     let known = context.body["lastKnownCommitted"]?.asDocument.flatMap({ OpTime($0) })
                 else { throw ServerError(.failedToParse, "replSetFetchOplog needs 'after' and 'lastKnownCommitted'") }
                 let inclusive = context.body["inclusive"]?.isTruthy ?? false
-                if append(after, known, role, inclusive, to: context.writer) { return .done }
+                if try append(after, known, role, inclusive, to: context.writer) { return .done }
                 let wait = min(.milliseconds(context.body["maxAwaitMillis"]?.asInteger ?? 1000), Limits.awaitMax)
                 let deadline = context.runtime.now + max(wait, .zero)
                 return .later { context in
-                    while !append(after, known, role, inclusive, to: context.writer) {
+                    while try !append(after, known, role, inclusive, to: context.writer) {
                         guard context.runtime.now < deadline, !context.connection.isClosed, !context.node.isShuttingDown
                         else { return append(.nothingNew, role, to: context.writer) }
                         await role.oplogChanged.wait(until: deadline, on: context.connection)
@@ -33,7 +33,7 @@ enum OplogServing {
     /// Writes an answer if there is one; false: nothing new yet.
     private static func append(
         _ after: OpTime, _ known: OpTime, _ role: ReplicaSetRole, _ inclusive: Bool, to writer: DocumentWriter
-    ) -> Bool {
+    ) throws -> Bool {
         let oplog = role.node.data.oplog
         let last = role.node.lastOpTime
         if after != last || inclusive {
@@ -41,9 +41,9 @@ enum OplogServing {
                 append(.behind, role, to: writer)
             } else if let first = oplog.first, after < first {
                 append(.stale, role, to: writer)
-            } else if !oplog.contains(after) {
+            } else if try !oplog.contains(after) {
                 append(.diverged, role, to: writer)
-            } else if let frame = oplog.nextFrame(
+            } else if let frame = try oplog.nextFrame(
                 after: inclusive ? Timestamp(rawValue: after.timestamp.rawValue - 1) : after.timestamp, limitBytes: Limits.oplogFrameBytes) {
                 frame.bytes.withUnsafeBytes { writer.append("frame", binary: $0) }
                 append(.entries, role, to: writer)

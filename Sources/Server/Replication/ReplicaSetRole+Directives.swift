@@ -9,7 +9,8 @@ extension ReplicaSetRole {
         switch directive {
         case .sendHeartbeat(let host, let request, let exchange, let timeout):
             sendHeartbeat(to: host, request, exchange, timeout)
-        case .sendVoteRequest(let host, let request, let exchange): sendVoteRequest(to: host, request, exchange)
+        case .sendVoteRequest(let host, let id, let request, let exchange):
+            sendVoteRequest(to: host, id, request, exchange)
         case .sendUpdatePosition(let host, let position): sendPosition(to: host, position)
         case .sendStepUp(let host):
             link(to: host).request(timeout: Limits.peerRequestTimeout) {
@@ -72,8 +73,7 @@ extension ReplicaSetRole {
         }
     }
 
-    func sendVoteRequest(to host: String, _ request: VoteRequest, _ exchange: Exchange) {
-        guard let id = member.config?.members.first(where: { $0.host == host })?.id else { return }
+    private func sendVoteRequest(to host: String, _ id: MemberID, _ request: VoteRequest, _ exchange: Exchange) {
         link(to: host).request(timeout: Limits.peerRequestTimeout) {
             request.encode(to: $0)
         } completion: { [weak self] result in
