@@ -9,6 +9,9 @@ extension Member {
         primaryID.flatMap { id in config?.members.first { $0.id == id }?.host }
     }
 
+    /// Whether this member's vote and positions count although it may be empty: a founding voter.
+    public var isCountedVoter: Bool { mayVote }
+
     /// The member to clone from: the primary as a rule, else the nearest that is readable and has data; nil: none yet.
     public func initialSyncSource(now: Instant) -> String? {
         guard let config else { return nil }

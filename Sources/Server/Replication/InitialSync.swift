@@ -20,6 +20,7 @@ final class InitialSync {
     private var clonedCollections = 0
     private var totalCollections = 0
     private var appliedEntries: Int64 = 0
+    private var sourceWaiter: (() -> Void)?
 
     /// Why an attempt failed; another one follows.
     private struct Failure: Error {
@@ -35,6 +36,8 @@ final class InitialSync {
     func cancel() {
         isCancelled = true
         link?.close()
+        sourceWaiter?()
+        sourceWaiter = nil
     }
 
     /// Starts to try, again and again until it succeeds or is cancelled.
@@ -76,9 +79,8 @@ final class InitialSync {
     private func run() async throws {
         let data = node.data
         phase = "choosing a sync source"
-        guard let host = role.member.initialSyncSource(now: node.runtime.now) else {
-            throw Failure("no member to sync from yet")
-        }
+        let host = await chooseSource()
+        guard !isCancelled else { return }
         sourceHost = host
         let link = role.makeLink(to: host)
         self.link = link
@@ -97,8 +99,12 @@ final class InitialSync {
         try await apply(from: begin.applied, through: &stop, link)
         phase = "building indexes"
         try await buildIndexes()
-        phase = "waiting for the stop point to be committed"
-        try await awaitCommit(of: node.lastOpTime, link, rollbackID: begin.rollbackID)
+        // The voters of a new set cannot wait for a commit: without them there is no majority. They have acknowledged
+        // nothing yet, so nothing is lost if what they cloned turns out not to last.
+        if !role.member.isCountedVoter {
+            phase = "waiting for the stop point to be committed"
+            try await awaitCommit(of: node.lastOpTime, link, rollbackID: begin.rollbackID)
+        }
         guard !isCancelled else { return }
         try data.finishInitialSync(at: node.lastOpTime)
         node.runtime.log.log(
@@ -106,6 +112,24 @@ final class InitialSync {
             "done: \(clonedDocuments) documents in \(clonedCollections) collections, \(appliedEntries) entries")
         role.initialSyncFinished(self)
         link.close()
+    }
+
+    /// Waits until some member can be cloned.
+    private func chooseSource() async -> String {
+        while !isCancelled {
+            if let host = role.member.initialSyncSource(now: node.runtime.now) { return host }
+            await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
+                sourceWaiter = { continuation.resume() }
+            }
+        }
+        return ""
+    }
+
+    /// Called after every event of the member: a source may have come up.
+    func memberChanged() {
+        guard let waiter = sourceWaiter, role.member.initialSyncSource(now: node.runtime.now) != nil else { return }
+        sourceWaiter = nil
+        waiter()
     }
 
     private func position(_ link: PeerLink) async throws -> ReplicationMetadata {

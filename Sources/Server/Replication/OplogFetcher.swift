@@ -55,7 +55,8 @@ final class OplogFetcher {
         if isHeldUp { whenIdle = completion } else { completion() }
     }
 
-    private func fetch() {
+    /// Asks for more, unless a request is under way or there is nobody to ask.
+    func fetch() {
         guard let link, let role, !isRequesting, !isHeldUp, role.initialSync == nil else { return }
         let after = node.lastOpTime
         guard !after.isNull else { return }

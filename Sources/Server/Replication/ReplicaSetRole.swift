@@ -96,6 +96,7 @@ final class ReplicaSetRole: NodeRole {
         }
         pending.removeAll(keepingCapacity: true)
         isDriving = false
+        initialSync?.memberChanged()
         setTimer()
     }
 
@@ -148,6 +149,8 @@ final class ReplicaSetRole: NodeRole {
         initialSync = nil
         reportProgress()
         drive { member, now in member.onFollowerState(.secondary, now: now) }
+        // A source may have been chosen while there was nothing to go on from.
+        syncSource.fetch()
     }
 
     /// This member's history is not the set's, or its place in the oplog is gone: throws its data away and starts anew,
