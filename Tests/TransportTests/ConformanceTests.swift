@@ -136,7 +136,7 @@ struct LoopbackConformanceTests {
                 (client.value, clientTransport), (server.value, serverTransport), (server.value, hidden.value),
             ])
             for index in 0..<3 {
-                try await made.value[index].0.loop.call {
+                _ = try await made.value[index].0.loop.call {
                     made.value[index].0.loop.addShutdownHook { made.value[index].1.closeAll() }
                 }
             }
