@@ -19,8 +19,8 @@ enum LoopbackEvent: @unchecked Sendable {
 
 /// One end of a connection, as others see it: an address to post events to.
 ///
-/// Unchecked: `connection` is touched on the loop of `mailbox` only, and cleared there, so that the last reference to this
-/// object, wherever it is dropped, frees nothing that belongs to the loop.
+/// Unchecked: `connection` is touched on the loop of `mailbox` only, and cleared there, so that the last reference to
+/// this object, wherever it is dropped, frees nothing that belongs to the loop.
 final class LoopbackEnd: @unchecked Sendable {
     let id: UInt64
     let node: String

@@ -5,7 +5,8 @@ import Synchronization
 public struct LoopbackFault: Sendable, Equatable {
     /// How long everything is under way.
     public var latency: Duration
-    /// Nothing arrives any more, and nobody is told, as when packets are lost: it is kept, and delivered once the link heals.
+    /// Nothing arrives any more, and nobody is told, as when packets are lost: it is kept, and delivered once the link
+    /// heals.
     public var isBlocked: Bool
 
     public init(latency: Duration = .zero, isBlocked: Bool = false) {
@@ -42,8 +43,8 @@ public final class LoopbackNetwork: Sendable {
 
     // MARK: Faults, from any thread
 
-    /// Sets what happens to everything that node `from` sends to node `to`, in this direction only. What was kept back on
-    /// a blocked link is delivered when the block ends.
+    /// Sets what happens to everything that node `from` sends to node `to`, in this direction only. What was kept back
+    /// on a blocked link is delivered when the block ends.
     public func setFault(_ fault: LoopbackFault, from: String, to: String) {
         let senders = state.withLock { state in
             state.faults[Link(from: from, to: to)] = fault == .none ? nil : fault

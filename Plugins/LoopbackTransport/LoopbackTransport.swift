@@ -2,8 +2,11 @@ public import Core
 
 /// Messages between the nodes of one process, without sockets. The smallest transport, and the model for others.
 ///
-/// Nodes find one another through the `LoopbackNetwork` they share, whether they live on one loop or on several. Between
-/// loops the bytes of a flush are copied once, into a buffer that is handed over.
+/// Nodes find one another through the `LoopbackNetwork` they share, whether they live on one loop or on several.
+/// Between loops the bytes of a flush are copied once, into a buffer that is handed over.
+///
+/// Whoever makes one ends it with `closeAll`, on the node's loop: until then the network and its connections keep it
+/// alive, and peers of a loop that just stopped would never hear of it.
 public final class LoopbackTransport: Transport {
     let network: LoopbackNetwork
     let runtime: any NodeRuntime

@@ -72,7 +72,9 @@ extension SocketConnection {
     private static func connected(_ request: UnsafeMutablePointer<uv_connect_t>, _ status: Int32) {
         let connection = SocketConnection.of(request.pointee.handle.pointee.data)
         // A connection that was closed meanwhile hears of it from its close.
-        guard connection.state == .opening, let opening = connection.opening, let handle = connection.handle else { return }
+        guard connection.state == .opening, let opening = connection.opening, let handle = connection.handle else {
+            return
+        }
         let loop = connection.transport.runtime.loop
         loop.callbackBegan()
         if status == 0 {

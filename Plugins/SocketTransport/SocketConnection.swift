@@ -255,7 +255,8 @@ final class SocketConnection: Connection {
     func drain() {
         guard state == .open, let handle else { return }
         state = .draining
-        // Reading goes on, into nothing, so that the peer's end is seen and unread bytes do not make a reset of the close.
+        // Reading goes on, into nothing, so that the peer's end is seen and unread bytes do not make a reset of the
+        // close.
         if !isReadingWanted || delegate == nil { uv_read_stop(handle) }
         drainTimer = transport.runtime.schedule(after: Limits.gracefulCloseMax) { [self] in abort(.local) }
         if !isInsideDelegate { writeOut() } else { transport.runtime.enqueue { [self] in writeOut() } }

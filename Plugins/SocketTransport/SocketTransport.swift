@@ -7,8 +7,8 @@ public import LiveRuntime
 /// An endpoint whose host begins with `/` is the path of a Unix socket. `localhost` is 127.0.0.1, then ::1; numeric
 /// addresses are parsed, other names looked up on a helper thread. When the loop shuts down, all sockets are closed.
 ///
-/// A peer that dies is noticed by what its system sends (end of stream or reset), at once; one whose machine vanishes by
-/// keep-alive probes, or by the node's own heartbeats. While reading is off (`setReading`) neither is seen.
+/// A peer that dies is noticed by what its system sends (end of stream or reset), at once; one whose machine vanishes
+/// by keep-alive probes, or by the node's own heartbeats. While reading is off (`setReading`) neither is seen.
 public final class SocketTransport: Transport {
     /// Bounds that a test may lower.
     public struct Bounds: Sendable {

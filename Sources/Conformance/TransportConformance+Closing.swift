@@ -51,7 +51,8 @@ extension TransportConformance {
             connection.close(graceful: false)
             delegate.isInsideClose = false
             try require(!delegate.wasReportedInsideClose, "the close was reported inside close")
-            try await requireOneClose(stage, log, target == endpoint ? .local : nil, "a connection closed before it opened")
+            try await requireOneClose(
+                stage, log, target == endpoint ? .local : nil, "a connection closed before it opened")
             try require(!log.events.contains(.opened), "a connection opened after it was closed")
         }
     }

@@ -2,9 +2,9 @@ public import Core
 
 /// What every `Transport` must do, as checks that the author of one runs against it.
 ///
-/// The checks are tasks on the client's loop: start them there (live: `EventLoop.callAsync`; simulated: `runtime.spawn`).
-/// They need no test framework; each throws a `TransportConformanceFailure` that says what was expected. Nothing sleeps:
-/// they wait for what must happen, and give up after `patience`.
+/// The checks are tasks on the client's loop: start them there (live: `EventLoop.callAsync`; simulated:
+/// `runtime.spawn`). They need no test framework; each throws a `TransportConformanceFailure` that says what was
+/// expected. Nothing sleeps: they wait for what must happen, and give up after `patience`.
 public enum TransportConformance {
     /// The transport under test: two of its kind, which may be on one loop or on two.
     public struct Subject {

@@ -147,7 +147,8 @@ final class ScriptedDelegate: ConnectionDelegate {
     }
 }
 
-/// One check's server and clients, and what happened to them. On the client's loop, but for what it posts to the server's.
+/// One check's server and clients, and what happened to them. On the client's loop, but for what it posts to the
+/// server's.
 final class TransportStage {
     let subject: TransportConformance.Subject
     private let serverState = ServerState()

@@ -19,8 +19,8 @@ extension EventLoop {
         }
     }
 
-    /// Runs `body` as a task on the loop and hands back what it returns or throws. When the loop ends first, so does the
-    /// call: a `body` that waits for what the loop will not do any more is left behind.
+    /// Runs `body` as a task on the loop and hands back what it returns or throws. When the loop ends first, so does
+    /// the call: a `body` that waits for what the loop will not do any more is left behind.
     /// - Throws: `EventLoopError.stopped`, and what `body` throws.
     public func callAsync<Answer: Sendable>(
         _ body: @escaping @Sendable () async throws -> Answer

@@ -30,7 +30,8 @@ extension EventLoop {
         spareMail.removeAll(keepingCapacity: true)
     }
 
-    /// Before each poll: runs what is queued, at most `Limits.loopJobsPerTurnMax`, so that input and output are not starved.
+    /// Before each poll: runs what is queued, at most `Limits.loopJobsPerTurnMax`, so that input and output are not
+    /// starved.
     func turn() {
         statistics.turns &+= 1
         runQueue()
@@ -73,7 +74,8 @@ extension EventLoop {
         if timers.earliest != earliest { armTimer() }
     }
 
-    /// Sets the one libuv timer to the earliest deadline, rounded up: libuv counts whole milliseconds of the same clock.
+    /// Sets the one libuv timer to the earliest deadline, rounded up: libuv counts whole milliseconds of the same
+    /// clock.
     private func armTimer() {
         guard let earliest = timers.earliest else {
             uv_timer_stop(timerHandle)
@@ -85,7 +87,8 @@ extension EventLoop {
         let (whole, rest) = max(earliest.nanoseconds, 0).quotientAndRemainder(dividingBy: 1_000_000)
         let due = UInt64(whole) + (rest > 0 ? 1 : 0)
         let loopTime = uv_now(uv)
-        uv_timer_start(timerHandle, { EventLoop.of($0!.pointee.loop).fireTimers() }, due > loopTime ? due - loopTime : 0, 0)
+        uv_timer_start(
+            timerHandle, { EventLoop.of($0!.pointee.loop).fireTimers() }, due > loopTime ? due - loopTime : 0, 0)
     }
 
     private func fireTimers() {

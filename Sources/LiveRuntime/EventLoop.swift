@@ -139,8 +139,8 @@ public final class EventLoop: TaskExecutor, @unchecked Sendable {
 
     public func removeShutdownHook(_ id: UInt64) { shutdownHooks.removeAll { $0.id == id } }
 
-    /// Ends the loop and waits for its thread: closes all handles, drops the timers, runs what was queued. From any thread
-    /// but the loop's own. Idempotent.
+    /// Ends the loop and waits for its thread: closes all handles, drops the timers, runs what was queued. From any
+    /// thread but the loop's own. Idempotent.
     public func shutdown() {
         precondition(!isOnLoop, "a loop cannot wait for its own end")
         mailbox.post { [self] in stop() }

@@ -1,9 +1,11 @@
 public import Core
 
-/// The runtime of one node on an `EventLoop`: real clocks, the system's randomness, timers and tasks on the loop's thread.
+/// The runtime of one node on an `EventLoop`: real clocks, the system's randomness, timers and tasks on the loop's
+/// thread.
 ///
-/// Several nodes may share a loop, each with a runtime of its own. `now` reads the clock at each call, so that code that
-/// watches how long it has held the loop sees time pass; where a reading per turn is enough, `loop.turnStart` costs nothing.
+/// Several nodes may share a loop, each with a runtime of its own. `now` reads the clock at each call, so that code
+/// that watches how long it has held the loop sees time pass; where a reading per turn is enough, `loop.turnStart`
+/// costs nothing.
 public final class LiveRuntime: NodeRuntime {
     /// The loop that the node is confined to.
     public let loop: EventLoop

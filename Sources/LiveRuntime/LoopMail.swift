@@ -38,8 +38,8 @@ public final class LoopMail: LoopMailbox {
         }
     }
 
-    /// Queues a step of a task. Steps are taken longer than bodies, so that tasks can end while the loop shuts down; what
-    /// comes after that is dropped: a task that another thread resumes after its loop has gone never continues.
+    /// Queues a step of a task. Steps are taken longer than bodies, so that tasks can end while the loop shuts down;
+    /// what comes after that is dropped: a task that another thread resumes after its loop has gone never continues.
     func post(_ job: UnownedJob) {
         state.withLock { state in
             if state.wake != nil { Self.add(.job(job), to: &state) }

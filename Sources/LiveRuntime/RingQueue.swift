@@ -1,4 +1,5 @@
-/// A first-in first-out queue in one growing circle of memory: no shifting, no allocation once it is as large as needed.
+/// A first-in first-out queue in one growing circle of memory: no shifting, no allocation once it is as large as
+/// needed.
 struct RingQueue<Element> {
     private var slots: [Element?]
     private var head = 0

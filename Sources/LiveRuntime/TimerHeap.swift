@@ -47,7 +47,9 @@ struct TimerHeap {
 
     mutating func remove(_ token: TimerToken) {
         let slot = Int(token.id & 0xFFFF_FFFF)
-        guard slot < slots.count, slots[slot].generation == UInt32(token.id >> 32), slots[slot].body != nil else { return }
+        guard slot < slots.count, slots[slot].generation == UInt32(token.id >> 32), slots[slot].body != nil else {
+            return
+        }
         _ = take(at: slots[slot].position)
     }
 

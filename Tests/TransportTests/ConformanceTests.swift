@@ -10,7 +10,8 @@ import Testing
 /// Runs one check of the suite on a client's loop against a server on the same loop or another.
 private func runCheck(
     _ name: String, onOneLoop: Bool,
-    _ subject: @escaping @Sendable (_ client: OnLoop<LiveRuntime>, _ server: OnLoop<LiveRuntime>) async throws ->
+    _ subject:
+        @escaping @Sendable (_ client: OnLoop<LiveRuntime>, _ server: OnLoop<LiveRuntime>) async throws ->
         OnLoop<TransportConformance.Subject>
 ) async throws {
     let log = MemoryLog()
@@ -131,6 +132,14 @@ struct LoopbackConformanceTests {
                 network: network, runtime: client.value, node: "client", connectionOutputBytesMax: Self.bound)
             let serverTransport = LoopbackTransport(
                 network: network, runtime: server.value, node: "server", connectionOutputBytesMax: Self.bound)
+            let made = OnLoop([
+                (client.value, clientTransport), (server.value, serverTransport), (server.value, hidden.value),
+            ])
+            for index in 0..<3 {
+                _ = try await made.value[index].0.loop.call {
+                    made.value[index].0.loop.addShutdownHook { made.value[index].1.closeAll() }
+                }
+            }
             return OnLoop(
                 TransportConformance.Subject(
                     client: clientTransport, clientRuntime: client.value, server: OnLoop(serverTransport),

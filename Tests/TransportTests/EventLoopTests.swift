@@ -219,7 +219,11 @@ struct EventLoopTests {
             loop.addShutdownHook { done.add(1, ordering: .relaxed) }
             let runtime = LiveRuntime(loop: loop, log: log)
             runtime.schedule(after: .seconds(3600)) { fatalError("a timer fired too early") }
-            runtime.offload { done.add(100, ordering: .relaxed) } completion: { done.add(100, ordering: .relaxed) }
+            runtime.offload {
+                done.add(100, ordering: .relaxed)
+            } completion: {
+                done.add(100, ordering: .relaxed)
+            }
         }
         let open = Task {
             try await loop.callAsync {
@@ -306,7 +310,9 @@ struct TimerHeapTests {
                 if let token = spent.randomElement(using: &generator) { heap.remove(token) }
             default:
                 let now = Int64.random(in: 0..<50, using: &generator)
-                let expected = list.indices.min { (list[$0].deadline, list[$0].number) < (list[$1].deadline, list[$1].number) }
+                let expected = list.indices.min {
+                    (list[$0].deadline, list[$0].number) < (list[$1].deadline, list[$1].number)
+                }
                 let body = heap.popDue(at: Instant(nanoseconds: now), setBefore: .max)
                 if let expected, list[expected].deadline <= now {
                     body?()

@@ -42,7 +42,9 @@ private final class VirtualRuntime: NodeRuntime {
         let end = now + duration
         while true {
             while !queue.isEmpty { queue.removeFirst()() }
-            let next = timers.indices.min { (timers[$0].deadline, timers[$0].token.id) < (timers[$1].deadline, timers[$1].token.id) }
+            let next = timers.indices.min {
+                (timers[$0].deadline, timers[$0].token.id) < (timers[$1].deadline, timers[$1].token.id)
+            }
             guard let next, timers[next].deadline <= end else { break }
             let timer = timers.remove(at: next)
             now = max(now, timer.deadline)

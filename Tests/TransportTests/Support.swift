@@ -103,8 +103,8 @@ final class RawSocket {
         }
     }
 
-    /// Says no more, and makes the system reset the connection when `descriptor` closes, as for a process that is killed
-    /// with unread input.
+    /// Says no more, and makes the system reset the connection when `descriptor` closes, as for a process that is
+    /// killed with unread input.
     static func reset(_ descriptor: Int32) {
         var option = linger(l_onoff: 1, l_linger: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
