@@ -9,7 +9,7 @@ struct PredicateBounds {
     /// Whether every key within the bounds means a match: then the complement is the bounds of the negation.
     var isExact: Bool
     /// Whether null is among the matches: it also stands for what is missing inside arrays.
-    var includesNull: Bool { bounds.intervals.contains { !($0.high < .null) && !(Endpoint.null < $0.low) } }
+    var includesNull: Bool { bounds.intervals.contains { !($0.high < .null) && !(IntervalEnd.null < $0.low) } }
 }
 
 /// Turns predicates into bounds. Every document that matches has a key within them.
@@ -50,7 +50,7 @@ enum BoundsBuilder {
                 bounds: FieldBounds(isOpen ? [] : [.point(.null)]), excludesMissing: isOpen, isExact: false)
         }
         guard !comparison.operand.isNaN, let bracket = TypeBracket.of(value.type) else { return nil }
-        let end = Endpoint(value)
+        let end = IntervalEnd(value)
         let interval: Interval
         switch comparison.operation {
         case .greater: interval = Interval(end, false, bracket.high, bracket.includesHigh)
@@ -79,14 +79,14 @@ enum BoundsBuilder {
         let expression = predicate.expression
         var intervals = [regexPoint(expression)]
         if let (prefix, _) = expression.literalPrefix {
-            let low = Endpoint(.string(prefix))
+            let low = IntervalEnd(.string(prefix))
             if let after = successor(prefix) {
-                intervals.append(Interval(low, true, Endpoint(.string(after)), false))
+                intervals.append(Interval(low, true, IntervalEnd(.string(after)), false))
             } else {
-                intervals.append(Interval(low, true, Endpoint(.document(Document())), false))
+                intervals.append(Interval(low, true, IntervalEnd(.document(Document())), false))
             }
         } else {
-            intervals.append(Interval(Endpoint(.string("")), true, Endpoint(.document(Document())), false))
+            intervals.append(Interval(IntervalEnd(.string("")), true, IntervalEnd(.document(Document())), false))
         }
         return PredicateBounds(bounds: FieldBounds(intervals), excludesMissing: true, isExact: false)
     }
@@ -94,8 +94,8 @@ enum BoundsBuilder {
     /// Stored regular expressions may have their options in any order, so all of the pattern are looked at.
     private static func regexPoint(_ expression: RegularExpression) -> Interval {
         let shown = Value.regex(pattern: expression.pattern, options: expression.options)
-        let low = Endpoint(.regex(pattern: expression.pattern, options: ""), shownAs: shown)
-        let high = Endpoint(.regex(pattern: expression.pattern, options: "\u{7F}"), shownAs: shown)
+        let low = IntervalEnd(.regex(pattern: expression.pattern, options: ""), shownAs: shown)
+        let high = IntervalEnd(.regex(pattern: expression.pattern, options: "\u{7F}"), shownAs: shown)
         return Interval(low, true, high, true)
     }
 
@@ -123,8 +123,8 @@ enum BoundsBuilder {
 
 /// The least and the greatest value that values of a type compare with.
 struct TypeBracket {
-    let low: Endpoint
-    let high: Endpoint
+    let low: IntervalEnd
+    let high: IntervalEnd
     let includesHigh: Bool
 
     /// Nil for types that a plan does not look for in ranges.
@@ -143,8 +143,8 @@ struct TypeBracket {
     }
 
     private init(_ low: Value, _ high: Value, includesHigh: Bool = true) {
-        self.low = Endpoint(low)
-        self.high = Endpoint(high)
+        self.low = IntervalEnd(low)
+        self.high = IntervalEnd(high)
         self.includesHigh = includesHigh
     }
 

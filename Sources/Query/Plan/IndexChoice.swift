@@ -37,10 +37,13 @@ struct IndexChoice {
 
     private static func chooseBounds(_ index: IndexSpec, _ constraints: [PathConstraint]) -> [FieldBounds] {
         var chosen: [PathConstraint] = []
+        // A sparse index has no key for an element without the field, which null would match.
+        let hidesNull = index.isSparse && index.isMultikey
         return zip(index.pattern.fields, index.multikeyPaths).map { field, multikey in
             let usable = constraints.filter { constraint in
                 constraint.applies(to: field, multikey: multikey)
                     && (field.kind != .hashed || index.hash != nil)
+                    && !(hidesNull && constraint.mayMatchNull)
                     && chosen.allSatisfy { canCombine($0, constraint, index) }
             }
             guard let best = usable.enumerated().max(by: { a, b in
@@ -100,8 +103,9 @@ struct IndexChoice {
             }
             while at < fields.count, fields[at].path.string != wanted.path.string, isFixed(at, index, bounds) { at += 1 }
             guard at < fields.count, fields[at].path.string == wanted.path.string else { return nil }
-            // With arrays, the key that a bounded scan meets first need not be the one that counts for the sort.
-            guard index.multikeyPaths[at] == 0 || isUnbounded else { return nil }
+            // With arrays, the key that a bounded scan meets first need not be the one that counts for the sort; and a
+            // sparse index leaves out the key of an element without the field, which would count.
+            guard index.multikeyPaths[at] == 0 || isUnbounded && !index.isSparse else { return nil }
             let needed: ScanDirection = fields[at].kind == wanted.kind ? .forward : .backward
             guard direction == nil || direction == needed else { return nil }
             direction = needed

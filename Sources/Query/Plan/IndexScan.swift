@@ -72,7 +72,7 @@ public struct IndexScan {
         return prefixes.map { KeyRange(lower: $0, upper: successor($0)) }
     }
 
-    private static func bytes(_ end: Endpoint, _ isDescending: Bool) -> [UInt8] {
+    private static func bytes(_ end: IntervalEnd, _ isDescending: Bool) -> [UInt8] {
         isDescending ? end.key.map { ~$0 } : end.key
     }
 

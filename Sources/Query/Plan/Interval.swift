@@ -1,7 +1,7 @@
 import BSON
 
 /// One end of an interval of values: its ascending index key, and the value for `explain`.
-struct Endpoint {
+struct IntervalEnd {
     let value: Value
     let key: [UInt8]
 
@@ -16,22 +16,22 @@ struct Endpoint {
         key = buffer.toArray()
     }
 
-    static let minKey = Endpoint(.minKey)
-    static let maxKey = Endpoint(.maxKey)
-    static let null = Endpoint(.null)
+    static let minKey = IntervalEnd(.minKey)
+    static let maxKey = IntervalEnd(.maxKey)
+    static let null = IntervalEnd(.null)
 
-    static func < (a: Endpoint, b: Endpoint) -> Bool { a.key.lexicographicallyPrecedes(b.key) }
-    static func == (a: Endpoint, b: Endpoint) -> Bool { a.key == b.key }
+    static func < (a: IntervalEnd, b: IntervalEnd) -> Bool { a.key.lexicographicallyPrecedes(b.key) }
+    static func == (a: IntervalEnd, b: IntervalEnd) -> Bool { a.key == b.key }
 }
 
 /// A run of values of one field.
 struct Interval {
-    var low: Endpoint
+    var low: IntervalEnd
     var includesLow: Bool
-    var high: Endpoint
+    var high: IntervalEnd
     var includesHigh: Bool
 
-    init(_ low: Endpoint, _ includesLow: Bool, _ high: Endpoint, _ includesHigh: Bool) {
+    init(_ low: IntervalEnd, _ includesLow: Bool, _ high: IntervalEnd, _ includesHigh: Bool) {
         self.low = low
         self.includesLow = includesLow
         self.high = high
@@ -39,7 +39,7 @@ struct Interval {
     }
 
     static func point(_ value: Value) -> Interval {
-        let end = Endpoint(value)
+        let end = IntervalEnd(value)
         return Interval(end, true, end, true)
     }
     static let all = Interval(.minKey, true, .maxKey, true)
@@ -121,7 +121,7 @@ struct FieldBounds {
     /// Everything else.
     var complement: FieldBounds {
         var rest: [Interval] = []
-        var low = Endpoint.minKey
+        var low = IntervalEnd.minKey
         var includesLow = true
         for interval in intervals {
             rest.append(Interval(low, includesLow, interval.low, !interval.includesLow))
