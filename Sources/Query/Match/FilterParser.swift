@@ -50,7 +50,7 @@ struct FilterParser {
             }
             let name = element.key.string
             let condition = try condition(element.value, field: name, depth: depth + 1)
-            let path = CompiledPath(name)
+            let path = try CompiledPath.checked(name)
             if case .all(let conditions) = condition {
                 children.append(contentsOf: conditions.map { $0.node(path) })
             } else {

@@ -1,4 +1,5 @@
 public import BSON
+import Core
 
 /// A dotted field path, split once: matching, sorting and indexing compare bytes and allocate nothing.
 public final class CompiledPath {
@@ -36,6 +37,13 @@ public final class CompiledPath {
             at += 1
             start = offset + 1
         }
+    }
+
+    /// The path of a query. Throws 15 for one with more names than any document has levels.
+    static func checked(_ string: String) throws(ServerError) -> CompiledPath {
+        let dots = string.utf8.reduce(0) { $0 + ($1 == UInt8(ascii: ".") ? 1 : 0) }
+        guard dots < Limits.fieldPathPartsMax else { throw ServerError(.overflow, "FieldPath is too long") }
+        return CompiledPath(string)
     }
 
     deinit {

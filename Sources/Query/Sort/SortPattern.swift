@@ -32,7 +32,7 @@ public final class SortPattern {
                 throw ServerError(
                     ErrorCode(rawValue: 7_472_500), "$sort key must not contain duplicate keys (field '\(name)')")
             }
-            fields.append(KeyPattern.Field(path: CompiledPath(name), kind: kind))
+            fields.append(KeyPattern.Field(path: try CompiledPath.checked(name), kind: kind))
         }
         guard fields.count <= Limits.indexFieldsMax else {
             throw ServerError(ErrorCode(rawValue: 13103), "too many compound keys")

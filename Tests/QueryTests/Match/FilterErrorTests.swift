@@ -78,6 +78,14 @@ struct FilterErrorCase: Sendable, CustomStringConvertible {
         #expect(message { _ = try compile(test.filter) }.hasPrefix(test.message))
     }
 
+    @Test("a path with more names than a document has levels is refused")
+    func longPath() {
+        let path = Array(repeating: "a", count: Limits.fieldPathPartsMax + 1).joined(separator: ".")
+        let document = Document { $0.append(path, .int32(1)) }
+        #expect(code { _ = try compile(document) } == 15)
+        #expect(code { _ = try sortPattern(document) } == 15)
+    }
+
     @Test("a filter that nests too deep is refused, not run")
     func depth() {
         var filter: Document = ["a": 1]
