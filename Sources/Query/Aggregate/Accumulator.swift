@@ -129,6 +129,6 @@ final class StandardDeviationAccumulator: Accumulator {
 
     var result: Value? {
         let divisor = isSample ? count - 1 : count
-        return divisor > 0 ? .double((squares / divisor).squareRoot()) : nil
+        return divisor > 0 ? Value.double((squares / divisor).squareRoot()) : Value?.none
     }
 }

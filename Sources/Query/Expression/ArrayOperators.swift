@@ -40,7 +40,8 @@ enum ArrayOperators {
                 "$arrayElemAt's second argument must be representable as a 32-bit integer: \(number.doubleValue)")
         }
         let at = narrow < 0 ? elements.count + Int(narrow) : Int(narrow)
-        return elements.indices.contains(at) ? elements[at] : nil
+        // Spelled out: a bare nil beside a Value would be taken for null.
+        return elements.indices.contains(at) ? elements[at] : Value?.none
     }
 
     private static func contains(_ operands: [Value?]) throws(ServerError) -> Value? {

@@ -52,7 +52,8 @@ struct Interval {
     func text(isReversed: Bool) -> String {
         let (first, last) = isReversed ? (high, low) : (low, high)
         let (opens, closes) = isReversed ? (includesHigh, includesLow) : (includesLow, includesHigh)
-        return (opens ? "[" : "(") + ValueText.text(first.value) + ", " + ValueText.text(last.value) + (closes ? "]" : ")")
+        return (opens ? "[" : "(") + ValueText.text(first.value) + ", " + ValueText.text(last.value)
+            + (closes ? "]" : ")")
     }
 }
 
@@ -71,7 +72,8 @@ struct FieldBounds {
                 joined.append(interval)
                 continue
             }
-            let touches = interval.low < last.high
+            let touches =
+                interval.low < last.high
                 || (interval.low == last.high && (interval.includesLow || last.includesHigh))
             guard touches else {
                 joined.append(interval)

@@ -153,7 +153,7 @@ struct UpdateApplication {
         var changes: [Int: UpdateNode] = [:]
         for child in node.children {
             guard let index = arrayIndex(child.name) else {
-                guard let strict = child.node.firstStrictModifier else { continue }
+                guard let strict = child.node.firstStrictModifier(in: document) else { continue }
                 throw unreachable(strict, child.name, name, "[...]")
             }
             changes[index] = child.node
@@ -189,7 +189,7 @@ struct UpdateApplication {
     private func refuseUnlessIgnored(
         _ node: UpdateNode, _ name: UnsafeRawBufferPointer, _ value: ValueView
     ) throws(ServerError) {
-        guard let strict = node.firstStrictModifier else { return }
+        guard let strict = node.firstStrictModifier(in: document) else { return }
         throw unreachable(strict, node.children.first?.name ?? [], name, ValueText.text(value))
     }
 

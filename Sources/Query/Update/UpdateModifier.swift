@@ -18,13 +18,13 @@ protocol UpdateModifier {
     /// The path as the user wrote it.
     var path: String { get }
     /// Whether a path that leads through a scalar is simply nothing to do.
-    var ignoresUnreachablePath: Bool { get }
+    func ignoresUnreachablePath(in document: DocumentView) -> Bool
     /// Computes the new value; `existing` is nil when the path leads nowhere.
     func apply(to existing: ValueView?, in document: DocumentView) throws(ServerError) -> ModifierResult
 }
 
 extension UpdateModifier {
-    var ignoresUnreachablePath: Bool { false }
+    func ignoresUnreachablePath(in document: DocumentView) -> Bool { false }
 
     /// The document's `_id` for messages.
     func identity(_ document: DocumentView) -> String {
@@ -52,7 +52,7 @@ struct SetModifier: UpdateModifier {
 /// `$unset`, and the source of `$rename`.
 struct UnsetModifier: UpdateModifier {
     let path: String
-    var ignoresUnreachablePath: Bool { true }
+    func ignoresUnreachablePath(in document: DocumentView) -> Bool { true }
 
     func apply(to existing: ValueView?, in document: DocumentView) throws(ServerError) -> ModifierResult {
         existing == nil ? .unchanged : .removed

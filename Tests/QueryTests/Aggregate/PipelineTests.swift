@@ -112,7 +112,8 @@ import Testing
         let execution = try pipeline("[]").makeExecution()
         let document: Document = ["a": 1]
         try document.withView { view in
-            #expect(try execution.push(view))
+            let isTaken = try execution.push(view)
+            #expect(isTaken)
             #expect(ServerError.caught { _ = try execution.push(view) }?.code == .internalError)
         }
     }
