@@ -1,7 +1,8 @@
 import BSON
 import Core
 
-/// What a group computes from one value of each of its documents. Not a plug point: MongoDB's accumulators, one type each.
+/// What a group computes from one value of each of its documents. Not a plug point: MongoDB's accumulators, one type
+/// each.
 protocol Accumulator: AnyObject {
     /// Takes the next value; nil when it is missing.
     func add(_ value: Value?) throws(ServerError)

@@ -115,7 +115,9 @@ struct UpdateApplication {
     // MARK: Arrays
 
     /// Array elements by `$[]` and `$[identifier]`.
-    private func writeElements(_ node: UpdateNode, of array: DocumentView, to writer: DocumentWriter) throws(ServerError) {
+    private func writeElements(_ node: UpdateNode, of array: DocumentView, to writer: DocumentWriter)
+        throws(ServerError)
+    {
         for element in array {
             var chosen: [UpdateNode] = []
             for child in node.children {

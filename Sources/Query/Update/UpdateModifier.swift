@@ -152,7 +152,8 @@ struct CurrentDateModifier: UpdateModifier {
                     + "$type expression ({$type: 'timestamp/date'}).")
         }
         let seconds = UInt32(truncatingIfNeeded: max(context.nowMillis, 0) / 1000)
-        value = isTimestamp
+        value =
+            isTimestamp
             ? .timestamp(context.clusterTime ?? Timestamp(seconds: seconds, increment: 1))
             : .dateTime(context.nowMillis)
     }
@@ -174,7 +175,8 @@ struct BitModifier: UpdateModifier {
         guard let document = argument.asDocument else {
             throw ServerError(
                 .badValue,
-                "The $bit modifier is not compatible with a \(argument.type.operatorName). You must pass in an embedded "
+                "The $bit modifier is not compatible with a \(argument.type.operatorName). You must pass in an "
+                    + "embedded "
                     + "document: {$bit: {field: {and/or/xor: #}}")
         }
         var operations: [(operation: Operation, operand: Number)] = []
@@ -200,7 +202,8 @@ struct BitModifier: UpdateModifier {
         }
         guard !operations.isEmpty else {
             throw ServerError(
-                .badValue, "You must pass in at least one bitwise operation. The format is: {$bit: {field: {and/or/xor: #}}")
+                .badValue,
+                "You must pass in at least one bitwise operation. The format is: {$bit: {field: {and/or/xor: #}}")
         }
         self.operations = operations
     }

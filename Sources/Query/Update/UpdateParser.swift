@@ -59,7 +59,8 @@ struct UpdateParser {
         }
     }
 
-    private func modifier(_ name: String, _ path: String, _ value: ValueView) throws(ServerError) -> any UpdateModifier {
+    private func modifier(_ name: String, _ path: String, _ value: ValueView) throws(ServerError) -> any UpdateModifier
+    {
         switch name {
         case "$set", "$setOnInsert": SetModifier(path: path, value)
         case "$unset": UnsetModifier(path: path)
