@@ -95,6 +95,7 @@ extension Member {
         }
         peers[index].lastHeartbeat = now
         peers[index].message = ""
+        peers[index].isConnectionOpen = true
         peers[index].hasReportedSinceElection = true
         note(response.report, of: index, now: now)
         if let theirs = response.config {

@@ -40,7 +40,7 @@ extension Member {
         if !settings.chainingAllowed { return primary }
         let pings = peers.indices.reduce(0) { $0 + ($1 == selfIndex ? 0 : peers[$1].pingCount) }
         // Which member is close is not known yet; the primary is never wrong.
-        if pings < 2 * (peers.count - 1), let primary { return primary }
+        if pings < 2 * (peers.count - 1) { return primary }
         return closest(strictly: true, now: now) ?? closest(strictly: false, now: now)
     }
 

@@ -63,6 +63,7 @@ extension Member {
             return "the candidate's configuration \(request.config) is older than ours, \(config.configVersion)"
         }
         if request.term < term { return "the candidate's term \(request.term) is below ours, \(term)" }
+        if request.term > term { return "the term \(request.term) cannot be" }
         if !counts(index, request.incarnation) { return "the candidate forgot what it acknowledged" }
         // A primary of the configuration's term exists, so every later election is for a later term.
         if !request.isDryRun, request.term <= config.term { return "term \(config.term) has had its election" }

@@ -182,7 +182,7 @@ public struct Member: Sendable {
     public func nextWakeUp(now: Instant) -> Instant {
         var next = Instant.distantFuture
         func consider(_ instant: Instant?) { if let instant { next = min(next, instant) } }
-        for (index, peer) in peers.enumerated() where index != selfIndex {
+        for (index, peer) in peers.enumerated() where selfIndex != nil && index != selfIndex {
             consider(peer.exchange == nil ? peer.nextHeartbeat : heartbeatDeadline(peer))
         }
         for exchange in bootstrapExchanges { consider(exchange.deadline) }

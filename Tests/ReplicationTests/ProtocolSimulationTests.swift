@@ -1,6 +1,7 @@
 import BSON
 import Core
 import ElectionPolicies
+import Foundation
 import Testing
 
 @testable import Replication
@@ -8,7 +9,9 @@ import Testing
 /// Whole sets under virtual time, with faults; the invariants of the protocol are checked at every event.
 @Suite struct ProtocolSimulationTests {
     /// Debug builds are ten times slower; the sweep of the release build is the one that counts.
-    static let seeds: UInt64 = _isDebugAssertConfiguration() ? 10 : 60
+    static let seeds: UInt64 =
+        ProcessInfo.processInfo.environment["QUORATE_SEEDS"].flatMap { UInt64($0) }
+        ?? (_isDebugAssertConfiguration() ? 6 : 100)
 
     static func config(members: Int) -> ReplicaSetConfig {
         var config = ReplicaSetConfig(

@@ -49,6 +49,7 @@ final class VirtualWorld {
     private(set) var now = Instant(nanoseconds: 1_000_000_000)
     private var queue: [Event] = []
     private var eventNumber = 0
+    private var events = 0
     var nodes: [VirtualNode] = []
     var faults: Faults
     /// Pairs that cannot talk, per direction: from * 16 + to.
@@ -114,6 +115,8 @@ final class VirtualWorld {
         while let first = queue.first, first.at <= end, problems.isEmpty {
             let event = popEvent()
             now = event.at
+            events += 1
+            if events > 400_000 { fail("a livelock: too many events") }
             event.body()
             if condition() { return true }
         }

@@ -1,0 +1,131 @@
+import BSON
+import Core
+import Testing
+
+@testable import Replication
+
+@Suite struct MessageTests {
+    static func report() -> MemberReport {
+        var it = MemberFixture()
+        it.hearEveryone()
+        return it.report(1, state: .primary, term: 4, at: OpTime(4, 9), commitPoint: OpTime(4, 8))
+    }
+
+    @Test("heartbeats survive encoding, with and without a configuration")
+    func heartbeats() {
+        var request = HeartbeatRequest(setName: "rs", from: "m1:27017", fromID: 1, report: Self.report())
+        #expect(Document { request.encode(to: $0) }.withView { HeartbeatRequest($0) } == request)
+        request.isQuorumCheck = true
+        request.fromID = nil
+        #expect(Document { request.encode(to: $0) }.withView { HeartbeatRequest($0) } == request)
+        var response = HeartbeatResponse(setName: "rs", report: Self.report())
+        #expect(Document { response.encode(to: $0) }.withView { HeartbeatResponse($0) } == response)
+        response.config = MemberFixture.config(3) { $0.members[1].isNewlyAdded = true }
+        #expect(Document { response.encode(to: $0) }.withView { HeartbeatResponse($0) } == response)
+    }
+
+    @Test("vote and position messages survive encoding")
+    func others() {
+        let request = VoteRequest(
+            setName: "rs", isDryRun: true, term: 4, candidateID: 2, incarnation: MemberFixture.incarnation(2),
+            config: ConfigVersion(version: 3, term: 2), lastWritten: OpTime(3, 9), reason: .primaryConnectionLost)
+        #expect(Document { request.encode(to: $0) }.withView { VoteRequest($0) } == request)
+        let response = VoteResponse(term: 4, isGranted: false, reason: "no", incarnation: MemberFixture.incarnation(2))
+        #expect(Document { response.encode(to: $0) }.withView { VoteResponse($0) } == response)
+        let positions = UpdatePosition(
+            setName: "rs", term: 4,
+            positions: [
+                .init(
+                    memberID: 1, incarnation: MemberFixture.incarnation(1), config: ConfigVersion(version: 3, term: 2),
+                    progress: Progress(all: OpTime(3, 9)))
+            ])
+        #expect(Document { positions.encode(to: $0) }.withView { UpdatePosition($0) } == positions)
+        let metadata = ReplicationMetadata(
+            term: 4, commitPoint: OpTime(3, 9), applied: OpTime(4, 1), config: ConfigVersion(version: 3, term: 2),
+            primaryID: 1, syncSourceID: nil, isPrimary: true, rollbackID: 5)
+        #expect(Document { metadata.encode(to: $0) }.withView { ReplicationMetadata($0) } == metadata)
+        let vote = LastVote(term: 9, candidateID: 3)
+        #expect(Document { vote.encode(to: $0) }.withView { LastVote($0) } == vote)
+    }
+
+    @Test("a message without one of its fields, or with one of another type, is none")
+    func malformed() {
+        let request = HeartbeatRequest(setName: "rs", from: "m1:27017", fromID: 1, report: Self.report())
+        let whole = Document { request.encode(to: $0) }
+        for key in ["replSetHeartbeat", "from", "incarnation", "state", "term", "configVersion", "opTime"] {
+            var missing = whole
+            missing[key] = nil
+            #expect(missing.withView { HeartbeatRequest($0) } == nil, "\(key)")
+            var odd = whole
+            odd[key] = .bool(true)
+            #expect(odd.withView { HeartbeatRequest($0) } == nil, "\(key)")
+        }
+    }
+
+    @Test("hello names hosts, passives and arbiters, leaves hidden members out and shows the electionId of a primary")
+    func hello() {
+        var it = MemberFixture(5) {
+            $0.members[2].priority = 0
+            $0.members[3].isHidden = true
+            $0.members[3].priority = 0
+            $0.members[4].isArbiter = true
+            $0.members[4].priority = 0
+            $0.members[0].tags = [.init("dc", "ny")]
+        }
+        it.becomePrimary()
+        let hello = Document { it.member.writeHello(to: $0) }
+        #expect(hello["hosts"]?.asArray == ["m0:27017", "m1:27017"])
+        #expect(hello["passives"]?.asArray == ["m2:27017"])
+        #expect(hello["arbiters"]?.asArray == ["m4:27017"])
+        #expect(hello["isWritablePrimary"] == true)
+        #expect(hello["primary"] == "m0:27017")
+        #expect(hello["electionId"] == .objectID(Member.electionID(term: 2)))
+        #expect(hello["tags"] == ["dc": "ny"])
+        #expect(hello["lastWrite"]?.asDocument?["opTime"] == .document(Document { OpTime(2, 20).write(to: $0) }))
+        let empty = Member(
+            MemberStart(setName: "rs", ownHosts: ["a:1"], incarnation: MemberFixture.incarnation(0), seed: 1),
+            policy: HostileElectionPolicy(kind: .neverGrants))
+        let uninitialized = Document { empty.writeHello(to: $0) }
+        #expect(uninitialized["isreplicaset"] == true)
+        #expect(uninitialized["setName"] == nil)
+    }
+
+    @Test("replSetGetStatus shows a member that was never heard, one that is down and ourselves as MongoDB does")
+    func status() throws {
+        var it = MemberFixture(4)
+        it.answer(1, it.report(1, state: .primary))
+        it.answer(2, it.report(2))
+        it.failHeartbeats(of: 2)
+        let supplement = StatusSupplement(wallClock: WallTime(milliseconds: 5_000_000), uptimeSeconds: 7)
+        let status = try document { writer throws(ServerError) in
+            try it.member.writeStatus(to: writer, supplement, now: it.now)
+        }
+        let members = status["members"]!.asArray!.map { $0.asDocument! }
+        #expect(members[0]["self"] == true)
+        #expect(members[0]["pingMs"] == nil)
+        #expect(members[1]["stateStr"] == "PRIMARY")
+        #expect(members[2]["health"] == .double(0))
+        #expect(members[2]["stateStr"] == "(not reachable/healthy)")
+        #expect(members[3]["state"] == 0)
+        #expect(members[3]["configVersion"] == -2)
+        #expect(members[3]["uptime"] == .int64(0))
+        #expect(status["majorityVoteCount"] == 3)
+        #expect(status["optimes"]?.asDocument?["lastCommittedOpTime"]?.asDocument?["t"] == .int64(-1))
+        #expect(status["syncSourceHost"] == "m1:27017")
+    }
+
+    func document(_ build: (DocumentWriter) throws(ServerError) -> Void) throws -> Document {
+        let buffer = ByteBuffer()
+        let writer = DocumentWriter(startingIn: buffer)
+        try build(writer)
+        writer.finish()
+        return Document(trusted: buffer.toArray())
+    }
+}
+
+extension OpTime {
+    func write(to writer: DocumentWriter) {
+        writer.append("ts", timestamp: timestamp)
+        writer.append("t", int64: term)
+    }
+}
