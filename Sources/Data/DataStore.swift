@@ -58,7 +58,12 @@ public final class DataStore {
     /// The optime of the next write.
     @inline(__always)
     func nextOpTime(_ context: WriteContext) throws -> OpTime {
-        OpTime(term: context.isReplicated ? context.term : -1, timestamp: try clock.tick(context.wall))
+        if context.isReplicated, oplog.isOverfull {
+            throw ServerError(
+                .exceededMemoryLimit,
+                "the oplog is full of writes that no majority has: they can neither be dropped nor undone beyond it")
+        }
+        return OpTime(term: context.isReplicated ? context.term : -1, timestamp: try clock.tick(context.wall))
     }
 
     /// Commits the open batch and appends its entry. Nothing suspends between the two.
@@ -66,12 +71,12 @@ public final class DataStore {
     func commit(at optime: OpTime?, entry: UnsafeRawBufferPointer?) throws {
         // Without history a step has no time: an initial sync applies entries to data that may be newer.
         try versions.commit(at: versions.keepsHistory ? optime : nil)
-        if let entry, let optime { append(entry, optime: optime) }
+        if let entry, let optime { try append(entry, optime: optime) }
     }
 
     @inline(__always)
-    func append(_ entry: UnsafeRawBufferPointer, optime: OpTime) {
-        oplog.append(entry, optime: optime)
+    func append(_ entry: UnsafeRawBufferPointer, optime: OpTime) throws {
+        try oplog.append(entry, optime: optime)
         onAppend?(optime)
     }
 }

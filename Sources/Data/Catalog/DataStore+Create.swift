@@ -120,7 +120,7 @@ extension DataStore {
             if let object2 { $0.append("o2", object2) }
         }
         try versions.step(at: optime) {}
-        append(entry, optime: optime)
+        try append(entry, optime: optime)
         return optime
     }
 }
