@@ -58,7 +58,12 @@ public final class DataStore {
     /// The optime of the next write.
     @inline(__always)
     func nextOpTime(_ context: WriteContext) throws -> OpTime {
-        OpTime(term: context.isReplicated ? context.term : -1, timestamp: try clock.tick(context.wall))
+        if context.isReplicated, oplog.isOverfull {
+            throw ServerError(
+                .exceededMemoryLimit,
+                "the oplog is full of writes that no majority has: they can neither be dropped nor undone beyond it")
+        }
+        return OpTime(term: context.isReplicated ? context.term : -1, timestamp: try clock.tick(context.wall))
     }
 
     /// Commits the open batch and appends its entry. Nothing suspends between the two.

@@ -136,14 +136,16 @@ final class Fixture {
         var found: [Document] = []
         while true {
             var progress = CursorProgress.yield
-            let reply = try Document { writer in
-                var array = writer.beginArray("batch")
-                while case .yield = progress {
-                    progress = try cursor.next(
-                        into: &array, maxDocuments: batch - array.count, maxBytes: 1 << 20, deadline: runtime.now)
-                }
-                array.finish()
+            let buffer = ByteBuffer()
+            let writer = DocumentWriter(startingIn: buffer)
+            var array = writer.beginArray("batch")
+            while case .yield = progress {
+                progress = try cursor.next(
+                    into: &array, maxDocuments: batch - array.count, maxBytes: 1 << 20, deadline: runtime.now)
             }
+            array.finish()
+            writer.finish()
+            let reply = Document(trusted: buffer.toArray())
             found += reply["batch"]?.asArray?.compactMap { $0.asDocument } ?? []
             switch progress {
             case .batchFull: continue
@@ -176,9 +178,9 @@ final class Fixture {
     }
 
     /// All entries of the oplog.
-    var entries: [Document] {
+    func entries() throws -> [Document] {
         var all: [Document] = []
-        store.oplog.read(
+        try store.oplog.read(
             from: .zero, inclusive: true, direction: .forward, limitEntries: .max, limitBytes: .max
         ) { bytes in
             all.append(Document(trusted: [UInt8](bytes)))
