@@ -58,7 +58,7 @@ private func message(flags: UInt32 = 0, body: Document, sequences: [(String, [Do
     func malformed() {
         func refused(_ bytes: [UInt8]) -> Bool {
             bytes.withUnsafeBytes { raw in
-                do {
+                do throws(InvalidMessage) {
                     _ = try Request(raw)
                     return false
                 } catch {
@@ -85,7 +85,7 @@ private func message(flags: UInt32 = 0, body: Document, sequences: [(String, [Do
         bytes[4 + 17 + 4 + 6] = 7  // the boolean's byte
         bytes.withUnsafeBytes { raw in
             #expect(throws: InvalidMessage.self) { try Request(raw) }
-            do { _ = try Request(raw) } catch { #expect(!error.isFramingLost) }
+            do throws(InvalidMessage) { _ = try Request(raw) } catch { #expect(!error.isFramingLost) }
         }
     }
 
