@@ -31,7 +31,7 @@ final class StopSignals: Sendable {
             return (state.count, state.waiter)
         }
         if count > 1 { _exit(130) }
-        waiter?.resume()
+        loop.outsideLeakGuard { waiter?.resume() }
     }
 
     /// Returns when the first signal has come.
