@@ -17,7 +17,7 @@ enum SimulateCommand {
                 "members", .integer(1...Limits.votersMax), "N", help: "how many members; the default is drawn from the seed"),
             OptionSpecification(
                 "seconds", .integer(1...100_000), "T", default: "20", help: "virtual seconds during which faults happen"),
-            OptionSpecification("lines", .integer(1...400), "N", default: "60", help: "how many last events a failure shows"),
+            OptionSpecification("lines", .integer(1...3000), "N", default: "60", help: "how many last events a failure shows"),
         ]
     ) { try run($0) }
 

@@ -109,18 +109,20 @@ final class ReplicationChecker {
         guard let member = node.member, var life = lives[name], life.incarnation == member.incarnation,
             let last = node.oplogLast, last != life.compared
         else { return }
-        var previous = life.compared
         do {
+            // Thrown away to be cloned anew: the log begins afresh.
+            if !life.compared.isNull, try !node.oplogContains(life.compared) { life.compared = .null }
+            var previous = life.compared
             try node.forEachOplogEntry(after: life.compared.timestamp) { entry in
                 guard let optime = OpTime(entry) else { return fail("\(name): an entry without an optime") }
                 compare(name, optime, after: previous, hash: Trace.hash(entry.bytes))
                 previous = optime
                 entriesCompared += 1
             }
+            life.compared = previous
         } catch {
             fail("\(name): its oplog cannot be read: \(error)")
         }
-        life.compared = previous
         lives[name] = life
     }
 

@@ -87,7 +87,8 @@ public struct RandomScenario {
             try workload.check()
             return report(world, set, workload, faults)
         } catch {
-            throw Failure(seed: world.seed, reason: "\(error)", timeline: set.timeline.last(120))
+            let views = (error as? SimulationError)?.kind == .conditionNotReached ? set.views() : []
+            throw Failure(seed: world.seed, reason: "\(error)", timeline: set.timeline.last(3000) + views)
         }
     }
 

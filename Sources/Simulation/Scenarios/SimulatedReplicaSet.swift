@@ -182,6 +182,21 @@ public final class SimulatedReplicaSet {
         try world.run(for: .zero)
     }
 
+    /// What each member says of the others: the answers of `replSetGetStatus`, in short.
+    func views() -> [String] {
+        members.flatMap { member -> [String] in
+            guard let status = try? member.run(["replSetGetStatus": 1], within: .seconds(5)) else {
+                return ["\(member.name) does not answer"]
+            }
+            let source = status["syncSourceHost"]?.asString ?? ""
+            let others = (status["members"]?.asArray ?? []).compactMap(\.asDocument).map { other in
+                "    \(other["name"]?.asString ?? ""): \(other["stateStr"]?.asString ?? "?"), health "
+                    + "\(other["health"]?.asNumber ?? -1), \(other["lastHeartbeatMessage"]?.asString ?? "")"
+            }
+            return ["\(member.name) syncs from '\(source)' and sees:"] + others
+        }
+    }
+
     func failure(_ message: String) -> SimulationError {
         timeline.add("CHECKER", message)
         return SimulationError(kind: .failure, seed: world.seed, time: world.now, message: message)

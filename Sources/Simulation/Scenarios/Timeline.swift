@@ -9,7 +9,7 @@ public final class Timeline {
     private let linesMax: Int
     private unowned let world: SimulatedWorld
 
-    public init(_ world: SimulatedWorld, linesMax: Int = 400) {
+    public init(_ world: SimulatedWorld, linesMax: Int = 3000) {
         self.world = world
         self.linesMax = linesMax
     }
