@@ -49,6 +49,8 @@ public enum QuorateProgram {
             subcommands: [
                 UpCommand.specification(registry),
                 NodeCommand.specification(registry),
+                BenchCommand.specification(),
+                StatusCommand.specification(),
                 PluginsCommand.specification(registry),
             ])
     }

@@ -30,7 +30,7 @@ public final class RunningReplicaSet: Sendable {
         let network = try set.transport.make()
         var members: [SetMember] = []
         do {
-            for index in 0..<set.memberCount {
+            for index in set.members.indices {
                 let member = SetMember(id: index, set: set, network: network)
                 try await member.start(port: set.transport.firstPort == 0 ? 0 : set.transport.firstPort + index)
                 members.append(member)
@@ -52,8 +52,8 @@ public final class RunningReplicaSet: Sendable {
         let config: Document = [
             "_id": .string(set.name), "version": 1,
             "members": .array(
-                members.map { member in
-                    ["_id": .int32(Int32(member.id)), "host": .string(member.endpoint.description)]
+                zip(set.members, members).map { member, running in
+                    .document(member.configuration(id: running.id, host: running.endpoint.description))
                 }),
             "settings": [
                 "heartbeatIntervalMillis": .int64(set.timing.heartbeatInterval.wholeMilliseconds),
