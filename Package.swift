@@ -116,7 +116,7 @@ let package = Package(
         tests("SimulationTests", ["Simulation", "Server", "Client", "BSON", "Core", "ElectionPolicies", "MemoryStorage"]),
         tests("ClientTests", ["Client", "Simulation", "BSON", "Core", "Wire", "ReadSelectors"]),
         tests("QuorateTests", ["Quorate", "Client", "BSON", "Core"]),
-        tests("CommandLineTests", ["CommandLine"]),
+        tests("CommandLineTests", ["CommandLine", "Quorate", "BSON", "Core", "Wire"]),
         tests("TidyTests", []),
     ],
     swiftLanguageModes: [.v6]

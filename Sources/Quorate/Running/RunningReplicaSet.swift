@@ -90,6 +90,15 @@ public final class RunningReplicaSet: Sendable {
         get async throws { try await waitForPrimary() }
     }
 
+    /// The members that hold data and are up to be read from, but for the primary.
+    public var secondaries: [SetMember] {
+        get async {
+            var secondaries: [SetMember] = []
+            for member in members where await member.isSecondary { secondaries.append(member) }
+            return secondaries
+        }
+    }
+
     func waitForPrimary(within limit: Duration = .seconds(30)) async throws -> SetMember {
         let clock = SuspendingClock()
         let deadline = clock.now + limit
@@ -117,10 +126,7 @@ public final class RunningReplicaSet: Sendable {
     public func kill(_ member: SetMember) async { await member.kill() }
 
     /// Starts a member again at its address. One with volatile storage comes back empty and copies the others.
-    public func restart(_ member: SetMember) async throws {
-        await member.kill()
-        try await member.start(port: member.endpoint.port)
-    }
+    public func restart(_ member: SetMember) async throws { try await member.restart() }
 
     /// Cuts the connections between the members of different groups, both ways. Members in no group reach nobody.
     /// - Throws: `ReplicaSetError` on a transport that has no faults.
