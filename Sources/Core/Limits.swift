@@ -153,6 +153,10 @@ public enum Limits {
     /// How long a sync source that failed is left alone, and one that sent nonsense.
     public static let syncSourceDenialShort: Duration = .seconds(1)
     public static let syncSourceDenialLong: Duration = .seconds(60)
+    /// How long a primary that is told to stop waits for another member to take its place, and how long it then would
+    /// not stand again itself.
+    public static let handOverMax: Duration = .milliseconds(800)
+    public static let handOverFreeze: Duration = .seconds(10)
     /// Oplog of a member whose engine forgets, counted as memory.
     public static let oplogBytesVolatileDefault = 64 * 1024 * 1024
     /// How long a call of an initial sync may take, cloning of one batch included.

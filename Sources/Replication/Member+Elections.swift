@@ -38,7 +38,7 @@ extension Member {
                 isHidden: member.isHidden, priority: member.isElectable ? member.priority : 0,
                 tags: member.tags.map { (name: $0.name, value: $0.value) }, isUp: isSelf || peers[index].isUp,
                 state: isSelf ? state : peers[index].state,
-                applied: isSelf ? progress.applied : peers[index].progress.applied,
+                applied: isSelf ? progress.applied : peers[index].reported,
                 ping: isSelf ? nil : peers[index].ping)
         }
         let delay = settings.catchUpTakeoverDelayMillis

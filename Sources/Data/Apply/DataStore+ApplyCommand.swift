@@ -58,8 +58,15 @@ extension DataStore {
         guard let name = name.asString, let uuid = view.uuid else { throw malformed(view, "creates nothing") }
         let namespace = Namespace(view.database, name)
         if mode != .steady {
-            if catalog.find(uuid) != nil { return try skip(view, mode) }
-            try moveAside(namespace)
+            let existing = catalog.find(uuid)
+            if catalog.find(namespace) !== existing { try moveAside(namespace) }
+            if let existing {
+                // It had this name first, whatever it was called since: the entries to come rename it again.
+                if existing.namespace != namespace {
+                    try rename(existing, to: namespace, over: nil, at: nil, entry: nil)
+                }
+                return try skip(view, mode)
+            }
         } else if catalog.find(namespace) != nil || catalog.find(uuid) != nil {
             throw malformed(view, "creates \(namespace), which is here already")
         }

@@ -158,8 +158,8 @@ public final class RunningReplicaSet: Sendable {
         await client.close()
         var last: SetMember?
         for member in members {
-            if await member.isWritablePrimary { last = member } else { await member.stop() }
+            if await member.isWritablePrimary { last = member } else { await member.stop(handingOver: false) }
         }
-        await last?.stop()
+        await last?.stop(handingOver: false)
     }
 }

@@ -86,9 +86,10 @@ public final class SetMember: Sendable {
     }
 
     /// Ends it in good order.
-    public func stop() async {
+    /// - Parameter handingOver: a primary first lets another member take its place.
+    public func stop(handingOver: Bool = true) async {
         let taken = take()
-        await taken?.stop()
+        await taken?.stop(handingOver: handingOver)
         changes.fire()
     }
 

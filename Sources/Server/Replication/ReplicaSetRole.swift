@@ -63,6 +63,20 @@ final class ReplicaSetRole: NodeRole {
         drive { member, now in member.onStart(now: now) }
     }
 
+    /// Before a stop: steps down in favour of the best other member and waits, not for long, until it is primary.
+    func handOver() async {
+        guard acceptsWrites, member.couldHandOver else { return }
+        let deadline = runtime.now + Limits.handOverMax
+        let id = register { _ in }
+        drive { member, now in
+            member.onStepDownCommand(
+                id, stepDownFor: Limits.handOverFreeze, catchUpFor: Limits.handOverMax / 2, force: true, now: now)
+        }
+        while member.primaryHost == nil || member.isPrimary, runtime.now < deadline, !isStopped {
+            await node.topology.wait(beyond: node.topology.counter, until: deadline)
+        }
+    }
+
     /// Gives the primary role up, tells those who wait, closes the links.
     func shutdown() {
         guard !isStopped else { return }

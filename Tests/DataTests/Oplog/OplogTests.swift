@@ -17,7 +17,9 @@ func oplogEntry(_ optime: OpTime, payload: Int = 20, noise: UInt64 = 0) -> [UInt
 }
 
 extension Oplog {
-    func append(_ entry: [UInt8], _ optime: OpTime) throws { try entry.withUnsafeBytes { try append($0, optime: optime) } }
+    func append(_ entry: [UInt8], _ optime: OpTime) throws {
+        try entry.withUnsafeBytes { try append($0, optime: optime) }
+    }
 
     func entries(
         from timestamp: Timestamp = .zero, inclusive: Bool = true, _ direction: ScanDirection = .forward,
@@ -25,7 +27,8 @@ extension Oplog {
     ) throws -> [[UInt8]] {
         var found: [[UInt8]] = []
         try read(
-            from: timestamp, inclusive: inclusive, direction: direction, limitEntries: limitEntries, limitBytes: limitBytes
+            from: timestamp, inclusive: inclusive, direction: direction, limitEntries: limitEntries,
+            limitBytes: limitBytes
         ) {
             found.append([UInt8]($0))
             return true
