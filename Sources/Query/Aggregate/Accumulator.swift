@@ -1,7 +1,8 @@
 import BSON
 import Core
 
-/// What a group computes from one value of each of its documents. Not a plug point: MongoDB's accumulators, one type each.
+/// What a group computes from one value of each of its documents. Not a plug point: MongoDB's accumulators, one type
+/// each.
 protocol Accumulator: AnyObject {
     /// Takes the next value; nil when it is missing.
     func add(_ value: Value?) throws(ServerError)
@@ -129,6 +130,6 @@ final class StandardDeviationAccumulator: Accumulator {
 
     var result: Value? {
         let divisor = isSample ? count - 1 : count
-        return divisor > 0 ? .double((squares / divisor).squareRoot()) : nil
+        return divisor > 0 ? Value.double((squares / divisor).squareRoot()) : Value?.none
     }
 }

@@ -100,9 +100,13 @@ struct AccumulatorSpecification {
         case "$firstN": return (expression, { PositionListAccumulator(count: count, keepsLast: false) })
         case "$lastN": return (expression, { PositionListAccumulator(count: count, keepsLast: true) })
         case "$minN":
-            return (expression, { OrderedListAccumulator(count: count, ignoresNull: true, order: { Value.order($0, $1) }) })
+            return (
+                expression, { OrderedListAccumulator(count: count, ignoresNull: true, order: { Value.order($0, $1) }) }
+            )
         default:
-            return (expression, { OrderedListAccumulator(count: count, ignoresNull: true, order: { Value.order($1, $0) }) })
+            return (
+                expression, { OrderedListAccumulator(count: count, ignoresNull: true, order: { Value.order($1, $0) }) }
+            )
         }
     }
 
@@ -113,7 +117,8 @@ struct AccumulatorSpecification {
         let document = try argument(name, value, isSingle ? ["output", "sortBy"] : ["n", "output", "sortBy"])
         let count = try count(document, context)
         guard let output = document["output"], let sortBy = document["sortBy"]?.asDocument else {
-            throw ServerError(location: 5_788_005, "expected 'sortBy' to already be an object in the arguments to \(name)")
+            throw ServerError(
+                location: 5_788_005, "expected 'sortBy' to already be an object in the arguments to \(name)")
         }
         // Each document gives the pair of itself, to be compared, and what is shown.
         let pair = Document { writer in

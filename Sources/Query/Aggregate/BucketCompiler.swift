@@ -8,7 +8,8 @@ struct BucketCompiler {
     func compile(_ argument: ValueView) throws(ServerError) -> GroupSpecification {
         guard let document = argument.asDocument else {
             throw ServerError(
-                location: 40201, "Argument to $bucket stage must be an object, but found type: \(argument.type.operatorName)")
+                location: 40201,
+                "Argument to $bucket stage must be an object, but found type: \(argument.type.operatorName)")
         }
         var key: Expression?
         var boundaries: [Value]?
@@ -17,7 +18,8 @@ struct BucketCompiler {
         for element in document {
             switch element.key {
             case "groupBy":
-                let isExpression = element.value.asString.map { $0.utf8.first == UInt8(ascii: "$") }
+                let isExpression =
+                    element.value.asString.map { $0.utf8.first == UInt8(ascii: "$") }
                     ?? element.value.asDocument?.first?.key.isOperator ?? false
                 guard isExpression else {
                     throw ServerError(
@@ -32,7 +34,9 @@ struct BucketCompiler {
                 guard let output = element.value.asDocument else {
                     throw ServerError(
                         location: 40196,
-                        "The $bucket 'output' field must be an object, but found type: \(element.value.type.operatorName)")
+                        "The $bucket 'output' field must be an object, but found type: "
+                            + "\(element.value.type.operatorName)"
+                    )
                 }
                 var list: [AccumulatorSpecification] = []
                 for field in output { list.append(try AccumulatorSpecification(field, context: context)) }
@@ -46,11 +50,15 @@ struct BucketCompiler {
                 location: 40198, "$bucket requires 'groupBy' and 'boundaries' to be specified.")
         }
         if let otherwise {
-            let isInside = Value.order(otherwise, boundaries[0]) >= 0
+            let isInside =
+                Value.order(otherwise, boundaries[0]) >= 0
                 && Value.order(otherwise, boundaries[boundaries.count - 1]) < 0
             guard !isInside else {
                 throw ServerError(
-                    location: 40199, "The $bucket 'default' field must be less than the lowest boundary or greater than or equal to the highest boundary.")
+                    location: 40199,
+                    "The $bucket 'default' field must be less than the lowest boundary or greater than or equal "
+                        + "to the highest boundary."
+                )
             }
         }
         let counted = accumulators == nil ? [try count()] : []
@@ -62,7 +70,8 @@ struct BucketCompiler {
     private func constant(_ value: ValueView) throws(ServerError) -> Value {
         let expression = try Expression(value, context: context)
         guard case .constant(.some(let constant)) = expression.node else {
-            throw ServerError(location: 40195, "The $bucket 'default' field must be a constant, and 'boundaries' constants.")
+            throw ServerError(
+                location: 40195, "The $bucket 'default' field must be a constant, and 'boundaries' constants.")
         }
         return constant
     }
@@ -70,13 +79,15 @@ struct BucketCompiler {
     private func boundaries(_ value: ValueView) throws(ServerError) -> [Value] {
         guard let list = value.asArray else {
             throw ServerError(
-                location: 40200, "The $bucket 'boundaries' field must be an array, but found type: \(value.type.operatorName).")
+                location: 40200,
+                "The $bucket 'boundaries' field must be an array, but found type: \(value.type.operatorName).")
         }
         var boundaries: [Value] = []
         for element in list { boundaries.append(try constant(element.value)) }
         guard boundaries.count >= 2 else {
             throw ServerError(
-                location: 40192, "The $bucket 'boundaries' field must have at least 2 values, but found \(boundaries.count) value(s).")
+                location: 40192,
+                "The $bucket 'boundaries' field must have at least 2 values, but found \(boundaries.count) value(s).")
         }
         for (lower, upper) in zip(boundaries, boundaries.dropFirst()) {
             guard lower.type == upper.type || (lower.type.isNumber && upper.type.isNumber) else {

@@ -34,7 +34,8 @@ struct ProjectionTransform: DocumentTransform {
         }
         guard !document.isEmpty else {
             throw ServerError(
-                location: 51272, "Invalid $project :: caused by :: projection specification must have at least one field")
+                location: 51272,
+                "Invalid $project :: caused by :: projection specification must have at least one field")
         }
         let projection = try Projection(document, context: context)
         guard !projection.needsPosition else {
@@ -50,12 +51,15 @@ struct ProjectionTransform: DocumentTransform {
         } else if let list = argument.asArray {
             for element in list {
                 guard let path = element.value.asString else {
-                    throw ServerError(location: 31120, "$unset specification must be a string or an array containing only string values")
+                    throw ServerError(
+                        location: 31120,
+                        "$unset specification must be a string or an array containing only string values")
                 }
                 paths.append(path)
             }
             guard !paths.isEmpty else {
-                throw ServerError(location: 31119, "$unset specification must be a string or an array with at least one field")
+                throw ServerError(
+                    location: 31119, "$unset specification must be a string or an array with at least one field")
             }
         } else {
             throw ServerError(location: 31002, "$unset specification must be a string or an array")
@@ -100,7 +104,8 @@ struct RootReplacement: DocumentTransform {
             throw ServerError(
                 location: 40228,
                 "'newRoot' expression  must evaluate to an object, but resulting value was: "
-                    + "\(value.map { ValueText.text($0) } ?? "MISSING"). Type of resulting value: '\(typeName(value))'. "
+                    + "\(value.map { ValueText.text($0) } ?? "MISSING"). Type of resulting value: "
+                    + "'\(typeName(value))'. "
                     + "Input document: \(ValueText.document(document.document))")
         }
         buffer.append(root.bytes)

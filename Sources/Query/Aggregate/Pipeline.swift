@@ -3,8 +3,8 @@ public import Core
 
 /// A compiled aggregation pipeline.
 ///
-/// The stages that reach beyond their input (`$lookup`, `$merge`, …) are named, in place, and left to the caller, who runs
-/// the stages before and after them as executions of their own.
+/// The stages that reach beyond their input (`$lookup`, `$merge`, …) are named, in place, and left to the caller, who
+/// runs the stages before and after them as executions of their own.
 public final class Pipeline {
     public let stages: [PipelineStage]
 
@@ -43,7 +43,8 @@ public final class Pipeline {
     private static func checkPositions(_ stages: [PipelineStage]) throws(ServerError) {
         let last: Set<String> = ["$out", "$merge"]
         let first: Set<String> = [
-            "$changeStream", "$collStats", "$indexStats", "$currentOp", "$listSessions", "$listLocalSessions", "$documents",
+            "$changeStream", "$collStats", "$indexStats", "$currentOp", "$listSessions", "$listLocalSessions",
+            "$documents",
         ]
         for (index, stage) in stages.enumerated() {
             if last.contains(stage.name), index + 1 < stages.count {
@@ -96,7 +97,9 @@ extension Pipeline {
         scan: for stage in stages {
             switch stage.action {
             case .match:
-                guard sort == nil, skip == nil, limit == nil, let filter = stage.specification.asDocument else { break scan }
+                guard sort == nil, skip == nil, limit == nil, let filter = stage.specification.asDocument else {
+                    break scan
+                }
                 if !filter.isEmpty { filters.append(filter) }
             case .sort:
                 guard sort == nil, skip == nil, limit == nil else { break scan }
@@ -111,7 +114,8 @@ extension Pipeline {
             }
             count += 1
         }
-        let filter = filters.count < 2
+        let filter =
+            filters.count < 2
             ? filters.first ?? Document() : ["$and": .array(filters.map { .document($0) })] as Document
         return PipelinePrefix(filter: filter, sort: sort, skip: skip, limit: limit, stageCount: count)
     }

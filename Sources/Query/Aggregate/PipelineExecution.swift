@@ -3,8 +3,8 @@ public import Core
 
 /// One run of a pipeline: documents are pushed in, results taken out, and between any two calls the caller may yield.
 ///
-/// Push a document, take results until there are none, push the next. Only `$group`, `$sort`, `$sample` and `$facet` hold
-/// documents, within `Limits.stageBytesMax`; above that they throw 292, since there is no disk to spill to.
+/// Push a document, take results until there are none, push the next. Only `$group`, `$sort`, `$sample` and `$facet`
+/// hold documents, within `Limits.stageBytesMax`; above that they throw 292, since there is no disk to spill to.
 public final class PipelineExecution {
     private let input = InputStage()
     private let output: any StageExecution

@@ -62,7 +62,8 @@ struct StageCompiler {
         guard let count = argument.asInteger, count >= 0 else {
             throw ServerError(
                 location: 5_107_200,
-                "invalid argument to $skip stage: Expected a non-negative number in: $skip: \(ValueText.text(argument))")
+                "invalid argument to $skip stage: Expected a non-negative number in: $skip: \(ValueText.text(argument))"
+            )
         }
         return count
     }
@@ -112,7 +113,9 @@ struct StageCompiler {
         guard isPath || isExpression else {
             let isString = argument.type == .string
             throw isString
-                ? ServerError(location: 40148, "the sortByCount field must be defined as a $-prefixed path or an expression inside an object")
+                ? ServerError(
+                    location: 40148,
+                    "the sortByCount field must be defined as a $-prefixed path or an expression inside an object")
                 : ServerError(location: 40149, "the sortByCount field must be specified as a string or as an object")
         }
         let group = Document { writer in
@@ -142,7 +145,9 @@ struct StageCompiler {
             guard let stages = element.value.asArray else {
                 throw ServerError(
                     location: 40170,
-                    "arguments to $facet must be arrays, \(element.key.string) is type \(element.value.type.operatorName)")
+                    "arguments to $facet must be arrays, \(element.key.string) is type "
+                        + "\(element.value.type.operatorName)"
+                )
             }
             let pipeline = try Pipeline(stages, context: context, isInFacet: true)
             for stage in pipeline.stages where stage.isExternal {

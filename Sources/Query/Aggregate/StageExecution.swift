@@ -70,7 +70,8 @@ extension ByteBuffer {
         let document = DocumentView(base: UnsafeRawPointer(base))
         guard count <= Limits.expressionValueBytesMax else {
             throw ServerError(
-                .bsonObjectTooLarge, "a document between two stages of \(count) bytes exceeds \(Limits.expressionValueBytesMax)")
+                .bsonObjectTooLarge,
+                "a document between two stages of \(count) bytes exceeds \(Limits.expressionValueBytesMax)")
         }
         guard count <= 7 * Limits.documentDepthMax || document.isNested(atMost: Limits.documentDepthMax) else {
             throw ServerError(.overflow, "documents may not nest deeper than \(Limits.documentDepthMax) levels")

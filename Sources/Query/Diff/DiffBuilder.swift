@@ -97,6 +97,6 @@ enum DiffBuilder {
     }
 
     private static func isEqual(_ a: ValueView, _ b: ValueView) -> Bool {
-        a.type == b.type && a.byteCount == b.byteCount && a.bytes.elementsEqual(b.bytes)
+        a.type == b.type && a.bytes.isSame(as: b.bytes)
     }
 }

@@ -3,13 +3,14 @@ public import Core
 
 /// The delta of an update as the oplog carries it (`$v: 2`): setting it twice does what setting it once does.
 ///
-/// A document's delta is `{d: {removed: false}, u: {changed: value}, i: {added: value}, s<name>: <delta>}`; changed fields
-/// keep their place, added ones come last. An array's is `{a: true, l: <new length>, u<index>: value, s<index>: <delta>}`.
+/// A document's delta is `{d: {removed: false}, u: {changed: value}, i: {added: value}, s<name>: <delta>}`; changed
+/// fields keep their place, added ones come last. An array's is `{a: true, l: <new length>, u<index>: value, s<index>:
+/// <delta>}`.
 public enum DocumentDiff {
     /// Appends `$v` and `diff` to `writer`: what makes `new` of `old`, byte for byte.
     ///
-    /// False, with nothing appended, when a delta would be no smaller than `new` or cannot express the change (fields that
-    /// repeat a name, arrays with odd keys); the oplog then carries `new` itself.
+    /// False, with nothing appended, when a delta would be no smaller than `new` or cannot express the change (fields
+    /// that repeat a name, arrays with odd keys); the oplog then carries `new` itself.
     public static func compute(from old: DocumentView, to new: DocumentView, into writer: DocumentWriter) -> Bool {
         let scratch = ByteBuffer(capacity: 256)
         let diff = DocumentWriter(startingIn: scratch)
@@ -20,7 +21,7 @@ public enum DocumentDiff {
         // Not every change of order or of repeated names can be said; what can is found out by doing it.
         let made = ByteBuffer(capacity: new.byteCount + 64)
         let applied = Result { () throws(ServerError) in try apply(view, to: old, into: made) }
-        guard case .success = applied, made.count == new.byteCount, made.bytes.elementsEqual(new.bytes) else {
+        guard case .success = applied, made.bytes.isSame(as: new.bytes) else {
             return false
         }
         writer.append("$v", int32: 2)

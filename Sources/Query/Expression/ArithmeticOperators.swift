@@ -18,7 +18,8 @@ enum ArithmeticOperators {
         "$sqrt": .unary { (operands) throws(ServerError) in try squareRoot(operands[0]) },
         "$exp": .unary { (operands) throws(ServerError) in try exponential(operands[0]) },
         "$ln": .unary { (operands) throws(ServerError) in try logarithm("$ln", 28766, operands[0]) { log($0) } },
-        "$log10": .unary { (operands) throws(ServerError) in try logarithm("$log10", 28761, operands[0]) { log10($0) } },
+        "$log10": .unary { (operands) throws(ServerError) in try logarithm("$log10", 28761, operands[0]) { log10($0) }
+        },
         "$log": .binary(logarithmToBase),
         "$rand": .form(compileRandom),
     ]
@@ -29,7 +30,9 @@ enum ArithmeticOperators {
         for operand in operands {
             if isNullish(operand) { return .null }
             if case .dateTime(let millis) = operand {
-                guard !hasDate else { throw ServerError(location: 16612, "only one date allowed in an $add expression") }
+                guard !hasDate else {
+                    throw ServerError(location: 16612, "only one date allowed in an $add expression")
+                }
                 hasDate = true
                 sum = .add(sum, .int64(millis))
             } else if let number = Number(operand) {
@@ -177,7 +180,8 @@ enum ArithmeticOperators {
     ) throws(ServerError) -> Value? {
         guard let number = try number(operand, name) else { return .null }
         guard !(number.doubleValue <= 0) else {
-            throw ServerError(location: code, "\(name)'s argument must be a positive number, but is \(number.doubleValue)")
+            throw ServerError(
+                location: code, "\(name)'s argument must be a positive number, but is \(number.doubleValue)")
         }
         return result(function(number.doubleValue), like: number)
     }
@@ -217,7 +221,8 @@ enum ArithmeticOperators {
     @Sendable private static func compileRandom(
         _ argument: ValueView, _ compiler: ExpressionCompiler
     ) throws(ServerError) -> ExpressionTree {
-        try compiler.checkCount("$rand", argument.type == .document ? 0 : compiler.compileOperands(argument).count, 0, 0)
+        try compiler.checkCount(
+            "$rand", argument.type == .document ? 0 : compiler.compileOperands(argument).count, 0, 0)
         guard let random = compiler.context.random?.value else {
             throw ServerError(.notImplemented, "$rand is not available here")
         }

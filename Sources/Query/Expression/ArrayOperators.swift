@@ -40,7 +40,8 @@ enum ArrayOperators {
                 "$arrayElemAt's second argument must be representable as a 32-bit integer: \(number.doubleValue)")
         }
         let at = narrow < 0 ? elements.count + Int(narrow) : Int(narrow)
-        return elements.indices.contains(at) ? elements[at] : nil
+        // Spelled out: a bare nil beside a Value would be taken for null.
+        return elements.indices.contains(at) ? elements[at] : Value?.none
     }
 
     private static func contains(_ operands: [Value?]) throws(ServerError) -> Value? {
@@ -59,9 +60,11 @@ enum ArrayOperators {
                 location: 40090,
                 "$indexOfArray requires an array as a first argument, found: \(typeName(operands[0]))")
         }
-        let start = operands.count > 2
+        let start =
+            operands.count > 2
             ? try StringSearchOperators.bound("$indexOfArray", operands[2], "starting") : 0
-        let end = operands.count > 3
+        let end =
+            operands.count > 3
             ? min(elements.count, try StringSearchOperators.bound("$indexOfArray", operands[3], "ending"))
             : elements.count
         guard let wanted = operands[1], start < end else { return .int32(-1) }

@@ -93,7 +93,9 @@ struct ElementOrder {
     init(_ value: ValueView) throws(ServerError) {
         var keys: [(path: ExpressionPath, isDescending: Bool)] = []
         if let document = value.asDocument {
-            guard !document.isEmpty else { throw ServerError(.badValue, "The sort pattern is empty when it should be a set of fields.") }
+            guard !document.isEmpty else {
+                throw ServerError(.badValue, "The sort pattern is empty when it should be a set of fields.")
+            }
             for element in document {
                 keys.append((try ExpressionPath(element.key.string), try ElementOrder.isDescending(element.value)))
             }

@@ -168,7 +168,8 @@ enum ArrayShapeOperators {
             }
             guard let key = document["k"], let value = document["v"] else {
                 throw ServerError(
-                    location: 40393, "$arrayToObject requires an object with keys 'k' and 'v'. Missing either or both keys")
+                    location: 40393,
+                    "$arrayToObject requires an object with keys 'k' and 'v'. Missing either or both keys")
             }
             guard case .string(let name) = key else {
                 throw ServerError(

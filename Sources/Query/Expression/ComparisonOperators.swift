@@ -76,7 +76,9 @@ enum LogicOperators {
             throw ServerError(location: 17083, "Unrecognized parameter to $cond: \(element.key.string)")
         }
         guard let test = document["if"] else { throw ServerError(location: 17080, "Missing 'if' parameter to $cond") }
-        guard let then = document["then"] else { throw ServerError(location: 17081, "Missing 'then' parameter to $cond") }
+        guard let then = document["then"] else {
+            throw ServerError(location: 17081, "Missing 'then' parameter to $cond")
+        }
         guard let otherwise = document["else"] else {
             throw ServerError(location: 17082, "Missing 'else' parameter to $cond")
         }

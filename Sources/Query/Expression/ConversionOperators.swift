@@ -123,7 +123,10 @@ struct ValueConversion {
     }
 
     private func overflow() -> ServerError {
-        failure("Conversion would overflow target type in $convert with no onError value: \(Number(value)?.doubleValue ?? 0)")
+        failure(
+            "Conversion would overflow target type in $convert with no onError value: "
+                + "\(Number(value)?.doubleValue ?? 0)"
+        )
     }
 
     private func unparsable(_ text: String) -> ServerError {

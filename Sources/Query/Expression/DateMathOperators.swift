@@ -51,7 +51,8 @@ enum DateMathOperators {
             throw ServerError(location: 5_439_013, "\(name) requires 'unit' to be a string, but got \(typeName(value))")
         }
         guard let unit = DateUnit(rawValue: text) else {
-            throw ServerError(.failedToParse, "\(name) parameter 'unit' value cannot be recognized as a time unit: \(text)")
+            throw ServerError(
+                .failedToParse, "\(name) parameter 'unit' value cannot be recognized as a time unit: \(text)")
         }
         return unit
     }
@@ -68,7 +69,9 @@ enum DateMathOperators {
             throw ServerError(location: 5_976_500, "\(name) expects integer amount of time units")
         }
         if isNegated {
-            guard amount != .min else { throw ServerError(location: 6_045_000, "invalid \(name) 'amount' parameter value") }
+            guard amount != .min else {
+                throw ServerError(location: 6_045_000, "invalid \(name) 'amount' parameter value")
+            }
             amount = -amount
         }
         let local = try dateMillis(start) &+ zone.millis
@@ -129,7 +132,8 @@ enum DateMathOperators {
         let lower = StringOperators.lowercased(text)
         guard let day = days.firstIndex(where: { $0 == lower || $0.prefix(3) == lower }) else {
             throw ServerError(
-                .failedToParse, "\(name) parameter 'startOfWeek' value cannot be recognized as a day of a week: \(text)")
+                .failedToParse, "\(name) parameter 'startOfWeek' value cannot be recognized as a day of a week: \(text)"
+            )
         }
         return day
     }
@@ -144,10 +148,12 @@ enum DateMathOperators {
             if isNullish(value) { return .null }
             guard let whole = value?.asInteger else {
                 throw ServerError(
-                    location: 5_439_017, "$dateTrunc requires 'binSize' to be a 64-bit integer, but got \(typeName(value))")
+                    location: 5_439_017,
+                    "$dateTrunc requires 'binSize' to be a 64-bit integer, but got \(typeName(value))")
             }
             guard whole > 0, whole < 100_000_000_000 else {
-                throw ServerError(location: 5_439_018, "$dateTrunc requires 'binSize' to be greater than 0, but got \(whole)")
+                throw ServerError(
+                    location: 5_439_018, "$dateTrunc requires 'binSize' to be greater than 0, but got \(whole)")
             }
             size = whole
         }

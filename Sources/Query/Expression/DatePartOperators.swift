@@ -54,7 +54,8 @@ enum DatePartOperators {
     ) throws(ServerError) -> ExpressionTree {
         if let document = argument.asDocument, let first = document.first, !first.key.isOperator {
             for element in document where !(element.key == "date" || element.key == "timezone") {
-                throw ServerError(location: 40535, "unrecognized option to a date expression: \"\(element.key.string)\"")
+                throw ServerError(
+                    location: 40535, "unrecognized option to a date expression: \"\(element.key.string)\"")
             }
             guard let date = document["date"] else {
                 throw ServerError(location: 40539, "missing 'date' argument to a date expression")
@@ -65,7 +66,8 @@ enum DatePartOperators {
         let operands = try compiler.compileOperands(argument)
         guard operands.count == 1 else {
             throw ServerError(
-                location: 40536, "a date expression accepts exactly one argument if given an array, but was given "
+                location: 40536,
+                "a date expression accepts exactly one argument if given an array, but was given "
                     + "\(operands.count)")
         }
         return .form(DatePart(date: operands[0], zone: nil, part: part))
@@ -87,11 +89,13 @@ enum DatePartOperators {
         }
         let civil = CivilDate(millis: try dateMillis(date) &+ zone.millis)
         let iso = civil.isoWeek
-        var parts: [(String, Int)] = isISO
+        var parts: [(String, Int)] =
+            isISO
             ? [("isoWeekYear", iso.year), ("isoWeek", iso.week), ("isoDayOfWeek", civil.isoDayOfWeek)]
             : [("year", civil.year), ("month", civil.month), ("day", civil.day)]
         parts += [
-            ("hour", civil.hour), ("minute", civil.minute), ("second", civil.second), ("millisecond", civil.millisecond),
+            ("hour", civil.hour), ("minute", civil.minute), ("second", civil.second),
+            ("millisecond", civil.millisecond),
         ]
         return .document(
             Document { writer in
@@ -111,7 +115,9 @@ enum DatePartOperators {
         let names = isISO ? ["isoWeekYear", "isoWeek", "isoDayOfWeek"] : ["year", "month", "day"]
         var parts: [Int] = []
         for name in names + ["hour", "minute", "second", "millisecond"] {
-            guard let part = try numberPart(arguments, name, default: names.contains(name) ? 1 : 0) else { return .null }
+            guard let part = try numberPart(arguments, name, default: names.contains(name) ? 1 : 0) else {
+                return .null
+            }
             parts.append(part)
         }
         guard (1...9999).contains(parts[0]) else {
@@ -143,13 +149,16 @@ enum DatePartOperators {
         if isNullish(value) { return nil }
         guard let whole = value?.asInteger else {
             throw ServerError(
-                location: 40515, "'\(name)' must evaluate to an integer, found \(typeName(value)) with value of another kind")
+                location: 40515,
+                "'\(name)' must evaluate to an integer, found \(typeName(value)) with value of another kind")
         }
-        let allowed: ClosedRange<Int64> = name == "millisecond" || name == "second"
+        let allowed: ClosedRange<Int64> =
+            name == "millisecond" || name == "second"
             ? Int64(Int32.min)...Int64(Int32.max) : -32768...32767
         guard allowed.contains(whole) else {
             throw ServerError(
-                location: 31034, "'\(name)' must evaluate to a value in the range [\(allowed.lowerBound), "
+                location: 31034,
+                "'\(name)' must evaluate to a value in the range [\(allowed.lowerBound), "
                     + "\(allowed.upperBound)]; value \(whole) is not in range")
         }
         return Int(whole)

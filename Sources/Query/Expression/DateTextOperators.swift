@@ -86,7 +86,9 @@ enum DateFormat {
         switch specifier {
         case "Y":
             guard (0...9999).contains(date.year) else {
-                throw ServerError(location: 18537, "Could not convert date to string: date component was outside the supported range of 0-9999")
+                throw ServerError(
+                    location: 18537,
+                    "Could not convert date to string: date component was outside the supported range of 0-9999")
             }
             return pad(date.year, 4)
         case "m": return pad(date.month, 2)
@@ -141,7 +143,10 @@ enum DateFormat {
                 throw failure(text, "unexpected text '\(reader.rest)' at its end")
             }
             guard zone == nil else {
-                throw failure(text, "you cannot pass in a date/time string with time zone information together with a timezone argument")
+                throw failure(
+                    text,
+                    "you cannot pass in a date/time string with time zone information together with a timezone argument"
+                )
             }
             return try millis(parts, offset, text)
         }
@@ -197,7 +202,8 @@ enum DateFormat {
         var millisecond = 0
     }
 
-    private static func millis(_ parts: DateParts, _ zone: TimeZoneOffset, _ text: String) throws(ServerError) -> Int64 {
+    private static func millis(_ parts: DateParts, _ zone: TimeZoneOffset, _ text: String) throws(ServerError) -> Int64
+    {
         // A day of the year may stand in for a day of January.
         guard (1...12).contains(parts.month), (1...366).contains(parts.day), parts.hour < 24, parts.minute < 60,
             parts.second < 60,

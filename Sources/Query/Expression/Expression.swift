@@ -91,7 +91,8 @@ indirect enum ExpressionTree {
         guard let value, let bytes = value.nestedByteCount else { return value }
         if bytes > Limits.expressionValueBytesMax {
             throw ServerError(
-                .exceededMemoryLimit, "an expression's value of \(bytes) bytes exceeds \(Limits.expressionValueBytesMax)")
+                .exceededMemoryLimit,
+                "an expression's value of \(bytes) bytes exceeds \(Limits.expressionValueBytesMax)")
         }
         try value.checkDepth()
         return value

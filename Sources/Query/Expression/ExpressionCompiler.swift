@@ -181,10 +181,12 @@ final class ExpressionCompiler {
     /// Keeps a node without inputs as its value. One that fails stays, so that its error comes only if it is reached.
     private func fold(_ node: ExpressionTree, _ inputs: [ExpressionTree]) -> ExpressionTree {
         for input in inputs { guard case .constant = input else { return node } }
-        guard case .some(let value) = try? Document().withView({ (root) throws(ServerError) -> Value? in
-            var scope = EvaluationScope(root: root, slots: [])
-            return try node.evaluate(&scope)
-        }) else { return node }
+        guard
+            case .some(let value) = try? Document().withView({ (root) throws(ServerError) -> Value? in
+                var scope = EvaluationScope(root: root, slots: [])
+                return try node.evaluate(&scope)
+            })
+        else { return node }
         return .constant(value)
     }
 }

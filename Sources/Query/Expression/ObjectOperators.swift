@@ -39,7 +39,8 @@ enum ObjectOperators {
 
         func evaluate(_ scope: inout EvaluationScope) throws(ServerError) -> Value? {
             let value = try input.evaluate(&scope)
-            if isNullish(value) { return value == nil ? nil : .null }
+            guard let value else { return Value?.none }
+            if isNullish(value) { return .null }
             guard case .document(let document) = value else { return nil }
             return document[name]
         }

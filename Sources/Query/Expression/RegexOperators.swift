@@ -89,7 +89,9 @@ enum RegexOperators {
             let result = describe(ranges, text)
             bytes += result.memoryBytes
             guard bytes <= Limits.expressionValueBytesMax else {
-                throw ServerError(.exceededMemoryLimit, "$regexFindAll: the matches take more than \(Limits.expressionValueBytesMax) bytes")
+                throw ServerError(
+                    .exceededMemoryLimit,
+                    "$regexFindAll: the matches take more than \(Limits.expressionValueBytesMax) bytes")
             }
             results.append(result)
             start = match.upperBound

@@ -6,8 +6,10 @@ enum RoundingOperators {
     static let table: [String: OperatorEntry] = [
         "$ceil": .unary { (operands) throws(ServerError) in try whole("$ceil", operands[0], .up) },
         "$floor": .unary { (operands) throws(ServerError) in try whole("$floor", operands[0], .down) },
-        "$round": .positional(1, 2) { (operands) throws(ServerError) in try toPlace("$round", operands, isRound: true) },
-        "$trunc": .positional(1, 2) { (operands) throws(ServerError) in try toPlace("$trunc", operands, isRound: false) },
+        "$round": .positional(1, 2) { (operands) throws(ServerError) in try toPlace("$round", operands, isRound: true)
+        },
+        "$trunc": .positional(1, 2) { (operands) throws(ServerError) in try toPlace("$trunc", operands, isRound: false)
+        },
     ]
 
     private static func whole(

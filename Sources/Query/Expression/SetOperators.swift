@@ -10,10 +10,16 @@ enum SetOperators {
         "$setEquals": .positional(2, .max, equals),
         "$setIsSubset": .binary(isSubset),
         "$allElementsTrue": .unary { (operands) throws(ServerError) in
-            .bool(try elements(operands[0], 17040, "$allElementsTrue's argument must be an array, but is ").allSatisfy { $0.truth })
+            .bool(
+                try elements(operands[0], 17040, "$allElementsTrue's argument must be an array, but is ").allSatisfy {
+                    $0.truth
+                })
         },
         "$anyElementTrue": .unary { (operands) throws(ServerError) in
-            .bool(try elements(operands[0], 17041, "$anyElementTrue's argument must be an array, but is ").contains { $0.truth })
+            .bool(
+                try elements(operands[0], 17041, "$anyElementTrue's argument must be an array, but is ").contains {
+                    $0.truth
+                })
         },
     ]
 

@@ -189,7 +189,9 @@ enum NumberText {
     static func double(_ value: Double) -> String {
         if value.isNaN { return "NaN" }
         if value.isInfinite { return value < 0 ? "-Infinity" : "Infinity" }
-        if let whole = Int64(exactly: value), abs(value) < 1e15 { return value == 0 && value.sign == .minus ? "-0" : String(whole) }
+        if let whole = Int64(exactly: value), abs(value) < 1e15 {
+            return value == 0 && value.sign == .minus ? "-0" : String(whole)
+        }
         return value.description
     }
 }

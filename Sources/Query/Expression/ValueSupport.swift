@@ -39,6 +39,15 @@ extension BSONType {
     }
 }
 
+extension UnsafeRawBufferPointer {
+    /// Whether both hold the same bytes.
+    func isSame(as other: UnsafeRawBufferPointer) -> Bool {
+        guard count == other.count else { return false }
+        guard let base = baseAddress, let otherBase = other.baseAddress else { return count == 0 }
+        return memcmp(base, otherBase, count) == 0
+    }
+}
+
 /// The type's name for messages; a value that is not there is `missing`.
 func typeName(_ value: Value?) -> String { value?.type.operatorName ?? "missing" }
 

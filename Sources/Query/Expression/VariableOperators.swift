@@ -27,7 +27,9 @@ enum VariableOperators {
     private static func required(
         _ document: DocumentView, _ key: StaticString, _ name: String, _ code: Int32
     ) throws(ServerError) -> ValueView {
-        guard let value = document[key] else { throw ServerError(location: code, "Missing '\(key)' parameter to \(name)") }
+        guard let value = document[key] else {
+            throw ServerError(location: code, "Missing '\(key)' parameter to \(name)")
+        }
         return value
     }
 
@@ -121,7 +123,8 @@ enum VariableOperators {
             if let limit, let value = try limit.evaluate(&scope), !isNullish(value) {
                 guard let count = value.asInteger, let narrow = Int32(exactly: count) else {
                     throw ServerError(
-                        location: 327391, "$filter: limit must be represented as a 32-bit integral value: \(typeName(value))")
+                        location: 327391,
+                        "$filter: limit must be represented as a 32-bit integral value: \(typeName(value))")
                 }
                 guard narrow > 0 else {
                     throw ServerError(location: 327392, "$filter: limit must be greater than 0: \(narrow)")

@@ -3,8 +3,8 @@ import CPCRE2
 import Core
 
 extension RegularExpression {
-    /// The first match at or behind byte `start` of `utf8`: its byte range and those of its groups, nil for a group that
-    /// took no part. Throws 51156 when a limit is reached.
+    /// The first match at or behind byte `start` of `utf8`: its byte range and those of its groups, nil for a group
+    /// that took no part. Throws 51156 when a limit is reached.
     func firstMatch(
         _ utf8: UnsafeRawBufferPointer, from start: Int
     ) throws(ServerError) -> [Range<Int>?]? {

@@ -28,7 +28,9 @@ struct ArrayFilters {
         for element in document {
             if element.key.isOperator {
                 guard let list = element.value.asArray else { continue }
-                for item in list { if let nested = item.value.asDocument { try collect(nested, &identifier, depth: depth + 1) } }
+                for item in list {
+                    if let nested = item.value.asDocument { try collect(nested, &identifier, depth: depth + 1) }
+                }
                 continue
             }
             let name = element.key.string.split(separator: ".", maxSplits: 1).first.map(String.init) ?? ""

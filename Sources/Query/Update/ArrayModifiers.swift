@@ -30,7 +30,9 @@ struct PushModifier: UpdateModifier {
                 guard element.value.asDocument != nil || element.value.type.isNumber else {
                     throw ServerError(
                         .badValue,
-                        "The $sort is invalid: use 1/-1 to sort the whole element, or {field:1/-1} to sort embedded fields")
+                        "The $sort is invalid: use 1/-1 to sort the whole element, or {field:1/-1} to sort "
+                            + "embedded fields"
+                    )
                 }
                 order = try ElementOrder(element.value)
             default: throw ServerError(.badValue, "Unrecognized clause in $push: \(element.key.string)")
@@ -41,7 +43,8 @@ struct PushModifier: UpdateModifier {
     private static func integer(_ value: ValueView, _ name: String) throws(ServerError) -> Int {
         guard let whole = value.asInteger else {
             throw ServerError(
-                .badValue, "The value for \(name) must be an integer value but was given type: \(value.type.operatorName)")
+                .badValue,
+                "The value for \(name) must be an integer value but was given type: \(value.type.operatorName)")
         }
         return Int(max(min(whole, Int64(Int32.max)), Int64(Int32.min)))
     }
@@ -81,10 +84,13 @@ struct AddToSetModifier: UpdateModifier {
         guard let list = first.value.asArray else {
             throw ServerError(
                 .typeMismatch,
-                "The argument to $each in $addToSet must be an array but it was of type \(first.value.type.operatorName)")
+                "The argument to $each in $addToSet must be an array but it was of type "
+                    + "\(first.value.type.operatorName)"
+            )
         }
         guard document.fieldCount == 1 else {
-            throw ServerError(.badValue, "Found unexpected fields after $each in $addToSet: \(ValueText.text(argument))")
+            throw ServerError(
+                .badValue, "Found unexpected fields after $each in $addToSet: \(ValueText.text(argument))")
         }
         var distinct: [Value] = []
         for element in list {

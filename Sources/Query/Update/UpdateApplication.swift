@@ -115,7 +115,9 @@ struct UpdateApplication {
     // MARK: Arrays
 
     /// Array elements by `$[]` and `$[identifier]`.
-    private func writeElements(_ node: UpdateNode, of array: DocumentView, to writer: DocumentWriter) throws(ServerError) {
+    private func writeElements(_ node: UpdateNode, of array: DocumentView, to writer: DocumentWriter)
+        throws(ServerError)
+    {
         for element in array {
             var chosen: [UpdateNode] = []
             for child in node.children {
@@ -153,7 +155,7 @@ struct UpdateApplication {
         var changes: [Int: UpdateNode] = [:]
         for child in node.children {
             guard let index = arrayIndex(child.name) else {
-                guard let strict = child.node.firstStrictModifier else { continue }
+                guard let strict = child.node.firstStrictModifier(in: document) else { continue }
                 throw unreachable(strict, child.name, name, "[...]")
             }
             changes[index] = child.node
@@ -189,7 +191,7 @@ struct UpdateApplication {
     private func refuseUnlessIgnored(
         _ node: UpdateNode, _ name: UnsafeRawBufferPointer, _ value: ValueView
     ) throws(ServerError) {
-        guard let strict = node.firstStrictModifier else { return }
+        guard let strict = node.firstStrictModifier(in: document) else { return }
         throw unreachable(strict, node.children.first?.name ?? [], name, ValueText.text(value))
     }
 

@@ -18,13 +18,13 @@ protocol UpdateModifier {
     /// The path as the user wrote it.
     var path: String { get }
     /// Whether a path that leads through a scalar is simply nothing to do.
-    var ignoresUnreachablePath: Bool { get }
+    func ignoresUnreachablePath(in document: DocumentView) -> Bool
     /// Computes the new value; `existing` is nil when the path leads nowhere.
     func apply(to existing: ValueView?, in document: DocumentView) throws(ServerError) -> ModifierResult
 }
 
 extension UpdateModifier {
-    var ignoresUnreachablePath: Bool { false }
+    func ignoresUnreachablePath(in document: DocumentView) -> Bool { false }
 
     /// The document's `_id` for messages.
     func identity(_ document: DocumentView) -> String {
@@ -52,7 +52,7 @@ struct SetModifier: UpdateModifier {
 /// `$unset`, and the source of `$rename`.
 struct UnsetModifier: UpdateModifier {
     let path: String
-    var ignoresUnreachablePath: Bool { true }
+    func ignoresUnreachablePath(in document: DocumentView) -> Bool { true }
 
     func apply(to existing: ValueView?, in document: DocumentView) throws(ServerError) -> ModifierResult {
         existing == nil ? .unchanged : .removed
@@ -152,7 +152,8 @@ struct CurrentDateModifier: UpdateModifier {
                     + "$type expression ({$type: 'timestamp/date'}).")
         }
         let seconds = UInt32(truncatingIfNeeded: max(context.nowMillis, 0) / 1000)
-        value = isTimestamp
+        value =
+            isTimestamp
             ? .timestamp(context.clusterTime ?? Timestamp(seconds: seconds, increment: 1))
             : .dateTime(context.nowMillis)
     }
@@ -174,7 +175,8 @@ struct BitModifier: UpdateModifier {
         guard let document = argument.asDocument else {
             throw ServerError(
                 .badValue,
-                "The $bit modifier is not compatible with a \(argument.type.operatorName). You must pass in an embedded "
+                "The $bit modifier is not compatible with a \(argument.type.operatorName). You must pass in an "
+                    + "embedded "
                     + "document: {$bit: {field: {and/or/xor: #}}")
         }
         var operations: [(operation: Operation, operand: Number)] = []
@@ -200,7 +202,8 @@ struct BitModifier: UpdateModifier {
         }
         guard !operations.isEmpty else {
             throw ServerError(
-                .badValue, "You must pass in at least one bitwise operation. The format is: {$bit: {field: {and/or/xor: #}}")
+                .badValue,
+                "You must pass in at least one bitwise operation. The format is: {$bit: {field: {and/or/xor: #}}")
         }
         self.operations = operations
     }

@@ -152,9 +152,9 @@ final class UpdateNode {
     }
 
     /// The first modifier below that does not accept a path that cannot exist.
-    var firstStrictModifier: (any UpdateModifier)? {
-        if case .leaf(let modifier) = kind { return modifier.ignoresUnreachablePath ? nil : modifier }
-        for child in children { if let found = child.node.firstStrictModifier { return found } }
-        return positional?.firstStrictModifier
+    func firstStrictModifier(in document: DocumentView) -> (any UpdateModifier)? {
+        if case .leaf(let modifier) = kind { return modifier.ignoresUnreachablePath(in: document) ? nil : modifier }
+        for child in children { if let found = child.node.firstStrictModifier(in: document) { return found } }
+        return positional?.firstStrictModifier(in: document)
     }
 }

@@ -8,7 +8,6 @@ struct UpdateParser {
     let updateRoot = UpdateNode(.fields)
     /// All modifiers.
     let insertRoot = UpdateNode(.fields)
-    private(set) var renames: [(source: ExpressionPath, target: UpdatePath)] = []
     private(set) var usedIdentifiers: Set<String> = []
     /// Whether some path has a `$` for the element that the query matched.
     private(set) var needsPosition = false
@@ -60,7 +59,8 @@ struct UpdateParser {
         }
     }
 
-    private func modifier(_ name: String, _ path: String, _ value: ValueView) throws(ServerError) -> any UpdateModifier {
+    private func modifier(_ name: String, _ path: String, _ value: ValueView) throws(ServerError) -> any UpdateModifier
+    {
         switch name {
         case "$set", "$setOnInsert": SetModifier(path: path, value)
         case "$unset": UnsetModifier(path: path)
@@ -98,45 +98,7 @@ struct UpdateParser {
             if case .name(let name) = component { name } else { [] }
         }
         let sourcePath = ExpressionPath(components: names)
-        try insert(RenameSource(path: source.dotted), at: source)
+        try insert(UnsetModifier(path: source.dotted), at: source)
         try insert(RenameTarget(path: to, source: sourcePath), at: target)
-        renames.append((sourcePath, target))
-    }
-}
-
-/// The source of a `$rename`: it goes, wherever its value went.
-struct RenameSource: UpdateModifier {
-    let path: String
-    var ignoresUnreachablePath: Bool { true }
-
-    func apply(to existing: ValueView?, in document: DocumentView) throws(ServerError) -> ModifierResult {
-        existing == nil ? .unchanged : .removed
-    }
-}
-
-/// The target of a `$rename`: what the document had at the source, if anything.
-struct RenameTarget: UpdateModifier {
-    let path: String
-    let source: ExpressionPath
-    // Checked by hand: a rename of a field that is not there does nothing at all.
-    var ignoresUnreachablePath: Bool { false }
-
-    func apply(to existing: ValueView?, in document: DocumentView) throws(ServerError) -> ModifierResult {
-        var value = document
-        for (index, name) in source.components.enumerated() {
-            let found = try name.withName { (name) throws(ServerError) in value.find(name.start, count: name.count) }
-            guard let found else { return .unchanged }
-            if index + 1 == source.components.count { return .view(found) }
-            if found.type == .array {
-                throw ServerError(
-                    .badValue,
-                    "The source field cannot be an array element, '\(source.dotted)' in doc with "
-                        + "_id: \(document["_id"].map { ValueText.text($0) } ?? "missing") has an array field called "
-                        + "'\(String(decoding: name, as: UTF8.self))'")
-            }
-            guard let nested = found.asDocument else { return .unchanged }
-            value = nested
-        }
-        return .unchanged
     }
 }

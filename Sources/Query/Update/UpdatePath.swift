@@ -44,7 +44,8 @@ struct UpdatePath {
         let isElements = name.count >= 3 && name[1] == UInt8(ascii: "[") && name.last == UInt8(ascii: "]")
         guard name.count == 1 || isElements else {
             throw ServerError(
-                .dollarPrefixedFieldName, "The dollar ($) prefixed field '\(text)' in '\(dotted)' is not valid for storage.")
+                .dollarPrefixedFieldName,
+                "The dollar ($) prefixed field '\(text)' in '\(dotted)' is not valid for storage.")
         }
         guard !isFirst else {
             let kind = name.count == 1 ? "positional (i.e. '$')" : "array filter"

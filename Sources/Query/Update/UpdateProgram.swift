@@ -76,10 +76,7 @@ public final class UpdateProgram {
                 throw ServerError(.invalidOptions, "\(name) is not allowed to be used within an update")
             }
             transforms.append(transform)
-            guard transforms.count <= Limits.pipelineStagesMax else {
-                throw ServerError(
-                    .failedToParse, "Pipeline length must be no longer than \(Limits.pipelineStagesMax) stages.")
-            }
+            guard transforms.count <= Limits.pipelineStagesMax else { throw Pipeline.tooLong }
         }
         return transforms
     }
@@ -97,7 +94,7 @@ public final class UpdateProgram {
             try write(document, position: position, isInsert: isInsert, to: output)
             let result = DocumentView(base: UnsafeRawPointer(output.base + start))
             try check(result, against: document, isInsert: isInsert)
-            return !result.bytes.elementsEqual(document.bytes)
+            return !result.bytes.isSame(as: document.bytes)
         } catch {
             output.truncate(to: start)
             throw error

@@ -26,7 +26,8 @@ func run(_ execution: PipelineExecution, over documents: [Document]) throws -> [
     return results
 }
 
-func aggregate(_ stages: String, over documents: [String], context: QueryContext = QueryContext()) throws -> [Document] {
+func aggregate(_ stages: String, over documents: [String], context: QueryContext = QueryContext()) throws -> [Document]
+{
     try run(try pipeline(stages, context: context).makeExecution(), over: try documents.map { try json($0) })
 }
 

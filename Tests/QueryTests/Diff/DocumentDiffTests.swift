@@ -35,9 +35,19 @@ import Testing
             ("{'_id': 1, 'a': 1, \(filler)}", "{'_id': 1, 'a': 2, \(filler)}", "{'u': {'a': 2}}"),
             ("{'_id': 1, 'a': 1, \(filler)}", "{'_id': 1, \(filler)}", "{'d': {'a': false}}"),
             ("{'_id': 1, \(filler)}", "{'_id': 1, \(filler), 'b': 5, 'a': 4}", "{'i': {'b': 5, 'a': 4}}"),
-            ("{'_id': 1, 'o': {'p': 1, 'q': 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'}, \(filler)}", "{'_id': 1, 'o': {'p': 2, 'q': 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'}, \(filler)}", "{'so': {'u': {'p': 2}}}"),
-            ("{'_id': 1, 'l': [1, 2, 3, 4, 5, 6, 7, 8, 9], \(filler)}", "{'_id': 1, 'l': [1, 2, 0, 4, 5, 6, 7, 8, 9, 10], \(filler)}", "{'sl': {'a': true, 'u2': 0, 'u9': 10}}"),
-            ("{'_id': 1, 'l': [1, 2, 3, 4, 5, 6, 7, 8, 9], \(filler)}", "{'_id': 1, 'l': [1, 2, 3, 4, 5, 6], \(filler)}", "{'sl': {'a': true, 'l': 6}}"),
+            (
+                "{'_id': 1, 'o': {'p': 1, 'q': 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'}, \(filler)}",
+                "{'_id': 1, 'o': {'p': 2, 'q': 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'}, \(filler)}",
+                "{'so': {'u': {'p': 2}}}"
+            ),
+            (
+                "{'_id': 1, 'l': [1, 2, 3, 4, 5, 6, 7, 8, 9], \(filler)}",
+                "{'_id': 1, 'l': [1, 2, 0, 4, 5, 6, 7, 8, 9, 10], \(filler)}", "{'sl': {'a': true, 'u2': 0, 'u9': 10}}"
+            ),
+            (
+                "{'_id': 1, 'l': [1, 2, 3, 4, 5, 6, 7, 8, 9], \(filler)}",
+                "{'_id': 1, 'l': [1, 2, 3, 4, 5, 6], \(filler)}", "{'sl': {'a': true, 'l': 6}}"
+            ),
         ])
     func shape(_ old: String, _ new: String, _ expected: String) throws {
         let entry = try #require(diff(try json(old), try json(new)))
@@ -64,7 +74,9 @@ import Testing
 
     @Test("parts of a delta that do not fit a later document do nothing")
     func misfits() throws {
-        let entry = Document { $0.append("diff", .document(["d": ["x": false], "so": ["u": ["p": 1]], "sl": ["a": true, "u0": 1]])) }
+        let entry = Document {
+            $0.append("diff", .document(["d": ["x": false], "so": ["u": ["p": 1]], "sl": ["a": true, "u0": 1]]))
+        }
         #expect(try apply(entry, ["o": 5, "l": ["k": 1]]) == ["o": 5, "l": ["k": 1]])
         #expect(try apply(entry, Document()) == Document())
     }

@@ -15,11 +15,15 @@ import Testing
             ExpressionCase("{'$add': [{'$numberLong': '9223372036854775807'}, 1]}", "9.223372036854775807e18"),
             ExpressionCase("{'$add': [1, 0.5]}", "1.5"),
             ExpressionCase("{'$add': ['$a', 1]}", "null"),
-            ExpressionCase("{'$add': [{'$numberDecimal': '0.1'}, {'$numberDecimal': '0.2'}]}", "{'$numberDecimal': '0.3'}"),
+            ExpressionCase(
+                "{'$add': [{'$numberDecimal': '0.1'}, {'$numberDecimal': '0.2'}]}", "{'$numberDecimal': '0.3'}"),
             ExpressionCase("{'$add': [{'$date': {'$numberLong': '1000'}}, 500]}", "{'$date': {'$numberLong': '1500'}}"),
             ExpressionCase("{'$subtract': [5, 7]}", "-2"),
-            ExpressionCase("{'$subtract': [{'$date': {'$numberLong': '1000'}}, 1]}", "{'$date': {'$numberLong': '999'}}"),
-            ExpressionCase("{'$subtract': ['$d', {'$date': {'$numberLong': '400'}}]}", "{'$numberLong': '600'}", over: "{'d': {'$date': {'$numberLong': '1000'}}}"),
+            ExpressionCase(
+                "{'$subtract': [{'$date': {'$numberLong': '1000'}}, 1]}", "{'$date': {'$numberLong': '999'}}"),
+            ExpressionCase(
+                "{'$subtract': ['$d', {'$date': {'$numberLong': '400'}}]}", "{'$numberLong': '600'}",
+                over: "{'d': {'$date': {'$numberLong': '1000'}}}"),
             ExpressionCase("{'$multiply': [3, 4]}", "12"),
             ExpressionCase("{'$multiply': [2147483647, 2]}", "{'$numberLong': '4294967294'}"),
             ExpressionCase("{'$divide': [7, 2]}", "3.5"),

@@ -30,15 +30,22 @@ import Testing
             ExpressionCase("{'$range': [3, 0, -1]}", "[3, 2, 1]"),
             ExpressionCase("{'$range': [3, 0]}", "[]"),
             ExpressionCase("{'$zip': {'inputs': [[1, 2], ['a']]}}", "[[1, 'a']]"),
-            ExpressionCase("{'$zip': {'inputs': [[1, 2], ['a']], 'useLongestLength': true, 'defaults': [0, 'z']}}", "[[1, 'a'], [2, 'z']]"),
+            ExpressionCase(
+                "{'$zip': {'inputs': [[1, 2], ['a']], 'useLongestLength': true, 'defaults': [0, 'z']}}",
+                "[[1, 'a'], [2, 'z']]"),
             ExpressionCase("{'$arrayToObject': [[['a', 1], ['b', 2]]]}", "{'a': 1, 'b': 2}"),
             ExpressionCase("{'$arrayToObject': [[{'k': 'a', 'v': 1}, {'k': 'a', 'v': 2}]]}", "{'a': 2}"),
             ExpressionCase("{'$objectToArray': {'a': 1}}", "[{'k': 'a', 'v': 1}]"),
             ExpressionCase("{'$filter': {'input': [1, 2, 3], 'as': 'n', 'cond': {'$gt': ['$$n', 1]}}}", "[2, 3]"),
             ExpressionCase("{'$filter': {'input': [1, 2, 3], 'cond': true, 'limit': 2}}", "[1, 2]"),
-            ExpressionCase("{'$map': {'input': [1, 2], 'in': {'$multiply': ['$$this', '$k']}}}", "[10, 20]", over: "{'k': 10}"),
-            ExpressionCase("{'$map': {'input': [[1], [2, 3]], 'as': 'x', 'in': {'$map': {'input': '$$x', 'as': 'y', 'in': {'$size': '$$x'}}}}}", "[[1], [2, 2]]"),
-            ExpressionCase("{'$reduce': {'input': [1, 2, 3], 'initialValue': 0, 'in': {'$add': ['$$value', '$$this']}}}", "6"),
+            ExpressionCase(
+                "{'$map': {'input': [1, 2], 'in': {'$multiply': ['$$this', '$k']}}}", "[10, 20]", over: "{'k': 10}"),
+            ExpressionCase(
+                "{'$map': {'input': [[1], [2, 3]], 'as': 'x', 'in': {'$map': {'input': '$$x', 'as': 'y', 'in': "
+                    + "{'$size': '$$x'}}}}}",
+                "[[1], [2, 2]]"),
+            ExpressionCase(
+                "{'$reduce': {'input': [1, 2, 3], 'initialValue': 0, 'in': {'$add': ['$$value', '$$this']}}}", "6"),
             ExpressionCase("{'$reduce': {'input': null, 'initialValue': 0, 'in': 1}}", "null"),
             ExpressionCase("{'$setUnion': [[3, 1], [2, 1.0]]}", "[1, 2, 3]"),
             ExpressionCase("{'$setIntersection': [[1, 2, 3], [3, 2]]}", "[2, 3]"),
@@ -48,7 +55,9 @@ import Testing
             ExpressionCase("{'$allElementsTrue': [[1, true]]}", "true"),
             ExpressionCase("{'$anyElementTrue': [[0, false]]}", "false"),
             ExpressionCase("{'$sortArray': {'input': [3, 1, 2], 'sortBy': -1}}", "[3, 2, 1]"),
-            ExpressionCase("{'$sortArray': {'input': '$a', 'sortBy': {'x.y': 1}}}", "[{'x': {'y': 1}}, {'x': {'y': 2}}]", over: "{'a': [{'x': {'y': 2}}, {'x': {'y': 1}}]}"),
+            ExpressionCase(
+                "{'$sortArray': {'input': '$a', 'sortBy': {'x.y': 1}}}", "[{'x': {'y': 1}}, {'x': {'y': 2}}]",
+                over: "{'a': [{'x': {'y': 2}}, {'x': {'y': 1}}]}"),
             ExpressionCase("{'$firstN': {'n': 2, 'input': [1, 2, 3]}}", "[1, 2]"),
             ExpressionCase("{'$lastN': {'n': 2, 'input': [1, 2, 3]}}", "[2, 3]"),
             ExpressionCase("{'$minN': {'n': 2, 'input': [3, null, 1, 2]}}", "[1, 2]"),
@@ -92,7 +101,9 @@ import Testing
 
     @Test("a $reduce that doubles its value stops at the memory limit")
     func reduceMemory() throws {
-        let doubling = "{'$reduce': {'input': {'$range': [0, 60]}, 'initialValue': 'xxxxxxxxxxxxxxxx', 'in': {'$concat': ['$$value', '$$value']}}}"
+        let doubling =
+            "{'$reduce': {'input': {'$range': [0, 60]}, 'initialValue': 'xxxxxxxxxxxxxxxx', 'in': {'$concat': "
+                + "['$$value', '$$value']}}}"
         #expect(ServerError.caught { _ = try evaluate(doubling) }?.code == .exceededMemoryLimit)
     }
 

@@ -19,7 +19,8 @@ import Testing
             ExpressionCase("{'a': '$$REMOVE', 'b': '$x'}", "{'b': 1}", over: "{'x': 1}"),
             ExpressionCase("['$x', '$y']", "[1, null]", over: "{'x': 1}"),
             ExpressionCase("{'$literal': '$x'}", "'$x'", over: "{'x': 1}"),
-            ExpressionCase("{'$let': {'vars': {'a': 1, 'b': '$x'}, 'in': {'$add': ['$$a', '$$b']}}}", "3", over: "{'x': 2}"),
+            ExpressionCase(
+                "{'$let': {'vars': {'a': 1, 'b': '$x'}, 'in': {'$add': ['$$a', '$$b']}}}", "3", over: "{'x': 2}"),
             ExpressionCase("{'$let': {'vars': {'a': {'b': 5}}, 'in': '$$a.b'}}", "5"),
             ExpressionCase("{'$cmp': [1, 2.5]}", "-1"),
             ExpressionCase("{'$eq': [1, 1.0]}", "true"),
@@ -41,8 +42,11 @@ import Testing
             ExpressionCase("{'$mergeObjects': [{'a': 1, 'b': 1}, null, {'b': 2, 'c': 3}]}", "{'a': 1, 'b': 2, 'c': 3}"),
             ExpressionCase("{'$mergeObjects': '$l'}", "{'a': 1, 'b': 2}", over: "{'l': [{'a': 1}, {'b': 2}]}"),
             ExpressionCase("{'$getField': 'a.b'}", "1", over: "{'a.b': 1}"),
-            ExpressionCase("{'$getField': {'field': {'$literal': '$x'}, 'input': '$o'}}", "2", over: "{'o': {'$x': 2}}"),
-            ExpressionCase("{'$setField': {'field': 'a.b', 'input': '$$ROOT', 'value': 5}}", "{'c': 1, 'a.b': 5}", over: "{'c': 1}"),
+            ExpressionCase(
+                "{'$getField': {'field': {'$literal': '$x'}, 'input': '$o'}}", "2", over: "{'o': {'$x': 2}}"),
+            ExpressionCase(
+                "{'$setField': {'field': 'a.b', 'input': '$$ROOT', 'value': 5}}", "{'c': 1, 'a.b': 5}", over: "{'c': 1}"
+            ),
             ExpressionCase("{'$unsetField': {'field': 'c', 'input': '$$ROOT'}}", "{'d': 1}", over: "{'c': 1, 'd': 1}"),
             ExpressionCase("{'$type': '$a'}", "'missing'"),
             ExpressionCase("{'$type': [[1]]}", "'array'"),

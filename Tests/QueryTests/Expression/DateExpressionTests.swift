@@ -31,16 +31,36 @@ import Testing
         arguments: [
             ("{'$dateToString': {'date': '$d'}}", "'2024-02-29T13:45:30.123Z'"),
             ("{'$dateToString': {'date': '$d', 'format': '%Y-%m'}}", "'2024-02'"),
-            ("{'$dateToString': {'date': '$d', 'format': '%d %b %B %j %H:%M:%S.%L %z %% %u %w %V %G', 'timezone': '+01:00'}}", "'29 Feb February 060 14:45:30.123 +0100 % 4 5 09 2024'"),
+            (
+                "{'$dateToString': {'date': '$d', 'format': '%d %b %B %j %H:%M:%S.%L %z %% %u %w %V %G', "
+                    + "'timezone': '+01:00'}}",
+                "'29 Feb February 060 14:45:30.123 +0100 % 4 5 09 2024'"
+            ),
             ("{'$dateToString': {'date': null, 'onNull': 'none'}}", "'none'"),
             ("{'$dateFromString': {'dateString': '2024-02-29'}}", "{'$date': '2024-02-29T00:00:00Z'}"),
-            ("{'$dateFromString': {'dateString': '2024-02-29T10:00:00.5', 'timezone': '+01:00'}}", "{'$date': '2024-02-29T09:00:00.500Z'}"),
-            ("{'$dateFromString': {'dateString': '29/02/2024', 'format': '%d/%m/%Y'}}", "{'$date': '2024-02-29T00:00:00Z'}"),
+            (
+                "{'$dateFromString': {'dateString': '2024-02-29T10:00:00.5', 'timezone': '+01:00'}}",
+                "{'$date': '2024-02-29T09:00:00.500Z'}"
+            ),
+            (
+                "{'$dateFromString': {'dateString': '29/02/2024', 'format': '%d/%m/%Y'}}",
+                "{'$date': '2024-02-29T00:00:00Z'}"
+            ),
             ("{'$dateFromString': {'dateString': 'nope', 'onError': 0}}", "0"),
             ("{'$dateFromParts': {'year': 2024, 'month': 14, 'day': 0}}", "{'$date': '2025-01-31T00:00:00Z'}"),
-            ("{'$dateFromParts': {'isoWeekYear': 2020, 'isoWeek': 53, 'isoDayOfWeek': 7}}", "{'$date': '2021-01-03T00:00:00Z'}"),
-            ("{'$dateToParts': {'date': '$e'}}", "{'year': 2021, 'month': 1, 'day': 3, 'hour': 0, 'minute': 0, 'second': 0, 'millisecond': 0}"),
-            ("{'$dateToParts': {'date': '$e', 'iso8601': true}}", "{'isoWeekYear': 2020, 'isoWeek': 53, 'isoDayOfWeek': 7, 'hour': 0, 'minute': 0, 'second': 0, 'millisecond': 0}"),
+            (
+                "{'$dateFromParts': {'isoWeekYear': 2020, 'isoWeek': 53, 'isoDayOfWeek': 7}}",
+                "{'$date': '2021-01-03T00:00:00Z'}"
+            ),
+            (
+                "{'$dateToParts': {'date': '$e'}}",
+                "{'year': 2021, 'month': 1, 'day': 3, 'hour': 0, 'minute': 0, 'second': 0, 'millisecond': 0}"
+            ),
+            (
+                "{'$dateToParts': {'date': '$e', 'iso8601': true}}",
+                "{'isoWeekYear': 2020, 'isoWeek': 53, 'isoDayOfWeek': 7, 'hour': 0, 'minute': 0, 'second': 0, "
+                    + "'millisecond': 0}"
+            ),
         ])
     func text(_ expression: String, _ expected: String) throws {
         try ExpressionCase(expression, expected, over: DateExpressionTests.root).check()
@@ -51,15 +71,29 @@ import Testing
         arguments: [
             ("{'$dateAdd': {'startDate': '$d', 'unit': 'year', 'amount': 1}}", "{'$date': '2025-02-28T13:45:30.123Z'}"),
             ("{'$dateAdd': {'startDate': '$d', 'unit': 'day', 'amount': 1}}", "{'$date': '2024-03-01T13:45:30.123Z'}"),
-            ("{'$dateSubtract': {'startDate': '$d', 'unit': 'quarter', 'amount': 1}}", "{'$date': '2023-11-29T13:45:30.123Z'}"),
+            (
+                "{'$dateSubtract': {'startDate': '$d', 'unit': 'quarter', 'amount': 1}}",
+                "{'$date': '2023-11-29T13:45:30.123Z'}"
+            ),
             ("{'$dateDiff': {'startDate': '$e', 'endDate': '$d', 'unit': 'month'}}", "{'$numberLong': '37'}"),
             ("{'$dateDiff': {'startDate': '$d', 'endDate': '$e', 'unit': 'year'}}", "{'$numberLong': '-3'}"),
-            ("{'$dateDiff': {'startDate': {'$date': '2024-03-02T23:00:00Z'}, 'endDate': {'$date': '2024-03-03T01:00:00Z'}, 'unit': 'week'}}", "{'$numberLong': '1'}"),
-            ("{'$dateDiff': {'startDate': {'$date': '2024-03-02T23:00:00Z'}, 'endDate': {'$date': '2024-03-03T01:00:00Z'}, 'unit': 'week', 'startOfWeek': 'monday'}}", "{'$numberLong': '0'}"),
+            (
+                "{'$dateDiff': {'startDate': {'$date': '2024-03-02T23:00:00Z'}, 'endDate': {'$date': "
+                    + "'2024-03-03T01:00:00Z'}, 'unit': 'week'}}",
+                "{'$numberLong': '1'}"
+            ),
+            (
+                "{'$dateDiff': {'startDate': {'$date': '2024-03-02T23:00:00Z'}, 'endDate': {'$date': "
+                    + "'2024-03-03T01:00:00Z'}, 'unit': 'week', 'startOfWeek': 'monday'}}",
+                "{'$numberLong': '0'}"
+            ),
             ("{'$dateTrunc': {'date': '$d', 'unit': 'month'}}", "{'$date': '2024-02-01T00:00:00Z'}"),
             ("{'$dateTrunc': {'date': '$d', 'unit': 'hour', 'binSize': 6}}", "{'$date': '2024-02-29T12:00:00Z'}"),
             ("{'$dateTrunc': {'date': '$d', 'unit': 'week'}}", "{'$date': '2024-02-25T00:00:00Z'}"),
-            ("{'$dateTrunc': {'date': '$d', 'unit': 'week', 'startOfWeek': 'mon'}}", "{'$date': '2024-02-26T00:00:00Z'}"),
+            (
+                "{'$dateTrunc': {'date': '$d', 'unit': 'week', 'startOfWeek': 'mon'}}",
+                "{'$date': '2024-02-26T00:00:00Z'}"
+            ),
             ("{'$dateTrunc': {'date': '$d', 'unit': 'quarter'}}", "{'$date': '2024-01-01T00:00:00Z'}"),
         ])
     func arithmetic(_ expression: String, _ expected: String) throws {
@@ -82,9 +116,15 @@ import Testing
             ErrorCase("{'$dateFromParts': {'year': 0}}", 40523),
             ErrorCase("{'$dateFromParts': {'year': 2020, 'isoWeek': 1}}", 40489),
             ErrorCase("{'$dateAdd': {'startDate': {'$date': {'$numberLong': '0'}}, 'unit': 'eon', 'amount': 1}}", 9),
-            ErrorCase("{'$dateAdd': {'startDate': {'$date': {'$numberLong': '0'}}, 'unit': 'day', 'amount': 1.5}}", 5_976_500),
-            ErrorCase("{'$dateAdd': {'startDate': {'$date': {'$numberLong': '0'}}, 'unit': 'day', 'amount': {'$numberLong': '9223372036854775807'}}}", 5_166_406),
-            ErrorCase("{'$dateTrunc': {'date': {'$date': {'$numberLong': '0'}}, 'unit': 'day', 'binSize': 0}}", 5_439_018),
+            ErrorCase(
+                "{'$dateAdd': {'startDate': {'$date': {'$numberLong': '0'}}, 'unit': 'day', 'amount': "
+                    + "1.5}}", 5_976_500),
+            ErrorCase(
+                "{'$dateAdd': {'startDate': {'$date': {'$numberLong': '0'}}, 'unit': 'day', 'amount': "
+                    + "{'$numberLong': '9223372036854775807'}}}",
+                5_166_406),
+            ErrorCase(
+                "{'$dateTrunc': {'date': {'$date': {'$numberLong': '0'}}, 'unit': 'day', 'binSize': 0}}", 5_439_018),
         ])
     func errors(_ row: ErrorCase) throws { try row.check { _ = try evaluate(row.source) } }
 

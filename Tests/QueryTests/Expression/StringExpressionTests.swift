@@ -37,11 +37,19 @@ import Testing
             ExpressionCase("{'$regexMatch': {'input': 'hello', 'regex': '^h.l'}}", "true"),
             ExpressionCase("{'$regexMatch': {'input': 'HELLO', 'regex': 'l+', 'options': 'i'}}", "true"),
             ExpressionCase("{'$regexMatch': {'input': null, 'regex': 'l'}}", "false"),
-            ExpressionCase("{'$regexFind': {'input': 'a1b22', 'regex': '([0-9])([0-9])?x?'}}", "{'match': '1', 'idx': 1, 'captures': ['1', null]}"),
+            ExpressionCase(
+                "{'$regexFind': {'input': 'a1b22', 'regex': '([0-9])([0-9])?x?'}}",
+                "{'match': '1', 'idx': 1, 'captures': ['1', null]}"),
             ExpressionCase("{'$regexFind': {'input': 'éa', 'regex': 'a'}}", "{'match': 'a', 'idx': 1, 'captures': []}"),
             ExpressionCase("{'$regexFind': {'input': 'abc', 'regex': 'z'}}", "null"),
-            ExpressionCase("{'$regexFindAll': {'input': 'a1b22', 'regex': '[0-9]+'}}", "[{'match': '1', 'idx': 1, 'captures': []}, {'match': '22', 'idx': 3, 'captures': []}]"),
-            ExpressionCase("{'$regexFindAll': {'input': 'abc', 'regex': 'z*'}}", "[{'match': '', 'idx': 0, 'captures': []}, {'match': '', 'idx': 1, 'captures': []}, {'match': '', 'idx': 2, 'captures': []}]"),
+            ExpressionCase(
+                "{'$regexFindAll': {'input': 'a1b22', 'regex': '[0-9]+'}}",
+                "[{'match': '1', 'idx': 1, 'captures': []}, {'match': '22', 'idx': 3, 'captures': []}]"),
+            ExpressionCase(
+                "{'$regexFindAll': {'input': 'abc', 'regex': 'z*'}}",
+                "[{'match': '', 'idx': 0, 'captures': []}, {'match': '', 'idx': 1, 'captures': []}, {'match': "
+                    + "'', 'idx': 2, 'captures': []}]"
+            ),
         ])
     func strings(_ row: ExpressionCase) throws { try row.check() }
 

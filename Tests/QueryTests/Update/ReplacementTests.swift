@@ -13,14 +13,23 @@ import Testing
             UpdateCase("{'_id': 1, 'a': 1}", "{}", "{'_id': 1}"),
             UpdateCase("{'_id': 1, 'a': 1}", "{'a.b': 1, 'c': {'$x': 1}}", "{'_id': 1, 'a.b': 1, 'c': {'$x': 1}}"),
             UpdateCase("{'_id': 1, 'a': 1}", "[{'$set': {'b': {'$add': ['$a', 1]}}}]", "{'_id': 1, 'a': 1, 'b': 2}"),
-            UpdateCase("{'_id': 1, 'a': {'x': 1}}", "[{'$set': {'a.y': '$a.x', 'a.x': '$$REMOVE'}}]", "{'_id': 1, 'a': {'y': 1}}"),
-            UpdateCase("{'_id': 1, 'a': [{'x': 1}, 5]}", "[{'$set': {'a': {'y': 2}}}]", "{'_id': 1, 'a': [{'x': 1, 'y': 2}, {'y': 2}]}"),
+            UpdateCase(
+                "{'_id': 1, 'a': {'x': 1}}", "[{'$set': {'a.y': '$a.x', 'a.x': '$$REMOVE'}}]",
+                "{'_id': 1, 'a': {'y': 1}}"),
+            UpdateCase(
+                "{'_id': 1, 'a': [{'x': 1}, 5]}", "[{'$set': {'a': {'y': 2}}}]",
+                "{'_id': 1, 'a': [{'x': 1, 'y': 2}, {'y': 2}]}"),
             UpdateCase("{'_id': 1, 'a': 1, 'b': 2}", "[{'$unset': ['a']}]", "{'_id': 1, 'b': 2}"),
             UpdateCase("{'_id': 1, 'a': 1, 'b': 2}", "[{'$unset': '_id'}]", "{'_id': 1, 'a': 1, 'b': 2}"),
             UpdateCase("{'_id': 1, 'a': 1, 'b': 2}", "[{'$project': {'a': 1}}]", "{'_id': 1, 'a': 1}"),
-            UpdateCase("{'_id': 1, 'a': {'z': 1}}", "[{'$replaceWith': '$a'}, {'$set': {'n': 1}}]", "{'_id': 1, 'z': 1, 'n': 1}"),
+            UpdateCase(
+                "{'_id': 1, 'a': {'z': 1}}", "[{'$replaceWith': '$a'}, {'$set': {'n': 1}}]",
+                "{'_id': 1, 'z': 1, 'n': 1}"),
             UpdateCase("{'_id': 1}", "[{'$replaceRoot': {'newRoot': {'q': 1}}}]", "{'_id': 1, 'q': 1}"),
-            UpdateCase("{'_id': 1}", "[{'$replaceWith': {'$setField': {'field': {'$literal': '$a'}, 'value': 1, 'input': '$$ROOT'}}}]", "{'_id': 1, '$a': 1}"),
+            UpdateCase(
+                "{'_id': 1}",
+                "[{'$replaceWith': {'$setField': {'field': {'$literal': '$a'}, 'value': 1, 'input': '$$ROOT'}}}]",
+                "{'_id': 1, '$a': 1}"),
             UpdateCase("{'_id': 1}", "[]", "{'_id': 1}"),
         ])
     func replacements(_ row: UpdateCase) throws { try row.check() }
@@ -75,7 +84,11 @@ import Testing
     func upsertErrors() throws {
         #expect(ServerError.caught { _ = try upsert("{'$set': {'_id': 2}}", [("_id", 1)]) }?.code == .immutableField)
         #expect(ServerError.caught { _ = try upsert("{'_id': 2}", [("_id", 1)]) }?.code == .immutableField)
-        #expect(ServerError.caught { _ = try upsert("{'$set': {'a': 2}}", [("b", 1), ("b", 2)]) }?.code == .notSingleValueField)
-        #expect(ServerError.caught { _ = try upsert("{'$set': {'a': 2}}", [("b", 1), ("b.c", 2)]) }?.code == .notSingleValueField)
+        #expect(
+            ServerError.caught { _ = try upsert("{'$set': {'a': 2}}", [("b", 1), ("b", 2)]) }?.code
+                == .notSingleValueField)
+        #expect(
+            ServerError.caught { _ = try upsert("{'$set': {'a': 2}}", [("b", 1), ("b.c", 2)]) }?.code
+                == .notSingleValueField)
     }
 }
