@@ -70,6 +70,8 @@ public enum Limits {
     public static let regexMatchHeapKilobytesMax = 16 * 1024
     /// Deepest nesting of a filter.
     public static let filterDepthMax = 100
+    /// Names of one dotted path in a filter or a sort.
+    public static let fieldPathPartsMax = 200
     /// Names of one indexed path.
     public static let indexPathPartsMax = 64
     /// Key ranges that one index scan may be cut into; a plan with more uses fewer fields of the index.

@@ -1,10 +1,12 @@
 public import BSON
 public import Core
 
-/// Makes the index keys of documents: one for a document without arrays on the indexed paths, else one for each element.
+/// Makes the index keys of documents: one for a document without arrays on the indexed paths, else one for each
+/// element.
 ///
-/// A missing field is indexed as null, an empty array as undefined; at most one array may vary in a key (code 171). Keeps
-/// its working memory; documents without arrays cost no allocation. Sorting uses it too: the smallest key is the sort key.
+/// A missing field is indexed as null, an empty array as undefined; at most one array may vary in a key (code 171).
+/// Keeps its working memory; documents without arrays cost no allocation. Sorting uses it too: the smallest key is the
+/// sort key.
 public final class IndexKeyGenerator {
     /// How far one field's path has been followed.
     private struct Progress {
@@ -25,6 +27,9 @@ public final class IndexKeyGenerator {
     /// One row of progress for each array inside an array.
     private let scratch: UnsafeMutablePointer<Progress>
     private let levelsMax: Int
+    /// The key that `keyValue` looks for, and what it found.
+    private var wanted: UnsafeRawBufferPointer?
+    private var wantedValues: Document?
 
     /// A generator for an index.
     public convenience init(_ spec: IndexSpec) {
@@ -59,6 +64,16 @@ public final class IndexKeyGenerator {
         }
         try expand(0, keys)
         keys.finish()
+    }
+
+    /// The values that made one of the document's keys, for the `keyValue` of a duplicate key error; nil when the
+    /// document has no such key.
+    public func keyValue(of document: DocumentView, key: UnsafeRawBufferPointer) throws(ServerError) -> Document? {
+        wanted = key
+        wantedValues = nil
+        defer { wanted = nil }
+        try generate(document, into: IndexKeys())
+        return wantedValues
     }
 
     private func expand(_ level: Int, _ keys: IndexKeys) throws(ServerError) {
@@ -166,6 +181,7 @@ public final class IndexKeyGenerator {
     private func emit(_ row: UnsafeMutablePointer<Progress>, _ keys: IndexKeys) {
         if isSparse, (0..<fields.count).allSatisfy({ row[$0].value == nil }) { return }
         keys.appendKey { buffer in
+            let start = buffer.count
             for field in 0..<fields.count {
                 let value = row[field].value
                 switch fields[field].kind {
@@ -173,6 +189,15 @@ public final class IndexKeyGenerator {
                 case .ascending: IndexKeyGenerator.append(value, descending: false, to: buffer)
                 case .descending: IndexKeyGenerator.append(value, descending: true, to: buffer)
                 }
+            }
+            if let wanted, wanted.elementsEqual(buffer.bytes[start...]) { wantedValues = values(row) }
+        }
+    }
+
+    private func values(_ row: UnsafeMutablePointer<Progress>) -> Document {
+        Document { writer in
+            for field in 0..<fields.count {
+                writer.append(fields[field].path.string, row[field].value.map { Value($0) } ?? .null)
             }
         }
     }

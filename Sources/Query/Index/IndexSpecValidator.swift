@@ -123,7 +123,9 @@ struct IndexSpecValidator {
             guard value.asInteger == 2 else {
                 throw ServerError(
                     .cannotCreateIndex,
-                    "Invalid index specification; cannot create an index with v=\(ValueText.text(value)), only 2 is supported")
+                    "Invalid index specification; cannot create an index with v=\(ValueText.text(value)), only 2 is "
+                        + "supported"
+                )
             }
         case "unique": isUnique = try flag(element)
         case "sparse": isSparse = try flag(element)
@@ -168,7 +170,9 @@ struct IndexSpecValidator {
         guard element.value.type == .bool || element.value.type.isNumber else {
             throw ServerError(
                 .typeMismatch,
-                "The field '\(element.key.string)' has value \(ValueText.text(element.value)), which is not convertible to bool")
+                "The field '\(element.key.string)' has value \(ValueText.text(element.value)), which is not "
+                    + "convertible to bool"
+            )
         }
         return element.value.isTruthy
     }
@@ -195,7 +199,9 @@ struct IndexSpecValidator {
                 "The field 'expireAfterSeconds' is not valid for an _id index specification.")
         }
         if isIdKey, pattern.fields[0].kind == .ascending {
-            for (isSet, option) in [(isSparse, "sparse"), (partialFilter != nil, "partialFilterExpression"), (isHidden, "hidden")]
+            for (isSet, option) in [
+                (isSparse, "sparse"), (partialFilter != nil, "partialFilterExpression"), (isHidden, "hidden"),
+            ]
             where isSet {
                 throw ServerError(
                     option == "hidden" ? .badValue : .invalidIndexSpecificationOption,
@@ -214,7 +220,8 @@ struct IndexSpecValidator {
 
     /// The specification as it is stored and listed: version, key, name, then the options.
     private func define(_ key: DocumentView, _ specification: DocumentView) -> Document {
-        let isIdIndex = pattern.fields.count == 1 && pattern.fields[0].path.string == "_id" && pattern.fields[0].kind == .ascending
+        let isIdIndex =
+            pattern.fields.count == 1 && pattern.fields[0].path.string == "_id" && pattern.fields[0].kind == .ascending
         return Document { writer in
             writer.append("v", int32: 2)
             writer.append("key", key)

@@ -71,7 +71,9 @@ final class BitsPredicate: ValuePredicate {
             guard position >= 0, position <= Int64(Int32.max) else {
                 throw ServerError(
                     .failedToParse,
-                    "Failed to parse bit position. Expected a non-negative number in: \(index): \(describe(element.value))")
+                    "Failed to parse bit position. Expected a non-negative number in: \(index): "
+                        + describe(element.value)
+                )
             }
             positions.append(Int(position))
         }

@@ -21,10 +21,11 @@ public final class Filter {
         valuePredicate = nil
     }
 
-    /// Compiles a condition on one value, for `matches(value:)`: what `{field: condition}` means for the field's value.
+    /// Compiles a condition on one value, for `matches(value:)`: what `{field: condition}` means for the field's
+    /// value.
     ///
-    /// Operators (`{$gte: 6}`), a regular expression, or the value itself. A document without operators is a filter that
-    /// the value, a document, must match when `documentsAreFilters` is set (`$pull`), else it must be equal.
+    /// Operators (`{$gte: 6}`), a regular expression, or the value itself. A document without operators is a filter
+    /// that the value, a document, must match when `documentsAreFilters` is set (`$pull`), else it must be equal.
     public init(
         valueCondition: ValueView, documentsAreFilters: Bool = false, context: QueryContext
     ) throws(ServerError) {
@@ -74,8 +75,8 @@ public final class Filter {
     /// The filter in normal form, for `explain`.
     public var parsedQuery: Document { valuePredicate?.describe() ?? tree.describe() }
 
-    /// The fields that an upsert takes over: equalities at the top level and inside `$and`, in order. A path that is set
-    /// twice is in the list twice.
+    /// The fields that an upsert takes over: equalities at the top level and inside `$and`, in order. A path that is
+    /// set twice is in the list twice.
     public var equalityAssignments: [(path: String, value: Value)] {
         var found: [(path: String, value: Value)] = []
         Filter.collectEqualities(tree, into: &found)

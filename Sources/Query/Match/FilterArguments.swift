@@ -65,10 +65,14 @@ enum FilterArguments {
         guard arguments[0].type.isNumber else { throw ServerError(.badValue, "malformed mod, divisor not a number") }
         guard arguments[1].type.isNumber else { throw ServerError(.badValue, "malformed mod, remainder not a number") }
         guard let divisor = ModPredicate.truncated(arguments[0]) else {
-            throw ServerError(.badValue, "malformed mod, divisor value is invalid :: caused by :: Unable to coerce to a 64-bit integer")
+            throw ServerError(
+                .badValue,
+                "malformed mod, divisor value is invalid :: caused by :: Unable to coerce to a 64-bit integer")
         }
         guard let remainder = ModPredicate.truncated(arguments[1]) else {
-            throw ServerError(.badValue, "malformed mod, remainder value is invalid :: caused by :: Unable to coerce to a 64-bit integer")
+            throw ServerError(
+                .badValue,
+                "malformed mod, remainder value is invalid :: caused by :: Unable to coerce to a 64-bit integer")
         }
         guard divisor != 0 else { throw ServerError(.badValue, "divisor cannot be 0") }
         return ModPredicate(divisor: divisor, remainder: remainder)

@@ -15,7 +15,8 @@ indirect enum Condition {
         switch self {
         case .test(let predicate): PathNode(path, predicate)
         case .not(let condition): NotNode(condition.node(path))
-        case .all(let conditions): conditions.count == 1 ? conditions[0].node(path) : AndNode(conditions.map { $0.node(path) })
+        case .all(let conditions):
+            conditions.count == 1 ? conditions[0].node(path) : AndNode(conditions.map { $0.node(path) })
         case .never: ConstantNode(false)
         }
     }
@@ -25,7 +26,8 @@ indirect enum Condition {
         switch self {
         case .test(let predicate): predicate
         case .not(let condition): NotPredicate(condition.predicate)
-        case .all(let conditions): conditions.count == 1 ? conditions[0].predicate : AllPredicate(conditions.map(\.predicate))
+        case .all(let conditions):
+            conditions.count == 1 ? conditions[0].predicate : AllPredicate(conditions.map(\.predicate))
         case .never: TypePredicate([], source: .array([]))
         }
     }
@@ -48,7 +50,7 @@ struct FilterParser {
             }
             let name = element.key.string
             let condition = try condition(element.value, field: name, depth: depth + 1)
-            let path = CompiledPath(name)
+            let path = try CompiledPath.checked(name)
             if case .all(let conditions) = condition {
                 children.append(contentsOf: conditions.map { $0.node(path) })
             } else {
@@ -166,7 +168,8 @@ struct FilterParser {
         case "$bitsAnyClear": return .test(try BitsPredicate(.anyClear, value))
         case "$comment": return nil
         case "$geoWithin", "$geoIntersects", "$near", "$nearSphere", "$within", "$maxDistance", "$minDistance":
-            throw ServerError(.commandNotSupported, "\(element.key.string) is not supported: there are no geospatial queries")
+            throw ServerError(
+                .commandNotSupported, "\(element.key.string) is not supported: there are no geospatial queries")
         default:
             throw ServerError(.badValue, "unknown operator: \(element.key.string)")
         }
@@ -228,7 +231,8 @@ struct FilterParser {
     static func isValueCondition(_ document: DocumentView) -> Bool {
         guard isOperators(document), let first = document.first else { return false }
         switch first.key {
-        case "$and", "$or", "$nor", "$expr", "$where", "$alwaysTrue", "$alwaysFalse", "$jsonSchema", "$text": return false
+        case "$and", "$or", "$nor", "$expr", "$where", "$alwaysTrue", "$alwaysFalse", "$jsonSchema", "$text":
+            return false
         default: return true
         }
     }

@@ -44,7 +44,9 @@ final class NotPredicate: ValuePredicate {
 /// `$exists: true`.
 final class ExistsPredicate: ValuePredicate {
     override var expandsArrays: Bool { false }
-    override func matches(_ value: ValueView?, _ details: inout MatchDetails) throws(ServerError) -> Bool { value != nil }
+    override func matches(_ value: ValueView?, _ details: inout MatchDetails) throws(ServerError) -> Bool {
+        value != nil
+    }
     override func describe() -> Document { ["$exists": true] }
 }
 

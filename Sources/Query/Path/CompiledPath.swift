@@ -1,4 +1,5 @@
 public import BSON
+import Core
 
 /// A dotted field path, split once: matching, sorting and indexing compare bytes and allocate nothing.
 public final class CompiledPath {
@@ -38,6 +39,13 @@ public final class CompiledPath {
         }
     }
 
+    /// The path of a query. Throws 15 for one with more names than any document has levels.
+    static func checked(_ string: String) throws(ServerError) -> CompiledPath {
+        let dots = string.utf8.reduce(0) { $0 + ($1 == UInt8(ascii: ".") ? 1 : 0) }
+        guard dots < Limits.fieldPathPartsMax else { throw ServerError(.overflow, "FieldPath is too long") }
+        return CompiledPath(string)
+    }
+
     deinit {
         parts.deinitialize(count: count)
         parts.deallocate()
@@ -60,19 +68,22 @@ public final class CompiledPath {
 
     /// The names as strings.
     var names: [String] {
-        (0..<count).map { String(decoding: UnsafeRawBufferPointer(start: parts[$0].base, count: parts[$0].count), as: UTF8.self) }
+        (0..<count).map {
+            String(decoding: UnsafeRawBufferPointer(start: parts[$0].base, count: parts[$0].count), as: UTF8.self)
+        }
     }
 
-    /// Calls `body` with every value that MongoDB's match rules find at the path: arrays on the way are searched, an array
-    /// at the end counts as each of its elements and then as itself when `expandsLeaf` is set. nil stands for a missing
-    /// field. Stops and returns true when `body` does.
+    /// Calls `body` with every value that MongoDB's match rules find at the path: arrays on the way are searched, an
+    /// array at the end counts as each of its elements and then as itself when `expandsLeaf` is set. nil stands for a
+    /// missing field. Stops and returns true when `body` does.
     public func visit(
         _ document: DocumentView, expandsLeaf: Bool = true, _ body: (ValueView?) -> Bool
     ) -> Bool {
         enter(document, 0, expandsLeaf, body)
     }
 
-    private func enter(_ document: DocumentView, _ part: Int, _ expandsLeaf: Bool, _ body: (ValueView?) -> Bool) -> Bool {
+    private func enter(_ document: DocumentView, _ part: Int, _ expandsLeaf: Bool, _ body: (ValueView?) -> Bool) -> Bool
+    {
         guard let value = document.find(parts[part].base, count: parts[part].count) else { return body(nil) }
         return descend(value, part + 1, expandsLeaf, body)
     }

@@ -153,7 +153,8 @@ struct TypeBracket {
     private static let documents = TypeBracket(.document(Document()), .array([]), includesHigh: false)
     private static let binaries = TypeBracket(
         .binary(subtype: 0, []), .objectID(ObjectID(high: 0, low: 0)), includesHigh: false)
-    private static let objectIDs = TypeBracket(.objectID(ObjectID(high: 0, low: 0)), .objectID(ObjectID(high: .max, low: .max)))
+    private static let objectIDs = TypeBracket(
+        .objectID(ObjectID(high: 0, low: 0)), .objectID(ObjectID(high: .max, low: .max)))
     private static let booleans = TypeBracket(.bool(false), .bool(true))
     private static let dates = TypeBracket(.dateTime(.min), .dateTime(.max))
     private static let timestamps = TypeBracket(

@@ -46,10 +46,12 @@ struct IndexChoice {
                     && !(hidesNull && constraint.mayMatchNull)
                     && chosen.allSatisfy { canCombine($0, constraint, index) }
             }
-            guard let best = usable.enumerated().max(by: { a, b in
-                let (ratingA, ratingB) = (rating(a.element), rating(b.element))
-                return ratingA != ratingB ? ratingA < ratingB : a.offset > b.offset
-            })?.element else { return .all }
+            guard
+                let best = usable.enumerated().max(by: { a, b in
+                    let (ratingA, ratingB) = (rating(a.element), rating(b.element))
+                    return ratingA != ratingB ? ratingA < ratingB : a.offset > b.offset
+                })?.element
+            else { return .all }
             var bounds = best.bounds
             chosen.append(best)
             for other in usable where canIntersect(best, other, multikey) {
@@ -73,7 +75,8 @@ struct IndexChoice {
         multikey >> UInt64(min(a.sharedElementPathCount(b), 63)) == 0
     }
 
-    /// Whether constraints on two fields of an index are met by one key: they share no array, or only one element of it.
+    /// Whether constraints on two fields of an index are met by one key: they share no array, or only one element of
+    /// it.
     private static func canCombine(_ a: PathConstraint, _ b: PathConstraint, _ index: IndexSpec) -> Bool {
         let bound = a.sharedElementPathCount(b)
         var shared = 0
@@ -101,7 +104,9 @@ struct IndexChoice {
                 // The field has one value in all results: it sorts nothing.
                 continue
             }
-            while at < fields.count, fields[at].path.string != wanted.path.string, isFixed(at, index, bounds) { at += 1 }
+            while at < fields.count, fields[at].path.string != wanted.path.string, isFixed(at, index, bounds) {
+                at += 1
+            }
             guard at < fields.count, fields[at].path.string == wanted.path.string else { return nil }
             // With arrays, the key that a bounded scan meets first need not be the one that counts for the sort; and a
             // sparse index leaves out the key of an element without the field, which would count.

@@ -14,8 +14,8 @@ public struct KeyRange: Equatable, Sendable {
 /// A walk over part of an index.
 public struct IndexScan {
     public let index: IndexSpec
-    /// What to read, ascending by key bytes and without overlap. A backward scan reads them last to first, each from its
-    /// end. A non-unique index's entries have bytes behind the key: they are within the range too.
+    /// What to read, ascending by key bytes and without overlap. A backward scan reads them last to first, each from
+    /// its end. A non-unique index's entries have bytes behind the key: they are within the range too.
     public let ranges: [KeyRange]
     public let direction: ScanDirection
     /// The bounds of each field of the index, for explain. Fields behind the first range only show what is known.
@@ -60,7 +60,8 @@ public struct IndexScan {
         for (isDescending, bounds) in fields {
             if bounds.isAll { break }
             let intervals = isDescending ? bounds.intervals.reversed() : bounds.intervals
-            guard prefixes.count * max(intervals.count, 1) <= Limits.indexScanRangesMax else { break }
+            // The first field's list is as long as the client made it; only products can outgrow the query.
+            guard prefixes.count == 1 || prefixes.count * intervals.count <= Limits.indexScanRangesMax else { break }
             if bounds.isPoints {
                 prefixes = prefixes.flatMap { prefix in
                     intervals.map { prefix + bytes($0.low, isDescending) }
@@ -77,9 +78,11 @@ public struct IndexScan {
     }
 
     private static func range(_ interval: Interval, _ prefix: [UInt8], _ isDescending: Bool) -> KeyRange {
-        let (first, includesFirst) = isDescending
+        let (first, includesFirst) =
+            isDescending
             ? (interval.high, interval.includesHigh) : (interval.low, interval.includesLow)
-        let (last, includesLast) = isDescending
+        let (last, includesLast) =
+            isDescending
             ? (interval.low, interval.includesLow) : (interval.high, interval.includesHigh)
         let lower = prefix + bytes(first, isDescending)
         let upper = prefix + bytes(last, isDescending)

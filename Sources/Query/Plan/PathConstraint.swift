@@ -76,9 +76,10 @@ struct PathConstraint {
                 return
             }
             guard let bounds = BoundsBuilder.bounds(node.predicate) else { return }
-            let isNotNull = (node.predicate as? ComparisonPredicate).map { predicate in
-                predicate.comparison.isNull && predicate.comparison.matches(nil)
-            } ?? false
+            let isNotNull =
+                (node.predicate as? ComparisonPredicate).map { predicate in
+                    predicate.comparison.isNull && predicate.comparison.matches(nil)
+                } ?? false
             guard bounds.isExact || isNotNull else { return }
             // What is missing inside an array has the key null without being null: only for paths without arrays.
             let rest = PredicateBounds(bounds: bounds.bounds.complement, excludesMissing: isNotNull, isExact: false)

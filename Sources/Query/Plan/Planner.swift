@@ -18,7 +18,8 @@ public enum Planner {
         let visible = indexes.filter { !$0.isHidden }
         if let choice = best(visible, filter.tree, sort) {
             return QueryPlan(
-                access: .indexScan(choice.scan), residual: filter, providesSort: sort == nil || choice.sortDirection != nil)
+                access: .indexScan(choice.scan), residual: filter,
+                providesSort: sort == nil || choice.sortDirection != nil)
         }
         if let scans = union(filter.tree, visible) {
             return QueryPlan(access: .indexUnion(scans), residual: filter, providesSort: sort == nil)
@@ -67,7 +68,8 @@ public enum Planner {
         for index in indexes {
             guard let choice = IndexChoice(index, constraints: constraints, filter: filter, sort: sort, isHinted: false)
             else { continue }
-            let isUseful = choice.isBounded || choice.sortDirection != nil
+            let isUseful =
+                choice.isBounded || choice.sortDirection != nil
                 || (index.partialFilter != nil || index.isSparse) && !constraints.isEmpty
             guard isUseful else { continue }
             // The first of equals wins, so that the order of the list decides.
@@ -103,7 +105,8 @@ public enum Planner {
         case .name(let name): index = indexes.first { $0.name == name && !$0.isHidden }
         case .keyPattern(let pattern):
             index = indexes.first { index in
-                !index.isHidden && index.keyPattern.withView { a in pattern.withView { DocumentView.compare(a, $0) == 0 } }
+                !index.isHidden
+                    && index.keyPattern.withView { a in pattern.withView { DocumentView.compare(a, $0) == 0 } }
             }
         }
         if index == nil, isIdHint(hint) {

@@ -48,7 +48,8 @@ public enum QueryHint {
         }
         guard let first = document.first else { return nil }
         if first.key == "$natural" {
-            guard document.fieldCount == 1, let direction = first.value.asInteger, direction == 1 || direction == -1 else {
+            guard document.fieldCount == 1, let direction = first.value.asInteger, direction == 1 || direction == -1
+            else {
                 throw ServerError(.badValue, "$natural hint must be 1 or -1 and stand alone")
             }
             self = .natural(direction == 1 ? .forward : .backward)

@@ -1,10 +1,11 @@
 public import BSON
 public import Core
 
-/// A compiled projection of find and findAndModify: fields to keep or to leave out, `$slice`, `$elemMatch`, `field.$` and
-/// expressions.
+/// A compiled projection of find and findAndModify: fields to keep or to leave out, `$slice`, `$elemMatch`, `field.$`
+/// and expressions.
 ///
-/// Fields keep the document's order; `$elemMatch` and computed fields come behind them, in the projection's order.
+/// Fields keep the document's order; `$elemMatch` and computed fields come behind them, in the projection's order. A
+/// computed `_id` stays in its place.
 public final class Projection {
     let root: ProjectionNode
     /// Whether fields that are not named are left out.
@@ -16,8 +17,8 @@ public final class Projection {
     /// The projection as it was written.
     public let source: Document
 
-    /// Compiles a projection. Throws 31253 and 31254 for a mix of inclusion and exclusion, 31249 and 31250 for paths that
-    /// meet, and MongoDB's other codes.
+    /// Compiles a projection. Throws 31253 and 31254 for a mix of inclusion and exclusion, 31249 and 31250 for paths
+    /// that meet, and MongoDB's other codes.
     public init(_ document: DocumentView, context: QueryContext) throws(ServerError) {
         var parser = ProjectionParser(context: context)
         try parser.parse(document)
@@ -71,6 +72,7 @@ public final class Projection {
                 }
                 switch entry.action {
                 case .include: copy(element)
+                case .computed(let expression) where entry.isID: try computed(entry.key, expression)
                 case .exclude, .elementMatch, .computed: break
                 case .nested(let nested): try value(element.value, nested, key: element.key)
                 case .slice(let slice): self.slice(element, slice)
@@ -79,12 +81,17 @@ public final class Projection {
             for entry in node.entries {
                 switch entry.action {
                 case .elementMatch(let filter): try elementMatch(document, entry, filter)
-                case .computed(let expression): try computed(entry.key, expression)
-                case .nested(let nested) where nested.hasComputed:
-                    if document.find(entry.key.base, count: entry.key.count) == nil { try computedOnly(nested, key: entry.key) }
+                case .computed(let expression) where !entry.isID || !has(document, entry):
+                    try computed(entry.key, expression)
+                case .nested(let nested) where nested.hasComputed && !has(document, entry):
+                    try computedOnly(nested, key: entry.key)
                 default: break
                 }
             }
+        }
+
+        private func has(_ document: DocumentView, _ entry: ProjectionNode.Entry) -> Bool {
+            document.find(entry.key.base, count: entry.key.count) != nil
         }
 
         private func copy(_ element: DocumentView.Element) {
@@ -118,7 +125,8 @@ public final class Projection {
             writer.finish()
         }
 
-        private mutating func array(_ array: DocumentView, _ node: ProjectionNode, mayChoose: Bool) throws(ServerError) {
+        private mutating func array(_ array: DocumentView, _ node: ProjectionNode, mayChoose: Bool) throws(ServerError)
+        {
             let writer = DocumentWriter(startingIn: buffer)
             if node.isPositional, mayChoose, !hasChosen {
                 try positional(array, node)
@@ -151,7 +159,8 @@ public final class Projection {
                     + "element in the array")
         }
 
-        private mutating func append(_ value: ValueView, _ node: ProjectionNode, _ count: inout Int) throws(ServerError) {
+        private mutating func append(_ value: ValueView, _ node: ProjectionNode, _ count: inout Int) throws(ServerError)
+        {
             switch value.type {
             case .document:
                 ElementHeader.append(.document, index: count, to: buffer)
@@ -179,7 +188,9 @@ public final class Projection {
             let range = slice.range(count: array.fieldCount)
             var index = 0
             for item in array {
-                if range.contains(index) { ElementHeader.append(item.value, index: index - range.lowerBound, to: buffer) }
+                if range.contains(index) {
+                    ElementHeader.append(item.value, index: index - range.lowerBound, to: buffer)
+                }
                 index += 1
             }
             writer.finish()

@@ -38,8 +38,10 @@ final class ProjectionNode {
     /// One field and its action. A class, so that the walk finds it without copying.
     final class Entry {
         let path: CompiledPath
-        var action: ProjectionAction
+        let isID: Bool
+        let action: ProjectionAction
         init(name: String, action: ProjectionAction) {
+            isID = name == "_id"
             // Names have no dots: the path is one name, its bytes in place.
             path = CompiledPath(name)
             self.action = action

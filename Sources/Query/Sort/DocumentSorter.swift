@@ -108,7 +108,8 @@ public final class DocumentSorter {
         var at = from
         while true {
             var last = at
-            for child in [2 * at + 1, 2 * at + 2] where child < entries.count && isBefore(entries[last], entries[child]) {
+            for child in [2 * at + 1, 2 * at + 2] where child < entries.count && isBefore(entries[last], entries[child])
+            {
                 last = child
             }
             guard last != at else { return }

@@ -21,16 +21,18 @@ public final class SortPattern {
             let kind = try SortPattern.direction(element)
             if name == "$natural" {
                 guard document.fieldCount == 1 else {
-                    throw ServerError(.badValue, "$natural sort cannot be set to a value other than -1 or 1, nor combined")
+                    throw ServerError(
+                        .badValue, "$natural sort cannot be set to a value other than -1 or 1, nor combined")
                 }
                 natural = kind == .ascending ? .forward : .backward
                 continue
             }
             try SortPattern.checkFieldName(name)
             if fields.contains(where: { $0.path.string == name }) {
-                throw ServerError(ErrorCode(rawValue: 7_472_500), "$sort key must not contain duplicate keys (field '\(name)')")
+                throw ServerError(
+                    ErrorCode(rawValue: 7_472_500), "$sort key must not contain duplicate keys (field '\(name)')")
             }
-            fields.append(KeyPattern.Field(path: CompiledPath(name), kind: kind))
+            fields.append(KeyPattern.Field(path: try CompiledPath.checked(name), kind: kind))
         }
         guard fields.count <= Limits.indexFieldsMax else {
             throw ServerError(ErrorCode(rawValue: 13103), "too many compound keys")
@@ -44,8 +46,8 @@ public final class SortPattern {
     /// Whether the documents keep the order they come in.
     public var isEmpty: Bool { pattern.fields.isEmpty }
 
-    /// Appends the key of `document`: `memcmp` of two keys is the order of their documents. Of an array, the element that
-    /// comes first in the field's direction counts.
+    /// Appends the key of `document`: `memcmp` of two keys is the order of their documents. Of an array, the element
+    /// that comes first in the field's direction counts.
     public func appendKey(_ document: DocumentView, to buffer: ByteBuffer) throws(ServerError) {
         guard !isEmpty else { return }
         try generator.generate(document, into: keys)

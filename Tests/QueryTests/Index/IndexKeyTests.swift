@@ -101,4 +101,20 @@ func indexKeys(_ spec: IndexSpec, _ document: Document) throws -> [[UInt8]] {
         try plain.withView { try generator.generate($0, into: keys) }
         #expect(!keys.isMultikey)
     }
+
+    @Test("the values of a key are found again, for the error that names them")
+    func keyValue() throws {
+        let spec = try indexSpec(["a": 1, "b.c": -1])
+        let document: Document = ["a": [1, 2], "b": ["c": "x"]]
+        let generator = IndexKeyGenerator(spec)
+        let keys = try indexKeys(spec, document)
+        let found = try keys.map { key in
+            try key.withUnsafeBytes { bytes in try document.withView { try generator.keyValue(of: $0, key: bytes) } }
+        }
+        #expect(found == [["a": 1, "b.c": "x"], ["a": 2, "b.c": "x"]])
+        let other: [UInt8] = [1, 2, 3]
+        #expect(
+            try other.withUnsafeBytes { bytes in try document.withView { try generator.keyValue(of: $0, key: bytes) } }
+                == nil)
+    }
 }

@@ -36,7 +36,11 @@ import Testing
         FilterErrorCase(["key": ["_id": 1], "name": "_id_", "sparse": true], 197),
         FilterErrorCase(["key": ["_id": 1], "name": "_id_", "hidden": true], 2),
         FilterErrorCase(["key": ["a": 1], "name": "_id_"], 2, "The index name '_id_' is reserved"),
-        FilterErrorCase(["key": .document(Document { writer in for field in 0..<40 { writer.append("f\(field)", .int32(1)) } }), "name": "x"], 13103),
+        FilterErrorCase(
+            [
+                "key": .document(Document { writer in for field in 0..<40 { writer.append("f\(field)", .int32(1)) } }),
+                "name": "x",
+            ], 13103),
     ]
 
     @Test("a bad index specification is refused with MongoDB's code and message", arguments: errors)
@@ -51,7 +55,10 @@ import Testing
             "key": ["a": 1.0, "b": -1], "name": "mine", "unique": true, "sparse": false, "background": true,
         ]
         let spec = try specification.withView { try IndexSpec(validating: $0) }
-        #expect(spec.definition == ["v": 2, "key": ["a": 1.0, "b": -1], "name": "mine", "unique": true, "background": true])
+        #expect(
+            spec.definition == [
+                "v": 2, "key": ["a": 1.0, "b": -1], "name": "mine", "unique": true, "background": true,
+            ])
         #expect(spec.isUnique && !spec.isSparse)
         let ttl = try indexSpec(["at": 1], ["expireAfterSeconds": 60, "collation": ["locale": "simple"]])
         #expect(ttl.expireAfterSeconds == 60)

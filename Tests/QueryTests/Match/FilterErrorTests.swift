@@ -52,7 +52,7 @@ struct FilterErrorCase: Sendable, CustomStringConvertible {
         FilterErrorCase(["a": ["$regex": 1]], 2, "$regex has to be a string"),
         FilterErrorCase(["a": ["$regex": "a", "$options": 1]], 2, "$options has to be a string"),
         FilterErrorCase(["a": ["$options": "i"]], 2, "$options needs a $regex"),
-        FilterErrorCase(["a": ["$regex": "(" ]], 51091, "Regular expression is invalid"),
+        FilterErrorCase(["a": ["$regex": "("]], 51091, "Regular expression is invalid"),
         FilterErrorCase(["a": ["$regex": "a", "$options": "z"]], 51108, "invalid flag in regex options: z"),
         FilterErrorCase(
             ["a": ["$regex": .regex(pattern: "a", options: "i"), "$options": "m"]], 51075,
@@ -60,7 +60,8 @@ struct FilterErrorCase: Sendable, CustomStringConvertible {
         FilterErrorCase(["a": ["$regex": "a\0b"]], 51109, "Regular expression cannot contain an embedded null byte"),
         FilterErrorCase(["a": ["$ne": .regex(pattern: "a", options: "")]], 2, "Can't have regex as arg to $ne."),
         FilterErrorCase(
-            ["a": ["$gt": .regex(pattern: "a", options: "")]], 2, "Can't have RegEx as arg to predicate over field 'a'."),
+            ["a": ["$gt": .regex(pattern: "a", options: "")]], 2, "Can't have RegEx as arg to predicate over field 'a'."
+        ),
         FilterErrorCase(["a": ["$gt": .undefined]], 2, "cannot compare to undefined"),
         FilterErrorCase(["a": ["$bitsAllSet": -1]], 9, "Expected a non-negative number"),
         FilterErrorCase(["a": ["$bitsAllSet": "x"]], 2, "$bitsAllSet takes an Array, a number, or a BinData"),
@@ -75,6 +76,14 @@ struct FilterErrorCase: Sendable, CustomStringConvertible {
     func refused(_ test: FilterErrorCase) {
         #expect(code { _ = try compile(test.filter) } == test.code)
         #expect(message { _ = try compile(test.filter) }.hasPrefix(test.message))
+    }
+
+    @Test("a path with more names than a document has levels is refused")
+    func longPath() {
+        let path = Array(repeating: "a", count: Limits.fieldPathPartsMax + 1).joined(separator: ".")
+        let document = Document { $0.append(path, .int32(1)) }
+        #expect(code { _ = try compile(document) } == 15)
+        #expect(code { _ = try sortPattern(document) } == 15)
     }
 
     @Test("a filter that nests too deep is refused, not run")

@@ -18,7 +18,8 @@ struct PlanCollection {
         self.indexes = indexes
         for document in documents { try insert(document) }
         for name in entries.keys {
-            entries[name]!.sort { a, b in a.key == b.key ? a.record < b.record : a.key.lexicographicallyPrecedes(b.key) }
+            entries[name]!.sort { a, b in a.key == b.key ? a.record < b.record : a.key.lexicographicallyPrecedes(b.key)
+            }
         }
     }
 

@@ -12,7 +12,8 @@ struct PlanGenerator {
     mutating func scalar() -> Value {
         random.pick([
             0, 1, 2, 3, 1.5, .int64(2), nil, "x", "xy", "y", true, false, .double(.nan), .dateTime(3),
-            .objectID(ObjectID(high: 1, low: 2)), .minKey, .regex(pattern: "^x", options: ""), .decimal128(Decimal128(1)),
+            .objectID(ObjectID(high: 1, low: 2)), .minKey, .regex(pattern: "^x", options: ""),
+            .decimal128(Decimal128(1)),
         ])
     }
 
@@ -66,7 +67,9 @@ struct PlanGenerator {
         var filter = Document()
         for _ in 0..<(1 + random.next() % 3) {
             if depth > 0, random.chance(20) {
-                let branches = (0..<(1 + random.next() % 3)).map { _ in Value.document(self.filter(depth - 1, elements: elements)) }
+                let branches = (0..<(1 + random.next() % 3)).map { _ in
+                    Value.document(self.filter(depth - 1, elements: elements))
+                }
                 filter.append(random.pick(["$or", "$and", "$nor", "$or"]), .array(branches))
             } else {
                 filter.append(random.pick(elements ? ["a", "b", "c", "b.c"] : PlanGenerator.paths), condition(depth))
@@ -116,7 +119,8 @@ struct PlanGenerator {
 }
 
 @Suite("Planner against a collection scan") struct PlannerPropertyTests {
-    @Test("a plan finds exactly what a collection scan finds, and in the order of the sort it claims", arguments: 0..<40)
+    @Test(
+        "a plan finds exactly what a collection scan finds, and in the order of the sort it claims", arguments: 0..<40)
     func planned(_ seed: UInt64) throws {
         var generator = PlanGenerator(random: MatchRandom(seed: seed))
         var indexed = 0
@@ -146,7 +150,8 @@ struct PlanGenerator {
                 for (a, b) in zip(keys, keys.dropFirst()) {
                     try #require(
                         !b.lexicographicallyPrecedes(a),
-                        "\(ValueText.document(source)) sorted by \(ValueText.document(sort.source)) by \(ValueText.document(plan.winningPlan()))")
+                        "\(ValueText.document(source)) by \(ValueText.document(plan.winningPlan())), sorted"
+                    )
                 }
             }
         }
@@ -172,7 +177,8 @@ struct PlanGenerator {
                     let a = Int32(random.next() % 9)
                     let b = Int32(random.next() % 9)
                     return Interval(
-                        IntervalEnd(.int32(min(a, b))), random.chance(50), IntervalEnd(.int32(max(a, b))), random.chance(50))
+                        IntervalEnd(.int32(min(a, b))), random.chance(50), IntervalEnd(.int32(max(a, b))),
+                        random.chance(50))
                 })
             let rest = bounds.complement
             for value in -1...9 {

@@ -59,7 +59,8 @@ private func project(_ projection: Projection, _ document: Document, position: I
         ProjectionCase(["a": ["$slice": [9, 2]]], ["a": [1, 2, 3]], ["a": []]),
         ProjectionCase(["a": ["$slice": 2]], ["a": 5], ["a": 5]),
         ProjectionCase(["a": ["$slice": .int64(.min)]], ["a": [1, 2]], ["a": [1, 2]]),
-        ProjectionCase(["a": ["$slice": 1], "b": 1], ["_id": 1, "a": [1, 2], "b": 1, "c": 1], ["_id": 1, "a": [1], "b": 1]),
+        ProjectionCase(
+            ["a": ["$slice": 1], "b": 1], ["_id": 1, "a": [1, 2], "b": 1, "c": 1], ["_id": 1, "a": [1], "b": 1]),
         ProjectionCase(["a.b": ["$slice": 1]], ["a": ["b": [1, 2], "c": 3]], ["a": ["b": [1], "c": 3]]),
         ProjectionCase(
             ["a": ["$elemMatch": ["x": 2]]], ["_id": 1, "a": [["x": 1], ["x": 2], ["x": 2, "y": 1]], "b": 1],
@@ -67,9 +68,11 @@ private func project(_ projection: Projection, _ document: Document, position: I
         ProjectionCase(["a": ["$elemMatch": ["$gt": 1]]], ["_id": 1, "a": [1, 2, 3]], ["_id": 1, "a": [2]]),
         ProjectionCase(["a": ["$elemMatch": ["x": 9]]], ["_id": 1, "a": [["x": 1]]], ["_id": 1]),
         ProjectionCase(
-            ["a": ["$elemMatch": ["x": 1]], "b": 1], ["_id": 1, "a": [["x": 1]], "b": 2], ["_id": 1, "b": 2, "a": [["x": 1]]]),
+            ["a": ["$elemMatch": ["x": 1]], "b": 1], ["_id": 1, "a": [["x": 1]], "b": 2],
+            ["_id": 1, "b": 2, "a": [["x": 1]]]),
         ProjectionCase(["a.$": 1], ["_id": 1, "a": [1, 2, 3], "b": 1], ["_id": 1, "a": [2]], position: 1),
-        ProjectionCase(["a.b.$": 1], ["_id": 1, "a": ["b": [1, 2], "c": 3]], ["_id": 1, "a": ["b": [1]]], position: 0),
+        ProjectionCase(
+            ["a.b.$": 1], ["_id": 1, "a": ["b": [1, 2], "c": 3]], ["_id": 1, "a": ["b": [1]]], position: 0),
         ProjectionCase(
             ["a.b.$": 1], ["_id": 1, "a": [["b": [1, 2]], ["b": [3, 4], "c": 1]]], ["_id": 1, "a": [["b": [3, 4]]]],
             position: 1),
@@ -97,7 +100,8 @@ private func project(_ projection: Projection, _ document: Document, position: I
         FilterErrorCase(["a.$.b": 1], 31394, "As of 4.4, it's illegal"),
         FilterErrorCase(
             ["a.$": 1, "b": ["$elemMatch": ["x": 1]]], 31255, "Cannot specify positional operator and $elemMatch."),
-        FilterErrorCase(["a.b": ["$elemMatch": ["x": 1]]], 31275, "Cannot use $elemMatch projection on a nested field."),
+        FilterErrorCase(
+            ["a.b": ["$elemMatch": ["x": 1]]], 31275, "Cannot use $elemMatch projection on a nested field."),
         FilterErrorCase(["a": ["$elemMatch": 1]], 31274, "elemMatch: Invalid argument, object required"),
         FilterErrorCase(["a": ["$slice": "x"]], 28667, "Invalid $slice syntax."),
         FilterErrorCase(["a": ["$slice": [1, 0]]], 28667, "Invalid $slice syntax."),

@@ -56,10 +56,15 @@ import Testing
         var random = MatchRandom(seed: 7)
         for _ in 0..<60 {
             let documents = (0..<Int(random.next() % 80)).map { index -> Document in
-                ["a": .int32(Int32(random.next() % 9)), "n": .int32(Int32(index)), "pad": .string(String(repeating: "x", count: 900))]
+                [
+                    "a": .int32(Int32(random.next() % 9)), "n": .int32(Int32(index)),
+                    "pad": .string(String(repeating: "x", count: 900)),
+                ]
             }
             let all = try sorted(["a": -1], documents)
-            for limit in [1, 3, 20, 200] { #expect(try sorted(["a": -1], documents, limit: limit) == Array(all.prefix(limit))) }
+            for limit in [1, 3, 20, 200] {
+                #expect(try sorted(["a": -1], documents, limit: limit) == Array(all.prefix(limit)))
+            }
         }
     }
 
