@@ -1,5 +1,5 @@
 // Random operations on CTree against a sorted array, with snapshots that are compared with copies of the array.
-// Usage: tree-stress SEED OPERATIONS. Run by scripts/check-tree under the address sanitizer.
+// Usage: tree-stress SEED OPERATIONS. Run by scripts/check-storage under the address sanitizer.
 #include "CTree.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
-// The slab allocator of a store: spans of 64 KiB hold objects of one size class and go back when they are empty, so that
-// memory moves between classes; larger objects come from malloc. Not for use from two threads.
+// The slab allocator of a store: spans of 64 KiB hold objects of one size class and go back when they are empty, so
+// that memory moves between classes; larger objects come from malloc. Not for use from two threads.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>

@@ -59,8 +59,8 @@ static bool next_leaf(path *p, bool backward) {
     return false;
 }
 
-// Positions at the first entry of the walk in the leaf where the key belongs. The position may lie outside of the leaf by
-// one, when the walk starts in the next.
+// Positions at the first entry of the walk in the leaf where the key belongs. The position may lie outside of the
+// leaf by one, when the walk starts in the next.
 static int seek(path *p, const node *n, ctree_bound bound, const uint8_t *key, size_t key_length, bool backward) {
     p->depth = 0;
     if (bound == CTREE_START) {

@@ -1,7 +1,7 @@
 #include "tree.h"
 
-// A node with fewer entries than this looks for a neighbour to merge with; together they stay below the second bound, so
-// that the next insert does not split them again.
+// A node with fewer entries than this looks for a neighbour to merge with; together they stay below the second bound,
+// so that the next insert does not split them again.
 #define MERGE_BELOW (NODE_ENTRIES / 4)
 #define MERGE_SUM_MAX (NODE_ENTRIES * 3 / 4)
 
@@ -77,8 +77,8 @@ static void words_fill(node *n) {
         n->words[i] = word_at(n->records[i]->bytes, n->records[i]->key_length, n->prefix_length);
 }
 
-// Gives a node the longest prefix that its keys share: that of the first and the last. `moved` tells that the words do not
-// belong to the present prefix.
+// Gives a node the longest prefix that its keys share: that of the first and the last. `moved` tells that the words
+// do not belong to the present prefix.
 static void node_retune(node *n, bool moved) {
     unsigned first = first_key(n);
     size_t length = 0;

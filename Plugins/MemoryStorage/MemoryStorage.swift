@@ -7,8 +7,8 @@ internal import CTree
 /// Nothing survives `close`; the durable mark is the applied mark, so that `j: true` is met at once (docs/divergence.md).
 public final class MemoryStorage: StorageEngine {
     /// `ctree_store *`, from `open` to `close`.
-    private var store: OpaquePointer?
-    public private(set) var appliedMark: UInt64 = 0
+    @exclusivity(unchecked) private var store: OpaquePointer?
+    @exclusivity(unchecked) public private(set) var appliedMark: UInt64 = 0
     /// How often the store was opened: a snapshot of an earlier time is dead.
     fileprivate var openings = 0
 
@@ -90,7 +90,9 @@ public final class MemoryStorage: StorageEngine {
 }
 
 extension MemoryStorage: StorageSnapshots {
-    public func openSnapshot() throws -> any StorageSnapshot { MemorySnapshot(ctree_snapshot_open(try opened()), of: self) }
+    public func openSnapshot() throws -> any StorageSnapshot {
+        MemorySnapshot(ctree_snapshot_open(try opened()), of: self)
+    }
 }
 
 /// The state of all tables at one moment. It must not outlast the engine's `close`; afterwards it answers with an error.

@@ -52,8 +52,11 @@ public struct StorageConformance {
             let rows = try await engine.scan(table, from: nil, direction: direction, limit: 10)
             try expect(rows.isEmpty, "an unknown table has rows")
         }
-        try expect(engine.engine.statistics(table) == StorageTableStatistics(entries: 0, bytes: 0), "an unknown table counts")
-        try engine.apply { $0.delete(table, key: [1]) ; $0.dropTable(other) }
+        try expect(
+            engine.engine.statistics(table) == StorageTableStatistics(entries: 0, bytes: 0), "an unknown table counts")
+        try engine.apply {
+            $0.delete(table, key: [1]); $0.dropTable(other)
+        }
     }
 
     /// Operations of a batch take effect in order, are seen at once, and tables do not mix.
@@ -124,7 +127,9 @@ public struct StorageConformance {
         }
         try await store.flush(upTo: 5)
         try expect(store.durableMark >= 5, "a flush returned before the mark was durable")
-        if !store.survivesRestart { try expect(store.durableMark == store.appliedMark, "a volatile engine has its marks apart") }
+        if !store.survivesRestart {
+            try expect(store.durableMark == store.appliedMark, "a volatile engine has its marks apart")
+        }
         try await store.checkpoint()
         try expect(try await engine.get(table, [3]) == [1], "a checkpoint loses a key")
     }
@@ -181,7 +186,8 @@ public struct StorageConformance {
         await engine.close()
         try await engine.open()
         let found = try await tested.get(table, [1])
-        try expect(found == (engine.survivesRestart ? [2] : nil), "after close and open a key is \(found.debugDescription)")
+        try expect(
+            found == (engine.survivesRestart ? [2] : nil), "after close and open a key is \(found.debugDescription)")
         await engine.close()
     }
 
@@ -195,7 +201,9 @@ public struct StorageConformance {
         _ engine: EngineUnderTest, _ model: [[UInt8]: [UInt8]], table: TableID? = nil,
         from bound: (key: [UInt8], including: Bool)?, direction: ScanDirection, limit: Int
     ) async throws {
-        var expected = model.map { Entry(key: $0.key, value: $0.value) }.sorted { $0.key.lexicographicallyPrecedes($1.key) }
+        var expected = model.map { Entry(key: $0.key, value: $0.value) }.sorted {
+            $0.key.lexicographicallyPrecedes($1.key)
+        }
         if direction == .backward { expected.reverse() }
         if let bound {
             expected.removeAll {

@@ -43,7 +43,8 @@ struct EngineUnderTest {
             let scan: StorageScan
             if let bound {
                 scan = try bound.key.withUnsafeBytes {
-                    try cursor.read(from: bound.including ? .including($0) : .behind($0), direction: direction, into: rows)
+                    try cursor.read(
+                        from: bound.including ? .including($0) : .behind($0), direction: direction, into: rows)
                 }
             } else {
                 scan = try cursor.read(from: .start, direction: direction, into: rows)

@@ -28,7 +28,7 @@ public final class WriteBatch {
     }
 
     public let buffer: ByteBuffer
-    public private(set) var count = 0
+    @exclusivity(unchecked) public private(set) var count = 0
     static let headerBytes = 13
 
     /// What an operation adds to the batch.

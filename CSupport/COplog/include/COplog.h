@@ -4,8 +4,8 @@
 //   0 magic "QOPF"   4 version u16   6 flags u16 (1: the payload is not compressed)
 //   8 uncompressed bytes u32   12 payload bytes u32   16 entries u32   20 zero u32
 //   24 XXH3 of the header's first 24 bytes and the payload, u64
-// Reading trusts nothing: lengths, caps and checksum are verified before anything is decompressed, and a frame whose content
-// is not exactly as long as it says is refused.
+// Reading trusts nothing: lengths, caps and checksum are verified before anything is decompressed, and a frame whose
+// content is not exactly as long as it says is refused.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,11 +1,12 @@
 // Ordered byte-key trees in memory: copy-on-write B+trees over one slab allocator.
 //
-// A store holds any number of trees, named by a number. Keys are ordered as unsigned bytes, a prefix first. Nodes carry no
-// reference counts: each has the generation that it was written in, and a snapshot is the list of roots at one generation.
-// A writer copies what the newest open snapshot can see, and what it replaces waits until no open snapshot sees it.
+// A store holds any number of trees, named by a number. Keys are ordered as unsigned bytes, a prefix first. Nodes
+// carry no reference counts: each has the generation that it was written in, and a snapshot is the list of roots at
+// one generation. A writer copies what the newest open snapshot can see, and what it replaces waits until no open
+// snapshot sees it.
 //
-// Threads: everything is called from one thread, except that functions on a ctree_view of an open snapshot may be called
-// from another at the same time (the snapshot is opened and closed on the first).
+// Threads: everything is called from one thread, except that functions on a ctree_view of an open snapshot may be
+// called from another at the same time (the snapshot is opened and closed on the first).
 //
 // Memory that cannot be had ends the process with a message.
 #pragma once
@@ -25,7 +26,8 @@ typedef struct ctree ctree;
 typedef struct ctree_snapshot ctree_snapshot;
 struct ctree_node;
 
-// A state of one tree to read from: of the tree itself it is good until the next write, of a snapshot until it is closed.
+// A state of one tree to read from: of the tree itself it is good until the next write, of a snapshot until it is
+// closed.
 typedef struct ctree_view {
     const struct ctree_node *root;
     uint64_t count;

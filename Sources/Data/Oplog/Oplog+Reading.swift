@@ -88,11 +88,14 @@ extension Oplog {
     public func nextFrame(after timestamp: Timestamp, limitBytes: Int, compress: Bool = false) throws -> OplogFrame? {
         guard let start = timestamp.next else { return nil }
         let number = blockIndex(of: start)
-        guard number < blocks.count else { return try tailFrame(from: start, limitBytes: limitBytes, compress: compress) }
+        guard number < blocks.count else {
+            return try tailFrame(from: start, limitBytes: limitBytes, compress: compress)
+        }
         let block = blocks[number]
         let before = number > 0 ? blocks[number - 1].last : lastDropped
         if block.first.timestamp >= start {
-            return OplogFrame(bytes: block.frame, first: block.first, last: block.last, previous: before, count: block.count)
+            return OplogFrame(
+                bytes: block.frame, first: block.first, last: block.last, previous: before, count: block.count)
         }
         let content = try open(number)
         let index = content.position(of: start)

@@ -67,7 +67,8 @@ public final class Oplog {
     /// Removes the entries behind `timestamp`: rollback. They must be above the commit point.
     public func truncate(after timestamp: Timestamp) throws {
         try invariant(
-            timestamp >= commitPoint, "the oplog is truncated behind \(timestamp), below the commit point \(commitPoint)")
+            timestamp >= commitPoint,
+            "the oplog is truncated behind \(timestamp), below the commit point \(commitPoint)")
         guard timestamp < .max else { return }
         tail.removeLast(from: tail.position(of: Timestamp(rawValue: timestamp.rawValue + 1)))
         sealableCount = min(sealableCount, tail.count)

@@ -33,7 +33,8 @@ final class OpenedBlock {
             optimes.append(optime)
         }
         try invariant(offset == content.count && ends.count == block.count, "a sealed oplog block is damaged")
-        try invariant(optimes.first == block.first && optimes.last == block.last, "a sealed oplog block has other entries")
+        try invariant(
+            optimes.first == block.first && optimes.last == block.last, "a sealed oplog block has other entries")
     }
 
     deinit { content.deallocate() }

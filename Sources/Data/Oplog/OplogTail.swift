@@ -50,7 +50,9 @@ struct OplogTail {
         }
         let last = chunks.count - 1
         let offset = chunks[last].end
-        if let source = bytes.baseAddress { (chunks[last].base + offset).copyMemory(from: source, byteCount: bytes.count) }
+        if let source = bytes.baseAddress {
+            (chunks[last].base + offset).copyMemory(from: source, byteCount: bytes.count)
+        }
         chunks[last].end = offset + bytes.count
         entries.append(
             Entry(optime: optime, chunk: firstChunk + last, offset: offset, length: bytes.count, before: appendedBytes))

@@ -8,7 +8,7 @@ final class StepOverlay {
     private let store: OpaquePointer
     private let tree: OpaquePointer
     private let composite = CompositeKey()
-    private(set) var droppedTables: [TableID] = []
+    @exclusivity(unchecked) private(set) var droppedTables: [TableID] = []
 
     init() {
         store = ctree_store_create()

@@ -19,10 +19,10 @@ final class VersionHistory {
     private let tree: OpaquePointer
     private let composite = CompositeKey()
     private let value = ByteBuffer(capacity: 4096)
-    private var queue = HistoryQueue()
+    @exclusivity(unchecked) private var queue = HistoryQueue()
     /// The latest time of an entry ever made: reads at or behind it need no history.
-    private(set) var newest = Timestamp.zero
-    private(set) var addedSincePrune = 0
+    @exclusivity(unchecked) private(set) var newest = Timestamp.zero
+    @exclusivity(unchecked) private(set) var addedSincePrune = 0
 
     init() {
         store = ctree_store_create()
@@ -109,7 +109,9 @@ final class VersionHistory {
     func value(_ table: TableID, _ key: UnsafeRawBufferPointer, at time: Timestamp) -> Override? {
         guard time.rawValue < .max else { return nil }
         let found = row(CTREE_INCLUDING, composite.make(table, key, time.rawValue + 1))
-        guard let found, let foundKey = self.key(of: found, in: table), compareKeys(foundKey, key) == 0 else { return nil }
+        guard let found, let foundKey = self.key(of: found, in: table), compareKeys(foundKey, key) == 0 else {
+            return nil
+        }
         let isPresent = found.value.load(as: UInt8.self) != 0
         let value = UnsafeRawBufferPointer(start: found.value + 1, count: Int(found.value_length) - 1)
         return Override(key: foundKey, value: isPresent ? value : nil)
@@ -155,7 +157,8 @@ final class VersionHistory {
         switch bound {
         case .start:
             // Tables end where the next begins; the last number is never used.
-            let end = composite.make(TableID(rawValue: table.rawValue &+ 1), UnsafeRawBufferPointer(start: nil, count: 0))
+            let end = composite.make(
+                TableID(rawValue: table.rawValue &+ 1), UnsafeRawBufferPointer(start: nil, count: 0))
             return key(of: row(CTREE_BEHIND, end, backward: true), in: table)
         case .behind(let bound): return last(table, bound, including: false)
         case .including(let bound): return last(table, bound, including: true)

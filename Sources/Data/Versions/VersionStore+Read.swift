@@ -35,7 +35,8 @@ extension VersionStore {
             }
             return try cursor(table).read(from: bound, direction: direction, into: rows)
         }
-        var merge = VersionMerge(store: self, table: table, direction: direction, point: point, bound: bound, first: first)
+        var merge = VersionMerge(
+            store: self, table: table, direction: direction, point: point, bound: bound, first: first)
         return try merge.fill(rows)
     }
 
@@ -109,7 +110,9 @@ struct VersionMerge {
                 index += 1
                 continue
             }
-            let order = row.map { direction == .forward ? compareKeys(over.key, $0.key) : compareKeys($0.key, over.key) }
+            let order = row.map {
+                direction == .forward ? compareKeys(over.key, $0.key) : compareKeys($0.key, over.key)
+            }
             if let row, let order, order > 0 {
                 rows.append(key: row.key, value: row.value)
                 index += 1

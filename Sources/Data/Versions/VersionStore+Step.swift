@@ -56,13 +56,15 @@ extension VersionStore {
         guard !before.isEmpty else {
             try applyBatch()
             if let optime { lastOptime = optime }
+            if advanceCommitPoint() { pruneHistory() }
             return
         }
         guard let optime else {
             return try invariant(false, "a step with replicated writes has no optime")
         }
         try invariant(
-            optime.timestamp > commitPoint.timestamp, "a step at \(optime) is not above the commit point \(commitPoint)")
+            optime.timestamp > commitPoint.timestamp, "a step at \(optime) is not above the commit point \(commitPoint)"
+        )
         let records = try appendUndo(optime)
         try applyBatch()
         undoLog.append(optime, sequences: records, bytes: before.byteCount)
@@ -70,6 +72,7 @@ extension VersionStore {
         before.forEach {
             history.note($0.table, $0.key, before: $0.kind == .put ? $0.value : nil, until: optime.timestamp)
         }
+        advanceCommitPoint()
         pruneHistory()
     }
 

@@ -10,7 +10,8 @@ extension VersionStore {
     public func undo(after optime: OpTime, limit: Int) throws -> Bool {
         try invariant(!isStepOpen, "undo inside a step")
         try invariant(
-            optime.timestamp >= commitPoint.timestamp, "a rollback to \(optime) is below the commit point \(commitPoint)")
+            optime.timestamp >= commitPoint.timestamp,
+            "a rollback to \(optime) is below the commit point \(commitPoint)")
         dropSnapshots(after: optime.timestamp)
         batch.removeAll()
         defer { batch.removeAll() }

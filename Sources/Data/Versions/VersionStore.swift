@@ -16,23 +16,27 @@ public import Core
 /// - Timestamps of steps never fall.
 /// - An error of the engine stops the member. `StorageNotResident` does not: abort, prefetch, start again.
 public final class VersionStore {
+    // The hot path goes around exclusivity checks: the store is confined to one loop and holds no access over a call.
     public let engine: any StorageEngine
     /// Whether writes keep what they replace. Off for a standalone, and while an initial sync clones.
-    public private(set) var keepsHistory: Bool
+    @exclusivity(unchecked) public private(set) var keepsHistory: Bool
     /// Reads before this time fail with `SnapshotTooOld`.
-    public private(set) var oldestReadable = Timestamp.zero
+    @exclusivity(unchecked) public private(set) var oldestReadable = Timestamp.zero
     /// The optime of the last step.
-    public internal(set) var lastOptime = OpTime.null
-    public private(set) var commitPoint = OpTime.null
+    @exclusivity(unchecked) public internal(set) var lastOptime = OpTime.null
+    /// What can no longer be rolled back, as far as the store has it.
+    @exclusivity(unchecked) public private(set) var commitPoint = OpTime.null
+    /// The commit point that was told; a secondary may learn of one that is ahead of its own data.
+    @exclusivity(unchecked) private var knownCommitPoint = OpTime.null
 
     let history = VersionHistory()
-    var undoLog = UndoLog()
-    private var snapshots = SnapshotList()
+    @exclusivity(unchecked) var undoLog = UndoLog()
+    @exclusivity(unchecked) private var snapshots = SnapshotList()
     private let historyBytesMax: Int
 
     // The open step.
-    public internal(set) var isStepOpen = false
-    var stepFault: String?
+    @exclusivity(unchecked) public internal(set) var isStepOpen = false
+    @exclusivity(unchecked) var stepFault: String?
     let batch = WriteBatch()
     /// What the step's keys were before it: operations that restore them.
     let before = WriteBatch()
@@ -41,7 +45,7 @@ public final class VersionStore {
     let keyBuffer = ByteBuffer(capacity: 64)
     let mergeRows = RowBuffer(limit: 128)
     private var cursors: [TableID: any StorageCursor] = [:]
-    private var lastCursor: (table: TableID, cursor: any StorageCursor)?
+    @exclusivity(unchecked) private var lastCursor: (table: TableID, cursor: any StorageCursor)?
 
     public init(engine: any StorageEngine, keepsHistory: Bool, historyBytesMax: Int = Limits.historyBytesMax) {
         self.engine = engine
@@ -87,6 +91,7 @@ public final class VersionStore {
         try engine.apply(batch)
         lastOptime = optime
         commitPoint = max(commitPoint, optime)
+        knownCommitPoint = max(knownCommitPoint, optime)
         oldestReadable = optime.timestamp
     }
 
@@ -109,12 +114,22 @@ public final class VersionStore {
 
 extension VersionStore {
     /// Tells the store what can no longer be rolled back. History at or before it goes, unless a snapshot needs it; undo
-    /// records go with later steps, or with `pruneUndo`. Looks at a bounded number of records.
+    /// records go with later steps, or with `pruneUndo`. Looks at a bounded number of records. A commit point ahead of
+    /// the last step takes effect as steps reach it.
     public func setCommitPoint(_ optime: OpTime) {
-        guard commitPoint < optime else { return }
-        commitPoint = optime
-        undoLog.commit(through: optime)
-        pruneHistory()
+        guard knownCommitPoint < optime else { return }
+        knownCommitPoint = optime
+        if advanceCommitPoint() { pruneHistory() }
+    }
+
+    /// Moves the commit point as far as the store's data reaches.
+    @discardableResult
+    func advanceCommitPoint() -> Bool {
+        let reached = min(knownCommitPoint, lastOptime)
+        guard commitPoint < reached else { return false }
+        commitPoint = reached
+        undoLog.commit(through: reached)
+        return true
     }
 
     /// Keeps the state at `timestamp` readable until the token is closed, unless history runs out of memory.

@@ -59,7 +59,8 @@ import Testing
             if random.below(100) < (step / 1000 % 2 == 0 ? 30 : 70) {
                 #expect(Self.delete(tree, key) == (model.removeValue(forKey: key) != nil))
             } else {
-                let value = [UInt8](repeating: UInt8(truncatingIfNeeded: step), count: random.below(random.oneIn(40) ? 20000 : 60))
+                let value = [UInt8](
+                    repeating: UInt8(truncatingIfNeeded: step), count: random.below(random.oneIn(40) ? 20000 : 60))
                 #expect(Self.put(tree, key, value) == (model.updateValue(value, forKey: key) != nil))
             }
             if random.oneIn(150) {

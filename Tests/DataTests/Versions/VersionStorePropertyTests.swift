@@ -70,7 +70,9 @@ import Testing
             let writes = (0...random.below(5)).map { _ in
                 let table = tables[random.below(3)]
                 let length = random.oneIn(60) ? 90_000 : random.below(30)
-                return (table, key(table), random.oneIn(3) ? nil : [UInt8](repeating: UInt8(clock & 0xFF), count: length))
+                return (
+                    table, key(table), random.oneIn(3) ? nil : [UInt8](repeating: UInt8(clock & 0xFF), count: length)
+                )
             }
             let fails = random.oneIn(10)
             while true {
@@ -78,7 +80,11 @@ import Testing
                     store.begin()
                     var state = model.latest
                     for (table, key, value) in writes {
-                        if let value { try store.put(table, .replicated, key, value) } else { try store.delete(table, .replicated, key) }
+                        if let value {
+                            try store.put(table, .replicated, key, value)
+                        } else {
+                            try store.delete(table, .replicated, key)
+                        }
                         state[table, default: [:]][key] = value
                         if random.oneIn(3) { try checkOwnReads(table, state) }
                     }
@@ -99,7 +105,8 @@ import Testing
         func checkOwnReads(_ table: TableID, _ state: VersionModel.Tables) throws {
             let rows = RowBuffer(limit: 1000)
             for direction in [ScanDirection.forward, .backward] {
-                guard case .done = try store.read(table, from: .start, direction: direction, at: .latest, into: rows) else {
+                guard case .done = try store.read(table, from: .start, direction: direction, at: .latest, into: rows)
+                else {
                     continue
                 }
                 let expected = VersionModel.scan(state[table] ?? [:], from: nil, direction: direction, limit: 1000)

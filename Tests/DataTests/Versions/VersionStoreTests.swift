@@ -8,7 +8,9 @@ import Testing
 @Suite struct VersionStoreTests {
     let table = TableID(rawValue: 20)
 
-    func openStore(_ engine: any StorageEngine = LastingStorage(), historyBytesMax: Int = 1 << 20) async throws -> VersionStore {
+    func openStore(_ engine: any StorageEngine = LastingStorage(), historyBytesMax: Int = 1 << 20) async throws
+        -> VersionStore
+    {
         let store = VersionStore(engine: engine, keepsHistory: true, historyBytesMax: historyBytesMax)
         try await store.open()
         return store
@@ -131,6 +133,20 @@ import Testing
         try store.put(table, .local, [3, 0], [1])
         try store.commit(at: nil)
         #expect(try await store.value(table, [3, 0], at: .latest) == [1])
+    }
+
+    @Test("a commit point ahead of the data takes effect as steps reach it")
+    func commitPointAhead() async throws {
+        let store = try await openStore()
+        try store.write(table, [1, 0], [1], at: time(1))
+        store.setCommitPoint(time(3))
+        #expect(store.commitPoint == time(1) && store.oldestReadable == time(1).timestamp)
+        try store.write(table, [1, 0], [2], at: time(2))
+        #expect(store.commitPoint == time(2) && store.undoBytes == 0)
+        try store.write(table, [1, 0], [5], at: time(5))
+        #expect(store.commitPoint == time(3) && store.undoBytes > 0)
+        #expect(try store.undo(after: time(3), limit: 10))
+        #expect(try await store.value(table, [1, 0], at: .latest) == [2])
     }
 
     @Test("undo below the commit point is refused")
