@@ -401,9 +401,10 @@ def test_without_a_secondary_nothing_answers_for_one(make_replica_set):
 
 
 def send_twice(database, command, number):
-    session = {"id": Binary(uuid.uuid4().bytes, 4)}
-    command = {**command, "lsid": session, "txnNumber": bson.Int64(number)}
-    return database.command(command), database.command(command)
+    # The driver puts the session's id in, also over one that the command names.
+    with database.client.start_session() as session:
+        command = {**command, "txnNumber": bson.Int64(number)}
+        return database.command(command, session=session), database.command(command, session=session)
 
 
 def without_gossip(reply):
@@ -449,24 +450,27 @@ def test_a_find_and_modify_sent_twice_is_done_once(replica_set, database_name, n
 
 
 def test_a_retry_at_the_new_primary_is_recognised(replica_set, database_name):
-    session = {"id": Binary(uuid.uuid4().bytes, 4)}
+    database = replica_set.client()[database_name]
     command = {
-        "update": "c", "updates": [{"q": {"_id": 1}, "u": {"$inc": {"n": 1}}, "upsert": True}], "lsid": session,
+        "update": "c", "updates": [{"q": {"_id": 1}, "u": {"$inc": {"n": 1}}, "upsert": True}],
         "txnNumber": bson.Int64(1), "writeConcern": {"w": "majority"}}
-    first = replica_set.primary.direct[database_name].command(command)
-    replica_set.primary.kill()
-    database = replica_set.primary.direct[database_name]
-    second = database.command(command)
+    with database.client.start_session() as session:
+        first = database.command(command, session=session)
+        old = replica_set.primary
+        old.kill()
+        eventually(lambda: database.client.primary not in (None, old.address))
+        second = database.command(command, session=session)
     assert first["n"] == second["n"] == 1
+    assert first["upserted"] == second["upserted"]
     assert database.c.find_one() == {"_id": 1, "n": 1}
 
 
 def test_an_older_transaction_number_is_refused(replica_set, database_name):
     database = replica_set.primary.direct[database_name]
-    session = {"id": Binary(uuid.uuid4().bytes, 4)}
-    database.command({"insert": "c", "documents": [{}], "lsid": session, "txnNumber": bson.Int64(5)})
-    with pytest.raises(OperationFailure) as caught:
-        database.command({"insert": "c", "documents": [{}], "lsid": session, "txnNumber": bson.Int64(4)})
+    with database.client.start_session() as session:
+        database.command({"insert": "c", "documents": [{"_id": 1}], "txnNumber": bson.Int64(5)}, session=session)
+        with pytest.raises(OperationFailure) as caught:
+            database.command({"insert": "c", "documents": [{"_id": 2}], "txnNumber": bson.Int64(4)}, session=session)
     assert caught.value.code == 225
 
 
