@@ -400,11 +400,13 @@ def test_without_a_secondary_nothing_answers_for_one(make_replica_set):
 # Retryable writes
 
 
-def send_twice(database, command, number):
+def send_twice(replica_set, database, command, number):
+    """On a client of its own: the numbers would confuse the sessions that others take from the driver's pool."""
+    client = replica_set.client()
     # The driver puts the session's id in, also over one that the command names.
-    with database.client.start_session() as session:
+    with client.start_session() as session:
         command = {**command, "txnNumber": bson.Int64(number)}
-        return database.command(command, session=session), database.command(command, session=session)
+        return tuple(client[database.name].command(command, session=session) for _ in range(2))
 
 
 def without_gossip(reply):
@@ -413,7 +415,7 @@ def without_gossip(reply):
 
 def test_an_insert_sent_twice_is_done_once(replica_set, database_name):
     database = replica_set.primary.direct[database_name]
-    first, second = send_twice(database, {"insert": "c", "documents": [{"_id": 1}, {"_id": 2}]}, 1)
+    first, second = send_twice(replica_set, database, {"insert": "c", "documents": [{"_id": 1}, {"_id": 2}]}, 1)
     assert (first["n"], second["n"]) == (2, 2)
     assert "writeErrors" not in second
     assert sorted(d["_id"] for d in database.c.find()) == [1, 2]
@@ -423,7 +425,7 @@ def test_an_update_sent_twice_is_done_once(replica_set, database_name):
     database = replica_set.primary.direct[database_name]
     database.c.insert_one({"_id": 1, "n": 0})
     update = {"update": "c", "updates": [{"q": {"_id": 1}, "u": {"$inc": {"n": 1}}}, {"q": {"_id": 9}, "u": {"$inc": {"n": 1}}, "upsert": True}]}
-    first, second = send_twice(database, update, 7)
+    first, second = send_twice(replica_set, database, update, 7)
     assert first["n"] == second["n"] == 2
     assert first["nModified"] == second["nModified"] == 1
     assert first["upserted"] == second["upserted"] == [{"index": 1, "_id": 9}]
@@ -433,7 +435,7 @@ def test_an_update_sent_twice_is_done_once(replica_set, database_name):
 def test_a_delete_sent_twice_is_done_once(replica_set, database_name):
     database = replica_set.primary.direct[database_name]
     database.c.insert_many([{"a": 1}, {"a": 1}, {"a": 1}])
-    first, second = send_twice(database, {"delete": "c", "deletes": [{"q": {"a": 1}, "limit": 1}]}, 1)
+    first, second = send_twice(replica_set, database, {"delete": "c", "deletes": [{"q": {"a": 1}, "limit": 1}]}, 1)
     assert (first["n"], second["n"]) == (1, 1)
     assert len(list(database.c.find())) == 2
 
@@ -443,7 +445,7 @@ def test_a_find_and_modify_sent_twice_is_done_once(replica_set, database_name, n
     database = replica_set.primary.direct[database_name]
     database.c.insert_one({"_id": 1, "n": 0})
     change = {"findAndModify": "c", "query": {"_id": 1}, "update": {"$inc": {"n": 1}}, "new": new}
-    first, second = send_twice(database, change, 1)
+    first, second = send_twice(replica_set, database, change, 1)
     assert without_gossip(first) == without_gossip(second)
     assert first["value"] == {"_id": 1, "n": 1 if new else 0}
     assert database.c.find_one() == {"_id": 1, "n": 1}
@@ -466,8 +468,9 @@ def test_a_retry_at_the_new_primary_is_recognised(replica_set, database_name):
 
 
 def test_an_older_transaction_number_is_refused(replica_set, database_name):
-    database = replica_set.primary.direct[database_name]
-    with database.client.start_session() as session:
+    client = replica_set.client()
+    with client.start_session() as session:
+        database = client[database_name]
         database.command({"insert": "c", "documents": [{"_id": 1}], "txnNumber": bson.Int64(5)}, session=session)
         with pytest.raises(OperationFailure) as caught:
             database.command({"insert": "c", "documents": [{"_id": 2}], "txnNumber": bson.Int64(4)}, session=session)
