@@ -31,7 +31,8 @@ final class StopSignals: Sendable {
             return (state.count, state.waiter)
         }
         if count > 1 { _exit(130) }
-        waiter?.resume()
+        // Who waits lives on no loop.
+        loop.outsideLeakGuard { waiter?.resume() }
     }
 
     /// Returns when the first signal has come.

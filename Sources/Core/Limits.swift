@@ -103,6 +103,8 @@ public enum Limits {
     /// Previous values that are kept in memory for reads at earlier times. Above half of it only those of the last second
     /// and of open snapshots stay; above it the oldest snapshot is closed, then writers have to wait.
     public static let historyBytesMax = 256 * 1024 * 1024
+    /// A snapshot session may read at a time that is this long ago, as long as history is not under pressure.
+    public static let historyWindow: Duration = .seconds(10)
     /// Under pressure, history older than this goes first.
     public static let historyUnderPressureMax: Duration = .seconds(1)
     /// Bytes of previous values in one undo record; one larger value has a record of its own.
@@ -155,6 +157,10 @@ public enum Limits {
     /// How long a sync source that failed is left alone, and one that sent nonsense.
     public static let syncSourceDenialShort: Duration = .seconds(1)
     public static let syncSourceDenialLong: Duration = .seconds(60)
+    /// How long a primary that is told to stop waits for another member to take its place, and how long it then would
+    /// not stand again itself.
+    public static let handOverMax: Duration = .milliseconds(800)
+    public static let handOverFreeze: Duration = .seconds(10)
     /// Oplog of a member whose engine forgets, counted as memory.
     public static let oplogBytesVolatileDefault = 64 * 1024 * 1024
     /// How long a call of an initial sync may take, cloning of one batch included.

@@ -38,7 +38,7 @@ extension Member {
                 isHidden: member.isHidden, priority: member.isElectable ? member.priority : 0,
                 tags: member.tags.map { (name: $0.name, value: $0.value) }, isUp: isSelf || peers[index].isUp,
                 state: isSelf ? state : peers[index].state,
-                applied: isSelf ? progress.applied : peers[index].progress.applied,
+                applied: isSelf ? progress.applied : peers[index].reported,
                 ping: isSelf ? nil : peers[index].ping)
         }
         let delay = settings.catchUpTakeoverDelayMillis
@@ -277,6 +277,12 @@ extension Member {
             directives.append(.complete(request, ServerError(.commandFailed, "election failed: \(why)")))
         }
         if electionTimer == nil { electionTimer = now + settings.electionTimeout }
+    }
+
+    /// A member that fetches from us told its term.
+    public mutating func onTermSeen(_ seen: Int64, now: Instant) -> [Directive] {
+        adoptTerm(seen, now: now)
+        return settle(now)
     }
 
     /// Learns a term. A primary steps down before it shows the new one.

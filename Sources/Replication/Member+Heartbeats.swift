@@ -204,7 +204,9 @@ extension Member {
         peers[index].lastHeard = now
         adoptTerm(report.term, now: now)
         if report.run == peers[index].reportRun, report.number < peers[index].reportNumber { return }
+        let isNewRun = report.run != peers[index].reportRun
         peers[index].reportRun = report.run
+        peers[index].reported = report.progress.applied
         peers[index].reportNumber = report.number
         peers[index].state = report.state
         peers[index].term = report.term
@@ -215,7 +217,10 @@ extension Member {
         peers[index].electionTime = report.electionTime
         switch report.state {
         case .rollback, .recovering, .startup2, .startup: peers[index].progress = report.progress
-        default: peers[index].progress.advance(to: report.progress)
+        default:
+            // A restart may have lost what was written and not yet durable.
+            if isNewRun { peers[index].progress = report.progress }
+            peers[index].progress.advance(to: report.progress)
         }
         needsReadmissionCheck = true
         standIfFounded(now)

@@ -21,7 +21,11 @@ extension Member {
         if let request = won.request { directives.append(.complete(request, nil)) }
         setSyncSource(nil)
         hasUnsentProgress = false
-        for index in peers.indices { peers[index].hasReportedSinceElection = index == selfIndex }
+        for index in peers.indices {
+            // Who has been silent for an election timeout, as a stalled primary has, is not waited for.
+            let heard = peers[index].lastHeard ?? .zero
+            peers[index].hasReportedSinceElection = index == selfIndex || now - heard >= settings.electionTimeout
+        }
         heartbeatEveryone(now)
     }
 
@@ -35,27 +39,29 @@ extension Member {
 
     private mutating func continueCatchUp(_ now: Instant) {
         guard settings.catchUpTimeoutMillis != 0 else { return startDrain() }
-        if leadership?.catchUpTarget == nil {
-            // Known once every member has answered or failed since we won.
-            guard peers.allSatisfy(\.hasReportedSinceElection) else { return }
-            var target = progress.applied
-            for index in peers.indices where index != selfIndex && peers[index].isUp {
-                target = max(target, peers[index].progress.applied)
-            }
-            leadership?.catchUpTarget = target
-            candidateMetrics.catchUpTarget = target
+        // Known once every member has answered or failed since we won.
+        guard leadership?.catchUpTarget != nil || peers.allSatisfy(\.hasReportedSinceElection) else { return }
+        // Looked at afresh each time: who held the newest entries may be gone, and then nobody can give them to us.
+        var target = progress.applied
+        let electedAt = leadership?.electedAt ?? now
+        for index in peers.indices where index != selfIndex && peers[index].isUp {
+            guard let heard = peers[index].lastHeard, heard >= electedAt else { continue }
+            target = max(target, peers[index].reported)
         }
-        guard let target = leadership?.catchUpTarget else { return }
+        if leadership?.catchUpTarget == nil { candidateMetrics.catchUpTarget = target }
+        leadership?.catchUpTarget = target
         if progress.applied >= target { return startDrain() }
-        if syncSource == nil, let source = catchUpSource(now) { setSyncSource(source) }
+        let source = syncSource.flatMap { config?.index(of: $0) }
+        if let source, peers[source].isUp, peers[source].reported > progress.applied { return }
+        if let source = catchUpSource(now) { setSyncSource(source) }
     }
 
     /// Any member that is ahead, whether chaining is allowed or not.
     private func catchUpSource(_ now: Instant) -> MemberID? {
         var best: Int?
         for index in peers.indices where index != selfIndex && peers[index].isUp && peers[index].deniedUntil <= now {
-            guard peers[index].state.isReadable, peers[index].progress.applied > progress.applied else { continue }
-            if let known = best, peers[known].progress.applied >= peers[index].progress.applied { continue }
+            guard peers[index].state.isReadable, peers[index].reported > progress.applied else { continue }
+            if let known = best, peers[known].reported >= peers[index].reported { continue }
             best = index
         }
         return best.map { peers[$0].id }

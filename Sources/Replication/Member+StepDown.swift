@@ -71,6 +71,15 @@ extension Member {
         return (voters, electable)
     }
 
+    /// Whether another member in sight could take over.
+    public var couldHandOver: Bool {
+        guard let config, leadership?.mode == .writable else { return false }
+        return config.members.indices.contains { index in
+            index != selfIndex && counts(index) && config.members[index].isElectable && peers[index].isUp
+                && peers[index].isElectable
+        }
+    }
+
     mutating func continueStepDown(_ now: Instant) {
         guard let attempt = leadership?.stepDown, let config else { return }
         let (voters, electable) = caughtUp()

@@ -22,6 +22,21 @@ extension Member {
         if wantsSyncSource, nextSyncSourceTry <= now { nextSyncSourceTry = now + Limits.syncSourceRetry }
     }
 
+    /// A source that hangs answers nothing, so what the fetcher tells is not enough: it is left when heartbeats find it
+    /// down, and when it has not shown itself in the term of a primary that we hear.
+    mutating func leaveLostSyncSource(_ now: Instant) {
+        guard let id = syncSource, let index = config?.index(of: id), id != primaryID else { return }
+        if !peers[index].isUp {
+            log(.info, "leaving sync source \(peers[index].host): it is down")
+        } else if primaryID != nil, peers[index].term < term {
+            log(.info, "leaving sync source \(peers[index].host): it has not been heard in term \(term)")
+            peers[index].deniedUntil = now + min(settings.heartbeatInterval, Limits.syncSourceDenialShort)
+        } else {
+            return
+        }
+        setSyncSource(nil)
+    }
+
     mutating func chooseSyncSourceIfNeeded(_ now: Instant) {
         guard wantsSyncSource else { return }
         if let index = chooseSyncSource(now) {
@@ -62,14 +77,13 @@ extension Member {
         if me.buildsIndexes, !theirs.buildsIndexes { return false }
         // An idle primary has nothing more than we have, and will be the first that does.
         let isPrimary = peer.id == primaryID
-        guard peer.progress.applied > progress.written || (isPrimary && peer.progress.applied >= progress.written)
-        else { return false }
-        guard !peer.progress.applied.isNull else { return false }
+        guard peer.reported > progress.written || (isPrimary && peer.reported >= progress.written) else { return false }
+        guard !peer.reported.isNull else { return false }
         guard strictly else { return true }
         if me.isVoter, !theirs.isVoter { return false }
         if theirs.isHidden || theirs.secondaryDelaySeconds > me.secondaryDelaySeconds { return false }
         if let primaryID, let primary = config.index(of: primaryID) {
-            return !lags(peer.progress.applied, behind: peers[primary].progress.applied)
+            return !lags(peer.reported, behind: peers[primary].reported)
         }
         return true
     }
@@ -94,10 +108,7 @@ extension Member {
             return settle(now)
         }
         peers[index].lastHeard = now
-        if metadata.applied > peers[index].progress.applied {
-            peers[index].progress.applied = metadata.applied
-            peers[index].progress.written = max(peers[index].progress.written, metadata.applied)
-        }
+        peers[index].reported = max(peers[index].reported, metadata.applied)
         if metadata.term == term, leadership == nil {
             if metadata.isPrimary {
                 heardPrimary(member, now: now)
@@ -163,7 +174,7 @@ extension Member {
         }
         if metadata.syncSourceID == selfConfig?.id, !isAhead, !metadata.isPrimary { return "it syncs from us" }
         for other in peers.indices where other != index && isEligible(other, strictly: true, now: now) {
-            if lags(max(metadata.applied, source.progress.applied), behind: peers[other].progress.applied) {
+            if lags(max(metadata.applied, source.reported), behind: peers[other].reported) {
                 return "\(peers[other].host) is far ahead of it"
             }
         }

@@ -12,7 +12,10 @@ struct Peer: Sendable {
     var state = MemberState.startup
     var term: Int64 = -1
     var config = ConfigVersion.none
+    /// What counts towards write concern and the commit point: moves forward only, whatever overtakes what.
     var progress = Progress()
+    /// What it said of itself last, which a rollback or a crash takes back: who is worth fetching from.
+    var reported = OpTime.null
     /// The incarnation that spoke last, and when we asked it (nil: it spoke unasked).
     var incarnation: Incarnation?
     var incarnationConfirmedAt: Instant?
@@ -63,6 +66,7 @@ struct Peer: Sendable {
     /// A new life: what was known of the old one is void.
     mutating func forget() {
         progress = Progress()
+        reported = .null
         state = .unknown
         isElectable = false
         config = .none

@@ -31,8 +31,8 @@ import Testing
         it.answer(2, it.report(2, state: .primary, at: OpTime(1, 10)))
         _ = it.member.onSyncSourceFailed(2, deniedFor: .zero, now: it.now)
         it.member.setSyncSource(nil)
-        it.member.peers[1].progress = Progress(all: OpTime(1, 30))
-        it.member.peers[2].progress = Progress(all: OpTime(1, 30))
+        it.member.peers[1].reported = OpTime(1, 30)
+        it.member.peers[2].reported = OpTime(1, 30)
         _ = it.member.onTick(now: it.now)
         #expect(it.member.syncSource == 1)
     }
@@ -59,13 +59,13 @@ import Testing
         }
         if why == "denied" { it.member.peers[1].deniedUntil = it.now + .seconds(9) }
         if why == "down" { it.failHeartbeats(of: 1) }
-        it.member.peers[1].progress = Progress(all: why == "behind" ? OpTime(1, 9) : OpTime(1, 30))
+        it.member.peers[1].reported = why == "behind" ? OpTime(1, 9) : OpTime(1, 30)
         if why == "startup2" { it.member.peers[1].state = .startup2 }
         _ = it.member.onTick(now: it.now)
         // Hidden is second choice: taken only when there is no better.
         #expect(it.member.syncSource == (why == "hidden" ? 1 : nil))
         it.member.setSyncSource(nil)
-        it.member.peers[2].progress = Progress(all: OpTime(1, 30))
+        it.member.peers[2].reported = OpTime(1, 30)
         _ = it.member.onTick(now: it.now)
         #expect(it.member.syncSource == 2)
     }
@@ -73,7 +73,7 @@ import Testing
     @Test("a source that is not primary, follows nobody and is not ahead is left")
     func idleSource() {
         var it = Self.measured()
-        it.member.peers[1].progress = Progress(all: OpTime(1, 30))
+        it.member.peers[1].reported = OpTime(1, 30)
         _ = it.member.onTick(now: it.now)
         #expect(it.member.syncSource == 1)
         _ = it.member.onLocalProgress(Progress(all: OpTime(1, 30)), now: it.now)

@@ -58,8 +58,15 @@ extension DataStore {
         guard let name = name.asString, let uuid = view.uuid else { throw malformed(view, "creates nothing") }
         let namespace = Namespace(view.database, name)
         if mode != .steady {
-            if catalog.find(uuid) != nil { return try skip(view, mode) }
-            try moveAside(namespace)
+            let existing = catalog.find(uuid)
+            if catalog.find(namespace) !== existing { try moveAside(namespace) }
+            if let existing {
+                // It had this name first, whatever it was called since: the entries to come rename it again.
+                if existing.namespace != namespace {
+                    try rename(existing, to: namespace, over: nil, at: nil, entry: nil)
+                }
+                return try skip(view, mode)
+            }
         } else if catalog.find(namespace) != nil || catalog.find(uuid) != nil {
             throw malformed(view, "creates \(namespace), which is here already")
         }
@@ -72,10 +79,13 @@ extension DataStore {
         _ view: OplogEntryView, _ from: ValueView, _ entry: UnsafeRawBufferPointer?, _ mode: ApplyMode
     ) throws -> ApplyOutcome {
         guard let to = view.object["to"]?.asString else { throw malformed(view, "renames to nothing") }
-        guard let collection = try target(view, mode) else { return try skip(view, mode) }
         let namespace = try Namespace(validating: to)
-        if collection.namespace == namespace { return try skip(view, mode) }
         let over = CollectionUUID(view.object["dropTarget"]).flatMap { catalog.find($0) }
+        guard let collection = try target(view, mode), collection.namespace != namespace else {
+            // What was renamed is gone again, or has the name already; what it replaced has to go all the same.
+            if let over { try drop(over, at: nil, entry: nil) }
+            return try skip(view, mode)
+        }
         if mode != .steady, catalog.find(namespace) !== over { try moveAside(namespace) }
         try rename(collection, to: namespace, over: over, at: view.optime, entry: entry)
         return .applied

@@ -48,6 +48,23 @@ struct Interval {
     var isEmpty: Bool { high < low || (low == high && !(includesLow && includesHigh)) }
     var isAll: Bool { low == .minKey && high == .maxKey && includesLow && includesHigh }
 
+    func intersection(_ other: Interval) -> Interval {
+        var both = self
+        if both.low < other.low {
+            both.low = other.low
+            both.includesLow = other.includesLow
+        } else if both.low == other.low {
+            both.includesLow = both.includesLow && other.includesLow
+        }
+        if other.high < both.high {
+            both.high = other.high
+            both.includesHigh = other.includesHigh
+        } else if both.high == other.high {
+            both.includesHigh = both.includesHigh && other.includesHigh
+        }
+        return both
+    }
+
     /// As MongoDB prints it: `[1.0, 1.0]`, `(5, inf.0]`.
     func text(isReversed: Bool) -> String {
         let (first, last) = isReversed ? (high, low) : (low, high)
@@ -97,25 +114,17 @@ struct FieldBounds {
     var isPoints: Bool { intervals.allSatisfy(\.isPoint) }
     var isSinglePoint: Bool { intervals.count == 1 && intervals[0].isPoint }
 
+    /// What both hold. Walks the two lists side by side: lists of a client's `$in` are long.
     func intersection(_ other: FieldBounds) -> FieldBounds {
         var common: [Interval] = []
-        for a in intervals {
-            for b in other.intervals {
-                var both = a
-                if both.low < b.low {
-                    both.low = b.low
-                    both.includesLow = b.includesLow
-                } else if both.low == b.low {
-                    both.includesLow = both.includesLow && b.includesLow
-                }
-                if b.high < both.high {
-                    both.high = b.high
-                    both.includesHigh = b.includesHigh
-                } else if both.high == b.high {
-                    both.includesHigh = both.includesHigh && b.includesHigh
-                }
-                if !both.isEmpty { common.append(both) }
-            }
+        var a = 0
+        var b = 0
+        while a < intervals.count, b < other.intervals.count {
+            let both = intervals[a].intersection(other.intervals[b])
+            if !both.isEmpty { common.append(both) }
+            // The one that ends first meets nothing further.
+            let ends = (intervals[a].high, other.intervals[b].high)
+            if ends.0 < ends.1 || (ends.0 == ends.1 && !intervals[a].includesHigh) { a += 1 } else { b += 1 }
         }
         return FieldBounds(common)
     }

@@ -49,8 +49,9 @@ public final class RunningNode: Sendable {
     }
 
     /// Ends it in good order: requests in flight are answered, connections closed, storage flushed.
-    public func stop() async {
-        try? await loop.callAsync { [confined] in await confined.value.stop() }
+    /// - Parameter handingOver: a primary first lets another member take its place.
+    public func stop(handingOver: Bool = true) async {
+        try? await loop.callAsync { [confined] in await confined.value.stop(handingOver: handingOver) }
         await loop.shutdown()
     }
 

@@ -132,7 +132,7 @@ extension Node {
         let reply = (form: request.form, id: request.requestID)
         let isRetryable = context.arguments.transactionNumber != nil
         connection.beginWaiting()
-        role.awaitWriteConcern(optime, concern, deadline: context.deadline) { [self] failure in
+        role.awaitWriteConcern(optime, concern, deadline: context.deadline, on: connection) { [self] failure in
             guard !connection.isClosed else { return }
             let writer = startReply(reply.form, to: reply.id, in: connection.connection.output, connection)
             fields.withView { for field in $0 { writer.document.append(field.key, field.value) } }

@@ -21,8 +21,11 @@ final class ClientConnection: ConnectionDelegate {
     private var isBusy = false
     private var backlog: ByteBuffer?
     private var replyID: Int32 = 0
-    /// Called once when the connection closes, by commands that wait on its behalf.
-    private var closeHandlers: [() -> Void] = []
+    /// Called once when the connection closes, by what waits on its behalf: one or two at a time.
+    private var closeHandlers: [(id: UInt64, run: () -> Void)] = []
+    private var nextCloseHandler: UInt64 = 0
+    /// The reply is held back until this wait is over.
+    var heldFor: WaiterID?
 
     init(node: Node, connection: any Connection) {
         self.node = node
@@ -54,13 +57,19 @@ final class ClientConnection: ConnectionDelegate {
         node.connectionDidClose(self, reason: reason)
         let handlers = closeHandlers
         closeHandlers = []
-        for handler in handlers { handler() }
+        for handler in handlers { handler.run() }
     }
 
     /// Calls `handler` when the connection closes; at once if it has.
-    func onClose(_ handler: @escaping () -> Void) {
-        if isClosed { handler() } else { closeHandlers.append(handler) }
+    /// - Returns: what `forgetClose` takes when the wait is over; a connection may live for years.
+    func onClose(_ handler: @escaping () -> Void) -> UInt64 {
+        nextCloseHandler += 1
+        if isClosed { handler() } else { closeHandlers.append((nextCloseHandler, handler)) }
+        return nextCloseHandler
     }
+
+    /// The handler is not to be called any more.
+    func forgetClose(_ id: UInt64) { closeHandlers.removeAll { $0.id == id } }
 
     /// Closes after a message that leaves no way to go on.
     func close(because reason: String) {

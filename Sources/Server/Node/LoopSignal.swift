@@ -31,14 +31,16 @@ final class LoopSignal {
         let id = nextWaiter
         nextWaiter += 1
         var timer: TimerToken?
+        var closing: UInt64?
         waiters[id] = { [runtime] in
             if let timer { runtime.cancel(timer) }
+            if let closing { connection?.forgetClose(closing) }
             body()
         }
         if deadline < .distantFuture {
             timer = runtime.schedule(at: deadline) { [weak self] in self?.wake(id) }
         }
-        connection?.onClose { [weak self] in self?.wake(id) }
+        closing = connection?.onClose { [weak self] in self?.wake(id) }
     }
 
     private func wake(_ id: UInt64) { waiters.removeValue(forKey: id)?() }

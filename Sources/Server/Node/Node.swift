@@ -58,7 +58,7 @@ public final class Node {
         indexBuildEnded = LoopSignal(runtime: runtime)
         dataAppended = LoopSignal(runtime: runtime)
         cursors = CursorRegistry(runtime: runtime)
-        let versions = VersionStore(engine: engine, keepsHistory: options.replicaSetName != nil)
+        let versions = VersionStore(engine: engine, keepsHistory: options.replicaSetName != nil, historyWindow: Limits.historyWindow)
         let oplog = Oplog(bytesMax: options.oplogBytesMax ?? Limits.oplogBytesVolatileDefault)
         data = DataStore(runtime: runtime, versions: versions, oplog: oplog)
         role = StandaloneRole()
@@ -112,11 +112,15 @@ public final class Node {
 
     func connectionDidClose(_ connection: ClientConnection, reason: CloseReason) {
         connections[connection.id] = nil
+        if let waiter = connection.heldFor { (role as? ReplicaSetRole)?.abandonWaiter(waiter) }
     }
 
     /// Ends what is running and closes everything. Requests in flight are answered that the node is shutting down.
-    public func stop() async {
-        guard !isStopped else { return }
+    /// - Parameter handingOver: a primary first sees another member take its place, if one can; not worth waiting for
+    ///   when the whole set stops.
+    public func stop(handingOver: Bool = true) async {
+        guard !isStopped, !isShuttingDown else { return }
+        if handingOver, let role = role as? ReplicaSetRole { await role.handOver() }
         isShuttingDown = true
         (role as? ReplicaSetRole)?.shutdown()
         topology.bump()

@@ -26,9 +26,10 @@ protocol NodeRole: AnyObject {
     /// What a write without a write concern of its own waits for.
     var defaultWriteConcern: WriteConcern { get }
     /// Calls `completion` once: with nil when `optime` is acknowledged as `concern` asks, else with what the reply's
-    /// `writeConcernError` says.
+    /// `writeConcernError` says. The wait ends when `connection` closes: nobody is left to be told.
     func awaitWriteConcern(
-        _ optime: OpTime, _ concern: WriteConcern, deadline: Instant, completion: @escaping (ServerError?) -> Void)
+        _ optime: OpTime, _ concern: WriteConcern, deadline: Instant, on connection: ClientConnection?,
+        completion: @escaping (ServerError?) -> Void)
     /// Waits until a read with that read concern may be answered, and says at which point in time it reads.
     /// - Throws: `MaxTimeMSExpired`, `NotWritablePrimary`, … The caller re-checks readability afterwards.
     func awaitReadConcern(_ concern: ReadConcern, deadline: Instant) async throws(ServerError)
@@ -53,7 +54,8 @@ final class StandaloneRole: NodeRole {
     func appendServerStatus(to writer: DocumentWriter) {}
     var defaultWriteConcern: WriteConcern { .acknowledged }
     func awaitWriteConcern(
-        _ optime: OpTime, _ concern: WriteConcern, deadline: Instant, completion: @escaping (ServerError?) -> Void
+        _ optime: OpTime, _ concern: WriteConcern, deadline: Instant, on connection: ClientConnection?,
+        completion: @escaping (ServerError?) -> Void
     ) { completion(nil) }
     func awaitReadConcern(_ concern: ReadConcern, deadline: Instant) async throws(ServerError) {}
     func readPoint(_ concern: ReadConcern) throws(ServerError) -> ReadPoint? {

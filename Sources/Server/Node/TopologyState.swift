@@ -35,7 +35,7 @@ final class TopologyState {
     }
 
     /// Suspends until the counter differs from `seen`, the deadline passes, or `connection` closes.
-    func wait(beyond seen: Int64, until deadline: Instant, on connection: ClientConnection) async {
+    func wait(beyond seen: Int64, until deadline: Instant, on connection: ClientConnection? = nil) async {
         guard counter == seen else { return }
         await changed.wait(until: deadline, on: connection)
     }

@@ -77,8 +77,12 @@ extension ReplicaSetRole {
         link(to: host).request(timeout: Limits.peerRequestTimeout) {
             request.encode(to: $0)
         } completion: { [weak self] result in
-            guard case .success(let body) = result, let response = VoteResponse(body) else { return }
-            self?.drive { member, now in member.onVoteResponse(exchange, from: id, response, now: now) }
+            self?.drive { member, now in
+                guard case .success(let body) = result, let response = VoteResponse(body) else {
+                    return member.onVoteFailure(exchange, from: id, now: now)
+                }
+                return member.onVoteResponse(exchange, from: id, response, now: now)
+            }
         }
     }
 

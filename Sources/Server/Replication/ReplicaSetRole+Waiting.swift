@@ -6,12 +6,14 @@ internal import Replication
 /// Waiting on behalf of clients: until a write is acknowledged, until a read may be answered.
 extension ReplicaSetRole {
     func awaitWriteConcern(
-        _ optime: OpTime, _ concern: WriteConcern, deadline: Instant, completion: @escaping (ServerError?) -> Void
+        _ optime: OpTime, _ concern: WriteConcern, deadline: Instant, on connection: ClientConnection?,
+        completion: @escaping (ServerError?) -> Void
     ) {
         let limit = [concern.deadline(from: runtime.now), deadline == .distantFuture ? nil : deadline]
             .compactMap { $0 }.min()
         let timedOutByConcern = concern.deadline(from: runtime.now).map { $0 <= deadline } ?? false
-        let id = registerWaiter { result in
+        let id = registerWaiter { [weak connection] result in
+            connection?.heldFor = nil
             switch result {
             case .satisfied: completion(nil)
             case .timedOut where timedOutByConcern: completion(ReplicaSetRole.writeConcernTimeout(concern))
@@ -19,9 +21,16 @@ extension ReplicaSetRole {
             case .failed(let error): completion(error)
             }
         }
+        connection?.heldFor = id
         drive { member, now in
             member.onWaitForWriteConcern(id, target: optime, concern, deadline: limit, now: now)
         }
+    }
+
+    /// The client that waited is gone; without a time limit its write concern might never be met.
+    func abandonWaiter(_ id: WaiterID) {
+        drive { member, now in member.onWaiterLeft(id, now: now) }
+        completeWaiter(id, .failed(ServerError(.clientDisconnect, "the client has gone")))
     }
 
     private static func writeConcernTimeout(_ concern: WriteConcern) -> ServerError {
@@ -116,7 +125,7 @@ extension ReplicaSetRole {
         guard acceptsWrites else { throw ServerError(.notWritablePrimary, "not primary") }
         let optime = try appendNoOp(["msg": "linearizable read"])
         let failure = await withUnsafeContinuation { (continuation: UnsafeContinuation<ServerError?, Never>) in
-            awaitWriteConcern(optime, .majority, deadline: deadline) { continuation.resume(returning: $0) }
+            awaitWriteConcern(optime, .majority, deadline: deadline, on: nil) { continuation.resume(returning: $0) }
         }
         if let failure { throw failure }
     }

@@ -34,6 +34,10 @@ final class ReplicaSetRole: NodeRole {
     /// Something the followers wait for: new entries, or a new commit point.
     let oplogChanged: LoopSignal
     private var isStopped = false
+    /// For checkers: called when an event and all that followed from it has been carried out.
+    var onEvent: (() -> Void)?
+    /// Requests and waits that nobody has answered yet.
+    var waiterCount: Int { requests.count + waiters.count }
 
     /// What a directive answers a request with.
     enum ReplyToRequest {
@@ -61,6 +65,20 @@ final class ReplicaSetRole: NodeRole {
         node.data.onAppend = { [unowned self] _ in appended() }
         syncSource.role = self
         drive { member, now in member.onStart(now: now) }
+    }
+
+    /// Before a stop: steps down in favour of the best other member and waits, not for long, until it is primary.
+    func handOver() async {
+        guard acceptsWrites, member.couldHandOver else { return }
+        let deadline = runtime.now + Limits.handOverMax
+        let id = register { _ in }
+        drive { member, now in
+            member.onStepDownCommand(
+                id, stepDownFor: Limits.handOverFreeze, catchUpFor: Limits.handOverMax / 2, force: true, now: now)
+        }
+        while member.primaryHost == nil || member.isPrimary, runtime.now < deadline, !isStopped {
+            await node.topology.wait(beyond: node.topology.counter, until: deadline)
+        }
     }
 
     /// Gives the primary role up, tells those who wait, closes the links.
@@ -98,6 +116,7 @@ final class ReplicaSetRole: NodeRole {
         isDriving = false
         initialSync?.memberChanged()
         setTimer()
+        onEvent?()
     }
 
     private func setTimer() {
