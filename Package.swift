@@ -44,6 +44,12 @@ func executable(_ name: String, path: String, _ dependencies: [Target.Dependency
         linkerSettings: [.unsafeFlags(["-static-stdlib"])])
 }
 
+/// A program that the documentation quotes.
+func example(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(
+        name: name, dependencies: dependencies, path: "docs/examples/\(name)", swiftSettings: swiftSettings)
+}
+
 let package = Package(
     name: "quorate",
     products: [
@@ -104,6 +110,10 @@ let package = Package(
         executable(
             "Benchmarks", path: "Sources/Benchmarks", ["BSON", "Core", "Wire", "Data", "MemoryStorage", "CTree", "CBSON", "COplog"]),
 
+        // The documentation's examples: compiled with the tests, quoted by the pages.
+        example("FirstReplicaSet", ["Quorate"]),
+        example("PatientElections", ["Quorate", "Core", "CommandLine"]),
+
         // Tests.
         tests("BSONTests", ["BSON", "CBSON"]),
         tests("CoreTests", ["Core", "BSON", "ReadSelectors"]),
@@ -116,7 +126,7 @@ let package = Package(
         tests("SimulationTests", ["Simulation", "Server", "Client", "BSON", "Core", "ElectionPolicies", "MemoryStorage"]),
         tests("ClientTests", ["Client", "Simulation", "BSON", "Core", "Wire", "ReadSelectors"]),
         tests("QuorateTests", ["Quorate", "Client", "BSON", "Core"]),
-        tests("CommandLineTests", ["CommandLine"]),
+        tests("CommandLineTests", ["CommandLine", "Quorate", "BSON", "Core", "Wire"]),
         tests("TidyTests", []),
     ],
     swiftLanguageModes: [.v6]

@@ -31,6 +31,7 @@ final class StopSignals: Sendable {
             return (state.count, state.waiter)
         }
         if count > 1 { _exit(130) }
+        // Who waits lives on no loop.
         loop.outsideLeakGuard { waiter?.resume() }
     }
 

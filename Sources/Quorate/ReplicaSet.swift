@@ -16,7 +16,8 @@ public import Server
 /// they miss their primary. Each modifier returns a changed copy.
 public struct ReplicaSet: Sendable {
     public let name: String
-    public let memberCount: Int
+    /// In the order of their `_id`, counted from 0.
+    public let members: [Member]
     var storage = StorageChoice.memory
     var transport = TransportChoice.loopback
     var elections = ElectionChoice.fast
@@ -24,10 +25,25 @@ public struct ReplicaSet: Sendable {
     var log: any LogSink & Sendable = LineLog(minimumLevel: .error)
     var describe: @Sendable (inout NodeOptions) -> Void = { _ in }
 
+    /// A set of equal members.
     /// - Parameter members: 1 to 7; all of them vote and hold data.
     public init(_ name: String = "rs0", members: Int = 3) {
         self.name = name
-        memberCount = members
+        self.members = Array(repeating: Member(), count: max(members, 0))
+    }
+
+    /// A set of chosen members:
+    ///
+    /// ```swift
+    /// ReplicaSet("rs0") {
+    ///     Member(priority: 2, tags: ["dc": "ny"])
+    ///     Member(tags: ["dc": "sf"])
+    ///     Member.arbiter
+    /// }
+    /// ```
+    public init(_ name: String = "rs0", @MembersBuilder _ members: () -> [Member]) {
+        self.name = name
+        self.members = members()
     }
 
     /// Where members keep their data.
@@ -56,8 +72,15 @@ public struct ReplicaSet: Sendable {
     /// Starts the members, makes them a set, and returns when a majority has acknowledged a write.
     /// - Throws: `TransportError` when an address cannot be had, `ReplicaSetError`.
     public func start() async throws -> RunningReplicaSet {
-        guard (1...Limits.votersMax).contains(memberCount) else {
-            throw ReplicaSetError("a replica set has 1 to \(Limits.votersMax) voting members, not \(memberCount)")
+        let voters = members.count { $0.votes }
+        guard (1...Limits.votersMax).contains(voters), members.count <= Limits.membersMax else {
+            throw ReplicaSetError(
+                "a replica set has 1 to \(Limits.votersMax) voting members and at most \(Limits.membersMax) in all, "
+                    + "not \(voters) and \(members.count)")
+        }
+        // It initiates the set, and is the first to stand for election.
+        guard members[0].holdsData, members[0].priority > 0 else {
+            throw ReplicaSetError("the first member must be one that can become primary")
         }
         return try await RunningReplicaSet.start(self)
     }
@@ -72,49 +95,4 @@ public struct ReplicaSet: Sendable {
 public struct ReplicaSetError: Error, Sendable, CustomStringConvertible {
     public let description: String
     public init(_ description: String) { self.description = description }
-}
-
-/// The storage of a cluster's members.
-public struct StorageChoice: Sendable {
-    let name: String
-    let make: StorageMaker
-    /// A B+tree in memory, forgotten when the member stops.
-    public static let memory = StorageChoice(name: "memory") { MemoryStorage() }
-    /// An engine of your own; called once for each start of a member, on its loop.
-    public static func custom(_ name: String, _ make: @escaping StorageMaker) -> StorageChoice {
-        StorageChoice(name: name, make: make)
-    }
-}
-
-/// The transport of a cluster.
-public struct TransportChoice: Sendable {
-    let name: String
-    let firstPort: Int
-    let make: @Sendable () throws -> any TransportNetwork
-    /// Inside this process only.
-    public static let loopback = TransportChoice(name: "loopback", firstPort: 0) { LoopbackTransportNetwork() }
-    /// TCP on 127.0.0.1: members listen on `port` and the ports behind it; 0 for any free ones.
-    public static func socket(port: Int = 0) -> TransportChoice {
-        TransportChoice(name: "socket", firstPort: port) { SocketNetwork() }
-    }
-    /// A transport of your own.
-    public static func custom(
-        _ name: String, firstPort: Int = 0, _ make: @escaping @Sendable () throws -> any TransportNetwork
-    ) -> TransportChoice {
-        TransportChoice(name: name, firstPort: firstPort, make: make)
-    }
-}
-
-/// The election policy of a cluster's members.
-public struct ElectionChoice: Sendable {
-    let name: String
-    let policy: any ElectionPolicy
-    /// Stands as soon as the connection to the primary breaks.
-    public static let fast = ElectionChoice(name: "fast", policy: FastElectionPolicy())
-    /// MongoDB's protocol version 1.
-    public static let mongodb = ElectionChoice(name: "mongodb", policy: MongoDBElectionPolicy())
-    /// A policy of your own.
-    public static func custom(_ policy: any ElectionPolicy) -> ElectionChoice {
-        ElectionChoice(name: policy.name, policy: policy)
-    }
 }

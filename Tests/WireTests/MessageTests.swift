@@ -56,16 +56,7 @@ private func message(flags: UInt32 = 0, body: Document, sequences: [(String, [Do
 
     @Test("unknown required flags, unknown sections and repeated sections close the connection")
     func malformed() {
-        func refused(_ bytes: [UInt8]) -> Bool {
-            bytes.withUnsafeBytes { raw in
-                do throws(InvalidMessage) {
-                    _ = try Request(raw)
-                    return false
-                } catch {
-                    return error.isFramingLost
-                }
-            }
-        }
+        func refused(_ bytes: [UInt8]) -> Bool { bytes.withUnsafeBytes { refusal(of: $0)?.isFramingLost ?? false } }
         let body: Document = ["ping": 1, "$db": "admin"]
         #expect(!refused(message(body: body)))
         #expect(refused(message(flags: 1 << 5, body: body)))
@@ -83,9 +74,16 @@ private func message(flags: UInt32 = 0, body: Document, sequences: [(String, [Do
     func brokenBody() {
         var bytes = message(body: ["ping": true, "$db": "admin"])
         bytes[4 + 17 + 4 + 6] = 7  // the boolean's byte
-        bytes.withUnsafeBytes { raw in
-            #expect(throws: InvalidMessage.self) { try Request(raw) }
-            do throws(InvalidMessage) { _ = try Request(raw) } catch { #expect(!error.isFramingLost) }
+        #expect(bytes.withUnsafeBytes { refusal(of: $0)?.isFramingLost } == false)
+    }
+
+    /// Why a request is not understood; nil when it is.
+    private func refusal(of message: UnsafeRawBufferPointer) -> InvalidMessage? {
+        do {
+            _ = try Request(message)
+            return nil
+        } catch {
+            return error
         }
     }
 
@@ -93,8 +91,8 @@ private func message(flags: UInt32 = 0, body: Document, sequences: [(String, [Do
     func checksum() throws {
         #expect(Array("123456789".utf8).withUnsafeBytes { CRC32C.checksum($0) } == 0xE306_9283)
         var bytes = message(flags: MessageFlags.checksumPresent, body: ["ping": 1, "$db": "admin"]) + [0, 0, 0, 0]
-        bytes.withUnsafeMutableBytes { $0.storeBytes(of: Int32($0.count), as: Int32.self) }
-        bytes.withUnsafeBytes { raw in _ = #expect(throws: InvalidMessage.self) { try Request(raw) } }
+        bytes.withUnsafeMutableBytes { $0.storeBytes(of: Int32($0.count).littleEndian, as: Int32.self) }
+        #expect(bytes.withUnsafeBytes { refusal(of: $0) } != nil)
         let sum = bytes.withUnsafeBytes { CRC32C.checksum(UnsafeRawBufferPointer(rebasing: $0.dropLast(4))) }
         let end = bytes.count - 4
         bytes.withUnsafeMutableBytes { $0.storeBytes(of: sum.littleEndian, toByteOffset: end, as: UInt32.self) }
@@ -121,7 +119,7 @@ private func message(flags: UInt32 = 0, body: Document, sequences: [(String, [Do
             #expect(request.queryDatabase == "admin")
             #expect(request.querySecondaryOk)
         }
-        query("shop.orders").withUnsafeBytes { raw in _ = #expect(throws: InvalidMessage.self) { try Request(raw) } }
+        #expect(query("shop.orders").withUnsafeBytes { refusal(of: $0) } != nil)
     }
 
     @Test("a reply in either form is read back")

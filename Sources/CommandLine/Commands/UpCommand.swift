@@ -19,6 +19,9 @@ enum UpCommand {
                         OptionSpecification(
                             "members", .integer(1...Limits.votersMax), "N", default: "3", help: "how many members"),
                         OptionSpecification(
+                            "arbiters", .integer(0...Limits.votersMax - 1), "N", default: "0",
+                            help: "how many members more that only vote"),
+                        OptionSpecification(
                             "port", .integer(0...65000), "P", default: "27017",
                             help: "where the first member listens, the others behind it; 0 for any free ports"),
                         OptionSpecification("name", .text, "NAME", default: "rs0", help: "the set's name"),
@@ -36,7 +39,17 @@ enum UpCommand {
         let transportOptions = parts.options(of: transport.name)
         let storage = parts.storage
         let storageMaker = try storage.make(parts.options(of: storage.name))
-        let set = try await ReplicaSet(name, members: arguments.integer("members") ?? 3)
+        let dataMembers = arguments.integer("members") ?? 3
+        let arbiters = arguments.integer("arbiters") ?? 0
+        guard dataMembers + arbiters <= Limits.votersMax else {
+            throw UsageError(
+                "--members and --arbiters make \(dataMembers + arbiters) voters; a set has at most \(Limits.votersMax)")
+        }
+        let members = ReplicaSet(name) {
+            for _ in 0..<dataMembers { Member() }
+            for _ in 0..<arbiters { Member.arbiter }
+        }
+        let set = try await members
             .storage(.custom(storage.name, storageMaker))
             .transport(
                 .custom(transport.name, firstPort: port) {

@@ -17,7 +17,11 @@ public final class Collection {
     public private(set) var namespace: Namespace
     /// The time from which on `namespace` is its name: a read at an earlier time does not see it.
     public internal(set) var namedSince: Timestamp
-    public internal(set) var options: CollectionOptions
+    public internal(set) var options: CollectionOptions {
+        didSet { validator = try? DocumentValidator(options.validation) }
+    }
+    /// What documents have to match; nil when anything is welcome.
+    private(set) var validator: DocumentValidator?
     /// The `_id` index first, then in the order of creation. Holds the ones that are still built.
     public internal(set) var indexes: [CollectionIndex]
 
@@ -28,6 +32,8 @@ public final class Collection {
     var nextRecordID: UInt64 = 1
     /// Set by a drop; operations that began before it stop when they see it.
     public internal(set) var isDropped = false
+    /// Set when the data of a dropped collection is given back: reads in the past stop too.
+    var isReclaimed = false
     /// Changes whenever indexes or options do: plans made for an older one are made again.
     public internal(set) var generation: UInt64 = 0
 
@@ -46,6 +52,7 @@ public final class Collection {
         self.namedSince = namedSince
         self.options = options
         self.indexes = indexes
+        validator = try? DocumentValidator(options.validation)
         (name, databaseCount) = Collection.nameBytes(namespace)
     }
 

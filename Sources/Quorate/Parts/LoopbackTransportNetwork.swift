@@ -9,7 +9,10 @@ public final class LoopbackTransportNetwork: TransportNetwork {
     public init() {}
     public var reachesOtherProcesses: Bool { false }
     public func makeTransport(_ runtime: LiveRuntime, node: String) -> any Transport {
-        LoopbackTransport(network: network, runtime: runtime, node: node)
+        let transport = LoopbackTransport(network: network, runtime: runtime, node: node)
+        // A node that ends, in good order or not, is noticed by its peers at once, as a process is.
+        runtime.loop.addShutdownHook { transport.closeAll() }
+        return transport
     }
 
     /// Cuts, or joins, two nodes in both directions.

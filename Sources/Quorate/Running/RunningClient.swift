@@ -25,7 +25,7 @@ public final class RunningClient: Sendable {
     init(
         seeds: [Endpoint], setName: String, network: any TransportNetwork, log: any LogSink & Sendable
     ) throws {
-        let loop = try EventLoop.start(name: "client", log: log)
+        let loop = try EventLoop.start(name: "\(setName)-client", log: log)
         self.loop = loop
         confined = Confined(
             ClientBox {

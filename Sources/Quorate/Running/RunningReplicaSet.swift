@@ -30,7 +30,7 @@ public final class RunningReplicaSet: Sendable {
         let network = try set.transport.make()
         var members: [SetMember] = []
         do {
-            for index in 0..<set.memberCount {
+            for index in set.members.indices {
                 let member = SetMember(id: index, set: set, network: network)
                 try await member.start(port: set.transport.firstPort == 0 ? 0 : set.transport.firstPort + index)
                 members.append(member)
@@ -52,8 +52,8 @@ public final class RunningReplicaSet: Sendable {
         let config: Document = [
             "_id": .string(set.name), "version": 1,
             "members": .array(
-                members.map { member in
-                    ["_id": .int32(Int32(member.id)), "host": .string(member.endpoint.description)]
+                zip(set.members, members).map { member, running in
+                    .document(member.configuration(id: running.id, host: running.endpoint.description))
                 }),
             "settings": [
                 "heartbeatIntervalMillis": .int64(set.timing.heartbeatInterval.wholeMilliseconds),
@@ -90,6 +90,15 @@ public final class RunningReplicaSet: Sendable {
         get async throws { try await waitForPrimary() }
     }
 
+    /// The members that hold data and are up to be read from, but for the primary.
+    public var secondaries: [SetMember] {
+        get async {
+            var secondaries: [SetMember] = []
+            for member in members where await member.isSecondary { secondaries.append(member) }
+            return secondaries
+        }
+    }
+
     func waitForPrimary(within limit: Duration = .seconds(30)) async throws -> SetMember {
         let clock = SuspendingClock()
         let deadline = clock.now + limit
@@ -117,10 +126,7 @@ public final class RunningReplicaSet: Sendable {
     public func kill(_ member: SetMember) async { await member.kill() }
 
     /// Starts a member again at its address. One with volatile storage comes back empty and copies the others.
-    public func restart(_ member: SetMember) async throws {
-        await member.kill()
-        try await member.start(port: member.endpoint.port)
-    }
+    public func restart(_ member: SetMember) async throws { try await member.restart() }
 
     /// Cuts the connections between the members of different groups, both ways. Members in no group reach nobody.
     /// - Throws: `ReplicaSetError` on a transport that has no faults.

@@ -66,6 +66,18 @@ public final class SetMember: Sendable {
         get async { (try? await run(["hello": 1]))?["isWritablePrimary"]?.asBool ?? false }
     }
 
+    /// Whether it follows a primary and can be read from.
+    public var isSecondary: Bool {
+        get async { (try? await run(["hello": 1]))?["secondary"]?.asBool ?? false }
+    }
+
+    /// Starts it again at its address, after killing it if it runs. With volatile storage it comes back empty and copies
+    /// the others.
+    public func restart() async throws {
+        await kill()
+        try await start(port: endpoint.port)
+    }
+
     /// Ends it as `kill -9` would.
     public func kill() async {
         let taken = take()

@@ -80,6 +80,7 @@ public final class Node {
             member.start()
         } else {
             data.onAppend = nil
+            data.onCappedInsert = { [unowned self] in dataAppended.fire() }
         }
         runtime.log.log(.info, "node", "listening on \(listener.endpoint)")
     }

@@ -1,0 +1,79 @@
+import Quorate
+import Testing
+
+@testable import CommandLine
+
+/// The program's own command line, as far as it starts nothing.
+@Suite struct ProgramTests {
+    private func status(_ words: String...) async -> Int32 {
+        await QuorateProgram.run(["quorate"] + words, registry: .standard)
+    }
+
+    private func parse(_ words: String...) throws -> ParsedCommand {
+        try ArgumentParser(QuorateProgram.specification(.standard)).parse(["quorate"] + words)
+    }
+
+    @Test("help, version and the list of parts end well")
+    func informs() async {
+        #expect(await status("--version") == 0)
+        #expect(await status() == 0)
+        #expect(await status("--help") == 0)
+        #expect(await status("plugins") == 0)
+        for command in ["up", "node", "bench", "status", "plugins"] { #expect(await status(command, "--help") == 0) }
+        #expect(await status("up", "replica-set", "--help") == 0)
+    }
+
+    @Test("what cannot be understood ends with the status of a usage error, before anything is started")
+    func usageErrors() async {
+        #expect(await status("upp") == 64)
+        #expect(await status("node", "--prot", "1") == 64)
+        #expect(await status("node", "--port", "70000") == 64)
+        #expect(await status("node", "--storage", "memroy") == 64)
+        #expect(await status("node", "--transport", "carrier-pigeon") == 64)
+        #expect(await status("node", "--election-policy", "fsat") == 64)
+        #expect(await status("up", "replica-set", "--members", "0") == 64)
+        #expect(await status("up", "replica-set", "--members", "8") == 64)
+        #expect(await status("up", "replica-set", "--members", "5", "--arbiters", "3") == 64)
+        #expect(await status("bench") == 64)
+        #expect(await status("bench", "http://localhost") == 64)
+        #expect(await status("bench", "mongodb://localhost", "--workload", "raed") == 64)
+    }
+
+    @Test("settings name a part and one of its options")
+    func settings() async {
+        #expect(await status("node", "--set", "nonsense") == 64)
+        #expect(await status("node", "--set", "fats.x=1") == 64)
+        #expect(await status("node", "--set", "fixed.nothing=1") == 64)
+        #expect(await status("node", "--set", "enableTestCommands=maybe") == 64)
+        #expect(await status("node", "--set", "enableTestCommand=1") == 64)
+    }
+
+    @Test("parts of one's own can be chosen on the same command line")
+    func ownParts() throws {
+        var registry = PluginRegistry.standard
+        registry.register(
+            electionPolicy: Plugin(
+                "patient", summary: "waits", options: [PluginOption("delay", default: "5", help: "how long")],
+                make: { _ in throw PluginOptionError("patient.delay must be a number") }))
+        let parser = ArgumentParser(QuorateProgram.specification(registry))
+        let line = ["quorate", "node", "--election-policy", "patient", "--set", "patient.delay=7"]
+        guard case .run(_, let arguments) = try parser.parse(line) else {
+            Issue.record("not a command to run")
+            return
+        }
+        let parts = try PartOptions.parse(arguments, registry)
+        #expect(parts.electionPolicy.name == "patient")
+        #expect(parts.options(of: "patient").values == ["delay": "7"])
+    }
+
+    @Test("connection strings give seeds and the set's name, and refuse what cannot be served")
+    func connectionStrings() throws {
+        let string = try ConnectionString("mongodb://a:1,b:2,c/?replicaSet=rs0&w=1")
+        #expect(string.seeds.map(\.description) == ["a:1", "b:2", "c:27017"])
+        #expect(string.setName == "rs0")
+        #expect(try ConnectionString("mongodb://localhost").setName == nil)
+        for bad in ["", "a:1", "mongodb://", "mongodb://a:0", "mongodb://a:x", "mongodb://u:p@a:1", "mongodb://a,,b"] {
+            #expect(throws: UsageError.self, "\(bad)") { try ConnectionString(bad) }
+        }
+    }
+}

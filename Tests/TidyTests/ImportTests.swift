@@ -1,0 +1,77 @@
+import Testing
+
+/// The direction of imports (docs/ARCHITECTURE.md, "The map"): who may use whom.
+@Suite struct ImportTests {
+    /// What each module may import, besides Swift's own `Synchronization`.
+    private static let allowed: [String: Set<String>] = [
+        "BSON": ["CBSON"],
+        "Core": ["BSON", "CHooks"],
+        "Wire": ["BSON", "Core"],
+        "Query": ["BSON", "Core", "CPCRE2"],
+        "Data": ["BSON", "Core", "Query", "COplog", "CTree", "CHash"],
+        "Replication": ["BSON", "Core"],
+        "Server": ["BSON", "Core", "Wire", "Query", "Data", "Replication", "COplog"],
+        "Client": ["BSON", "Core", "Wire"],
+        "LiveRuntime": ["BSON", "Core", "CUV", "CHooks", "Glibc"],
+        "Conformance": ["BSON", "Core"],
+        "Simulation": [
+            "BSON", "Core", "Wire", "Query", "Data", "Replication", "Server", "Client", "MemoryStorage",
+            "ElectionPolicies", "ReadSelectors", "CHash", "CHooks",
+        ],
+        "Quorate": [
+            "BSON", "Core", "LiveRuntime", "Wire", "Server", "Client", "LoopbackTransport", "SocketTransport",
+            "MemoryStorage", "ElectionPolicies", "ReadSelectors",
+        ],
+        "CommandLine": [
+            "BSON", "Core", "LiveRuntime", "Wire", "Quorate", "Server", "Client", "Simulation", "SocketTransport",
+            "Glibc",
+        ],
+        "quorate-cli": ["CommandLine"],
+        // Default parts know the plug points, and the C code that they are made of.
+        "LoopbackTransport": ["BSON", "Core"],
+        "SocketTransport": ["BSON", "Core", "LiveRuntime", "CUV", "Glibc"],
+        "MemoryStorage": ["BSON", "Core", "CTree"],
+        "ElectionPolicies": ["Core"],
+        "ReadSelectors": ["Core"],
+    ]
+
+    /// Measures its own process and reaches into every layer on purpose.
+    private static let exempt: Set<String> = ["Benchmarks"]
+
+    @Test("a module imports only what the table of imports allows it")
+    func importsFollowTheTable() {
+        let files = SourceTree.swiftFiles(in: "Sources", "Plugins")
+        #expect(files.count > 100, "the tests do not see the sources")
+        for file in files where !Self.exempt.contains(file.module) {
+            guard let allowed = Self.allowed[file.module] else {
+                Issue.record("\(file.path): module \(file.module) is not in the table")
+                continue
+            }
+            for (number, line) in file.lines.enumerated() {
+                guard let imported = Self.imported(line), imported != "Synchronization" else { continue }
+                #expect(allowed.contains(imported), "\(file.path):\(number + 1) imports \(imported)")
+            }
+        }
+    }
+
+    /// The module that an import line names.
+    static func imported(_ line: String) -> String? {
+        let words = line.split(separator: " ")
+        guard let at = words.firstIndex(of: "import"), at + 1 < words.count, at <= 2 else { return nil }
+        let before = words[..<at]
+        guard before.allSatisfy({ ["public", "internal", "private", "package"].contains($0) || $0.hasPrefix("@") }) else {
+            return nil
+        }
+        return words[at + 1].split(separator: ".").first.map(String.init)
+    }
+
+    @Test("an import is recognised with and without access level and attributes")
+    func importLines() {
+        #expect(Self.imported("import Core") == "Core")
+        #expect(Self.imported("public import BSON") == "BSON")
+        #expect(Self.imported("@testable import Data") == "Data")
+        #expect(Self.imported("    internal import Glibc") == "Glibc")
+        #expect(Self.imported("/// To import a module, say so") == nil)
+        #expect(Self.imported("let important = 1") == nil)
+    }
+}

@@ -1,0 +1,10 @@
+import CommandLine
+import Quorate
+
+// The same program as `quorate`, with one part more: PatientElections up replica-set --election-policy patient
+var registry = PluginRegistry.standard
+registry.register(
+    electionPolicy: Plugin(
+        "patient", summary: "waits out several timeouts before it stands", options: [PatientElections.timeouts],
+        make: { try PatientElections($0) }))
+await QuorateProgram.main(registry: registry)
