@@ -31,10 +31,7 @@ final class StopSignals: Sendable {
             return (state.count, state.waiter)
         }
         if count > 1 { _exit(130) }
-<<<<<<< HEAD
-=======
         // Who waits lives on no loop.
->>>>>>> w/docs
         loop.outsideLeakGuard { waiter?.resume() }
     }
 

@@ -49,12 +49,9 @@ public enum QuorateProgram {
             subcommands: [
                 UpCommand.specification(registry),
                 NodeCommand.specification(registry),
-<<<<<<< HEAD
                 SimulateCommand.specification,
-=======
                 BenchCommand.specification(),
                 StatusCommand.specification(),
->>>>>>> w/docs
                 PluginsCommand.specification(registry),
             ])
     }
