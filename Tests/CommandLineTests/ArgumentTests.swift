@@ -8,7 +8,7 @@ import Testing
         "tool", summary: "A tool.",
         subcommands: [
             CommandSpecification(
-                "build", summary: "Builds.", details: "Takes its time.", positionals: ["TARGET", "[REST…]"],
+                "build", summary: "Builds.", details: "Takes its time.", positionals: ["TARGET", "REST…"],
                 options: [
                     OptionSpecification("jobs", .integer(1...64), "N", default: "2", help: "how many at once"),
                     OptionSpecification("mode", .choice(["debug", "release"]), "MODE", default: "debug", help: "which kind"),
@@ -107,7 +107,7 @@ import Testing
         #expect(try help("cache")?.contains("clear") == true)
         guard word != "help" else { return }
         let page = try help("build", "all", word) ?? ""
-        #expect(page.contains("usage: tool build TARGET [REST…] [OPTION …]"))
+        #expect(page.contains("usage: tool build TARGET REST… [OPTION …]"))
         #expect(page.contains("--jobs N") && page.contains("(default: 2)"))
         #expect(page.contains("Takes its time."))
     }
