@@ -104,6 +104,7 @@ extension ErrorCode {
     public static let socketException = ErrorCode(9001)
     public static let unsupportedOpQueryCommand = ErrorCode(352)
     public static let clientMetadataDocumentTooLarge = ErrorCode(187)
+    public static let maxSubPipelineDepthExceeded = ErrorCode(232)
     public static let retryChangeStream = ErrorCode(234)
     public static let cursorKilled = ErrorCode(237)
     public static let notImplemented = ErrorCode(238)
@@ -253,6 +254,7 @@ extension ErrorCode {
         352: "UnsupportedOpQueryCommand",
         209: "ClusterTimeFailsRateLimiter",
         187: "ClientMetadataDocumentTooLarge",
+        232: "MaxSubPipelineDepthExceeded",
         234: "RetryChangeStream",
         237: "CursorKilled",
         238: "NotImplemented",

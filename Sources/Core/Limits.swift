@@ -34,6 +34,8 @@ public enum Limits {
     public static let loopSliceMax: Duration = .milliseconds(2)
     /// Stages of one aggregation pipeline.
     public static let pipelineStagesMax = 1000
+    /// Pipelines inside stages of pipelines (`$lookup`, `$unionWith`).
+    public static let subPipelineDepthMax = 20
     /// Memory that one blocking stage (sort, group) may take.
     public static let stageBytesMax = 100 * 1024 * 1024
     /// Bytes of one value that an expression computes on the way: a `$reduce` can double its value at every step.

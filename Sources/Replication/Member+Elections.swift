@@ -279,6 +279,12 @@ extension Member {
         if electionTimer == nil { electionTimer = now + settings.electionTimeout }
     }
 
+    /// A member that fetches from us told its term.
+    public mutating func onTermSeen(_ seen: Int64, now: Instant) -> [Directive] {
+        adoptTerm(seen, now: now)
+        return settle(now)
+    }
+
     /// Learns a term. A primary steps down before it shows the new one.
     mutating func adoptTerm(_ newTerm: Int64, now: Instant) {
         guard newTerm > term else { return }

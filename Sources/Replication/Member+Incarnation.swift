@@ -84,8 +84,8 @@ extension Member {
             if member.isNewlyAdded {
                 if readmit(index, incarnation, now: now) { return }
             } else if let expected = member.incarnation, expected != incarnation {
-                log(.info, "\(member.host) came back without its memory; it votes again after a new initial sync")
                 guard configIsCommitted, oplogIsCommittedInConfig else { return waitForCommitment() }
+                log(.info, "\(member.host) came back without its memory; it votes again after a new initial sync")
                 var next = config
                 next.members[index].isNewlyAdded = true
                 next.members[index].incarnation = incarnation

@@ -21,7 +21,11 @@ extension Member {
         if let request = won.request { directives.append(.complete(request, nil)) }
         setSyncSource(nil)
         hasUnsentProgress = false
-        for index in peers.indices { peers[index].hasReportedSinceElection = index == selfIndex }
+        for index in peers.indices {
+            // Who has been silent for an election timeout, as a stalled primary has, is not waited for.
+            let heard = peers[index].lastHeard ?? .zero
+            peers[index].hasReportedSinceElection = index == selfIndex || now - heard >= settings.electionTimeout
+        }
         heartbeatEveryone(now)
     }
 
@@ -39,7 +43,9 @@ extension Member {
         guard leadership?.catchUpTarget != nil || peers.allSatisfy(\.hasReportedSinceElection) else { return }
         // Looked at afresh each time: who held the newest entries may be gone, and then nobody can give them to us.
         var target = progress.applied
+        let electedAt = leadership?.electedAt ?? now
         for index in peers.indices where index != selfIndex && peers[index].isUp {
+            guard let heard = peers[index].lastHeard, heard >= electedAt else { continue }
             target = max(target, peers[index].reported)
         }
         if leadership?.catchUpTarget == nil { candidateMetrics.catchUpTarget = target }

@@ -22,6 +22,21 @@ extension Member {
         if wantsSyncSource, nextSyncSourceTry <= now { nextSyncSourceTry = now + Limits.syncSourceRetry }
     }
 
+    /// A source that hangs answers nothing, so what the fetcher tells is not enough: it is left when heartbeats find it
+    /// down, and when it has not shown itself in the term of a primary that we hear.
+    mutating func leaveLostSyncSource(_ now: Instant) {
+        guard let id = syncSource, let index = config?.index(of: id), id != primaryID else { return }
+        if !peers[index].isUp {
+            log(.info, "leaving sync source \(peers[index].host): it is down")
+        } else if primaryID != nil, peers[index].term < term {
+            log(.info, "leaving sync source \(peers[index].host): it has not been heard in term \(term)")
+            peers[index].deniedUntil = now + min(settings.heartbeatInterval, Limits.syncSourceDenialShort)
+        } else {
+            return
+        }
+        setSyncSource(nil)
+    }
+
     mutating func chooseSyncSourceIfNeeded(_ now: Instant) {
         guard wantsSyncSource else { return }
         if let index = chooseSyncSource(now) {

@@ -212,6 +212,7 @@ public struct Member: Sendable {
             continueReconfig(now)
             continueReadmissions(now)
         } else {
+            leaveLostSyncSource(now)
             chooseSyncSourceIfNeeded(now)
             sendProgressIfNeeded(now)
         }

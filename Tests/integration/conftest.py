@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import zlib
 
 import pymongo
 import pytest
@@ -342,8 +343,8 @@ def replica_set_in_one_process():
 
 @pytest.fixture
 def database_name(request):
-    """A database name of the test's own."""
-    return re.sub(r"\W", "_", request.node.name)[:60]
+    """A database name of the test's own: names are cut at 63 bytes, and tests differ in their ends."""
+    return re.sub(r"\W", "_", request.node.name)[:50] + f"_{zlib.crc32(request.node.name.encode()):08x}"
 
 
 @pytest.fixture(scope="session")

@@ -316,7 +316,7 @@ def test_capped_collection_keeps_the_newest(database):
 def test_tailable_cursor_sees_what_comes(database):
     database.create_collection("log", capped=True, size=100_000)
     database.log.insert_one({"_id": 1})
-    cursor = database.log.find(cursor_type=pymongo.CursorType.TAILABLE_AWAIT, max_await_time_ms=2000)
+    cursor = database.log.find(cursor_type=pymongo.CursorType.TAILABLE_AWAIT).max_await_time_ms(2000)
     assert cursor.next() == {"_id": 1}
     database.log.insert_one({"_id": 2})
     assert cursor.next() == {"_id": 2}
@@ -355,7 +355,7 @@ def test_unacknowledged_writes_arrive(database):
     ({"find": "c", "filter": {"$nonsense": 1}}, 2),
     ({"find": "c", "filter": {"a": {"$nonsense": 1}}}, 2),
     ({"find": "c", "limit": "x"}, 14),
-    ({"find": "c", "sort": {"a": 7}}, 2),
+    ({"find": "c", "sort": {"a": 7}}, 15975),
     ({"find": ""}, 73),
     ({"find": "a..b"}, 73),
     ({"find": "a$b"}, 73),

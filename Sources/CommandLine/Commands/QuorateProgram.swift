@@ -49,6 +49,7 @@ public enum QuorateProgram {
             subcommands: [
                 UpCommand.specification(registry),
                 NodeCommand.specification(registry),
+                SimulateCommand.specification,
                 BenchCommand.specification(),
                 StatusCommand.specification(),
                 PluginsCommand.specification(registry),

@@ -79,10 +79,13 @@ extension DataStore {
         _ view: OplogEntryView, _ from: ValueView, _ entry: UnsafeRawBufferPointer?, _ mode: ApplyMode
     ) throws -> ApplyOutcome {
         guard let to = view.object["to"]?.asString else { throw malformed(view, "renames to nothing") }
-        guard let collection = try target(view, mode) else { return try skip(view, mode) }
         let namespace = try Namespace(validating: to)
-        if collection.namespace == namespace { return try skip(view, mode) }
         let over = CollectionUUID(view.object["dropTarget"]).flatMap { catalog.find($0) }
+        guard let collection = try target(view, mode), collection.namespace != namespace else {
+            // What was renamed is gone again, or has the name already; what it replaced has to go all the same.
+            if let over { try drop(over, at: nil, entry: nil) }
+            return try skip(view, mode)
+        }
         if mode != .steady, catalog.find(namespace) !== over { try moveAside(namespace) }
         try rename(collection, to: namespace, over: over, at: view.optime, entry: entry)
         return .applied

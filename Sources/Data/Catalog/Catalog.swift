@@ -153,7 +153,11 @@ public final class Catalog {
 
     /// Makes everything in memory anew from the tables.
     func load() throws {
-        for collection in collections { collection.isDropped = true }
+        for collection in collections + pendingDrops.compactMap({ $0.collection }) {
+            collection.isDropped = true
+            collection.isReclaimed = true
+        }
+        pendingDrops.removeAll()
         collections.removeAll()
         byUUID.removeAll()
         try loadTableNumbers()
@@ -232,6 +236,7 @@ public final class Catalog {
                 }
             }
         }
+        for drop in due { drop.collection?.isReclaimed = true }
         pendingDrops.removeFirst(due.count)
     }
 

@@ -28,6 +28,8 @@ public final class Collection {
     var nextRecordID: UInt64 = 1
     /// Set by a drop; operations that began before it stop when they see it.
     public internal(set) var isDropped = false
+    /// Set when the data of a dropped collection is given back: reads in the past stop too.
+    var isReclaimed = false
     /// Changes whenever indexes or options do: plans made for an older one are made again.
     public internal(set) var generation: UInt64 = 0
 

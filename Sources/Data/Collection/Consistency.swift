@@ -54,7 +54,7 @@ extension DataStore {
             report.errors.append("it counts \(collection.dataBytes) bytes and has \(bytes)")
         }
         for (position, index) in collection.indexes.enumerated() {
-            try compare(index, expected[position].sorted { $0.lexicographicallyPrecedes($1) }, &report)
+            try compare(index, expected[position].sorted { order($0, $1) < 0 }, &report)
         }
         return report
     }
@@ -62,6 +62,10 @@ extension DataStore {
     /// Key and value of an entry in one string: those of a unique index differ in their values.
     private func entry(_ key: UnsafeRawBufferPointer, _ record: RecordKey, _ index: CollectionIndex) -> [UInt8] {
         [UInt8](key) + record.withBytes { [UInt8]($0) }
+    }
+
+    private func order(_ a: [UInt8], _ b: [UInt8]) -> Int {
+        a.withUnsafeBytes { left in b.withUnsafeBytes { compareBytes(left, $0) } }
     }
 
     private func compare(_ index: CollectionIndex, _ expected: [[UInt8]], _ report: inout ValidationReport) throws {
@@ -72,7 +76,7 @@ extension DataStore {
         try versions.forEachRow(index.table) { key, value in
             found += 1
             let entry = index.isUnique ? [UInt8](key) + [UInt8](value) : [UInt8](key)
-            while position < expected.count, expected[position].lexicographicallyPrecedes(entry) {
+            while position < expected.count, order(expected[position], entry) < 0 {
                 missing += 1
                 position += 1
             }

@@ -63,19 +63,17 @@ public final class IndexBuild {
                 try store.versions.read(
                     collection.table, from: .behind($0), direction: .forward, at: .latest, into: rows)
             }
-            if rows.count == 0 {
-                if case .notResident = scan {
-                    throw StorageNotResident(
-                        table: collection.table, key: RecordKey(position).withBytes { [UInt8]($0) })
-                }
-                isScanned = true
-                // What is inserted from now on is maintained like everything else.
-                for index in indexes { index.scannedThrough = .max }
-                return .done
+            var isMissing = false
+            if case .notResident = scan { isMissing = true }
+            if isMissing, rows.count == 0 {
+                throw StorageNotResident(table: collection.table, key: RecordKey(position).withBytes { [UInt8]($0) })
             }
-            try addRows()
-            for index in indexes { index.scannedThrough = position }
-            if store.runtime.now >= deadline { return .yield }
+            // A batch that is not full came to the end. Said in the same slice, or inserts would keep the scan running.
+            let isEnd = !isMissing && !rows.isFull
+            if rows.count > 0 { try addRows() }
+            isScanned = isEnd
+            for index in indexes { index.scannedThrough = isEnd ? .max : position }
+            if !isEnd, store.runtime.now >= deadline { return .yield }
         }
         return .done
     }

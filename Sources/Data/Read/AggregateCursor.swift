@@ -5,23 +5,43 @@ public import Query
 /// A running aggregation. Its leading `$match`, `$sort`, `$skip` and `$limit` are a find with a plan of its own; the other
 /// stages are fed from it.
 public final class AggregateCursor {
+    /// The documents of a first stage that makes its own (`$collStats`, `$currentOp`, …); nil for a stage that is not known.
+    public typealias Generator = (PipelineStage) throws -> [Document]?
+
+    private enum Source {
+        case query(QueryCursor)
+        /// Documents that the first stage made, and how many of them were shown.
+        case documents([Document], shown: Int)
+    }
+
     private let runtime: any NodeRuntime
-    private let source: QueryCursor
-    private let execution: PipelineExecution
-    /// The document that the stages are working on: a copy, because it may have to outlive the slice.
-    private let input = ByteBuffer(capacity: 4096)
+    private var source: Source
+    private let chain: StageChain
     private var hasResults = false
     private var isSourceDone = false
+    /// The stages behind those that the plan stands for, as `explain` shows them.
+    public let explainedStages: [Document]
 
-    /// Compiles a pipeline over a collection. Stages that reach beyond it are refused.
-    public init(
+    /// Compiles a pipeline over a collection. Stages that write are refused.
+    public convenience init(
         _ store: DataStore, _ namespace: Namespace, pipeline: DocumentView, hint: ValueView? = nil,
-        context: QueryContext, at point: ReadPoint = .latest
+        context: QueryContext, at point: ReadPoint = .latest, generator: Generator? = nil
     ) throws {
-        runtime = store.runtime
-        let pipeline = try Pipeline(pipeline, context: context)
-        if let external = pipeline.externalStages.first {
-            throw ServerError(.commandNotSupported, "the aggregation stage \(external.stage.name) is not supported")
+        let reach = Reach(store: store, database: namespace.database, point: point, context: context, depth: 0)
+        try self.init(reach, namespace, pipeline: pipeline, hint: hint, generator: generator)
+    }
+
+    init(
+        _ reach: Reach, _ namespace: Namespace, pipeline: DocumentView, hint: ValueView? = nil,
+        generator: Generator? = nil
+    ) throws {
+        runtime = reach.store.runtime
+        let pipeline = try Pipeline(pipeline, context: reach.context)
+        if let first = pipeline.stages.first, first.isExternal, let documents = try generator?(first) {
+            source = .documents(documents, shown: 0)
+            chain = try StageChain(pipeline, from: 1, reach)
+            explainedStages = pipeline.explained
+            return
         }
         let prefix = pipeline.leadingMatch
         let command = Document { writer in
@@ -31,13 +51,20 @@ public final class AggregateCursor {
             if let limit = prefix.limit { writer.append("limit", int64: limit) }
             if let hint { writer.append("hint", hint) }
         }
-        let request = try command.withView { try FindRequest(namespace, $0, context: context) }
-        source = try QueryCursor(store, request, at: point)
-        execution = try pipeline.makeExecution(prefix.stageCount..<pipeline.stages.count)
+        chain = try StageChain(pipeline, from: prefix.stageCount, reach)
+        let request = try command.withView { try FindRequest(namespace, $0, context: reach.context) }
+        source = .query(try QueryCursor(reach.store, request, at: reach.point))
+        explainedStages = Array(pipeline.explained[prefix.stageCount...])
     }
 
     /// Gives back what the cursor holds. Twice is harmless.
-    public func close() { source.close() }
+    public func close() {
+        if case .query(let cursor) = source { cursor.close() }
+        chain.close()
+    }
+
+    /// The find that feeds the stages; nil when the first stage makes the documents.
+    public var query: QueryCursor? { if case .query(let cursor) = source { cursor } else { nil } }
 
     /// Appends up to `maxDocuments` results of about `maxBytes` together to `array`: the last one may go beyond.
     /// After `.yield` the caller goes on with the same array, and with what is left of both maxima.
@@ -48,49 +75,87 @@ public final class AggregateCursor {
         var batch = BatchWriter(array, documents: maxDocuments, bytes: maxBytes)
         defer { array = batch.array }
         while true {
-            try takeResults(into: &batch)
+            if try takeResults(into: &batch, deadline) { return .yield }
             if batch.isFull { return .batchFull }
-            if execution.isAtEnd { return .exhausted }
+            if chain.isAtEnd { return .exhausted }
             if isSourceDone {
                 // The blocking stages have been told; what they give is taken above.
                 guard hasResults else { return .exhausted }
                 continue
             }
-            if case .yield = try feed(&batch, &clock) { return .yield }
+            if case .yield = try feed(&batch, &clock, deadline) { return .yield }
             if clock.isOver(runtime) { return .yield }
         }
     }
 
-    private func takeResults(into batch: inout BatchWriter) throws {
+    /// True when the slice is used up before the results are: one document may cost the scan of another collection.
+    private func takeResults(into batch: inout BatchWriter, _ deadline: Instant) throws -> Bool {
         while !batch.isFull {
             var size = 0
-            hasResults = try execution.next { result in
+            hasResults = try chain.next { result in
                 size = result.byteCount
                 batch.array.append(result)
             }
-            guard hasResults else { return }
+            guard hasResults else { return false }
             batch.took(size)
+            if chain.readsOthers, runtime.now >= deadline { return true }
         }
+        return false
     }
 
     /// Pushes documents of the source until the batch is full, the slice is used up or there are no more.
-    private func feed(_ batch: inout BatchWriter, _ clock: inout SliceClock) throws -> ScanEnd {
-        let end = try source.run(&clock) { document, _ in
-            input.removeAll(keeping: 1 << 20)
-            input.append(document.bytes)
-            guard try execution.push(DocumentView(base: UnsafeRawPointer(input.base))) else {
+    private func feed(_ batch: inout BatchWriter, _ clock: inout SliceClock, _ deadline: Instant) throws -> ScanEnd {
+        var isLate = false
+        let end = try runSource(&clock) { document in
+            guard try chain.push(document) else {
                 isSourceDone = true
                 return .stop
             }
-            try takeResults(into: &batch)
-            return batch.isFull ? .stop : .next
+            isLate = try takeResults(into: &batch, deadline)
+            return isLate || batch.isFull ? .stop : .next
         }
         if case .ended = end { isSourceDone = true }
-        if case .stopped = end, source.isAtLimit { isSourceDone = true }
+        if case .stopped = end, query?.isAtLimit == true { isSourceDone = true }
         if isSourceDone {
-            execution.finish()
+            chain.finish()
             hasResults = true
         }
-        return end
+        return isLate ? .yield : end
     }
+
+    private func runSource(_ clock: inout SliceClock, _ body: (DocumentView) throws -> ScanVerdict) throws -> ScanEnd {
+        switch source {
+        case .query(let cursor): return try cursor.run(&clock) { document, _ in try body(document) }
+        case .documents(let documents, var shown):
+            defer { source = .documents(documents, shown: shown) }
+            while shown < documents.count {
+                shown += 1
+                if case .next = try documents[shown - 1].withView(body) { continue }
+                return .stopped
+            }
+            return .ended
+        }
+    }
+}
+
+extension AggregateCursor {
+    /// Shows the results one after the other, without slices, until `body` answers false: for stages that read a second
+    /// collection for each document of the first.
+    func forEach(_ body: (DocumentView) throws -> Bool) throws {
+        let buffer = ByteBuffer(capacity: 1024)
+        while true {
+            buffer.removeAll(keeping: 1 << 20)
+            var array = ArrayWriter(startingIn: buffer)
+            let progress = try next(
+                into: &array, maxDocuments: AggregateCursor.batch, maxBytes: Limits.cursorBatchBytesMax,
+                deadline: .distantFuture)
+            array.finish()
+            for element in DocumentView(base: UnsafeRawPointer(buffer.base)) {
+                if let document = element.value.asDocument, try !body(document) { return }
+            }
+            if progress == .exhausted || progress == .waiting { return }
+        }
+    }
+
+    private static let batch = 64
 }

@@ -69,6 +69,10 @@ public final class QueryCursor {
     }
     public var keysExamined: Int { scan.keysExamined }
     public var documentsExamined: Int { scan.documentsExamined }
+    /// Documents that matched the filter, before skip and limit.
+    public var matched: Int { scan.matched }
+    /// The filter as `explain` shows it.
+    public var parsedQuery: Document { request.filter.parsedQuery }
 
     /// Appends up to `maxDocuments` documents of at most `maxBytes` together to `array`, at least one when there is one.
     /// After `.yield` the caller goes on with the same array, and with what is left of both maxima.

@@ -34,7 +34,9 @@ final class RecordScan {
 
     /// Shows documents until the consumer stops, the slice is used up or there are no more.
     func run(_ clock: inout SliceClock, _ runtime: any NodeRuntime, _ body: Body) throws -> ScanEnd {
-        guard !collection.isDropped else { throw killed("collection dropped") }
+        if collection.isReclaimed { throw killed("collection dropped") }
+        // A read in the past goes on until the dropped data is given back.
+        if case .latest = point, collection.isDropped { throw killed("collection dropped") }
         switch source {
         case .collection(let direction):
             return try walk(collection.table, [], nil, direction, &clock, runtime) { row in

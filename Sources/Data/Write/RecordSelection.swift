@@ -10,6 +10,8 @@ struct RecordSelection {
     private var chosen: [UInt64] = []
     private var position = 0
     private var isEnded = false
+    /// Whether the slice ended before enough was chosen.
+    private var isChoosing = false
 
     private static let portion = 256
 
@@ -26,31 +28,35 @@ struct RecordSelection {
 
     /// The next record. It matched when it was chosen; the caller looks again.
     mutating func next(_ clock: inout SliceClock) throws -> Next {
-        while position >= chosen.count {
+        while position >= chosen.count || isChoosing {
             if isEnded { return .ended }
-            chosen.removeAll(keepingCapacity: true)
-            position = 0
-            guard try choose(&clock) else { return .yield }
+            if !isChoosing {
+                chosen.removeAll(keepingCapacity: true)
+                position = 0
+            }
+            isChoosing = try !choose(&clock)
+            if isChoosing { return .yield }
         }
         position += 1
         return .record(RecordKey(chosen[position - 1]))
     }
 
+    /// Chooses a portion, or all; false when the slice ended first.
     private mutating func choose(_ clock: inout SliceClock) throws -> Bool {
         var found: [UInt64] = []
         swap(&found, &chosen)
         defer { swap(&found, &chosen) }
         let most = isStable ? RecordSelection.portion : .max
-        let end = try scan.run(&clock) { _, record, _ in
+        switch try scan.run(&clock, { _, record, _ in
             found.append(record.id)
             return found.count >= most ? .stop : .next
+        }) {
+        case .ended:
+            isEnded = true
+            return true
+        case .stopped: return true
+        case .yield: return isStable && !found.isEmpty
         }
-        switch end {
-        case .ended: isEnded = true
-        case .stopped: break
-        case .yield: if !isStable { return false }
-        }
-        return true
     }
 }
 

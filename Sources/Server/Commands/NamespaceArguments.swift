@@ -44,3 +44,8 @@ extension Node {
         if !isPlain { try Namespace.checkDatabase(String(decoding: name, as: UTF8.self)) }
     }
 }
+
+extension DocumentView {
+    /// Whether the first field, which says what a document asks for, has that name.
+    func isFirst(_ name: StaticString) -> Bool { first.map { $0.key == name } ?? false }
+}

@@ -28,10 +28,25 @@ extension CommandContext {
 
     /// What compiling a query may know.
     func queryContext() throws(ServerError) -> QueryContext {
-        var context = QueryContext(nowMillis: runtime.wallClock.milliseconds)
+        var context = QueryContext(nowMillis: runtime.wallClock.milliseconds, randomSeed: runtime.randomNumber())
+        let last = node.lastOpTime
+        if node.role.isReplicated, !last.isNull { context.clusterTime = last.timestamp }
         if let value = body["let"] {
             guard let variables = value.asDocument else { throw wrongType("\(command.name).let", value, "object") }
-            for element in variables { context.variables[element.key.string] = Value(element.value) }
+            for element in variables {
+                let name = element.key.string
+                guard name.utf8.first.map({ (UInt8(ascii: "a")...UInt8(ascii: "z")).contains($0) || $0 >= 128 }) ?? false
+                else {
+                    throw ServerError(
+                        .failedToParse, "'\(name)' starts with an invalid character for a user variable name")
+                }
+                guard let constant = try Expression(element.value, context: context).evaluate(root: .empty) else {
+                    throw ServerError(
+                        ErrorCode(rawValue: 4_890_500),
+                        "Command let Expression does not evaluate to a constant: \(name)")
+                }
+                context.variables[name] = constant
+            }
         }
         return context
     }

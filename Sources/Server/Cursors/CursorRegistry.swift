@@ -18,7 +18,8 @@ final class CursorRegistry {
         var lastUse: Instant
 
         init(
-            id: Int64, namespace: String, session: SessionID?, source: any BatchSource, isTailable: Bool, awaitsData: Bool, lastUse: Instant
+            id: Int64, namespace: String, session: SessionID?, source: any BatchSource, isTailable: Bool, awaitsData: Bool,
+            lastUse: Instant
         ) {
             self.id = id
             self.namespace = namespace
@@ -49,7 +50,8 @@ final class CursorRegistry {
         var id = Int64(bitPattern: runtime.randomNumber() >> 1)
         while id == 0 || entries[id] != nil { id = Int64(bitPattern: runtime.randomNumber() >> 1) }
         let entry = Entry(
-            id: id, namespace: namespace, session: session, source: source, isTailable: isTailable, awaitsData: awaitsData, lastUse: runtime.now)
+            id: id, namespace: namespace, session: session, source: source, isTailable: isTailable,
+            awaitsData: awaitsData, lastUse: runtime.now)
         entries[id] = entry
         if sweep == nil { scheduleSweep() }
         return entry
@@ -70,6 +72,22 @@ final class CursorRegistry {
 
     func closeAll(where matches: (Entry) -> Bool) {
         for entry in entries.values.filter(matches).sorted(by: { $0.id < $1.id }) { close(entry) }
+    }
+
+    /// The open cursors as `$currentOp` shows them.
+    func idleDocuments(host: String) -> [Document] {
+        entries.values.sorted { $0.id < $1.id }.map { entry in
+            Document { writer in
+                writer.append("type", string: entry.isPinned ? "op" : "idleCursor")
+                writer.append("host", string: host)
+                writer.append("ns", string: entry.namespace)
+                writer.document("cursor") {
+                    $0.append("cursorId", int64: entry.id)
+                    $0.append("tailable", bool: entry.isTailable)
+                    $0.append("awaitData", bool: entry.awaitsData)
+                }
+            }
+        }
     }
 
     private func scheduleSweep() {

@@ -65,6 +65,7 @@ final class OplogFetcher {
         let wait = role.oplogAwaitTime
         link.request(timeout: wait + Limits.peerRequestTimeout) { writer in
             writer.append("replSetFetchOplog", int32: 1)
+            writer.append("term", int64: role.member.term)
             writer.append("after", after)
             writer.append("lastKnownCommitted", role.member.commitPoint)
             writer.append("maxAwaitMillis", int64: wait.wholeMilliseconds)
@@ -94,6 +95,9 @@ final class OplogFetcher {
             return fail("it rolled back meanwhile", deniedFor: Limits.syncSourceDenialShort)
         }
         sourceRollbackID = metadata.rollbackID
+        // Sent before the source knew our term: what it says may be a deposed primary's, and a member that took it after
+        // it voted would have to throw it away again (Raft §5.1). The next request tells the source of the term.
+        if metadata.term < role.member.term { return fetch() }
         switch outcome {
         case .behind: return fail("it is behind us", deniedFor: Limits.syncSourceDenialShort)
         case .stale, .diverged: return role.resynchronize(because: outcome)

@@ -13,6 +13,9 @@ enum OplogServing {
                     let known = context.body["lastKnownCommitted"]?.asDocument.flatMap({ OpTime($0) })
                 else { throw ServerError(.failedToParse, "replSetFetchOplog needs 'after' and 'lastKnownCommitted'") }
                 let inclusive = context.body["inclusive"]?.isTruthy ?? false
+                if let term = context.body["term"]?.asInteger {
+                    role.drive { member, now in member.onTermSeen(term, now: now) }
+                }
                 if try append(after, known, role, inclusive, to: context.writer) { return .done }
                 let wait = min(.milliseconds(context.body["maxAwaitMillis"]?.asInteger ?? 1000), Limits.awaitMax)
                 let deadline = context.runtime.now + max(wait, .zero)

@@ -48,6 +48,7 @@ final class PeerLink: ConnectionDelegate {
     private var pending: [Int32: Pending] = [:]
     private var lastRequestID: Int32 = 0
     private var isClosed = false
+    private var lastReceivedAt = Instant.zero
     /// The connection has been opened, or an open one was lost.
     var onOpen: (() -> Void)?
     var onLost: ((CloseReason) -> Void)?
@@ -69,8 +70,13 @@ final class PeerLink: ConnectionDelegate {
         guard !isClosed else { return completion(.failure(.closed(.local))) }
         let connection = self.connection ?? connect(timeout: timeout)
         let id = send(on: connection, build)
+        let sentAt = runtime.now
         let timer = runtime.schedule(after: timeout) { [weak self] in
-            self?.pending.removeValue(forKey: id)?.completion(.failure(.timedOut))
+            guard let self, let late = pending.removeValue(forKey: id) else { return }
+            // Nothing at all came since: the connection may be dead without anybody having said so (the other host is
+            // gone, a firewall forgot it), and would swallow every request to come.
+            if lastReceivedAt < sentAt { abandon(connection) }
+            late.completion(.failure(.timedOut))
         }
         pending[id] = Pending(completion: completion, timer: timer)
         connection.flush()
@@ -128,6 +134,7 @@ final class PeerLink: ConnectionDelegate {
 
     func connection(_ connection: any Connection, didReceive messages: UnsafeRawBufferPointer) {
         guard connection === self.connection else { return }
+        lastReceivedAt = runtime.now
         var reader = MessageReader(messages)
         while let message = reader.next() {
             do {
@@ -149,6 +156,17 @@ final class PeerLink: ConnectionDelegate {
         isOpen = false
         fail(.closed(reason))
         if wasOpen, !isClosed { onLost?(reason) }
+    }
+
+    /// Drops a connection that has gone silent: the next request makes a new one.
+    private func abandon(_ connection: any Connection) {
+        guard connection === self.connection else { return }
+        self.connection = nil
+        let wasOpen = isOpen
+        isOpen = false
+        connection.close(graceful: false)
+        fail(.timedOut)
+        if wasOpen { onLost?(.timedOut) }
     }
 
     private func fail(_ error: PeerError) {

@@ -34,6 +34,10 @@ final class ReplicaSetRole: NodeRole {
     /// Something the followers wait for: new entries, or a new commit point.
     let oplogChanged: LoopSignal
     private var isStopped = false
+    /// For checkers: called when an event and all that followed from it has been carried out.
+    var onEvent: (() -> Void)?
+    /// Requests and waits that nobody has answered yet.
+    var waiterCount: Int { requests.count + waiters.count }
 
     /// What a directive answers a request with.
     enum ReplyToRequest {
@@ -112,6 +116,7 @@ final class ReplicaSetRole: NodeRole {
         isDriving = false
         initialSync?.memberChanged()
         setTimer()
+        onEvent?()
     }
 
     private func setTimer() {

@@ -27,6 +27,13 @@ final class SessionRegistry {
 
     func end(_ id: SessionID) { lastUse[id] = nil }
 
+    /// The sessions as `$listLocalSessions` shows them.
+    var documents: [Document] {
+        lastUse.keys.map { $0.bytes }.sorted { $0.lexicographicallyPrecedes($1) }.map {
+            ["_id": ["id": .binary(subtype: 4, $0)]]
+        }
+    }
+
     /// Forgets sessions that were idle for too long: a few checks a call, so that no call is long.
     private func expire(now: Instant) {
         var checks = 8

@@ -32,6 +32,7 @@ final class SimulatedPipe {
     private unowned let network: SimulatedNetwork
     private let toServer: Direction
     private let toClient: Direction
+    private var isBroken = false
 
     init(network: SimulatedNetwork, number: UInt64, client: SimulatedConnection, server: SimulatedConnection) {
         self.network = network
@@ -133,7 +134,8 @@ final class SimulatedPipe {
         case .end(let reason):
             direction.hasEnded = true
             direction.to.closed(reason)
-            network.forget(self)
+            // A broken connection owes both sides an end, and either may be held up by a partition.
+            if !isBroken || toServer.hasEnded && toClient.hasEnded { network.forget(self) }
         }
     }
 
@@ -182,7 +184,7 @@ final class SimulatedPipe {
             direction.stalled = []
             send(.end(.failed(why)), on: direction, kind: .close, payload: number)
         }
-        network.forget(self)
+        isBroken = true
     }
 
     /// A side's process died: its host tells the peer, behind what it had sent.

@@ -43,7 +43,7 @@ struct IndexTests {
             try node.update(["q": ["_id": 2], "u": ["$set": ["k": 1]]])
         }
         #expect(update?.code == .duplicateKey)
-        try node.insert(["_id": 3, "j": 1], ["_id": 4, "j": 1])
+        try node.insert(["_id": 3, "k": 3, "j": 1], ["_id": 4, "k": 4, "j": 1])
         let build = #expect(throws: ServerError.self) {
             try node.createIndex(["key": ["j": 1], "name": "j_1", "unique": true, "sparse": true])
         }
@@ -66,6 +66,7 @@ struct IndexTests {
         var steps = 0
         while case .yield = try build.step(until: node.runtime.now) {
             steps += 1
+            try #require(steps < 100, "the build does not come to an end")
             for _ in 0..<5 {
                 try node.update(
                     ["q": ["_id": .int32(Int32(writes.pick(300)))], "u": ["$set": ["a": .int32(Int32(writes.pick(20)))]]])
@@ -95,7 +96,7 @@ struct IndexTests {
         while case .yield = try build.step(until: node.runtime.now) {}
         try node.store.commitIndexBuild(build, node.context)
         #expect(try node.store.checkConsistency() == [])
-        #expect(try node.find(["filter": ["a": 3], "hint": "a_1"]).count == 29 - 1)
+        #expect(try node.find(["filter": ["a": 3], "hint": "a_1"]).count == 29)
     }
 
     @Test(

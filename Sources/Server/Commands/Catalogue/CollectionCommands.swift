@@ -7,6 +7,7 @@ enum CollectionCommands {
     static func add(to table: inout CommandTable) {
         table.add(
             Command("create", [.write], help: "creates a collection") { context in
+                try context.checkFields(isOptionOfCreate)
                 let namespace = try context.namespace()
                 return try context.catalogWrite { write in
                     if context.node.data.catalog.find(namespace) != nil {
@@ -60,5 +61,15 @@ enum CollectionCommands {
                     reply.withView { for field in $0 { context.writer.append(field.key, field.value) } }
                 }
             })
+    }
+
+    private static func isOptionOfCreate(_ key: KeyView) -> Bool {
+        switch key {
+        case "capped", "size", "max", "validator", "validationLevel", "validationAction", "viewOn", "pipeline",
+            "timeseries", "expireAfterSeconds", "clusteredIndex", "collation", "autoIndexId", "idIndex", "storageEngine",
+            "indexOptionDefaults", "changeStreamPreAndPostImages", "encryptedFields", "flags", "temp":
+            true
+        default: false
+        }
     }
 }

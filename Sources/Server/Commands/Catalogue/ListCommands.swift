@@ -84,6 +84,20 @@ enum ListCommands {
             if let filter, try !entry.withView({ try filter.matches($0) }) { continue }
             entries.append(entry)
         }
+        if database == "local", context.node.role.isReplicated {
+            let oplog = Document { writer in
+                writer.append("name", string: "oplog.rs")
+                writer.append("type", string: "collection")
+                guard !namesOnly else { return }
+                writer.document("options") {
+                    $0.append("capped", bool: true)
+                    $0.append("size", int64: Int64(context.node.data.oplog.bytesMax))
+                    $0.append("autoIndexId", bool: false)
+                }
+                writer.document("info") { $0.append("readOnly", bool: false) }
+            }
+            if try filter.map({ filter in try oplog.withView { try filter.matches($0) } }) ?? true { entries.append(oplog) }
+        }
         appendCursor(context, namespace: "\(database).$cmd.listCollections") { batch in
             for entry in entries { batch.append(entry) }
         }

@@ -13,3 +13,30 @@ protocol BatchSource: AnyObject {
 }
 
 extension QueryCursor: BatchSource {}
+extension AggregateCursor: BatchSource {}
+
+/// Documents that are all there already.
+final class DocumentList: BatchSource {
+    private let documents: [Document]
+    private var shown = 0
+
+    init(_ documents: [Document]) { self.documents = documents }
+
+    func next(
+        into array: inout ArrayWriter, maxDocuments: Int, maxBytes: Int, deadline: Instant
+    ) throws -> CursorProgress {
+        var bytes = 0
+        var count = 0
+        while shown < documents.count {
+            let size = documents[shown].byteCount
+            guard count < maxDocuments, count == 0 || bytes + size <= maxBytes else { return .batchFull }
+            array.append(documents[shown])
+            shown += 1
+            bytes += size
+            count += 1
+        }
+        return .exhausted
+    }
+
+    func close() {}
+}

@@ -32,6 +32,25 @@ final class Batch {
 
 /// How batches of cursors are filled and sent.
 enum Batches {
+    /// Writes the reply if the first batch is complete within one slice; false when it is not, with the reply as before and
+    /// what was found kept by the cursor.
+    static func fillFirst(_ context: CommandContext, _ cursor: FindCursor, point: ReadPoint = .latest) throws -> Bool {
+        // What waits for data answers from a task.
+        guard !cursor.isTailable else { return false }
+        do {
+            let batch = Batch()
+            let progress = try batch.fill(
+                from: cursor.source, limit: cursor.firstBatchSize, deadline: context.runtime.now + Limits.loopSliceMax)
+            cursor.partial = batch
+            guard progress != .yield else { return false }
+            try writeFirst(context, cursor, batch, progress, point: point)
+            return true
+        } catch {
+            cursor.source.close()
+            throw error
+        }
+    }
+
     /// Fills the first batch over as many slices as it takes, and sends it.
     static func sendFirst(
         _ context: CommandContext, _ cursor: FindCursor, point: ReadPoint, _ concern: ReadConcern

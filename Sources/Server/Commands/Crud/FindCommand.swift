@@ -17,7 +17,7 @@ enum FindCommand {
         if let point = try context.node.role.readPoint(concern), concern.level != .linearizable {
             if case .latest = point, try answerByID(context) { return .done }
             let cursor = try open(context, point)
-            if try fillFirstBatch(context, cursor) { return .done }
+            if try Batches.fillFirst(context, cursor, point: concern.level == .snapshot ? point : .latest) { return .done }
             // Began, but is long: the task goes on with the same cursor.
             return .later { context in try await Batches.sendFirst(context, cursor, point: point, concern) }
         }
@@ -86,21 +86,6 @@ enum FindCommand {
             }
         }
         return id
-    }
-
-    // MARK: The first batch
-
-    /// Writes the reply if the first batch is complete within one slice; false when it is not, with the reply as before.
-    private static func fillFirstBatch(_ context: CommandContext, _ cursor: FindCursor) throws -> Bool {
-        // A slice that ends half-way would have to be taken back, so only queries that are likely short begin here.
-        guard !cursor.isTailable else { return false }
-        let deadline = context.runtime.now + Limits.loopSliceMax
-        let batch = Batch()
-        let progress = try batch.fill(from: cursor.source, limit: cursor.firstBatchSize, deadline: deadline)
-        cursor.partial = batch
-        guard progress != .yield else { return false }
-        try Batches.writeFirst(context, cursor, batch, progress)
-        return true
     }
 }
 

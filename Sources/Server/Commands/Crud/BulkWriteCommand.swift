@@ -1,0 +1,234 @@
+internal import BSON
+internal import Core
+internal import Data
+internal import Query
+
+/// `bulkWrite`: inserts, updates and deletes in several collections by one command (MongoDB 8.0).
+enum BulkWriteCommand {
+    static func add(to table: inout CommandTable) {
+        table.add(
+            Command(
+                "bulkWrite", [.write, .retryable, .adminOnly], help: "writes to several collections at once", run: run))
+    }
+
+    private static func run(_ context: CommandContext) throws -> CommandOutcome {
+        context.node.counters.command += 1
+        try context.checkFields {
+            switch $0 {
+            case "ops", "nsInfo", "ordered", "errorsOnly", "bypassDocumentValidation", "let", "cursor": true
+            default: false
+            }
+        }
+        let concern = try context.writeConcern()
+        return .later { context in
+            let bulk = try BulkWrite(context)
+            while case .yield = try bulk.run(context, until: context.runtime.now + Limits.loopSliceMax) {
+                await context.node.yieldLoop()
+                try context.checkDeadline()
+            }
+            try bulk.reply(context)
+            try await context.awaitWriteConcern(context.node.lastOpTime, concern)
+        }
+    }
+}
+
+/// One `bulkWrite` on its way.
+private final class BulkWrite {
+    private enum Running {
+        case update(UpdateOperation)
+        case delete(DeleteOperation)
+    }
+
+    private let namespaces: [Namespace]
+    private var operations: DocumentRun
+    private let isOrdered: Bool
+    private let wantsErrorsOnly: Bool
+    private let batchSize: Int?
+    private let query: QueryContext
+    private var index = 0
+    /// The operation that a slice has left, and one that is running.
+    private var pending: DocumentView?
+    private var running: Running?
+    private var isDone = false
+    private var results: [Document] = []
+    private var (errors, inserted, matched, modified, upserted, deleted) = (0, 0, 0, 0, 0, 0)
+
+    init(_ context: CommandContext) throws {
+        let statements = try WriteStatements(context, field: "ops")
+        var names = try WriteStatements(context, field: "nsInfo").makeRun()
+        var namespaces: [Namespace] = []
+        while let info = try names.next() {
+            guard let name = info["ns"]?.asString else {
+                throw ServerError(.missingField, "BSON field 'bulkWrite.nsInfo.ns' is missing but a required field")
+            }
+            let namespace = try Namespace(validating: name)
+            guard !namespaces.contains(namespace) else {
+                throw ServerError(.badValue, "nsInfo contains the namespace \(namespace) twice")
+            }
+            namespaces.append(namespace)
+        }
+        self.namespaces = namespaces
+        operations = statements.makeRun()
+        isOrdered = try WriteCommands.isOrdered(context)
+        wantsErrorsOnly = context.body["errorsOnly"]?.isTruthy ?? false
+        batchSize = context.body["cursor"]?.asDocument?["batchSize"]?.asInteger.map { Int(clamping: $0) }
+        query = try context.queryContext()
+        var check = operations
+        while let operation = try check.next() { _ = try self.namespace(of: operation) }
+    }
+
+    private func namespace(of operation: DocumentView) throws(ServerError) -> Namespace {
+        guard let first = operation.first, first.key == "insert" || first.key == "update" || first.key == "delete" else {
+            throw ServerError(
+                .failedToParse, "BSON field 'bulkWrite.ops' must hold inserts, updates and deletes, not "
+                    + "'\(operation.first?.key.string ?? "")'")
+        }
+        guard let number = first.value.asInteger, number >= 0, number < namespaces.count else {
+            throw ServerError(.badValue, "BulkWrite ops entry \(first.key.string) has an invalid nsInfo index.")
+        }
+        return namespaces[Int(number)]
+    }
+
+    func run(_ context: CommandContext, until deadline: Instant) throws -> WriteProgress {
+        while !isDone {
+            guard let operation = try pending ?? operations.next() else { break }
+            pending = operation
+            let namespace = try namespace(of: operation)
+            try namespace.database.utf8.withContiguousStorageIfAvailable {
+                try context.node.role.checkWritable(UnsafeRawBufferPointer($0))
+            }
+            do {
+                if case .yield = try step(operation, namespace, context, deadline) { return .yield }
+            } catch let error as ServerError where !error.code.isStateChange {
+                count()
+                fail(error)
+            }
+            running = nil
+            pending = nil
+            index += 1
+            if context.runtime.now >= deadline { return .yield }
+        }
+        return .done
+    }
+
+    private func step(
+        _ operation: DocumentView, _ namespace: Namespace, _ context: CommandContext, _ deadline: Instant
+    ) throws -> WriteProgress {
+        let write = try context.writeContext()
+        let data = context.node.data
+        let id = context.statementID(index)
+        if operation.isFirst("insert") {
+            try insert(operation, namespace, write, data, id)
+            return .done
+        }
+        switch try running ?? open(operation, namespace, data, id) {
+        case .update(let update):
+            running = .update(update)
+            if case .yield = try update.run(write, until: deadline) { return .yield }
+            count()
+            succeed(n: update.n, nModified: update.nModified, upsertedID: update.upsertedID)
+        case .delete(let delete):
+            running = .delete(delete)
+            if case .yield = try delete.run(write, until: deadline) { return .yield }
+            count()
+            succeed(n: delete.n)
+        }
+        return .done
+    }
+
+    private func insert(
+        _ operation: DocumentView, _ namespace: Namespace, _ write: WriteContext, _ data: DataStore, _ id: Int32
+    ) throws {
+        guard let document = operation["document"]?.asDocument else {
+            throw ServerError(.missingField, "BSON field 'bulkWrite.ops.document' is missing but a required field")
+        }
+        if let session = write.session,
+            case .alreadyExecuted = try data.sessions.checkStatement(
+                session, transactionNumber: write.transactionNumber, statement: id)
+        {
+            // The first try has inserted it.
+        } else {
+            let collection = try data.catalog.find(namespace) ?? data.ensureCollection(namespace, write)
+            try data.insertOne(document, into: collection, write, statement: id)
+        }
+        inserted += 1
+        succeed(n: 1)
+    }
+
+    /// The operation as a statement of `update` or `delete`.
+    private func open(_ operation: DocumentView, _ namespace: Namespace, _ data: DataStore, _ id: Int32) throws -> Running {
+        let isDelete = operation.isFirst("delete")
+        let statement = Document { writer in
+            for element in operation.dropFirst() {
+                switch element.key {
+                case "filter": writer.append("q", element.value)
+                case "updateMods": writer.append("u", element.value)
+                case "constants": writer.append("c", element.value)
+                case "multi": if !isDelete { writer.append("multi", element.value) }
+                default: writer.append(element.key, element.value)
+                }
+            }
+            if isDelete { writer.append("limit", int32: operation["multi"]?.isTruthy == true ? 0 : 1) }
+        }
+        return try statement.withView { view in
+            if isDelete { return .delete(try DeleteOperation(data, namespace, view, context: query, id: id)) }
+            return .update(UpdateOperation(data, namespace, try UpdateStatement(view, context: query), id: id))
+        }
+    }
+
+    // MARK: Results
+
+    /// Adds up what the running operation has done; also when it failed half-way.
+    private func count() {
+        switch running {
+        case .update(let update):
+            if update.upsertedID == nil { matched += update.n } else { upserted += 1 }
+            modified += update.nModified
+        case .delete(let delete): deleted += delete.n
+        case nil: break
+        }
+    }
+
+    private func succeed(n: Int, nModified: Int? = nil, upsertedID: Value? = nil) {
+        guard !wantsErrorsOnly else { return }
+        results.append(
+            Document { writer in
+                writer.append("ok", double: 1)
+                writer.append("idx", int32: Int32(clamping: index))
+                writer.append("n", int32: Int32(clamping: n))
+                if let nModified { writer.append("nModified", int32: Int32(clamping: nModified)) }
+                if let upsertedID { writer.document("upserted") { $0.append("_id" as String, upsertedID) } }
+            })
+    }
+
+    private func fail(_ error: ServerError) {
+        errors += 1
+        isDone = isOrdered
+        results.append(
+            Document { writer in
+                writer.append("ok", double: 0)
+                writer.append("idx", int32: Int32(clamping: index))
+                writer.append("code", int32: error.code.rawValue)
+                if let details = error.details {
+                    details.withView { for field in $0 { writer.append(field.key, field.value) } }
+                }
+                writer.append("errmsg", string: error.message)
+                writer.append("n", int32: 0)
+            })
+    }
+
+    func reply(_ context: CommandContext) throws {
+        let cursor = FindCursor(
+            source: DocumentList(results), namespace: Namespace("admin", "$cmd.bulkWrite"), batchSize: batchSize ?? .max)
+        let batch = Batch()
+        let progress = try batch.fill(from: cursor.source, limit: cursor.firstBatchSize, deadline: .distantFuture)
+        try Batches.writeFirst(context, cursor, batch, progress)
+        let writer = context.writer
+        writer.append("nErrors", int32: Int32(clamping: errors))
+        writer.append("nInserted", int32: Int32(clamping: inserted))
+        writer.append("nMatched", int32: Int32(clamping: matched))
+        writer.append("nModified", int32: Int32(clamping: modified))
+        writer.append("nUpserted", int32: Int32(clamping: upserted))
+        writer.append("nDeleted", int32: Int32(clamping: deleted))
+    }
+}

@@ -1,0 +1,213 @@
+internal import BSON
+internal import Core
+internal import Data
+internal import Query
+
+/// `explain`: how a command would be carried out, and, when asked, what that costs. Changes nothing.
+enum ExplainCommand {
+    enum Verbosity: String {
+        case queryPlanner, executionStats, allPlansExecution
+    }
+
+    static func add(to table: inout CommandTable) {
+        table.add(Command("explain", [.read], help: "how a command would be carried out", run: run))
+    }
+
+    private static func run(_ context: CommandContext) throws -> CommandOutcome {
+        try context.checkFields { $0 == "verbosity" }
+        guard let inner = context.argument.asDocument else { throw wrongType("explain", context.argument, "object") }
+        let verbosity = try verbosity(context.body["verbosity"])
+        guard inner["explain"] == nil || inner.isFirst("aggregate") else {
+            throw ServerError(.illegalOperation, "Explain command cannot explain itself.")
+        }
+        return try SingleReplyRead.start(context) { context, point in
+            // The argument's bytes move when the command becomes a task.
+            guard let inner = context.argument.asDocument else { throw ServerError(.failedToParse, "explain is empty") }
+            return try open(context, inner, verbosity: verbosity, point, context: try context.queryContext())
+        }
+    }
+
+    private static func verbosity(_ value: ValueView?) throws(ServerError) -> Verbosity {
+        guard let value else { return .allPlansExecution }
+        guard let name = value.asString else { throw wrongType("explain.verbosity", value, "string") }
+        guard let verbosity = Verbosity(rawValue: name) else {
+            throw ServerError(
+                .badValue, "Enumeration value '\(name)' for field 'explain.verbosity' is not a valid value.")
+        }
+        return verbosity
+    }
+
+    /// Prepares the explanation of `command`.
+    static func open(
+        _ context: CommandContext, _ command: DocumentView, verbosity: Verbosity, _ point: ReadPoint,
+        context query: QueryContext
+    ) throws -> SingleReplyRead {
+        guard let first = command.first else {
+            throw ServerError(.failedToParse, "explain needs a command to explain")
+        }
+        let explained = Explained(context, command.document, verbosity)
+        if first.key == "aggregate" {
+            let namespace = try AggregateCommand.namespace(context, command)
+            let cursor = try AggregateCommand.cursor(context, command, namespace, point, context: query)
+            return explained.read(namespace, cursor.query, cursor.explainedStages, source: cursor)
+        }
+        let (find, wrapper) = try asFind(command)
+        let namespace = try context.namespace(collection: first.value, field: "explain")
+        let request = try find.withView { try FindRequest(namespace, $0, context: query) }
+        let cursor = try QueryCursor(context.node.data, request, at: point)
+        explained.wrapper = wrapper
+        return explained.read(namespace, cursor, [], source: cursor)
+    }
+
+    /// The query of a command as a `find`, and the stage that stands above it.
+    private static func asFind(_ command: DocumentView) throws -> (find: Document, wrapper: String?) {
+        guard let first = command.first else { return (Document(), nil) }
+        switch first.key {
+        case "find": return (command.document, nil)
+        case "count": return (find(command, renaming: "query"), "COUNT")
+        case "distinct": return (find(command, renaming: "query"), nil)
+        case "findAndModify", "findandmodify":
+            return (find(command, renaming: "query", limit: 1), command["remove"]?.isTruthy == true ? "DELETE" : "UPDATE")
+        case "update":
+            guard let statement = command["updates"]?.asArray?.first?.value.asDocument else {
+                throw ServerError(.missingField, "BSON field 'update.updates' is missing but a required field")
+            }
+            return (find(statement, renaming: "q", limit: statement["multi"]?.isTruthy == true ? 0 : 1), "UPDATE")
+        case "delete":
+            guard let statement = command["deletes"]?.asArray?.first?.value.asDocument else {
+                throw ServerError(.missingField, "BSON field 'delete.deletes' is missing but a required field")
+            }
+            return (find(statement, renaming: "q", limit: statement["limit"]?.asInteger == 1 ? 1 : 0), "DELETE")
+        default:
+            throw ServerError(
+                .commandNotFound, "Explain failed due to unknown command: \(first.key.string)")
+        }
+    }
+
+    private static func find(_ command: DocumentView, renaming filter: StaticString, limit: Int64? = nil) -> Document {
+        Document { writer in
+            for element in command {
+                switch element.key {
+                case filter: writer.append("filter", element.value)
+                case "sort", "skip", "hint", "collation": writer.append(element.key, element.value)
+                case "limit": if limit == nil { writer.append(element.key, element.value) }
+                default: continue
+                }
+            }
+            if let limit, limit > 0 { writer.append("limit", int64: limit) }
+        }
+    }
+}
+
+/// One explanation on its way: runs the query when its costs are asked for, and writes the reply.
+private final class Explained {
+    private let node: Node
+    private let command: Document
+    private let verbosity: ExplainCommand.Verbosity
+    private let startedAt: Instant
+    private var returned = 0
+    var wrapper: String?
+
+    init(_ context: CommandContext, _ command: Document, _ verbosity: ExplainCommand.Verbosity) {
+        node = context.node
+        self.command = command
+        self.verbosity = verbosity
+        startedAt = context.runtime.now
+    }
+
+    func read(
+        _ namespace: Namespace, _ query: QueryCursor?, _ stages: [Document], source: any BatchSource
+    ) -> SingleReplyRead {
+        SingleReplyRead(
+            run: { [self] in verbosity == .queryPlanner ? .done : try run(source, until: $0) },
+            write: { [self] in write(namespace, query, stages, to: $0) },
+            close: { source.close() })
+    }
+
+    private func run(_ source: any BatchSource, until deadline: Instant) throws -> WriteProgress {
+        let buffer = ByteBuffer(capacity: 4096)
+        while node.runtime.now < deadline {
+            buffer.removeAll(keeping: 1 << 20)
+            var array = ArrayWriter(startingIn: buffer)
+            let progress = try source.next(
+                into: &array, maxDocuments: Limits.cursorFirstBatchDefault, maxBytes: Limits.cursorBatchBytesMax,
+                deadline: deadline)
+            returned += array.count
+            if progress == .exhausted || progress == .waiting { return .done }
+        }
+        return .yield
+    }
+
+    private func write(_ namespace: Namespace, _ query: QueryCursor?, _ stages: [Document], to writer: DocumentWriter) {
+        writer.append("explainVersion", string: "1")
+        if stages.isEmpty, let query {
+            writePlan(namespace, query, to: writer)
+        } else {
+            writer.array("stages") { array in
+                if let query {
+                    array.document { stage in stage.document("$cursor") { writePlan(namespace, query, to: $0) } }
+                }
+                for stage in stages { array.append(stage) }
+            }
+        }
+        writer.append("command", command)
+        writer.document("serverInfo") {
+            $0.append("host", string: node.options.hostname)
+            $0.append("port", int32: Int32(truncatingIfNeeded: node.endpoint.port))
+            $0.append("version", string: ServerVersion.mongoDB)
+            $0.append("gitVersion", string: "quorate-\(ServerVersion.quorate)")
+        }
+        writer.document("serverParameters") { _ in }
+    }
+
+    private func writePlan(_ namespace: Namespace, _ query: QueryCursor, to writer: DocumentWriter) {
+        var plan = query.winningPlan
+        if let wrapper { plan = ["stage": .string(wrapper), "inputStage": .document(plan)] }
+        writer.document("queryPlanner") {
+            $0.append("namespace", string: namespace.fullName)
+            $0.append("parsedQuery", query.parsedQuery)
+            $0.append("indexFilterSet", bool: false)
+            $0.append("winningPlan", plan)
+            $0.array("rejectedPlans") { _ in }
+        }
+        guard verbosity != .queryPlanner else { return }
+        let isWrite = wrapper == "UPDATE" || wrapper == "DELETE"
+        writer.document("executionStats") {
+            $0.append("executionSuccess", bool: true)
+            $0.append("nReturned", int32: Int32(clamping: isWrite ? 0 : returned))
+            let elapsed = (node.runtime.now - startedAt).wholeMilliseconds
+            $0.append("executionTimeMillis", int32: Int32(clamping: elapsed))
+            $0.append("totalKeysExamined", int32: Int32(clamping: query.keysExamined))
+            $0.append("totalDocsExamined", int32: Int32(clamping: query.documentsExamined))
+            $0.append("executionStages", counted(plan, query))
+            if verbosity == .allPlansExecution { $0.array("allPlansExecution") { _ in } }
+        }
+    }
+
+    /// The stages with what they have read.
+    private func counted(_ plan: Document, _ query: QueryCursor) -> Document {
+        Document { writer in
+            let stage = plan["stage"]?.asString
+            plan.withView { view in
+                for element in view {
+                    if element.key == "inputStage", let inner = element.value.asDocument {
+                        writer.append("inputStage", counted(inner.document, query))
+                    } else {
+                        writer.append(element.key, element.value)
+                    }
+                }
+            }
+            switch stage {
+            case "IXSCAN":
+                writer.append("nReturned", int32: Int32(clamping: query.keysExamined))
+                writer.append("keysExamined", int32: Int32(clamping: query.keysExamined))
+            case "FETCH", "COLLSCAN", "IDHACK":
+                writer.append("nReturned", int32: Int32(clamping: query.matched))
+                writer.append("docsExamined", int32: Int32(clamping: query.documentsExamined))
+            case "UPDATE": writer.append("nWouldModify", int32: Int32(clamping: returned))
+            case "DELETE": writer.append("nWouldDelete", int32: Int32(clamping: returned))
+            default: writer.append("nReturned", int32: Int32(clamping: returned))
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+internal import BSON
+internal import Core
+internal import Data
+internal import Query
+
+/// A read that answers with one document, made at its end: `count`, `distinct`, `explain`.
+struct SingleReplyRead {
+    /// Goes on until done or the slice is used up.
+    let run: (Instant) throws -> WriteProgress
+    /// Writes the reply's fields.
+    let write: (DocumentWriter) throws -> Void
+    /// Gives back what the read holds.
+    var close: () -> Void = {}
+
+    typealias Open = (CommandContext, ReadPoint) throws -> SingleReplyRead
+
+    /// Runs a read: at once when it is done within one slice, else as a task.
+    static func start(_ context: CommandContext, _ open: @escaping Open) throws -> CommandOutcome {
+        try context.checkReadable()
+        let concern = try context.readConcern()
+        if let point = try context.node.role.readPoint(concern), concern.level != .linearizable {
+            let read = try openHolding(context, point, open)
+            do {
+                if case .done = try read.run(context.runtime.now + Limits.loopSliceMax) {
+                    try read.write(context.writer)
+                    read.close()
+                    return .done
+                }
+            } catch {
+                read.close()
+                throw error
+            }
+            return .later { context in try await finish(context, read, concern) }
+        }
+        return .later { context in
+            let point = try await context.awaitReadPoint(concern)
+            try context.checkReadable()
+            try await finish(context, try openHolding(context, point, open), concern)
+        }
+    }
+
+    private static func finish(_ context: CommandContext, _ read: SingleReplyRead, _ concern: ReadConcern) async throws {
+        defer { read.close() }
+        while case .yield = try read.run(context.runtime.now + Limits.loopSliceMax) {
+            await context.node.yieldLoop()
+            try context.checkDeadline()
+            try context.checkReadable()
+            guard !context.connection.isClosed else { throw ServerError(.clientDisconnect, "the client has gone") }
+        }
+        if concern.level == .linearizable {
+            try await (context.node.role as? ReplicaSetRole)?.confirmLinearizable(context.deadline)
+        }
+        try read.write(context.writer)
+    }
+
+    /// A read at an earlier time keeps what it reads from being pruned between its slices.
+    private static func openHolding(_ context: CommandContext, _ point: ReadPoint, _ open: Open) throws -> SingleReplyRead {
+        guard case .at(let time) = point else { return try open(context, point) }
+        let versions = context.node.data.versions
+        let token = try versions.openSnapshot(at: time)
+        do {
+            let read = try open(context, point)
+            return SingleReplyRead(run: read.run, write: read.write) {
+                read.close()
+                versions.closeSnapshot(token)
+            }
+        } catch {
+            versions.closeSnapshot(token)
+            throw error
+        }
+    }
+}
+
+extension CommandContext {
+    /// - Throws: `UnknownField` for a field that neither this command nor all commands have.
+    func checkFields(_ isKnown: (KeyView) -> Bool) throws(ServerError) {
+        for element in body.dropFirst() where !isKnown(element.key) && !GenericArguments.isGeneric(element.key) {
+            throw unknownField(element.key)
+        }
+    }
+}
+
+/// `count` and `distinct`.
+enum CountCommands {
+    static func add(to table: inout CommandTable) {
+        table.add(Command("count", [.read], help: "the number of documents that match a filter", run: count))
+        table.add(Command("distinct", [.read], help: "the values of one field, each once", run: distinct))
+    }
+
+    private static func count(_ context: CommandContext) throws -> CommandOutcome {
+        context.node.counters.command += 1
+        try context.checkFields {
+            switch $0 {
+            case "query", "skip", "limit", "hint", "collation", "fields": true
+            default: false
+            }
+        }
+        let namespace = try context.namespace()
+        return try SingleReplyRead.start(context) { context, point in
+            let operation = try CountOperation(
+                context.node.data, namespace, context.body, context: try context.queryContext(), at: point)
+            return SingleReplyRead(run: operation.run) { writer in
+                if let n = Int32(exactly: operation.n) {
+                    writer.append("n", int32: n)
+                } else {
+                    writer.append("n", int64: operation.n)
+                }
+            }
+        }
+    }
+
+    private static func distinct(_ context: CommandContext) throws -> CommandOutcome {
+        context.node.counters.command += 1
+        try context.checkFields {
+            switch $0 {
+            case "key", "query", "hint", "collation": true
+            default: false
+            }
+        }
+        let namespace = try context.namespace()
+        guard let key = context.body["key"] else {
+            throw ServerError(.missingField, "BSON field 'distinct.key' is missing but a required field")
+        }
+        guard key.asString != nil else { throw wrongType("distinct.key", key, "string") }
+        return try SingleReplyRead.start(context) { context, point in
+            let operation = try DistinctOperation(
+                context.node.data, namespace, context.body, context: try context.queryContext(), at: point)
+            return SingleReplyRead(run: operation.run) { writer in
+                writer.array("values") { for value in operation.values { $0.append(value) } }
+            }
+        }
+    }
+}

@@ -1,0 +1,54 @@
+package import BSON
+package import Core
+internal import Data
+package import Replication
+
+/// What the simulator's checkers see of a node: more than any command shows, and nothing that a command could change.
+extension Node {
+    /// The replication protocol's state; nil before the start and for a standalone.
+    package var member: Member? { (role as? ReplicaSetRole)?.member }
+
+    /// Whether the data are being cloned from another member.
+    package var isInitialSyncRunning: Bool { (role as? ReplicaSetRole)?.initialSync != nil }
+
+    /// Called after every event that the replication protocol was told of.
+    package var onMemberEvent: (() -> Void)? {
+        get { (role as? ReplicaSetRole)?.onEvent }
+        set { (role as? ReplicaSetRole)?.onEvent = newValue }
+    }
+
+    package var oplogFirst: OpTime? { data.oplog.first }
+    package var oplogLast: OpTime? { data.oplog.last }
+    /// Whether the oplog holds this very entry.
+    package func oplogContains(_ optime: OpTime) throws -> Bool { try data.oplog.contains(optime) }
+
+    /// Calls `body` with the entries behind `timestamp`, oldest first.
+    package func forEachOplogEntry(after timestamp: Timestamp, _ body: (DocumentView) throws -> Void) throws {
+        try data.oplog.read(
+            from: timestamp, inclusive: false, direction: .forward, limitEntries: .max, limitBytes: .max
+        ) { entry in
+            guard let base = entry.baseAddress else { return true }
+            try body(DocumentView(base: base))
+            return true
+        }
+    }
+
+    /// One hash over all replicated databases: documents, collection options and index definitions.
+    package func dataHash() throws -> String { try data.hashOfEverything() }
+
+    /// What does not agree between collections, indexes and counters; empty when all is well.
+    package func inconsistencies() throws -> [String] { try data.checkConsistency() }
+
+    /// Calls `body` with every document of a collection, in the order of insertion.
+    package func forEachDocument(in database: String, _ collection: String, _ body: (DocumentView) throws -> Void) throws {
+        guard let collection = data.catalog.find(Namespace(database, collection)) else { return }
+        var after: UInt64? = 0
+        while let start = after {
+            after = try data.readRecords(
+                of: collection, after: start, limit: Limits.cloneBatchDocuments, bytesMax: Limits.cloneBatchBytes, body)
+        }
+    }
+
+    /// Waits that have not been answered: commands, write concerns, read concerns.
+    package var waiterCount: Int { (role as? ReplicaSetRole)?.waiterCount ?? 0 }
+}
