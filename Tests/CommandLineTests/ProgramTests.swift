@@ -1,4 +1,5 @@
 import Quorate
+import Synchronization
 import Testing
 
 @testable import CommandLine
