@@ -51,7 +51,9 @@ import Testing
     @Test("the list of parts names every part and how its options are set")
     func listsParts() async {
         let output = await run(["plugins"]).output
-        for part in ["memory", "socket", "loopback", "fast", "mongodb", "fixed"] { #expect(output.contains("  \(part): ")) }
+        for part in ["memory", "socket", "loopback", "fast", "mongodb", "fixed"] {
+            #expect(output.contains("  \(part): "))
+        }
         #expect(output.contains("--set fast.minimumDelayMillis="))
     }
 

@@ -44,7 +44,9 @@ import Testing
             for (number, line) in file.lines.enumerated() {
                 for name in banned where Self.uses(name, Self.notes.contains(name) ? line : line.codeOnly) {
                     // A benchmark that cannot go on has nobody to report to; a test that traps has failed.
-                    if !Self.notes.contains(name), file.module == "Benchmarks" || file.path.hasPrefix("Tests/") { continue }
+                    if !Self.notes.contains(name), file.module == "Benchmarks" || file.path.hasPrefix("Tests/") {
+                        continue
+                    }
                     Issue.record("\(file.path):\(number + 1) uses '\(name)'")
                 }
             }

@@ -60,7 +60,8 @@ import Testing
         let words = line.split(separator: " ")
         guard let at = words.firstIndex(of: "import"), at + 1 < words.count, at <= 2 else { return nil }
         let before = words[..<at]
-        guard before.allSatisfy({ ["public", "internal", "private", "package"].contains($0) || $0.hasPrefix("@") }) else {
+        guard before.allSatisfy({ ["public", "internal", "private", "package"].contains($0) || $0.hasPrefix("@") })
+        else {
             return nil
         }
         return words[at + 1].split(separator: ".").first.map(String.init)

@@ -11,7 +11,9 @@ import Testing
 
     @Test("no file is longer than 500 lines")
     func fileLength() {
-        for file in SourceTree.files(in: ["Sources", "Plugins", "Tests", "CSupport"], endings: ["swift", "c", "h", "py"]) {
+        for file in SourceTree.files(
+            in: ["Sources", "Plugins", "Tests", "CSupport"], endings: ["swift", "c", "h", "py"])
+        {
             #expect(file.lines.count <= 501, "\(file.path) has \(file.lines.count) lines")
         }
     }

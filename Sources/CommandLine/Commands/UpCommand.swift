@@ -49,13 +49,15 @@ enum UpCommand {
             for _ in 0..<dataMembers { Member() }
             for _ in 0..<arbiters { Member.arbiter }
         }
-        let set = try await members
+        let set =
+            try await members
             .storage(.custom(storage.name, storageMaker))
             .transport(
                 .custom(transport.name, firstPort: port) {
                     let network = try transport.make(transportOptions)
                     return network.reachesOtherProcesses ? network : WithSockets(inner: network)
-                })
+                }
+            )
             .elections(.custom(try parts.electionPolicy.make(parts.options(of: parts.electionPolicy.name))))
             .log(LineLog(minimumLevel: parts.logLevel))
             .nodeOptions { options in
@@ -85,7 +87,8 @@ private final class WithSockets: TransportNetwork {
     init(inner: any TransportNetwork) { self.inner = inner }
     var reachesOtherProcesses: Bool { true }
     func makeTransport(_ runtime: LiveRuntime, node: String) -> any Transport {
-        CombinedTransport(members: inner.makeTransport(runtime, node: node), clients: sockets.makeTransport(runtime, node: node))
+        CombinedTransport(
+            members: inner.makeTransport(runtime, node: node), clients: sockets.makeTransport(runtime, node: node))
     }
 }
 
