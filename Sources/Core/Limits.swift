@@ -103,6 +103,8 @@ public enum Limits {
     /// Previous values that are kept in memory for reads at earlier times. Above half of it only those of the last second
     /// and of open snapshots stay; above it the oldest snapshot is closed, then writers have to wait.
     public static let historyBytesMax = 256 * 1024 * 1024
+    /// A snapshot session may read at a time that is this long ago, as long as history is not under pressure.
+    public static let historyWindow: Duration = .seconds(10)
     /// Under pressure, history older than this goes first.
     public static let historyUnderPressureMax: Duration = .seconds(1)
     /// Bytes of previous values in one undo record; one larger value has a record of its own.

@@ -20,6 +20,9 @@ public final class DataStore {
     /// Called after an entry was appended, in the same step: wakes tailing cursors and fetchers.
     public var onAppend: ((OpTime) -> Void)?
 
+    /// Called after an insert into a capped collection: wakes tailing cursors where nothing is logged.
+    public var onCappedInsert: (() -> Void)?
+
     let entries = OplogEntryWriter()
     let scratch = WriteScratch()
     let indexChanges = IndexChanges()

@@ -136,6 +136,8 @@ class Member:
 
     def pause(self):
         self.process.signal(signal.SIGSTOP)
+        # The signal is on its way for a moment, time enough to acknowledge something.
+        os.waitid(os.P_PID, self.process.process.pid, os.WSTOPPED | os.WNOWAIT)
         self.is_paused = True
 
     def resume(self):
@@ -160,9 +162,14 @@ class Member:
     def log(self):
         return self.earlier_errors + (self.process.errors() if self.process else "")
 
-    def close(self):
+    def forget_connections(self):
+        """The driver takes a connection to be to what its first hello said: a member without a set."""
         if self.direct_client is not None:
             self.direct_client.close()
+            self.direct_client = None
+
+    def close(self):
+        self.forget_connections()
         if self.is_running:
             self.kill()
 
@@ -192,6 +199,8 @@ class ReplicaSet:
     def initiate(self, config=None):
         reply = self.members[0].command({"replSetInitiate": config or self.config()})
         self.wait_until_healthy()
+        for member in self.members:
+            member.forget_connections()
         return reply
 
     @property
@@ -248,14 +257,18 @@ class ReplicaSet:
 
     def mend(self):
         """Whatever a test did: everybody runs again and takes part."""
+        restarted = []
         for member in self.members:
             member.resume()
             if member.process is None:
                 member.start()
+                restarted.append(member)
             assert member.is_running, f"member {member.index} died: {member.log()[-4000:]}"
             with contextlib.suppress(pymongo.errors.OperationFailure):
                 member.command("replSetFreeze", 0)
         self.wait_until_healthy()
+        for member in restarted:
+            member.forget_connections()
 
     def step_down(self, seconds=60):
         """Makes the primary step down; returns it when another one takes writes."""

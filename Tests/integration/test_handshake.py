@@ -123,6 +123,19 @@ def test_random_frames_never_stop_the_server(standalone_process, standalone):
         message({"aggregate": "f", "pipeline": [{"$group": {"_id": "$a", "n": {"$sum": 1}}}], "cursor": {}, "$db": "fuzz"}),
         message({"findAndModify": "f", "query": {"a": 1}, "update": {"$set": {"b.0": 2}}, "$db": "fuzz"}),
         message({"createIndexes": "f", "indexes": [{"key": {"a": 1}, "name": "a_1"}], "$db": "fuzz"}),
+        message({"aggregate": "f", "pipeline": [
+            {"$lookup": {"from": "f", "localField": "a", "foreignField": "n", "as": "x.y", "let": {"v": "$a"},
+                         "pipeline": [{"$match": {"$expr": {"$eq": ["$a", "$$v"]}}}, {"$limit": 3}]}},
+            {"$unionWith": {"coll": "f", "pipeline": [{"$sample": {"size": 2}}]}}, {"$unwind": "$x.y"}], "cursor": {},
+            "$db": "fuzz"}),
+        message({"explain": {"find": "f", "filter": {"a": 1}, "sort": {"n": 1}}, "verbosity": "executionStats", "$db": "fuzz"}),
+        message({"bulkWrite": 1, "ops": [{"insert": 0, "document": {"a": 1}}, {"update": 0, "filter": {"a": 1},
+                 "updateMods": {"$inc": {"n": 1}}, "multi": True}, {"delete": 0, "filter": {"n": {"$gt": 5}}, "multi": True}],
+                 "nsInfo": [{"ns": "fuzz.f"}], "$db": "admin"}),
+        message({"distinct": "f", "key": "b.c", "query": {"a": {"$exists": True}}, "$db": "fuzz"}),
+        message({"count": "f", "query": {"a": {"$lt": 5}}, "skip": 1, "limit": 3, "$db": "fuzz"}),
+        message({"collMod": "f", "validator": {"a": {"$type": "int"}}, "validationLevel": "moderate", "$db": "fuzz"}),
+        message({"collStats": "f", "scale": 1, "$db": "fuzz"}),
         message({"delete": "f", "deletes": [{"q": {"a": {"$mod": [2, 0]}}, "limit": 1}], "$db": "fuzz"}),
     ]
     until = time.monotonic() + float(os.environ.get("QUORATE_FUZZ_SECONDS", "4"))

@@ -535,7 +535,7 @@ def test_a_set_in_one_process_stops_within_a_second(signal_name):
     from conftest import ReplicaSetInOneProcess
 
     replica_set = ReplicaSetInOneProcess()
-    client = replica_set.client()
+    client = replica_set.client(serverSelectionTimeoutMS=500)
     client.test.c.insert_one({})
     started = time.monotonic()
     replica_set.process.signal(getattr(signal, signal_name))

@@ -400,10 +400,13 @@ def test_without_a_secondary_nothing_answers_for_one(make_replica_set):
 # Retryable writes
 
 
-def send_twice(database, command, number):
-    session = {"id": Binary(uuid.uuid4().bytes, 4)}
-    command = {**command, "lsid": session, "txnNumber": bson.Int64(number)}
-    return database.command(command), database.command(command)
+def send_twice(replica_set, database, command, number):
+    """On a client of its own: the numbers would confuse the sessions that others take from the driver's pool."""
+    client = replica_set.client()
+    # The driver puts the session's id in, also over one that the command names.
+    with client.start_session() as session:
+        command = {**command, "txnNumber": bson.Int64(number)}
+        return tuple(client[database.name].command(command, session=session) for _ in range(2))
 
 
 def without_gossip(reply):
@@ -412,7 +415,7 @@ def without_gossip(reply):
 
 def test_an_insert_sent_twice_is_done_once(replica_set, database_name):
     database = replica_set.primary.direct[database_name]
-    first, second = send_twice(database, {"insert": "c", "documents": [{"_id": 1}, {"_id": 2}]}, 1)
+    first, second = send_twice(replica_set, database, {"insert": "c", "documents": [{"_id": 1}, {"_id": 2}]}, 1)
     assert (first["n"], second["n"]) == (2, 2)
     assert "writeErrors" not in second
     assert sorted(d["_id"] for d in database.c.find()) == [1, 2]
@@ -422,7 +425,7 @@ def test_an_update_sent_twice_is_done_once(replica_set, database_name):
     database = replica_set.primary.direct[database_name]
     database.c.insert_one({"_id": 1, "n": 0})
     update = {"update": "c", "updates": [{"q": {"_id": 1}, "u": {"$inc": {"n": 1}}}, {"q": {"_id": 9}, "u": {"$inc": {"n": 1}}, "upsert": True}]}
-    first, second = send_twice(database, update, 7)
+    first, second = send_twice(replica_set, database, update, 7)
     assert first["n"] == second["n"] == 2
     assert first["nModified"] == second["nModified"] == 1
     assert first["upserted"] == second["upserted"] == [{"index": 1, "_id": 9}]
@@ -432,7 +435,7 @@ def test_an_update_sent_twice_is_done_once(replica_set, database_name):
 def test_a_delete_sent_twice_is_done_once(replica_set, database_name):
     database = replica_set.primary.direct[database_name]
     database.c.insert_many([{"a": 1}, {"a": 1}, {"a": 1}])
-    first, second = send_twice(database, {"delete": "c", "deletes": [{"q": {"a": 1}, "limit": 1}]}, 1)
+    first, second = send_twice(replica_set, database, {"delete": "c", "deletes": [{"q": {"a": 1}, "limit": 1}]}, 1)
     assert (first["n"], second["n"]) == (1, 1)
     assert len(list(database.c.find())) == 2
 
@@ -442,31 +445,35 @@ def test_a_find_and_modify_sent_twice_is_done_once(replica_set, database_name, n
     database = replica_set.primary.direct[database_name]
     database.c.insert_one({"_id": 1, "n": 0})
     change = {"findAndModify": "c", "query": {"_id": 1}, "update": {"$inc": {"n": 1}}, "new": new}
-    first, second = send_twice(database, change, 1)
+    first, second = send_twice(replica_set, database, change, 1)
     assert without_gossip(first) == without_gossip(second)
     assert first["value"] == {"_id": 1, "n": 1 if new else 0}
     assert database.c.find_one() == {"_id": 1, "n": 1}
 
 
 def test_a_retry_at_the_new_primary_is_recognised(replica_set, database_name):
-    session = {"id": Binary(uuid.uuid4().bytes, 4)}
+    database = replica_set.client()[database_name]
     command = {
-        "update": "c", "updates": [{"q": {"_id": 1}, "u": {"$inc": {"n": 1}}, "upsert": True}], "lsid": session,
+        "update": "c", "updates": [{"q": {"_id": 1}, "u": {"$inc": {"n": 1}}, "upsert": True}],
         "txnNumber": bson.Int64(1), "writeConcern": {"w": "majority"}}
-    first = replica_set.primary.direct[database_name].command(command)
-    replica_set.primary.kill()
-    database = replica_set.primary.direct[database_name]
-    second = database.command(command)
+    with database.client.start_session() as session:
+        first = database.command(command, session=session)
+        old = replica_set.primary
+        old.kill()
+        eventually(lambda: database.client.primary not in (None, old.address))
+        second = database.command(command, session=session)
     assert first["n"] == second["n"] == 1
+    assert first["upserted"] == second["upserted"]
     assert database.c.find_one() == {"_id": 1, "n": 1}
 
 
 def test_an_older_transaction_number_is_refused(replica_set, database_name):
-    database = replica_set.primary.direct[database_name]
-    session = {"id": Binary(uuid.uuid4().bytes, 4)}
-    database.command({"insert": "c", "documents": [{}], "lsid": session, "txnNumber": bson.Int64(5)})
-    with pytest.raises(OperationFailure) as caught:
-        database.command({"insert": "c", "documents": [{}], "lsid": session, "txnNumber": bson.Int64(4)})
+    client = replica_set.client()
+    with client.start_session() as session:
+        database = client[database_name]
+        database.command({"insert": "c", "documents": [{"_id": 1}], "txnNumber": bson.Int64(5)}, session=session)
+        with pytest.raises(OperationFailure) as caught:
+            database.command({"insert": "c", "documents": [{"_id": 2}], "txnNumber": bson.Int64(4)}, session=session)
     assert caught.value.code == 225
 
 

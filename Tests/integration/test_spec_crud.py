@@ -18,7 +18,7 @@ def cases():
 
 
 @pytest.mark.skipif(not ROOT, reason="set QUORATE_SPEC to the directory of the drivers' specifications to run them")
-@pytest.mark.parametrize("suite, test", cases() if ROOT else [pytest.param(None, None, id="none")])
+@pytest.mark.parametrize("suite, test", list(cases()) if ROOT else [pytest.param(None, None, id="none")])
 def test_crud_specification(standalone, standalone_process, suite, test):
     server = {"version": standalone.server_info()["version"], "topology": "single", "parameters": {}}
     for requirements in (suite.get("runOnRequirements"), test.get("runOnRequirements")):

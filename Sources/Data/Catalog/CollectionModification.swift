@@ -68,6 +68,13 @@ struct CollectionModification {
         }
     }
 
+    /// - Throws: what is wrong with the validator that the collection would have.
+    func checkValidator(_ collection: Collection) throws(ServerError) {
+        var options = collection.options.validation
+        for (key, value) in validation { options[key] = value }
+        _ = try DocumentValidator(options)
+    }
+
     /// Writes the change as its entry has it.
     func write(to writer: DocumentWriter) {
         for (key, value) in validation { writer.append(key, value) }

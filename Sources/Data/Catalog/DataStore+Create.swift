@@ -15,6 +15,7 @@ extension DataStore {
             throw ServerError(.namespaceExists, "Collection \(namespace) already exists.")
         }
         try namespace.checkUserWritable()
+        _ = try DocumentValidator(options.validation)
         return try create(namespace, options, context)
     }
 

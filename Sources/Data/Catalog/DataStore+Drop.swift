@@ -128,6 +128,7 @@ extension DataStore {
             throw ServerError(.namespaceNotFound, "ns does not exist: \(namespace)")
         }
         let change = try CollectionModification(command, collection)
+        try change.checkValidator(collection)
         let optime = try optime(of: collection.kind, context)
         let entry = commandEntry(namespace.database, collection.uuid, optime, context, collection.kind) { o in
             o.append("collMod", string: namespace.collection)

@@ -17,7 +17,11 @@ public final class Collection {
     public private(set) var namespace: Namespace
     /// The time from which on `namespace` is its name: a read at an earlier time does not see it.
     public internal(set) var namedSince: Timestamp
-    public internal(set) var options: CollectionOptions
+    public internal(set) var options: CollectionOptions {
+        didSet { validator = try? DocumentValidator(options.validation) }
+    }
+    /// What documents have to match; nil when anything is welcome.
+    private(set) var validator: DocumentValidator?
     /// The `_id` index first, then in the order of creation. Holds the ones that are still built.
     public internal(set) var indexes: [CollectionIndex]
 
@@ -48,6 +52,7 @@ public final class Collection {
         self.namedSince = namedSince
         self.options = options
         self.indexes = indexes
+        validator = try? DocumentValidator(options.validation)
         (name, databaseCount) = Collection.nameBytes(namespace)
     }
 

@@ -9,7 +9,7 @@ public struct CollectionOptions: Hashable, Sendable {
         public var max: Int64?
     }
     public var capped: Capped?
-    /// The query that new documents have to match, with its level and action: kept and shown, not enforced.
+    /// The query that new documents have to match, with its level and action.
     public var validation = Document()
 
     public init() {}

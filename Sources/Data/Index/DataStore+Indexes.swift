@@ -62,7 +62,7 @@ extension DataStore {
             guard sameName || sameKey else { continue }
             if sameKey, other.isIdIndex { return collection?.idIndex }
             if sameName, other.definition == spec.definition { return collection?.index(named: spec.name) }
-            if sameName, !sameKey {
+            if sameName, !sameKey || !sameOptions(other, spec) {
                 throw ServerError(
                     .indexKeySpecsConflict,
                     "An existing index has the same name as the requested index. When index names are not specified, they "

@@ -33,6 +33,8 @@ public final class VersionStore {
     @exclusivity(unchecked) var undoLog = UndoLog()
     @exclusivity(unchecked) private var snapshots = SnapshotList()
     private let historyBytesMax: Int
+    /// Timestamps that far below the last step stay readable.
+    private let historyWindow: UInt64
 
     // The open step.
     @exclusivity(unchecked) public internal(set) var isStepOpen = false
@@ -47,7 +49,12 @@ public final class VersionStore {
     private var cursors: [TableID: any StorageCursor] = [:]
     @exclusivity(unchecked) private var lastCursor: (table: TableID, cursor: any StorageCursor)?
 
-    public init(engine: any StorageEngine, keepsHistory: Bool, historyBytesMax: Int = Limits.historyBytesMax) {
+    /// - Parameter historyWindow: how long states are kept that no snapshot holds, in whole seconds.
+    public init(
+        engine: any StorageEngine, keepsHistory: Bool, historyBytesMax: Int = Limits.historyBytesMax,
+        historyWindow: Duration = .zero
+    ) {
+        self.historyWindow = UInt64(clamping: historyWindow.components.seconds) << 32
         self.engine = engine
         self.keepsHistory = keepsHistory
         self.historyBytesMax = historyBytesMax
@@ -176,6 +183,9 @@ extension VersionStore {
             let window = UInt64(Limits.historyUnderPressureMax.components.seconds) << 32
             let (cutoff, underflow) = history.newest.rawValue.subtractingReportingOverflow(window)
             if !underflow { bound = max(bound, Timestamp(rawValue: cutoff)) }
+        } else if historyWindow > 0 {
+            let (cutoff, underflow) = lastOptime.timestamp.rawValue.subtractingReportingOverflow(historyWindow)
+            bound = underflow ? .zero : min(bound, Timestamp(rawValue: cutoff))
         }
         // One a call: what the next holds may be enough.
         if pressure == .full { snapshots.closeOldest() }

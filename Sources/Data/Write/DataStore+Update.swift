@@ -60,6 +60,9 @@ extension DataStore {
         _ context: WriteContext, _ statement: Statement?, _ outcome: StatementOutcome, retryImage: RetryImage? = nil
     ) throws {
         guard new.byteCount <= Limits.documentBytesMax else { throw tooLarge(new.byteCount) }
+        if let validator = collection.validator, !context.bypassesValidation {
+            try validator.check(new, replacing: old)
+        }
         let growth = new.byteCount - old.byteCount
         let changes = try prepareUpdate(record, old: old, new: new, collection)
         let optime = try optime(of: collection.kind, context)
@@ -160,6 +163,7 @@ extension DataStore {
     /// its own, so that all members hold the same documents whatever their record ids are.
     func trimCapped(_ collection: Collection, _ context: WriteContext) throws {
         guard let capped = collection.options.capped else { return }
+        defer { onCappedInsert?() }
         var context = context
         context.session = nil
         let rows = RowBuffer(limit: 1)

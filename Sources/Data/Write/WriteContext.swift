@@ -14,6 +14,8 @@ public struct WriteContext {
     public var isReplicated: Bool
     /// The write comes from a chunk migration; its entries say so.
     public var isFromMigration = false
+    /// Whether documents may be written that the collection's validator refuses.
+    public var bypassesValidation = false
     /// The session and transaction number of a retryable write.
     public var session: SessionRecord?
     /// The transaction number of this command in `session`.

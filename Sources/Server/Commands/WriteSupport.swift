@@ -19,6 +19,7 @@ extension CommandContext {
         let wall = runtime.wallClock
         let isLocal = arguments.database.map { KeyView($0) == "local" } ?? false
         var context = WriteContext(term: role.term, wall: wall, isReplicated: role.isReplicated && !isLocal)
+        if body["bypassDocumentValidation"]?.isTruthy == true { context.bypassesValidation = true }
         if let number = arguments.transactionNumber, context.isReplicated, let session = body["lsid"]?.asDocument {
             context.session = try node.data.sessions.record(session)
             context.transactionNumber = number

@@ -58,7 +58,7 @@ public final class Node {
         indexBuildEnded = LoopSignal(runtime: runtime)
         dataAppended = LoopSignal(runtime: runtime)
         cursors = CursorRegistry(runtime: runtime)
-        let versions = VersionStore(engine: engine, keepsHistory: options.replicaSetName != nil)
+        let versions = VersionStore(engine: engine, keepsHistory: options.replicaSetName != nil, historyWindow: Limits.historyWindow)
         let oplog = Oplog(bytesMax: options.oplogBytesMax ?? Limits.oplogBytesVolatileDefault)
         data = DataStore(runtime: runtime, versions: versions, oplog: oplog)
         role = StandaloneRole()
@@ -80,6 +80,7 @@ public final class Node {
             member.start()
         } else {
             data.onAppend = nil
+            data.onCappedInsert = { [unowned self] in dataAppended.fire() }
         }
         runtime.log.log(.info, "node", "listening on \(listener.endpoint)")
     }
