@@ -13,7 +13,8 @@ import Testing
     private static let nodeCode = [
         "Date()", "Task.sleep", "ContinuousClock", "SuspendingClock", "Task.detached", "Task {", "Task(", "async let ",
         "withTaskGroup", "withThrowingTaskGroup", "SystemRandomNumberGenerator", ".shuffled()", ".randomElement()",
-        "DispatchQueue", "NSLock", "import Foundation", "MainActor", "actor ",
+        "DispatchQueue", "NSLock", "import Foundation", "clock_gettime", "gettimeofday", "nanosleep", "usleep",
+        "getrandom", "fopen", "MainActor", "actor ",
     ]
     private static let traps = ["try!", " as! ", "fatalError("]
     private static let notes = ["TODO", "FIXME", "XXX"]

@@ -10,7 +10,7 @@ import pytest
 
 from conftest import PROGRAM, ROOT, Process
 
-COMMANDS = [[], ["up"], ["up", "replica-set"], ["node"], ["bench"], ["status"], ["plugins"]]
+COMMANDS = [[], ["up"], ["up", "replica-set"], ["node"], ["bench"], ["status"], ["simulate"], ["plugins"]]
 READY = r"ready: (mongodb://\S+)"
 
 
