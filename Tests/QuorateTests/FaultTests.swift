@@ -31,7 +31,8 @@ import Testing
             #expect(old.endpoint == address)
             // Acknowledged by all three: the member is back and has everything before it.
             _ = try await orders.insert(["_id": 2000], writeConcern: WriteConcern(w: .count(3), timeout: .seconds(20)))
-            let reply = try await old.run(["count": "orders"], database: "shop")
+            let reply = try await old.run(
+                ["count": "orders", "$readPreference": ["mode": "secondaryPreferred"]], database: "shop")
             #expect(reply["n"]?.asInteger == 102)
         }
     }

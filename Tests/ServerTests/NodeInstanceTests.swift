@@ -18,7 +18,7 @@ import Testing
         #expect(hello["isWritablePrimary"] == true)
         #expect(hello["setName"] == nil)
         #expect(hello["maxWireVersion"]?.asInteger == 25)
-        #expect(hello["maxBsonObjectSize"]?.asInteger == 16 * 1024 * 1024)
+        #expect(hello["maxBsonObjectSize"]?.asInteger == 16_777_216)
     }
 
     @Test("what belongs to replica sets is refused by a standalone")

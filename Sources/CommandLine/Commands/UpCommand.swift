@@ -48,6 +48,9 @@ enum UpCommand {
             for _ in 0..<dataMembers { Member() }
             for _ in 0..<arbiters { Member.arbiter }
         }
+        let elections = try parts.electionPolicy.make(parts.options(of: parts.electionPolicy.name))
+        // Watched before anything starts: a signal that comes meanwhile is not lost.
+        let signals = try await StopSignals.watch(log: LineLog(minimumLevel: .error))
         let set =
             try await members
             .storage(.custom(storage.name, storageMaker))
@@ -57,7 +60,7 @@ enum UpCommand {
                     return network.reachesOtherProcesses ? network : WithSockets(inner: network)
                 }
             )
-            .elections(.custom(try parts.electionPolicy.make(parts.options(of: parts.electionPolicy.name))))
+            .elections(.custom(elections))
             .log(LineLog(minimumLevel: parts.logLevel))
             .nodeOptions { options in
                 parts.describe(in: &options)
