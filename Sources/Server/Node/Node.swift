@@ -20,6 +20,7 @@ public final class Node {
     private let electionPolicy: (any ElectionPolicy)?
     let data: DataStore
     let cursors: CursorRegistry
+    let snapshotPins: SnapshotPins
     /// An index build was committed or aborted.
     let indexBuildEnded: LoopSignal
     /// Something was written: tailing cursors look again.
@@ -61,6 +62,7 @@ public final class Node {
         let versions = VersionStore(engine: engine, keepsHistory: options.replicaSetName != nil, historyWindow: Limits.historyWindow)
         let oplog = Oplog(bytesMax: options.oplogBytesMax ?? Limits.oplogBytesVolatileDefault)
         data = DataStore(runtime: runtime, versions: versions, oplog: oplog)
+        snapshotPins = SnapshotPins(runtime: runtime, versions: versions)
         role = StandaloneRole()
         CommandSet.addAll(to: &commands)
     }
