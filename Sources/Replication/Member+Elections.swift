@@ -59,6 +59,8 @@ extension Member {
             takeoverTimer = nil
             takeoverReason = nil
             primaryHeardAskedAt = nil
+            // Whatever made it useless as a source was in an earlier term, perhaps in an earlier life.
+            if let index = config?.index(of: id) { peers[index].deniedUntil = .zero }
         }
         primaryID = id
         lastPrimaryID = id

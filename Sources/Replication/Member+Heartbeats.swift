@@ -92,6 +92,7 @@ extension Member {
         if !peers[index].isUp {
             peers[index].isUp = true
             peers[index].upSince = now
+            peers[index].deniedUntil = .zero
         }
         peers[index].lastHeartbeat = now
         peers[index].message = ""

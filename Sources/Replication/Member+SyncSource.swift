@@ -15,6 +15,7 @@ extension Member {
         isUpdatePositionUnderWay = false
         hasUnsentProgress = next != nil
         let host = next.flatMap { id in config?.members.first { $0.id == id }?.host }
+        if let host { log(.info, "syncing from \(host)") }
         directives.append(.setSyncSource(next, host: host))
     }
 
