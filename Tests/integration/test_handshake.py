@@ -136,6 +136,9 @@ def test_random_frames_never_stop_the_server(standalone_process, standalone):
         message({"count": "f", "query": {"a": {"$lt": 5}}, "skip": 1, "limit": 3, "$db": "fuzz"}),
         message({"collMod": "f", "validator": {"a": {"$type": "int"}}, "validationLevel": "moderate", "$db": "fuzz"}),
         message({"collStats": "f", "scale": 1, "$db": "fuzz"}),
+        message({"aggregate": "f", "pipeline": [{"$limit": 9}, {"$merge": {"into": "g", "on": "_id", "whenMatched": [
+            {"$set": {"x": "$$new.a"}}], "whenNotMatched": "insert", "let": {"new": "$$ROOT"}}}], "cursor": {}, "$db": "fuzz"}),
+        message({"aggregate": "f", "pipeline": [{"$limit": 9}, {"$out": "g"}], "cursor": {"batchSize": 1}, "$db": "fuzz"}),
         message({"delete": "f", "deletes": [{"q": {"a": {"$mod": [2, 0]}}, "limit": 1}], "$db": "fuzz"}),
     ]
     until = time.monotonic() + float(os.environ.get("QUORATE_FUZZ_SECONDS", "4"))

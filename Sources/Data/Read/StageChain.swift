@@ -77,7 +77,9 @@ final class StageChain {
         self.links = links
     }
 
-    private static func link(_ pipeline: Pipeline, _ range: Range<Int>, behind stage: (any ReachingStage)?) throws -> Link {
+    private static func link(
+        _ pipeline: Pipeline, _ range: Range<Int>, behind stage: (any ReachingStage)?
+    ) throws -> Link {
         Link(before: stage, execution: try pipeline.makeExecution(range), input: ByteBuffer(capacity: 4096))
     }
 
@@ -143,7 +145,9 @@ final class UnionStage: ReachingStage {
                 switch (key, value) {
                 case ("coll", .string(let name)): collection = name
                 case ("pipeline", .array(let stages)): pipeline = stages
-                default: throw ServerError(.failedToParse, "the field '\(key)' of $unionWith is unknown or of a wrong type")
+                default:
+                    throw ServerError(
+                        .failedToParse, "the field '\(key)' of $unionWith is unknown or of a wrong type")
                 }
             }
         }

@@ -104,7 +104,7 @@ struct IndexTests {
         arguments: [
             (["key": ["a": 1], "name": "other"], .indexOptionsConflict),
             (["key": ["b": 1], "name": "a_1"], .indexKeySpecsConflict),
-            (["key": ["a": 1], "name": "a_1", "unique": true], .indexOptionsConflict),
+            (["key": ["a": 1], "name": "a_1", "unique": true], .indexKeySpecsConflict),
             (["key": ["a": 0], "name": "zero"], .cannotCreateIndex),
         ] as [(Document, ErrorCode)])
     func conflicts(specification: Document, code: ErrorCode) async throws {

@@ -78,7 +78,8 @@ private final class BulkWrite {
     }
 
     private func namespace(of operation: DocumentView) throws(ServerError) -> Namespace {
-        guard let first = operation.first, first.key == "insert" || first.key == "update" || first.key == "delete" else {
+        guard let first = operation.first, first.key == "insert" || first.key == "update" || first.key == "delete"
+        else {
             throw ServerError(
                 .failedToParse, "BSON field 'bulkWrite.ops' must hold inserts, updates and deletes, not "
                     + "'\(operation.first?.key.string ?? "")'")
@@ -98,7 +99,7 @@ private final class BulkWrite {
             try database.withUTF8 { try context.node.role.checkWritable(UnsafeRawBufferPointer($0)) }
             do {
                 if case .yield = try step(operation, namespace, context, deadline) { return .yield }
-            } catch let error as ServerError where !error.code.isStateChange {
+            } catch let error as ServerError where !error.code.concernsCommand {
                 count()
                 fail(error)
             }
@@ -155,7 +156,9 @@ private final class BulkWrite {
     }
 
     /// The operation as a statement of `update` or `delete`.
-    private func open(_ operation: DocumentView, _ namespace: Namespace, _ data: DataStore, _ id: Int32) throws -> Running {
+    private func open(
+        _ operation: DocumentView, _ namespace: Namespace, _ data: DataStore, _ id: Int32
+    ) throws -> Running {
         let isDelete = operation.isFirst("delete")
         let statement = Document { writer in
             for element in operation.dropFirst() {
@@ -218,7 +221,8 @@ private final class BulkWrite {
 
     func reply(_ context: CommandContext) throws {
         let cursor = FindCursor(
-            source: DocumentList(results), namespace: Namespace("admin", "$cmd.bulkWrite"), batchSize: batchSize ?? .max)
+            source: DocumentList(results), namespace: Namespace("admin", "$cmd.bulkWrite"),
+            batchSize: batchSize ?? .max)
         let batch = Batch()
         let progress = try batch.fill(from: cursor.source, limit: cursor.firstBatchSize, deadline: .distantFuture)
         try Batches.writeFirst(context, cursor, batch, progress)

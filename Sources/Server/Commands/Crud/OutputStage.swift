@@ -71,7 +71,9 @@ struct MergeSpecification {
         } else {
             on = [fields["on"]?.asString ?? "_id"]
         }
-        guard !on.isEmpty else { throw ServerError(ErrorCode(rawValue: 51187), "$merge needs at least one field in 'on'") }
+        guard !on.isEmpty else {
+            throw ServerError(ErrorCode(rawValue: 51187), "$merge needs at least one field in 'on'")
+        }
         variables = fields["let"]?.asDocument?.document ?? Document()
         matched = try MergeSpecification.matched(fields["whenMatched"])
         let rest = fields["whenNotMatched"]?.asString ?? "insert"
@@ -91,7 +93,8 @@ struct MergeSpecification {
         case "merge": return .merge
         case "fail": return .fail
         default:
-            throw ServerError(.badValue, "'$merge.whenMatched' is none of replace, keepExisting, merge, fail or a pipeline")
+            throw ServerError(
+                .badValue, "'$merge.whenMatched' is none of replace, keepExisting, merge, fail or a pipeline")
         }
     }
 }
@@ -188,8 +191,8 @@ final class OutputWriter {
             }
             guard let value, value.type != .null, value.type != .undefined, value.type != .array else {
                 throw ServerError(
-                    ErrorCode(rawValue: 51132), "$merge write error: 'on' field '\(path)' cannot be missing, null, undefined "
-                        + "or an array")
+                    ErrorCode(rawValue: 51132),
+                    "$merge write error: 'on' field '\(path)' cannot be missing, null, undefined or an array")
             }
             filter.append(path, ["$eq": Value(value)])
         }

@@ -154,7 +154,8 @@ enum InsertCommand {
         let statements = try WriteStatements(context, field: "documents")
         let isOrdered = try WriteCommands.isOrdered(context)
         context.node.counters.insert += Int64(statements.count)
-        return try WriteCommands.run(context, isShort: statements.byteCount <= Limits.shortWriteBytes) { context, outcome in
+        let isShort = statements.byteCount <= Limits.shortWriteBytes
+        return try WriteCommands.run(context, isShort: isShort) { context, outcome in
             let documents = try WriteStatements(context, field: "documents").makeRun()
             var operation = InsertOperation(
                 namespace, documents, isOrdered: isOrdered, firstStatement: context.arguments.statementID ?? 0)
@@ -272,7 +273,7 @@ enum StatementCommand {
                         }
                         if let current, try current.run(write, deadline) == .yield { return .yield }
                         finish(current, outcome, index)
-                    } catch let error as ServerError where !error.code.isStateChange {
+                    } catch let error as ServerError where !error.code.concernsCommand {
                         finish(current, outcome, index)
                         outcome.errors.append(StatementError(index: index, error: error))
                         if isOrdered { return .done }

@@ -1,0 +1,78 @@
+internal import BSON
+internal import Core
+internal import Data
+internal import Query
+
+/// First stages of a pipeline that make their documents themselves.
+enum DatabaseStages {
+    /// Those that need no collection.
+    static let names: Set<String> = [
+        "$currentOp", "$listSessions", "$listLocalSessions", "$documents", "$changeStream",
+    ]
+
+    static func documents(
+        of stage: PipelineStage, _ context: CommandContext, _ namespace: Namespace, _ query: QueryContext
+    ) throws -> [Document]? {
+        switch stage.name {
+        case "$collStats": return [try collectionStatistics(stage, context, namespace)]
+        case "$indexStats": return try indexStatistics(context, namespace)
+        case "$currentOp": return CurrentOperation.documents(context)
+        case "$listSessions", "$listLocalSessions": return context.node.sessions.documents
+        case "$documents": return try given(stage, query)
+        default: return nil
+        }
+    }
+
+    /// `{$documents: <expression>}`.
+    private static func given(_ stage: PipelineStage, _ query: QueryContext) throws -> [Document] {
+        let wrapped = Document { $0.append("v", stage.specification) }
+        let value = try wrapped.withView { view in
+            try view["v"].flatMap { try Expression($0, context: query).evaluate(root: .empty) }
+        }
+        guard let values = value?.asArray else {
+            throw ServerError(ErrorCode(rawValue: 5_858_203), "an array is expected by the $documents stage")
+        }
+        return try values.map {
+            guard let document = $0.asDocument else {
+                throw ServerError(ErrorCode(rawValue: 40228), "$documents needs an array of objects")
+            }
+            return document
+        }
+    }
+
+    private static func collectionStatistics(
+        _ stage: PipelineStage, _ context: CommandContext, _ namespace: Namespace
+    ) throws -> Document {
+        let collection = context.node.data.catalog.find(namespace)
+        let wanted = stage.specification.asDocument?.keys ?? []
+        if collection == nil, !namespace.isOplog, wanted.contains("count") {
+            throw ServerError(
+                .namespaceNotFound, "Unable to retrieve count in $collStats stage :: caused by :: Collection "
+                    + "[\(namespace)] not found.")
+        }
+        return Document { writer in
+            writer.append("ns", string: namespace.fullName)
+            writer.append("host", string: context.node.advertisedName)
+            writer.append("localTime", dateTime: context.runtime.wallClock.milliseconds)
+            if wanted.contains("storageStats") {
+                writer.document("storageStats") { StatisticsCommands.write(namespace, context.node, scale: 1, to: $0) }
+            }
+            if wanted.contains("count") {
+                let count = collection?.count ?? context.node.data.oplog.count
+                writer.append("count", int64: Int64(count))
+            }
+        }
+    }
+
+    private static func indexStatistics(_ context: CommandContext, _ namespace: Namespace) throws -> [Document] {
+        guard let collection = context.node.data.catalog.find(namespace) else { return [] }
+        return collection.readyIndexes.map { index in
+            Document { writer in
+                writer.append("name", string: index.name)
+                writer.append("key", index.keyPattern)
+                writer.append("host", string: context.node.advertisedName)
+                writer.append("spec", index.definition)
+            }
+        }
+    }
+}
