@@ -16,6 +16,7 @@ public final class LoopbackTransport: Transport {
     private var connections: [UInt64: LoopbackConnection] = [:]
     private var listeners: [LoopbackListener] = []
     private var lastConnection: UInt64 = 0
+    private var isClosed = false
 
     public init(
         network: LoopbackNetwork, runtime: any NodeRuntime, node: String,
@@ -40,7 +41,9 @@ public final class LoopbackTransport: Transport {
     ) -> any Connection {
         let connection = LoopbackConnection(transport: self, id: nextID(), peer: "\(endpoint)", delegate: delegate)
         connections[connection.id] = connection
-        if let door = network.door(at: endpoint) {
+        if isClosed {
+            connection.abort(.local)
+        } else if let door = network.door(at: endpoint) {
             let (near, far) = network.makeEnds(from: node, runtime.mailbox, to: door)
             connection.open(through: door, near: near, far: far, timeout: timeout)
         } else {
@@ -49,8 +52,10 @@ public final class LoopbackTransport: Transport {
         return connection
     }
 
-    /// Closes all listeners and connections at once, as a killed process would: the peers are told.
+    /// Closes all listeners and connections at once, as a killed process would: the peers are told. Connections that
+    /// are asked for later close at once.
     public func closeAll() {
+        isClosed = true
         for listener in listeners { listener.close() }
         for id in connections.keys.sorted() { connections[id]?.close(graceful: false) }
     }

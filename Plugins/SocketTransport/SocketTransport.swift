@@ -27,13 +27,18 @@ public final class SocketTransport: Transport {
     private var incoming = 0
     private var hasWarnedOfIncoming = false
     private var hook: UInt64 = 0
+    /// The loop is shutting down: nothing may be opened that would keep it from ending.
+    private var isEnded = false
 
     /// To be made on the runtime's loop.
     public init(runtime: LiveRuntime, bounds: Bounds = Bounds()) {
         runtime.preconditionOnLoop()
         self.runtime = runtime
         self.bounds = bounds
-        hook = runtime.loop.addShutdownHook { [weak self] in self?.closeAll() }
+        hook = runtime.loop.addShutdownHook { [weak self] in
+            self?.isEnded = true
+            self?.closeAll()
+        }
     }
 
     deinit {
@@ -54,7 +59,7 @@ public final class SocketTransport: Transport {
     ) -> any Connection {
         let connection = SocketConnection(transport: self, id: nextID(), delegate: delegate)
         connections[connection.id] = connection
-        connection.start(to: endpoint, timeout: timeout)
+        if isEnded { connection.abort(.local) } else { connection.start(to: endpoint, timeout: timeout) }
         return connection
     }
 

@@ -165,6 +165,9 @@ public enum Limits {
     public static let oplogBytesVolatileDefault = 64 * 1024 * 1024
     /// How long a call of an initial sync may take, cloning of one batch included.
     public static let peerCallTimeout: Duration = .seconds(30)
+    /// Optimes that a member in rollback asks about at once, and keys that it restores in one slice.
+    public static let rollbackOptimesPerRequest = 2000
+    public static let rollbackKeysPerSlice = 2000
     /// Pause before an initial sync that failed tries again.
     public static let initialSyncRetryDelay: Duration = .milliseconds(100)
     /// Documents and bytes of one batch of an initial sync.

@@ -12,8 +12,8 @@ public import Server
 /// try await set.client["shop"]["orders"].insert(["_id": 1, "total": 59.99], writeConcern: .majority)
 /// ```
 ///
-/// Without further words the members keep their data in memory, talk inside the process and stand for election as soon as
-/// they miss their primary. Each modifier returns a changed copy.
+/// Without further words the members keep their data in memory, talk inside the process and stand for election as soon
+/// as they miss their primary. Each modifier returns a changed copy.
 public struct ReplicaSet: Sendable {
     public let name: String
     /// In the order of their `_id`, counted from 0.
@@ -53,7 +53,9 @@ public struct ReplicaSet: Sendable {
     /// When members stand for election.
     public func elections(_ choice: ElectionChoice) -> ReplicaSet { with { $0.elections = choice } }
     /// How often members give signs of life, and when one counts as lost.
-    public func timing(heartbeatInterval: Duration = .milliseconds(200), electionTimeout: Duration = .seconds(1)) -> ReplicaSet {
+    public func timing(heartbeatInterval: Duration = .milliseconds(200), electionTimeout: Duration = .seconds(1))
+        -> ReplicaSet
+    {
         with { $0.timing = Timing(heartbeatInterval: heartbeatInterval, electionTimeout: electionTimeout) }
     }
     /// Where lines for people go. Errors go to standard error unless this says otherwise.

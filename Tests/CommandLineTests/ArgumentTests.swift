@@ -8,10 +8,11 @@ import Testing
         "tool", summary: "A tool.",
         subcommands: [
             CommandSpecification(
-                "build", summary: "Builds.", details: "Takes its time.", positionals: ["TARGET", "[REST…]"],
+                "build", summary: "Builds.", details: "Takes its time.", positionals: ["TARGET", "REST…"],
                 options: [
                     OptionSpecification("jobs", .integer(1...64), "N", default: "2", help: "how many at once"),
-                    OptionSpecification("mode", .choice(["debug", "release"]), "MODE", default: "debug", help: "which kind"),
+                    OptionSpecification(
+                        "mode", .choice(["debug", "release"]), "MODE", default: "debug", help: "which kind"),
                     OptionSpecification("verbose", .flag, help: "says more"),
                     OptionSpecification("set", .repeated, "NAME=VALUE", help: "a setting"),
                     OptionSpecification("output", .text, "FILE", help: "where to"),
@@ -55,7 +56,8 @@ import Testing
 
     @Test("a value follows its option behind a space or an equals sign, and the last one counts")
     func values() throws {
-        let arguments = try parse("build", "--jobs=3", "all", "--mode", "release", "--jobs", "4", "--output", "-", "--verbose")
+        let arguments = try parse(
+            "build", "--jobs=3", "all", "--mode", "release", "--jobs", "4", "--output", "-", "--verbose")
         #expect(arguments.integer("jobs") == 4)
         #expect(arguments.text("mode") == "release")
         #expect(arguments.text("output") == "-")
@@ -107,7 +109,7 @@ import Testing
         #expect(try help("cache")?.contains("clear") == true)
         guard word != "help" else { return }
         let page = try help("build", "all", word) ?? ""
-        #expect(page.contains("usage: tool build TARGET [REST…] [OPTION …]"))
+        #expect(page.contains("usage: tool build TARGET REST… [OPTION …]"))
         #expect(page.contains("--jobs N") && page.contains("(default: 2)"))
         #expect(page.contains("Takes its time."))
     }

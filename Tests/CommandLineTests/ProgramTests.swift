@@ -1,12 +1,37 @@
 import Quorate
+import Synchronization
 import Testing
 
 @testable import CommandLine
 
 /// The program's own command line, as far as it starts nothing.
 @Suite struct ProgramTests {
+    private struct Outcome {
+        var status: Int32
+        var output: String
+        var errors: [String]
+    }
+
+    private func run(_ words: [String]) async -> Outcome {
+        let capture = Console.Capture()
+        let status = await Console.$capture.withValue(capture) {
+            await QuorateProgram.run(["quorate"] + words, registry: .standard)
+        }
+        return Outcome(
+            status: status, output: capture.output.withLock { $0.joined(separator: "\n") },
+            errors: capture.errors.withLock { $0 })
+    }
+
+    /// The exit status, once output and errors are where they belong.
     private func status(_ words: String...) async -> Int32 {
-        await QuorateProgram.run(["quorate"] + words, registry: .standard)
+        let outcome = await run(words)
+        if outcome.status == 0 {
+            #expect(outcome.errors.isEmpty && !outcome.output.isEmpty)
+        } else {
+            #expect(outcome.output.isEmpty && outcome.errors.count == 1)
+            #expect(outcome.errors.allSatisfy { $0.hasPrefix("quorate: ") && !$0.contains("\n") })
+        }
+        return outcome.status
     }
 
     private func parse(_ words: String...) throws -> ParsedCommand {
@@ -21,6 +46,15 @@ import Testing
         #expect(await status("plugins") == 0)
         for command in ["up", "node", "bench", "status", "plugins"] { #expect(await status(command, "--help") == 0) }
         #expect(await status("up", "replica-set", "--help") == 0)
+    }
+
+    @Test("the list of parts names every part and how its options are set")
+    func listsParts() async {
+        let output = await run(["plugins"]).output
+        for part in ["memory", "socket", "loopback", "fast", "mongodb", "fixed"] {
+            #expect(output.contains("  \(part): "))
+        }
+        #expect(output.contains("--set fast.minimumDelayMillis="))
     }
 
     @Test("what cannot be understood ends with the status of a usage error, before anything is started")

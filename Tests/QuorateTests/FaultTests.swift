@@ -31,7 +31,8 @@ import Testing
             #expect(old.endpoint == address)
             // Acknowledged by all three: the member is back and has everything before it.
             _ = try await orders.insert(["_id": 2000], writeConcern: WriteConcern(w: .count(3), timeout: .seconds(20)))
-            let reply = try await old.run(["count": "orders"], database: "shop")
+            let reply = try await old.run(
+                ["count": "orders", "$readPreference": ["mode": "secondaryPreferred"]], database: "shop")
             #expect(reply["n"]?.asInteger == 102)
         }
     }
@@ -57,14 +58,18 @@ import Testing
             let others = set.members.filter { $0 !== old }
             try set.partition([old], others)
             let reply = try await old.run(
-                ["insert": "orders", "documents": [["_id": "lost"]], "writeConcern": ["w": "majority", "wtimeout": 300]],
+                [
+                    "insert": "orders", "documents": [["_id": "lost"]],
+                    "writeConcern": ["w": "majority", "wtimeout": 300],
+                ],
                 database: "shop")
             #expect(reply["writeConcernError"] != nil || reply["ok"]?.asNumber == 0)
             while await old.isWritablePrimary { await SetMember.nextChange(of: [old], within: .milliseconds(100)) }
             let new = try await set.primary
             #expect(new !== old)
             _ = try await new.run(
-                ["insert": "orders", "documents": [["_id": "kept"]], "writeConcern": ["w": "majority"]], database: "shop")
+                ["insert": "orders", "documents": [["_id": "kept"]], "writeConcern": ["w": "majority"]],
+                database: "shop")
             set.heal()
             let orders = set.client["shop"]["orders"]
             _ = try await orders.insert(

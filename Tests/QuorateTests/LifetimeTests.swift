@@ -67,7 +67,9 @@ import Testing
     private func threads(named prefix: String) -> [String] {
         entries("/proc/self/task").compactMap { task in
             // A thread may end while it is looked at.
-            guard let name = try? String(contentsOfFile: "/proc/self/task/\(task)/comm", encoding: .utf8) else { return nil }
+            guard let name = try? String(contentsOfFile: "/proc/self/task/\(task)/comm", encoding: .utf8) else {
+                return nil
+            }
             return name.hasPrefix(prefix) ? name : nil
         }
     }

@@ -115,7 +115,7 @@ import Testing
         #expect(it.member.onBatchFetched(from: 2, metadata, now: it.now).ignored == [.notFromSyncSource])
     }
 
-    @Test("progress is reported to the sync source, one report at a time, and again before the election timeout is half over")
+    @Test("progress is reported to the sync source, one report at a time, and again before half the election timeout")
     func reports() {
         var it = MemberFixture(3, last: OpTime(1, 10))
         it.answer(1, it.report(1, state: .primary, term: 1, at: OpTime(1, 20)))

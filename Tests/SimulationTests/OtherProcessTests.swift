@@ -9,10 +9,17 @@ struct OtherProcessTests {
     private static let outputVariable = "QUORATE_TRACE_OUTPUT"
 
     private func hashes() throws -> String {
-        try (UInt64(1)...24).map { seed in
+        let chatty = try (UInt64(1)...24).map { seed in
             let world = try runChattyWorld(seed: seed, shuffles: seed % 3 == 0)
             return "\(seed) \(world.trace.count) \(String(world.trace.hash, radix: 16))"
-        }.joined(separator: "\n")
+        }
+        let sets = try (UInt64(1)...20).map { seed in
+            var scenario = RandomScenario(seed: seed)
+            scenario.safetyPhase = .seconds(4)
+            let report = try scenario.run(seed: seed)
+            return "set \(seed) \(report.events) \(String(report.traceHash, radix: 16))"
+        }
+        return (chatty + sets).joined(separator: "\n")
     }
 
     @Test(

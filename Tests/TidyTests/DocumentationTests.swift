@@ -16,7 +16,9 @@ import Testing
             for snippet in Self.snippets(of: page) {
                 snippets += 1
                 let lines = Self.trimmed(snippet)
-                #expect(examples.contains { Self.contains($0, lines) }, "\(page.path): no example has\n\(lines.joined(separator: "\n"))")
+                #expect(
+                    examples.contains { Self.contains($0, lines) },
+                    "\(page.path): no example has\n\(lines.joined(separator: "\n"))")
             }
         }
         #expect(snippets > 3, "the pages lost their snippets")
@@ -30,7 +32,8 @@ import Testing
                 for target in line.matches(of: /\]\(([^)#\s]+)(#[^)]*)?\)/).map({ String($0.output.1) })
                 where !target.contains("://") {
                     let file = folder.appendingPathComponent(target).path
-                    #expect(FileManager.default.fileExists(atPath: file), "\(page.path):\(number + 1) links to \(target)")
+                    #expect(
+                        FileManager.default.fileExists(atPath: file), "\(page.path):\(number + 1) links to \(target)")
                 }
             }
         }

@@ -1,5 +1,6 @@
 """The program as a user meets it: what it prints, how it ends, what it says when it cannot do what it was asked."""
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -7,9 +8,9 @@ import subprocess
 import pymongo
 import pytest
 
-from conftest import PROGRAM, Process
+from conftest import PROGRAM, ROOT, Process
 
-COMMANDS = [[], ["up"], ["up", "replica-set"], ["node"], ["bench"], ["status"], ["plugins"]]
+COMMANDS = [[], ["up"], ["up", "replica-set"], ["node"], ["bench"], ["status"], ["simulate"], ["plugins"]]
 READY = r"ready: (mongodb://\S+)"
 
 
@@ -98,7 +99,7 @@ def test_what_is_wrong_is_said_in_one_line(arguments, words):
 
 def test_a_bad_option_of_a_part_is_a_usage_error():
     result = run("node", "--port", 0, "--election-policy", "fast", "--replset", "rs0", "--set", "fast.minimumDelayMillis=x")
-    assert_usage_error(result, "fast.minimumDelayMillis")
+    assert_usage_error(result, "minimumDelayMillis", "not 'x'")
 
 
 def test_a_port_in_use_is_a_usage_error(taken_port):
@@ -164,6 +165,21 @@ def test_the_line_for_python_works_as_pasted():
         client.shop.orders.insert_one({"total": 59.99})
         assert [order["total"] for order in client.shop.orders.find()] == [59.99]
         client.close()
+    finally:
+        process.stop()
+
+
+def test_the_example_of_the_readme_works_as_pasted(capsys):
+    """All of it but the ports, which may be taken here."""
+    example = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL).group(1)
+    process = Process("up", "replica-set", "--port", 0, ready=READY)
+    try:
+        uri, found = re.subn(r"mongodb://127[^\"]*", process.match.group(1), example)
+        assert found == 1
+        names = {}
+        exec(uri, names)
+        names["client"].close()
+        assert [eval(line)["total"] for line in capsys.readouterr().out.splitlines()] == [40, 35, 20]
     finally:
         process.stop()
 

@@ -62,6 +62,47 @@ def test_union_with(database):
     assert len(list(database.a.aggregate([{"$unionWith": "b"}, {"$limit": 5}]))) == 5
 
 
+def test_out_replaces_a_collection(database):
+    database.c.insert_many({"_id": i, "n": i % 3} for i in range(300))
+    database.made.insert_one({"_id": "old"})
+    database.made.create_index("total")
+    assert list(database.c.aggregate([{"$group": {"_id": "$n", "total": {"$sum": 1}}}, {"$sort": {"_id": 1}}, {"$out": "made"}])) == []
+    assert list(database.made.find().sort("_id", 1)) == [{"_id": i, "total": 100} for i in range(3)]
+    assert set(database.made.index_information()) == {"_id_", "total_1"}
+    other = database.client[database.name + "_2"]
+    database.c.aggregate([{"$match": {"_id": 1}}, {"$out": {"db": other.name, "coll": "made"}}])
+    assert list(other.made.find()) == [{"_id": 1, "n": 1}]
+    database.client.drop_database(other)
+    with failure(11000):
+        database.c.aggregate([{"$project": {"_id": {"$literal": 1}}}, {"$out": "made"}])
+    assert database.made.count_documents({}) == 3
+    assert sorted(database.list_collection_names()) == ["c", "made"]
+    with failure(40601):
+        database.c.aggregate([{"$out": "x"}, {"$match": {}}])
+
+
+@pytest.mark.parametrize("matched, unmatched, expected", [
+    ("replace", "insert", [{"_id": 1, "n": 10}, {"_id": 2, "n": 20}, {"_id": 3, "m": 3}]),
+    ("merge", "insert", [{"_id": 1, "m": 1, "n": 10}, {"_id": 2, "n": 20}, {"_id": 3, "m": 3}]),
+    ("keepExisting", "insert", [{"_id": 1, "m": 1}, {"_id": 2, "n": 20}, {"_id": 3, "m": 3}]),
+    ("merge", "discard", [{"_id": 1, "m": 1, "n": 10}, {"_id": 3, "m": 3}]),
+    ([{"$set": {"sum": {"$add": ["$m", "$$new.n"]}}}], "insert",
+     [{"_id": 1, "m": 1, "sum": 11}, {"_id": 2, "n": 20}, {"_id": 3, "m": 3}]),
+    ("fail", "insert", 11000),
+    ("merge", "fail", 13113),
+])
+def test_merge_into_a_collection(database, matched, unmatched, expected):
+    database.c.insert_many([{"_id": 1, "n": 10}, {"_id": 2, "n": 20}])
+    database.made.insert_many([{"_id": 1, "m": 1}, {"_id": 3, "m": 3}])
+    stage = {"$merge": {"into": "made", "whenMatched": matched, "whenNotMatched": unmatched}}
+    if isinstance(expected, int):
+        with failure(expected):
+            database.c.aggregate([{"$sort": {"_id": 1}}, stage])
+    else:
+        assert list(database.c.aggregate([stage])) == []
+        assert list(database.made.find().sort("_id", 1)) == expected
+
+
 def test_aggregation_cursors(database):
     database.c.insert_many({"_id": i} for i in range(500))
     cursor = database.c.aggregate([{"$match": {"_id": {"$gte": 100}}}, {"$set": {"x": 1}}], batchSize=10)
@@ -375,7 +416,7 @@ def test_create_indexes_in_all_ways(database):
     for bad in ({"a": 0}, {"a": "2d"}, {"a": "text"}, {"": 1}, {"$a": 1}, {}):
         with failure(67):
             database.command("createIndexes", "c", indexes=[{"key": bad, "name": "bad"}])
-    with failure(40414):
+    with failure(9):
         database.command("createIndexes", "c", indexes=[{"key": {"a": 1}}])
     with failure(197):
         database.command("createIndexes", "c", indexes=[{"key": {"q": 1}, "name": "q", "nonsense": 1}])

@@ -22,7 +22,8 @@ public struct ArgumentParser {
             guard let next = rest.first else { return .help(Help.text(command, path: path)) }
             if next == "--help" || next == "-h" || next == "help" { return .help(Help.text(command, path: path)) }
             guard let subcommand = command.subcommands.first(where: { $0.name == next }) else {
-                throw unknown(next.hasPrefix("-") ? "option" : "command", next, among: command.subcommands.map(\.name), path)
+                throw unknown(
+                    next.hasPrefix("-") ? "option" : "command", next, among: command.subcommands.map(\.name), path)
             }
             command = subcommand
             path.append(next)
@@ -79,7 +80,9 @@ public struct ArgumentParser {
         let required = command.positionals.filter { !$0.hasPrefix("[") && !$0.hasSuffix("…") }.count
         guard arguments.positionals.count >= required else {
             throw UsageError(
-                "missing \(command.positionals[arguments.positionals.count]); see '\(path.joined(separator: " ")) --help'")
+                "missing \(command.positionals[arguments.positionals.count]); "
+                    + "see '\(path.joined(separator: " ")) --help'"
+            )
         }
         return .run(command, arguments)
     }
@@ -89,7 +92,9 @@ public struct ArgumentParser {
         case .integer(let range):
             guard let number = Int(value), range.contains(number) else {
                 throw UsageError(
-                    "--\(option.name) must be a whole number from \(range.lowerBound) to \(range.upperBound), not '\(value)'")
+                    "--\(option.name) must be a whole number from \(range.lowerBound) to \(range.upperBound), "
+                        + "not '\(value)'"
+                )
             }
         case .choice(let names):
             guard names.contains(value) else {

@@ -46,7 +46,9 @@ public struct OptionSpecification: Sendable {
     public let defaultValue: String?
     public let help: String
 
-    public init(_ name: String, _ kind: Kind, _ placeholder: String = "", default defaultValue: String? = nil, help: String) {
+    public init(
+        _ name: String, _ kind: Kind, _ placeholder: String = "", default defaultValue: String? = nil, help: String
+    ) {
         self.name = name
         self.kind = kind
         self.placeholder = placeholder

@@ -1,4 +1,4 @@
-/// Counts durations in buckets of equal relative width (1.6 %), so that a run of any length takes the same few kilobytes.
+/// Counts durations in buckets of equal relative width (1.6 %): a run of any length takes the same few kilobytes.
 struct LatencyHistogram: Sendable {
     /// 64 buckets for each power of two.
     private static let precisionBits = 6

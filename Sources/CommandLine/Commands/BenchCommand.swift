@@ -22,12 +22,14 @@ enum BenchCommand {
                 OptionSpecification(
                     "workload", .choice(BenchWorkload.allCases.map(\.rawValue)), "NAME", default: "insert",
                     help: "what is asked for: \(BenchWorkload.allCases.map(\.rawValue).joined(separator: ", "))"),
-                OptionSpecification("connections", .integer(1...1000), "N", default: "32", help: "how many connections"),
+                OptionSpecification(
+                    "connections", .integer(1...1000), "N", default: "32", help: "how many connections"),
                 OptionSpecification("seconds", .integer(1...3600), "N", default: "10", help: "how long is measured"),
                 OptionSpecification(
                     "warmup", .integer(0...600), "SECONDS", default: "1", help: "how long the load runs before that"),
                 OptionSpecification(
-                    "keys", .integer(1...10_000_000), "N", default: "10000", help: "documents that are read and updated"),
+                    "keys", .integer(1...10_000_000), "N", default: "10000", help: "documents that are read and updated"
+                ),
                 OptionSpecification(
                     "document-bytes", .integer(50...1_000_000), "N", default: "200", help: "size of a document"),
                 OptionSpecification(

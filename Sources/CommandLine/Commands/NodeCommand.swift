@@ -10,12 +10,15 @@ enum NodeCommand {
             "node", summary: "Runs one node: a standalone, or with --replset a member of a replica set.",
             details: """
                 Members that are started one a process become a set when one of them is told so once: with PyMongo,
-                  MongoClient(port=27017, directConnection=True).admin.command("replSetInitiate", {"_id": "rs0", "members": [
-                      {"_id": 0, "host": "127.0.0.1:27017"}, {"_id": 1, "host": "127.0.0.1:27018"}, …]})
+                  MongoClient(port=27017, directConnection=True).admin.command("replSetInitiate", {
+                      "_id": "rs0",
+                      "members": [{"_id": 0, "host": "127.0.0.1:27017"}, {"_id": 1, "host": "127.0.0.1:27018"}, …],
+                  })
                 SIGINT and SIGTERM stop the node in good order; a second one stops it at once.
                 """,
             options: [
-                OptionSpecification("port", .integer(0...65535), "P", default: "27017", help: "where to listen; 0 for any free port"),
+                OptionSpecification(
+                    "port", .integer(0...65535), "P", default: "27017", help: "where to listen; 0 for any free port"),
                 OptionSpecification("host", .text, "HOST", default: "127.0.0.1", help: "the address to listen on"),
                 OptionSpecification("replset", .text, "NAME", help: "the replica set that the node belongs to"),
             ] + PartOptions.specifications(registry)
@@ -23,7 +26,8 @@ enum NodeCommand {
             let parts = try PartOptions.parse(arguments, registry)
             let log = LineLog(minimumLevel: parts.logLevel)
             var options = NodeOptions(
-                endpoint: Endpoint(host: arguments.text("host") ?? "127.0.0.1", port: arguments.integer("port") ?? 27017))
+                endpoint: Endpoint(
+                    host: arguments.text("host") ?? "127.0.0.1", port: arguments.integer("port") ?? 27017))
             options.replicaSetName = arguments.text("replset")
             options.arguments = arguments.all
             parts.describe(in: &options)

@@ -17,7 +17,8 @@ struct PartOptions: Sendable {
     static func specifications(_ registry: PluginRegistry) -> [OptionSpecification] {
         [
             OptionSpecification(
-                "storage", .choice(registry.storage.map(\.name)), "NAME", default: "memory", help: "where data is kept"),
+                "storage", .choice(registry.storage.map(\.name)), "NAME", default: "memory",
+                help: "where data is kept"),
             OptionSpecification(
                 "transport", .choice(registry.transports.map(\.name)), "NAME", default: "socket",
                 help: "how members talk to each other"),
@@ -25,7 +26,8 @@ struct PartOptions: Sendable {
                 "election-policy", .choice(registry.electionPolicies.map(\.name)), "NAME", default: "fast",
                 help: "when members stand for election"),
             OptionSpecification(
-                "set", .repeated, "PLUGIN.OPTION=VALUE", help: "an option of a part (see 'quorate plugins'), or NAME=VALUE of the server"),
+                "set", .repeated, "PLUGIN.OPTION=VALUE",
+                help: "an option of a part (see 'quorate plugins'), or NAME=VALUE of the server"),
             OptionSpecification(
                 "log-level", .choice(["debug", "info", "warning", "error"]), "LEVEL", default: "warning",
                 help: "which lines go to standard error"),
@@ -38,7 +40,8 @@ struct PartOptions: Sendable {
         let policy = try find(arguments, "election-policy", registry.electionPolicies)
         var options: [String: PluginOptions] = [:]
         var enableTestCommands = false
-        let known = registry.storage.map { ($0.name, $0.options) } + registry.transports.map { ($0.name, $0.options) }
+        let known =
+            registry.storage.map { ($0.name, $0.options) } + registry.transports.map { ($0.name, $0.options) }
             + registry.electionPolicies.map { ($0.name, $0.options) }
         for setting in arguments.list("set") {
             guard let equals = setting.firstIndex(of: "=") else {
@@ -62,7 +65,8 @@ struct PartOptions: Sendable {
             let option = String(path[path.index(after: dot)...])
             guard let declared = known.first(where: { $0.0 == plugin })?.1 else {
                 throw UsageError(
-                    "unknown plug-in '\(plugin)' in --set \(setting)" + Spelling.suggestion(for: plugin, among: known.map(\.0)))
+                    "unknown plug-in '\(plugin)' in --set \(setting)"
+                        + Spelling.suggestion(for: plugin, among: known.map(\.0)))
             }
             guard declared.contains(where: { $0.name == option }) else {
                 throw UsageError(

@@ -33,7 +33,6 @@ enum UpCommand {
     private static func replicaSet(_ arguments: Arguments, _ registry: PluginRegistry) async throws -> Int32 {
         let parts = try PartOptions.parse(arguments, registry)
         let name = arguments.text("name") ?? "rs0"
-        let signals = try await StopSignals.watch(log: LineLog(minimumLevel: .error))
         let port = arguments.integer("port") ?? 27017
         let transport = parts.transport
         let transportOptions = parts.options(of: transport.name)
@@ -49,14 +48,19 @@ enum UpCommand {
             for _ in 0..<dataMembers { Member() }
             for _ in 0..<arbiters { Member.arbiter }
         }
-        let set = try await members
+        let elections = try parts.electionPolicy.make(parts.options(of: parts.electionPolicy.name))
+        // Watched before anything starts: a signal that comes meanwhile is not lost.
+        let signals = try await StopSignals.watch(log: LineLog(minimumLevel: .error))
+        let set =
+            try await members
             .storage(.custom(storage.name, storageMaker))
             .transport(
                 .custom(transport.name, firstPort: port) {
                     let network = try transport.make(transportOptions)
                     return network.reachesOtherProcesses ? network : WithSockets(inner: network)
-                })
-            .elections(.custom(try parts.electionPolicy.make(parts.options(of: parts.electionPolicy.name))))
+                }
+            )
+            .elections(.custom(elections))
             .log(LineLog(minimumLevel: parts.logLevel))
             .nodeOptions { options in
                 parts.describe(in: &options)
@@ -85,7 +89,8 @@ private final class WithSockets: TransportNetwork {
     init(inner: any TransportNetwork) { self.inner = inner }
     var reachesOtherProcesses: Bool { true }
     func makeTransport(_ runtime: LiveRuntime, node: String) -> any Transport {
-        CombinedTransport(members: inner.makeTransport(runtime, node: node), clients: sockets.makeTransport(runtime, node: node))
+        CombinedTransport(
+            members: inner.makeTransport(runtime, node: node), clients: sockets.makeTransport(runtime, node: node))
     }
 }
 

@@ -20,7 +20,8 @@ final class ServerLink: ConnectionDelegate {
 
     /// Runs a command and returns its reply, whatever that says.
     /// - Throws: `CommandFailure` when the connection breaks or no reply comes in time.
-    func run(_ command: Document, database: String = "admin", timeout: Duration = .seconds(30)) async throws -> Document {
+    func run(_ command: Document, database: String = "admin", timeout: Duration = .seconds(30)) async throws -> Document
+    {
         guard let connection else { throw CommandFailure("\(endpoint) has closed the connection") }
         lastRequest &+= 1
         let message = MessageWriter(message: connection.output, requestID: lastRequest, responseTo: 0)

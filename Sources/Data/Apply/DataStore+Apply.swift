@@ -62,7 +62,8 @@ extension DataStore {
         if let uuid = view.uuid, let collection = catalog.find(uuid) { return collection }
         if mode == .steady {
             throw InvariantViolation(
-                "the entry at \(view.optime) is for \(String(decoding: view.namespace, as: UTF8.self)), which is not here")
+                "the entry at \(view.optime) is for \(String(decoding: view.namespace, as: UTF8.self)), "
+                    + "which is not here")
         }
         return nil
     }

@@ -19,7 +19,8 @@ public struct Namespace: Hashable, Comparable, Sendable, CustomStringConvertible
         guard database.utf8.count + 1 + collection.utf8.count <= Limits.namespaceBytesMax else {
             throw ServerError(
                 .invalidNamespace,
-                "Fully qualified namespace is too long. Namespace: \(database).\(collection) Max: \(Limits.namespaceBytesMax)")
+                "Fully qualified namespace is too long. Namespace: \(database).\(collection) "
+                    + "Max: \(Limits.namespaceBytesMax)")
         }
         self.init(database, collection)
     }

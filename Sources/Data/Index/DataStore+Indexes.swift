@@ -65,15 +65,16 @@ extension DataStore {
             if sameName, !sameKey || !sameOptions(other, spec) {
                 throw ServerError(
                     .indexKeySpecsConflict,
-                    "An existing index has the same name as the requested index. When index names are not specified, they "
-                        + "are auto generated and can cause conflicts. Please refer to our documentation. Requested index: "
-                        + "\(spec.name)")
+                    "An existing index has the same name as the requested index. When index names are not specified, "
+                        + "they are auto generated and can cause conflicts. Please refer to our documentation. "
+                        + "Requested index: \(spec.name)")
             }
             if !sameName, sameKey, !sameOptions(other, spec) { continue }
             throw ServerError(
                 .indexOptionsConflict,
                 sameName
-                    ? "An equivalent index already exists with the same name but different options. Requested index: \(spec.name)"
+                    ? "An equivalent index already exists with the same name but different options. "
+                        + "Requested index: \(spec.name)"
                     : "Index already exists with a different name: \(other.name)")
         }
         return nil

@@ -85,6 +85,9 @@ final class StageChain {
         switch stage.name {
         case "$lookup": return try LookupStage(stage.specification, reach)
         case "$unionWith": return try UnionStage(stage.specification, reach)
+        case "$out", "$merge":
+            throw ServerError(
+                ErrorCode(rawValue: 40601), "\(stage.name) can only be the final stage in the pipeline of a command")
         default:
             throw ServerError(.commandNotSupported, "the aggregation stage \(stage.name) is not supported")
         }

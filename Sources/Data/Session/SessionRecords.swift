@@ -48,8 +48,8 @@ public final class SessionRecords {
         guard transactionNumber >= record.transactionNumber else {
             throw ServerError(
                 .transactionTooOld,
-                "Retryable write with txnNumber \(transactionNumber) is prohibited on session because a newer retryable "
-                    + "write with txnNumber \(record.transactionNumber) has already started on this session.")
+                "Retryable write with txnNumber \(transactionNumber) is prohibited on session because a newer "
+                    + "retryable write with txnNumber \(record.transactionNumber) has already started on this session.")
         }
         if let outcome = record.outcome(of: statement, transactionNumber: transactionNumber) {
             return .alreadyExecuted(outcome)

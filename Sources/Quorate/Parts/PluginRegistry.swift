@@ -31,8 +31,8 @@ public protocol TransportNetwork: AnyObject, Sendable {
     var reachesOtherProcesses: Bool { get }
 }
 
-/// The parts that the builder and the command line know by name. A program of your own registers its parts here and calls
-/// the same command line.
+/// The parts that the builder and the command line know by name. A program of your own registers its parts here and
+/// calls the same command line.
 public struct PluginRegistry: Sendable {
     public private(set) var storage: [Plugin<StorageMaker>] = []
     public private(set) var transports: [Plugin<any TransportNetwork>] = []

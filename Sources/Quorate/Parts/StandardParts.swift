@@ -41,5 +41,7 @@ public final class SocketNetwork: TransportNetwork {
     public init() {}
 
     public var reachesOtherProcesses: Bool { true }
-    public func makeTransport(_ runtime: LiveRuntime, node: String) -> any Transport { SocketTransport(runtime: runtime) }
+    public func makeTransport(_ runtime: LiveRuntime, node: String) -> any Transport {
+        SocketTransport(runtime: runtime)
+    }
 }

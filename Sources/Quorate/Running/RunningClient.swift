@@ -64,7 +64,9 @@ public struct RunningDatabase: Sendable {
     public func run(_ command: Document) async throws -> Document {
         // A closure here would be inferred to leave the client's loop; a function stays on its caller's.
         let name = name
-        @Sendable func body(_ client: MongoClient) async throws -> Document { try await client[name].runCommand(command) }
+        @Sendable func body(_ client: MongoClient) async throws -> Document {
+            try await client[name].runCommand(command)
+        }
         return try await client.with(body)
     }
 }

@@ -39,7 +39,8 @@ public final class SetMember: Sendable {
         options.electionPolicyName = set.elections.name
         set.describe(&options)
         let changes = changes
-        let started = try await RunningNode.start(name: nodeName, log: set.log) { [set, network, nodeName, options] runtime in
+        let started = try await RunningNode.start(name: nodeName, log: set.log) {
+            [set, network, nodeName, options] runtime in
             let node = Node(
                 runtime: runtime, transport: network.makeTransport(runtime, node: nodeName),
                 engine: try set.storage.make(), electionPolicy: set.elections.policy, options: options)
@@ -71,8 +72,8 @@ public final class SetMember: Sendable {
         get async { (try? await run(["hello": 1]))?["secondary"]?.asBool ?? false }
     }
 
-    /// Starts it again at its address, after killing it if it runs. With volatile storage it comes back empty and copies
-    /// the others.
+    /// Starts it again at its address, after killing it if it runs. With volatile storage it comes back empty and
+    /// copies the others.
     public func restart() async throws {
         await kill()
         try await start(port: endpoint.port)
@@ -111,7 +112,7 @@ public final class SetMember: Sendable {
     }
 }
 
-/// A change that tasks wait for, from any thread. A change between two waits is not lost: it ends the next wait at once.
+/// A change that tasks wait for, from any thread. A change between two waits is not lost: it ends the next wait.
 final class ChangeSignal: Sendable {
     private struct State {
         var hasChanged = false

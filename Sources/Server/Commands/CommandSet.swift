@@ -23,6 +23,7 @@ enum CommandSet {
         MemberCommands.add(to: &table)
         CloneServing.add(to: &table)
         OplogServing.add(to: &table)
+        Rollback.add(to: &table)
         ReplicaSetCommands.add(to: &table)
     }
 }

@@ -24,7 +24,8 @@ struct ReadConcern {
                 guard let name = element.value.asString, let level = Level(rawValue: name) else {
                     throw ServerError(
                         .failedToParse,
-                        "readConcern.level must be either 'local', 'majority', 'linearizable', 'available', or 'snapshot'")
+                        "readConcern.level must be either 'local', 'majority', 'linearizable', 'available', "
+                            + "or 'snapshot'")
                 }
                 self.level = level
             case "afterClusterTime":

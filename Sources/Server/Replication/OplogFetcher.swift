@@ -57,7 +57,7 @@ final class OplogFetcher {
 
     /// Asks for more, unless a request is under way or there is nobody to ask.
     func fetch() {
-        guard let link, let role, !isRequesting, !isHeldUp, role.initialSync == nil else { return }
+        guard let link, let role, !isRequesting, !isHeldUp, role.initialSync == nil, role.rollback == nil else { return }
         let after = node.lastOpTime
         guard !after.isNull else { return }
         isRequesting = true
@@ -100,7 +100,13 @@ final class OplogFetcher {
         if metadata.term < role.member.term { return fetch() }
         switch outcome {
         case .behind: return fail("it is behind us", deniedFor: Limits.syncSourceDenialShort)
-        case .stale, .diverged: return role.resynchronize(because: outcome)
+        case .stale:
+            // A member that was cloned of late has a short log; the primary has the last word.
+            guard host == role.member.primaryHost else {
+                return fail("its oplog begins behind our last entry", deniedFor: Limits.syncSourceDenialShort)
+            }
+            return role.resynchronize(because: outcome)
+        case .diverged: return role.rollBack(source: id, host: host ?? "")
         case .nothingNew: break
         case .entries:
             guard let frame = body["frame"]?.asBinary?.bytes else {

@@ -22,6 +22,7 @@ final class ReplicaSetRole: NodeRole {
     /// Connections of their own for the oplog and for cloning, so that a long answer does not hold up heartbeats.
     let syncSource: OplogFetcher
     private(set) var initialSync: InitialSync?
+    private(set) var rollback: Rollback?
 
     private var nextRequest: UInt64 = 0
     /// Requests of others that a directive will answer.
@@ -89,6 +90,7 @@ final class ReplicaSetRole: NodeRole {
         if let timer { runtime.cancel(timer) }
         syncSource.stop()
         initialSync?.cancel()
+        rollback?.cancel()
         for (_, link) in links.sorted(by: { $0.key < $1.key }) { link.close() }
         links = [:]
         oplogChanged.fire()
@@ -157,6 +159,8 @@ final class ReplicaSetRole: NodeRole {
 
     func startInitialSync() {
         initialSync?.cancel()
+        rollback?.cancel()
+        rollback = nil
         let sync = InitialSync(role: self)
         initialSync = sync
         sync.start()
@@ -172,8 +176,30 @@ final class ReplicaSetRole: NodeRole {
         syncSource.fetch()
     }
 
-    /// This member's history is not the set's, or its place in the oplog is gone: throws its data away and starts anew,
-    /// as a new member, because it forgets what it has acknowledged.
+    /// This member holds entries that the sync source does not: takes them back.
+    func rollBack(source: MemberID, host: String) {
+        guard rollback == nil, initialSync == nil, member.state == .secondary else { return }
+        runtime.log.log(.warning, "replication", "our last entry \(node.lastOpTime) is not in \(host)'s history: rolling back")
+        syncSource.stop()
+        let rollback = Rollback(role: self, source: source, sourceHost: host)
+        self.rollback = rollback
+        drive { member, now in member.onFollowerState(.rollback, now: now) }
+        drive { member, now in member.onSyncSourceFailed(source, deniedFor: .zero, now: now) }
+        rollback.start()
+    }
+
+    /// The rollback is done, or was given up with nothing changed.
+    func rollbackEnded(_ ended: Rollback, _ how: String) {
+        guard ended === rollback else { return }
+        rollback = nil
+        runtime.log.log(.warning, "replication", "rollback \(how)")
+        reportProgress()
+        drive { member, now in member.onFollowerState(.secondary, now: now) }
+        syncSource.fetch()
+    }
+
+    /// What this member has cannot be joined to the set's history, or its place in the oplog is gone: throws its data
+    /// away and starts anew, as a new member, because it forgets what it has acknowledged.
     func resynchronize(because answer: OplogAnswer) {
         runtime.log.log(.warning, "replication", "our last entry is \(answer.rawValue) at the sync source: data are cloned anew")
         syncSource.stop()

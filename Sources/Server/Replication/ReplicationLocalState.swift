@@ -79,6 +79,13 @@ final class ReplicationLocalState {
         return incarnation
     }
 
+    /// Entries were taken back: others that sync from us must not mistake our new entries for what follows those.
+    func noteRollback(to common: OpTime, _ node: Node) throws {
+        durableOpTime = min(durableOpTime, common)
+        rollbackID &+= 1
+        try node.data.putLocal(Self.rollback, ["_id": "rollbackId", "rollbackId": .int32(rollbackID)])
+    }
+
     /// How far the oplog survives a power cut. On a volatile engine everything is as durable as it gets.
     func durable(_ last: OpTime, _ data: DataStore) -> OpTime {
         data.versions.durableMark >= data.versions.appliedMark ? last : min(last, durableOpTime)

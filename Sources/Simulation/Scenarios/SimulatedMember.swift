@@ -72,7 +72,8 @@ public final class SimulatedMember {
     public var summary: String {
         guard isAlive, let member else { return "\(name): \(isAlive ? "starting" : "dead")" }
         let sync = node?.isInitialSyncRunning == true ? ", initial sync" : ""
-        return "\(name): \(isPaused ? "paused, " : "")\(member.state.name)\(member.isWritablePrimary ? " (writable)" : ""), "
+        let writable = member.isWritablePrimary ? " (writable)" : ""
+        return "\(name): \(isPaused ? "paused, " : "")\(member.state.name)\(writable), "
             + "term \(member.term), last \(lastApplied), committed \(member.commitPoint), "
             + "config \(member.config?.configVersion.description ?? "none")\(sync)"
     }

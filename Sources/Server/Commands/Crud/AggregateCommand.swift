@@ -25,6 +25,11 @@ enum AggregateCommand {
                     context, context.body, verbosity: .queryPlanner, point, context: try context.queryContext())
             }
         }
+        if let pipeline = context.body["pipeline"]?.asArray,
+            let stage = try OutputStage(pipeline, database: context.database)
+        {
+            return try AggregateOutput.run(context, stage)
+        }
         try context.checkReadable()
         let concern = try context.readConcern()
         if let point = try context.node.role.readPoint(concern), concern.level != .linearizable {
@@ -40,7 +45,7 @@ enum AggregateCommand {
         }
     }
 
-    private static func open(_ context: CommandContext, _ point: ReadPoint) throws -> FindCursor {
+    static func open(_ context: CommandContext, _ point: ReadPoint) throws -> FindCursor {
         guard let value = context.body["cursor"] else {
             throw ServerError(.failedToParse, "The 'cursor' option is required, except for aggregate with the explain argument")
         }
@@ -91,9 +96,72 @@ enum AggregateCommand {
             throw ServerError(
                 ErrorCode(rawValue: 40573), "The $changeStream stage is only supported on replica sets")
         }
-        return try AggregateCursor(
-            context.node.data, namespace, pipeline: pipeline, hint: command["hint"], context: query, at: point
-        ) { try DatabaseStages.documents(of: $0, context, namespace, query) }
+        func open(_ pipeline: DocumentView) throws -> AggregateCursor {
+            try AggregateCursor(
+                context.node.data, namespace, pipeline: pipeline, hint: command["hint"], context: query, at: point
+            ) { try DatabaseStages.documents(of: $0, context, namespace, query) }
+        }
+        guard try OutputStage(pipeline, database: context.database) != nil else { return try open(pipeline) }
+        return try OutputStage.withoutOutput(pipeline).withView(open)
+    }
+}
+
+/// Runs a pipeline that ends in `$out` or `$merge`.
+enum AggregateOutput {
+    static func run(_ context: CommandContext, _ stage: OutputStage) throws -> CommandOutcome {
+        try checkWritable(stage, context)
+        let concern = try context.writeConcern()
+        let readConcern = try context.readConcern()
+        guard readConcern.level != .linearizable else {
+            throw ServerError(
+                .invalidOptions, "$out and $merge cannot be used with a 'linearizable' read concern level")
+        }
+        return .later { context in
+            let point = try await context.awaitReadPoint(readConcern)
+            try checkWritable(stage, context)
+            let cursor = try AggregateCommand.open(context, point)
+            defer { cursor.source.close() }
+            let output = try OutputWriter(stage, context)
+            do {
+                try await write(cursor.source, to: output, stage, context)
+            } catch {
+                if (try? checkWritable(stage, context)) != nil { output.abandon(try context.writeContext()) }
+                throw error
+            }
+            context.writer.document("cursor") { writer in
+                writer.array("firstBatch") { _ in }
+                writer.append("id", int64: 0)
+                writer.append("ns", string: cursor.namespace.fullName)
+            }
+            try await context.awaitWriteConcern(context.node.lastOpTime, concern)
+        }
+    }
+
+    private static func checkWritable(_ stage: OutputStage, _ context: CommandContext) throws {
+        var database = stage.target.database
+        try database.withUTF8 { try context.node.role.checkWritable(UnsafeRawBufferPointer($0)) }
+    }
+
+    private static func write(
+        _ source: any BatchSource, to output: OutputWriter, _ stage: OutputStage, _ context: CommandContext
+    ) async throws {
+        let buffer = ByteBuffer(capacity: 4096)
+        while true {
+            buffer.removeAll(keeping: 1 << 20)
+            var array = ArrayWriter(startingIn: buffer)
+            let progress = try source.next(
+                into: &array, maxDocuments: Limits.shortWriteStatements, maxBytes: Limits.cursorBatchBytesMax,
+                deadline: context.runtime.now + Limits.loopSliceMax)
+            array.finish()
+            let write = try context.writeContext()
+            for element in DocumentView(base: UnsafeRawPointer(buffer.base)) {
+                if let document = element.value.asDocument { try output.write(document, write) }
+            }
+            if progress == .exhausted { return try output.finish(write) }
+            await context.node.yieldLoop()
+            try checkWritable(stage, context)
+            try context.checkDeadline()
+        }
     }
 }
 

@@ -94,9 +94,8 @@ private final class BulkWrite {
             guard let operation = try pending ?? operations.next() else { break }
             pending = operation
             let namespace = try namespace(of: operation)
-            try namespace.database.utf8.withContiguousStorageIfAvailable {
-                try context.node.role.checkWritable(UnsafeRawBufferPointer($0))
-            }
+            var database = namespace.database
+            try database.withUTF8 { try context.node.role.checkWritable(UnsafeRawBufferPointer($0)) }
             do {
                 if case .yield = try step(operation, namespace, context, deadline) { return .yield }
             } catch let error as ServerError where !error.code.isStateChange {

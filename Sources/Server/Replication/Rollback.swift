@@ -1,0 +1,142 @@
+internal import BSON
+internal import Core
+internal import Data
+internal import Replication
+
+/// Takes back what this member has and its sync source has not: entries of a primary that was replaced before a majority
+/// held them.
+///
+/// The newest entry that both have is found by asking the source; what lies behind it is undone, the oplog is cut there,
+/// and everything in memory is loaded afresh. The vote, the configuration and the incarnation stay: nothing that was
+/// acknowledged by a majority is forgotten, so the member goes on voting.
+final class Rollback {
+    private unowned let role: ReplicaSetRole
+    private let node: Node
+    private let source: MemberID
+    private let sourceHost: String
+    private var link: PeerLink?
+    private var isCancelled = false
+
+    init(role: ReplicaSetRole, source: MemberID, sourceHost: String) {
+        self.role = role
+        node = role.node
+        self.source = source
+        self.sourceHost = sourceHost
+    }
+
+    func cancel() {
+        isCancelled = true
+        link?.close()
+    }
+
+    func start() {
+        let link = role.makeLink(to: sourceHost)
+        self.link = link
+        node.runtime.spawn("rollback") { [self] in
+            do {
+                if let common = try await findCommonPoint(link), !isCancelled { try await undo(to: common) }
+            } catch let error as ServerError {
+                // The source is gone, or has changed its mind: whoever is followed next finds the difference again.
+                giveUp("\(error)")
+            } catch {
+                node.fail(error)
+            }
+            link.close()
+        }
+    }
+
+    private func giveUp(_ why: String) {
+        guard !isCancelled else { return }
+        role.drive { member, now in member.onSyncSourceFailed(source, deniedFor: Limits.syncSourceDenialShort, now: now) }
+        role.rollbackEnded(self, "given up: \(why)")
+    }
+
+    /// Asks the source, newest entries first, which of ours it has. nil: it cannot say, and what follows has been done.
+    private func findCommonPoint(_ link: PeerLink) async throws -> OpTime? {
+        var from = node.lastOpTime.timestamp
+        var isFirst = true
+        while !isCancelled {
+            var optimes: [OpTime] = []
+            try node.data.oplog.read(
+                from: from, inclusive: isFirst, direction: .backward, limitEntries: Limits.rollbackOptimesPerRequest,
+                limitBytes: .max
+            ) { entry in
+                if let base = entry.baseAddress, let optime = OpTime(DocumentView(base: base)) { optimes.append(optime) }
+                return true
+            }
+            guard let oldest = optimes.last else { return .null }
+            // Its log may begin later than what we share: another member may know more. The primary has the last word.
+            let answer = try await link.call { writer in
+                writer.append("replSetFindCommonPoint", int32: 1)
+                writer.array("optimes") { array in
+                    for optime in optimes {
+                        array.document {
+                            $0.append("ts", timestamp: optime.timestamp)
+                            $0.append("t", int64: optime.term)
+                        }
+                    }
+                }
+            }
+            if let common = answer["common"]?.asDocument { return common.withView { OpTime($0) } ?? .null }
+            let first = answer["first"]?.asDocument?.withView { OpTime($0) } ?? .null
+            if first > oldest, role.member.commitPoint < first {
+                if role.member.primaryHost == sourceHost {
+                    role.resynchronize(because: .stale)
+                } else {
+                    giveUp("its oplog begins at \(first)")
+                }
+                return nil
+            }
+            from = oldest.timestamp
+            isFirst = false
+        }
+        return nil
+    }
+
+    private func undo(to common: OpTime) async throws {
+        let data = node.data
+        let commitPoint = role.member.commitPoint
+        try invariant(
+            common >= commitPoint,
+            "\(sourceHost) shares our history up to \(common) only, and \(commitPoint) was committed: this must not be undone")
+        // The data were cloned behind that point: there is nothing to go back to.
+        guard common.timestamp >= data.versions.commitPoint.timestamp else {
+            return role.resynchronize(because: .diverged)
+        }
+        let last = node.lastOpTime
+        // Cursors hold on to what is about to be replaced.
+        node.cursors.closeAll()
+        while try !data.versions.undo(after: common, limit: Limits.rollbackKeysPerSlice) {
+            await node.yieldLoop()
+            if isCancelled { return }
+        }
+        try data.oplog.truncate(after: common.timestamp)
+        try data.load()
+        try role.local.noteRollback(to: common, node)
+        role.rollbackEnded(self, "from \(last) to \(common)")
+    }
+}
+
+extension Rollback {
+    /// `replSetFindCommonPoint`: the source's side. Of the given optimes, newest first, the first that it has.
+    static func add(to table: inout CommandTable) {
+        table.add(
+            Command(
+                "replSetFindCommonPoint", [.memberOnly, .adminOnly], help: "which entries this member has, for members"
+            ) { context in
+                guard let optimes = context.body["optimes"]?.asArray else {
+                    throw ServerError(.failedToParse, "replSetFindCommonPoint needs 'optimes'")
+                }
+                if let first = context.node.data.oplog.first { context.writer.append("first", first) }
+                for element in optimes {
+                    guard let optime = element.value.asDocument.flatMap({ OpTime($0) }) else {
+                        throw ServerError(.failedToParse, "replSetFindCommonPoint: an optime is {ts, t}")
+                    }
+                    guard try context.node.data.oplog.contains(optime) else { continue }
+                    context.writer.append("common", optime)
+                    break
+                }
+                return .done
+            })
+    }
+}
