@@ -66,6 +66,14 @@ extension Member {
             if let known = best, (peers[known].ping ?? .zero) <= (peers[index].ping ?? .zero) { continue }
             best = index
         }
+        // Not for a difference that is noise: behind another secondary every entry comes a hop later, and not at all
+        // while that one hangs.
+        if let found = best, let primary = primaryID.flatMap({ config?.index(of: $0) }), primary != selfIndex,
+            isEligible(primary, strictly: strictly, now: now),
+            (peers[primary].ping ?? .zero) - (peers[found].ping ?? .zero) <= Limits.syncSourcePingGainMin
+        {
+            return primary
+        }
         return best
     }
 
