@@ -44,7 +44,8 @@ public final class SetMember: Sendable {
             let node = Node(
                 runtime: runtime, transport: network.makeTransport(runtime, node: nodeName),
                 engine: try set.storage.make(), electionPolicy: set.elections.policy, options: options)
-            node.onTopologyChange = { changes.fire() }
+            // Who waits for a change lives on no loop.
+            node.onTopologyChange = { [loop = runtime.loop] in loop.outsideLeakGuard { changes.fire() } }
             return node
         }
         state.withLock {
