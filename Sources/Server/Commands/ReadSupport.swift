@@ -34,7 +34,9 @@ extension CommandContext {
     func awaitWriteConcern(_ optime: OpTime, _ concern: WriteConcern) async throws {
         guard case .awaitingWriteConcern(let target, _) = finishWrite(optime, concern) else { return }
         let failure = await withUnsafeContinuation { (continuation: UnsafeContinuation<ServerError?, Never>) in
-            node.role.awaitWriteConcern(target, concern, deadline: deadline, on: connection) { continuation.resume(returning: $0) }
+            node.role.awaitWriteConcern(target, concern, deadline: deadline, on: connection) {
+                continuation.resume(returning: $0)
+            }
         }
         if let failure {
             node.appendWriteConcernError(

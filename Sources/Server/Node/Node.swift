@@ -59,7 +59,8 @@ public final class Node {
         indexBuildEnded = LoopSignal(runtime: runtime)
         dataAppended = LoopSignal(runtime: runtime)
         cursors = CursorRegistry(runtime: runtime)
-        let versions = VersionStore(engine: engine, keepsHistory: options.replicaSetName != nil, historyWindow: Limits.historyWindow)
+        let versions = VersionStore(
+            engine: engine, keepsHistory: options.replicaSetName != nil, historyWindow: Limits.historyWindow)
         let oplog = Oplog(bytesMax: options.oplogBytesMax ?? Limits.oplogBytesVolatileDefault)
         data = DataStore(runtime: runtime, versions: versions, oplog: oplog)
         snapshotPins = SnapshotPins(runtime: runtime, versions: versions)

@@ -96,7 +96,8 @@ enum ListCommands {
                 }
                 writer.document("info") { $0.append("readOnly", bool: false) }
             }
-            if try filter.map({ filter in try oplog.withView { try filter.matches($0) } }) ?? true { entries.append(oplog) }
+            let isWanted = try filter.map { filter in try oplog.withView { try filter.matches($0) } } ?? true
+            if isWanted { entries.append(oplog) }
         }
         appendCursor(context, namespace: "\(database).$cmd.listCollections") { batch in
             for entry in entries { batch.append(entry) }

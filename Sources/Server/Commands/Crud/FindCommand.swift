@@ -17,7 +17,8 @@ enum FindCommand {
         if let point = try context.node.role.readPoint(concern), concern.level != .linearizable {
             if case .latest = point, try answerByID(context) { return .done }
             let cursor = try open(context, point)
-            if try Batches.fillFirst(context, cursor, point: concern.level == .snapshot ? point : .latest) { return .done }
+            let shown = concern.level == .snapshot ? point : .latest
+            if try Batches.fillFirst(context, cursor, point: shown) { return .done }
             // Began, but is long: the task goes on with the same cursor.
             return .later { context in try await Batches.sendFirst(context, cursor, point: point, concern) }
         }
