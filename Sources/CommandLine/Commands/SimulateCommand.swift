@@ -14,10 +14,13 @@ enum SimulateCommand {
             OptionSpecification("seed", .integer(0...Int.max), "S", help: "runs this seed"),
             OptionSpecification("seeds", .text, "A..B", help: "runs the seeds from A to B"),
             OptionSpecification(
-                "members", .integer(1...Limits.votersMax), "N", help: "how many members; the default is drawn from the seed"),
+                "members", .integer(1...Limits.votersMax), "N",
+                help: "how many members; the default is drawn from the seed"),
             OptionSpecification(
-                "seconds", .integer(1...100_000), "T", default: "20", help: "virtual seconds during which faults happen"),
-            OptionSpecification("lines", .integer(1...3000), "N", default: "60", help: "how many last events a failure shows"),
+                "seconds", .integer(1...100_000), "T", default: "20",
+                help: "virtual seconds during which faults happen"),
+            OptionSpecification(
+                "lines", .integer(1...3000), "N", default: "60", help: "how many last events a failure shows"),
         ]
     ) { try run($0) }
 
