@@ -173,8 +173,6 @@ public enum Limits {
     /// Documents and bytes of one batch of an initial sync.
     public static let cloneBatchDocuments = 1000
     public static let cloneBatchBytes = 1024 * 1024
-    /// The point in time of a snapshot session is let go when the session has not read for this long.
-    public static let snapshotIdleMax: Duration = .seconds(60)
     /// An idle primary writes a no-op this often.
     public static let idleNoOpInterval: Duration = .seconds(10)
     /// Uncompressed bytes of one sealed oplog block; a larger entry has a block of its own.

@@ -20,7 +20,6 @@ public final class Node {
     private let electionPolicy: (any ElectionPolicy)?
     let data: DataStore
     let cursors: CursorRegistry
-    let snapshotPins: SnapshotPins
     /// An index build was committed or aborted.
     let indexBuildEnded: LoopSignal
     /// Something was written: tailing cursors look again.
@@ -63,7 +62,6 @@ public final class Node {
             engine: engine, keepsHistory: options.replicaSetName != nil, historyWindow: Limits.historyWindow)
         let oplog = Oplog(bytesMax: options.oplogBytesMax ?? Limits.oplogBytesVolatileDefault)
         data = DataStore(runtime: runtime, versions: versions, oplog: oplog)
-        snapshotPins = SnapshotPins(runtime: runtime, versions: versions)
         role = StandaloneRole()
         CommandSet.addAll(to: &commands)
     }

@@ -88,9 +88,6 @@ enum Batches {
         _ context: CommandContext, _ cursor: FindCursor, _ batch: Batch, _ progress: CursorProgress,
         point: ReadPoint = .latest
     ) throws {
-        if case .at(let time) = point, let session = context.arguments.sessionID {
-            try context.node.snapshotPins.hold(time, for: session)
-        }
         var id: Int64 = 0
         let isOpen = progress != .exhausted && !cursor.isSingleBatch
         if isOpen {

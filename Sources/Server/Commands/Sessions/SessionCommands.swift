@@ -22,7 +22,6 @@ enum SessionCommands {
                 Command(name, help: "ends logical sessions and closes their cursors") { context in
                     for id in try ids(context) {
                         context.node.sessions.end(id)
-                        context.node.snapshotPins.release(id)
                         context.node.cursors.closeAll(ofSession: id)
                     }
                     return .done
