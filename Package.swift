@@ -86,7 +86,8 @@ let package = Package(
         module(
             "Quorate",
             [
-                "BSON", "Core", "LiveRuntime", "Wire", "Server", "Client", "LoopbackTransport", "SocketTransport", "MemoryStorage",
+                "BSON", "Core", "LiveRuntime", "Wire", "Server", "Client", "LoopbackTransport", "SocketTransport",
+                "MemoryStorage",
                 "ElectionPolicies", "ReadSelectors",
             ]),
         module(
@@ -96,7 +97,9 @@ let package = Package(
                 "ReadSelectors", "CHash", "CHooks",
             ]),
         module("Conformance", ["BSON", "Core"]),
-        module("CommandLine", ["BSON", "Core", "LiveRuntime", "Wire", "Quorate", "Server", "Client", "Simulation", "SocketTransport"]),
+        module(
+            "CommandLine",
+            ["BSON", "Core", "LiveRuntime", "Wire", "Quorate", "Server", "Client", "Simulation", "SocketTransport"]),
 
         // Default parts: each imports Core and nothing beside it (SocketTransport also the event loop it sits on).
         plugin("LoopbackTransport", ["Core"]),
@@ -108,7 +111,8 @@ let package = Package(
         // Executables.
         executable("quorate", path: "Sources/quorate-cli", ["CommandLine"]),
         executable(
-            "Benchmarks", path: "Sources/Benchmarks", ["BSON", "Core", "Wire", "Data", "MemoryStorage", "CTree", "CBSON", "COplog"]),
+            "Benchmarks", path: "Sources/Benchmarks",
+            ["BSON", "Core", "Wire", "Data", "MemoryStorage", "CTree", "CBSON", "COplog"]),
 
         // The documentation's examples: compiled with the tests, quoted by the pages.
         example("FirstReplicaSet", ["Quorate"]),
@@ -121,9 +125,11 @@ let package = Package(
         tests("QueryTests", ["Query", "BSON", "Core"]),
         tests("DataTests", ["Data", "BSON", "Core", "Query", "MemoryStorage", "CTree", "COplog", "Conformance"]),
         tests("ReplicationTests", ["Replication", "ElectionPolicies", "BSON", "Core"]),
-        tests("TransportTests", ["LoopbackTransport", "SocketTransport", "LiveRuntime", "Core", "BSON", "Conformance"]),
+        tests(
+            "TransportTests", ["LoopbackTransport", "SocketTransport", "LiveRuntime", "Core", "BSON", "Conformance"]),
         tests("ServerTests", ["Server", "Wire", "BSON", "Core", "Simulation", "MemoryStorage"]),
-        tests("SimulationTests", ["Simulation", "Server", "Client", "BSON", "Core", "ElectionPolicies", "MemoryStorage"]),
+        tests(
+            "SimulationTests", ["Simulation", "Server", "Client", "BSON", "Core", "ElectionPolicies", "MemoryStorage"]),
         tests("ClientTests", ["Client", "Simulation", "BSON", "Core", "Wire", "ReadSelectors"]),
         tests("QuorateTests", ["Quorate", "Client", "BSON", "Core"]),
         tests("CommandLineTests", ["CommandLine", "Quorate", "BSON", "Core", "Wire"]),

@@ -8,7 +8,8 @@ public import Core
 public struct FastElectionPolicy: ElectionPolicy {
     public var name: String { "fast" }
     static let roundTrips = PluginOption(
-        "roundTripsPerRank", default: "3", help: "measured round trips that a member waits for each one ranked before it")
+        "roundTripsPerRank", default: "3",
+        help: "measured round trips that a member waits for each one ranked before it")
     static let minimumDelay = PluginOption(
         "minimumDelayMillis", default: "2", help: "shortest wait of a rank, however close the members are")
     public static let options: [PluginOption] = [roundTrips, minimumDelay]
@@ -90,7 +91,9 @@ public struct FastElectionPolicy: ElectionPolicy {
     private func rank(_ view: ElectionView) -> Int {
         let me = view.me
         return view.members.reduce(0) { before, other in
-            guard !other.isSelf, other.isUp, other.priority > 0, other.isVoter, other.state == .secondary else { return before }
+            guard !other.isSelf, other.isUp, other.priority > 0, other.isVoter, other.state == .secondary else {
+                return before
+            }
             if other.applied != me.applied { return before + (other.applied > me.applied ? 1 : 0) }
             if other.priority != me.priority { return before + (other.priority > me.priority ? 1 : 0) }
             return before + (other.id < me.id ? 1 : 0)

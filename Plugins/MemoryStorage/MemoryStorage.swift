@@ -4,7 +4,8 @@ internal import CTree
 
 /// A volatile storage engine: one copy-on-write B+tree a table, in C, over one slab allocator.
 ///
-/// Nothing survives `close`; the durable mark is the applied mark, so that `j: true` is met at once (docs/divergence.md).
+/// Nothing survives `close`; the durable mark is the applied mark, so that `j: true` is met at once
+/// (docs/divergence.md).
 public final class MemoryStorage: StorageEngine {
     /// `ctree_store *`, from `open` to `close`.
     @exclusivity(unchecked) private var store: OpaquePointer?
@@ -95,7 +96,8 @@ extension MemoryStorage: StorageSnapshots {
     }
 }
 
-/// The state of all tables at one moment. It must not outlast the engine's `close`; afterwards it answers with an error.
+/// The state of all tables at one moment. It must not outlast the engine's `close`; afterwards it answers with an
+/// error.
 final class MemorySnapshot: StorageSnapshot {
     private var snapshot: OpaquePointer?
     private let storage: MemoryStorage

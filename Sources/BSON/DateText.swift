@@ -18,8 +18,8 @@ public enum DateText {
         return "\(date)T\(time)\(fraction == 0 ? "" : "." + padded(fraction, 3))Z"
     }
 
-    /// Milliseconds since 1970 of `YYYY-MM-DDThh:mm:ss`, an optional fraction, and `Z` or an offset (`+01:00`, `+0100`);
-    /// nil for other text. Seconds may be left out.
+    /// Milliseconds since 1970 of `YYYY-MM-DDThh:mm:ss`, an optional fraction, and `Z` or an offset (`+01:00`,
+    /// `+0100`); nil for other text. Seconds may be left out.
     public static func parse(_ text: String) -> Int64? {
         var scan = Scan(text: Array(text.utf8))
         guard let year = scan.digits(4), scan.take("-"), let month = scan.digits(2), scan.take("-"),

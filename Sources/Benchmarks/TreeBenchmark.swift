@@ -5,7 +5,8 @@ import Core
 import Data
 import MemoryStorage
 
-/// The storage path from below: the tree, the engine, versions, the oplog. Times are only to be compared within one run.
+/// The storage path from below: the tree, the engine, versions, the oplog. Times are only to be compared within one
+/// run.
 enum TreeBenchmark {
     static let entries = 1_000_000
 

@@ -7,11 +7,11 @@ public struct ConformanceViolation: Error, CustomStringConvertible {
     init(_ description: String) { self.description = description }
 }
 
-/// The contract of `StorageEngine`, as a suite that any engine can be run through. No test framework is needed: a violation
-/// is thrown.
+/// The contract of `StorageEngine`, as a suite that any engine can be run through. No test framework is needed: a
+/// violation is thrown.
 ///
-/// An engine that answers `.notResident` is prefetched and asked again, as nodes do; so the suite also runs against engines
-/// larger than memory, and against `NotResidentStorage`, which answers so at random.
+/// An engine that answers `.notResident` is prefetched and asked again, as nodes do; so the suite also runs against
+/// engines larger than memory, and against `NotResidentStorage`, which answers so at random.
 public struct StorageConformance {
     private let makeEngine: () throws -> any StorageEngine
     private let seed: UInt64

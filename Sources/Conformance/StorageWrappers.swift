@@ -1,8 +1,8 @@
 public import BSON
 public import Core
 
-/// An engine that claims at random not to have a key in memory until it was prefetched: what an engine larger than memory
-/// does, as often as a test wants. Behind the claim is a real engine.
+/// An engine that claims at random not to have a key in memory until it was prefetched: what an engine larger than
+/// memory does, as often as a test wants. Behind the claim is a real engine.
 public final class NotResidentStorage: StoragePrefetching {
     private let inner: any StorageEngine
     private var random: SeededGenerator
@@ -69,8 +69,8 @@ private final class NotResidentCursor: StorageCursor {
     }
 }
 
-/// An engine whose N-th call fails, and every call behind it. A test counts N up until its work succeeds: then every place
-/// where storage can fail has been seen (SQLite's method).
+/// An engine whose N-th call fails, and every call behind it. A test counts N up until its work succeeds: then every
+/// place where storage can fail has been seen (SQLite's method).
 public final class FailingStorage: StorageEngine {
     public struct Failure: Error {}
 

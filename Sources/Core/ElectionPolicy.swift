@@ -12,8 +12,8 @@
 ///
 /// How to implement: see `FixedElectionPolicy` in `Plugins/ElectionPolicies` for the smallest. Answer `.started` and
 /// `.primaryHeard` with `wait(until:for: .election)`, or the member never stands.
-/// You are guaranteed: `members` holds this member; `started` comes before any other event; every failed try is reported
-/// by `candidacyFailed` before the next question.
+/// You are guaranteed: `members` holds this member; `started` comes before any other event; every failed try is
+/// reported by `candidacyFailed` before the next question.
 /// Conformance suite: `ElectionPolicyConformance` of the Conformance module.
 public protocol ElectionPolicy: Sendable {
     /// As in `--election-policy`.

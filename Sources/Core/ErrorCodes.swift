@@ -1,4 +1,5 @@
-/// MongoDB's codes that Quorate answers with. Codes without a name of their own are `Location` and the number, as theirs.
+/// MongoDB's codes that Quorate answers with. Codes without a name of their own are `Location` and the number, as
+/// theirs.
 extension ErrorCode {
     public static let internalError = ErrorCode(1)
     public static let badValue = ErrorCode(2)

@@ -33,8 +33,8 @@ extension Duration {
     @inlinable public var wholeMilliseconds: Int64 { nanoseconds / 1_000_000 }
 }
 
-/// Wall-clock time in milliseconds since 1970, as BSON dates carry it. Only for what users see and for oplog timestamps;
-/// no decision of a protocol depends on it.
+/// Wall-clock time in milliseconds since 1970, as BSON dates carry it. Only for what users see and for oplog
+/// timestamps; no decision of a protocol depends on it.
 @frozen public struct WallTime: Hashable, Comparable, Sendable {
     public var milliseconds: Int64
     @inlinable public init(milliseconds: Int64) { self.milliseconds = milliseconds }

@@ -100,8 +100,8 @@ public enum Limits {
     public static let indexPathPartsMax = 64
     /// Key ranges that one index scan may be cut into; a plan with more uses fewer fields of the index.
     public static let indexScanRangesMax = 1000
-    /// Previous values that are kept in memory for reads at earlier times. Above half of it only those of the last second
-    /// and of open snapshots stay; above it the oldest snapshot is closed, then writers have to wait.
+    /// Previous values that are kept in memory for reads at earlier times. Above half of it only those of the last
+    /// second and of open snapshots stay; above it the oldest snapshot is closed, then writers have to wait.
     public static let historyBytesMax = 256 * 1024 * 1024
     /// A snapshot session may read at a time that is this long ago, as long as history is not under pressure.
     public static let historyWindow: Duration = .seconds(10)

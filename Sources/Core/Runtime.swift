@@ -1,8 +1,8 @@
 /// Everything a node may not reach on its own: time, randomness, tasks, timers. Not a plug point.
 ///
-/// A node is a set of plain objects confined to one runtime: one serial loop that calls into them, and nothing else does.
-/// In production the loop is a thread with an event loop; in the simulator a job queue under virtual time. The same node
-/// code runs under both and cannot tell which.
+/// A node is a set of plain objects confined to one runtime: one serial loop that calls into them, and nothing else
+/// does. In production the loop is a thread with an event loop; in the simulator a job queue under virtual time. The
+/// same node code runs under both and cannot tell which.
 ///
 /// All members may be called from the runtime's own loop only, except through `mailbox`.
 public protocol NodeRuntime: AnyObject {
@@ -27,7 +27,8 @@ public protocol NodeRuntime: AnyObject {
     @discardableResult
     func spawn(_ name: StaticString, _ body: @escaping () async -> Void) -> SpawnedTask
 
-    /// Runs pure work on a helper thread (in the simulator: at once, taking virtual time) and calls `completion` on the loop.
+    /// Runs pure work on a helper thread (in the simulator: at once, taking virtual time) and calls `completion` on the
+    /// loop.
     func offload(_ work: @escaping @Sendable () -> Void, completion: @escaping () -> Void)
 
     /// The way in from other threads.
@@ -60,7 +61,8 @@ extension NodeRuntime {
     }
 }
 
-/// Hands work to a runtime's loop from any thread. In the simulator there is one thread, and the work is queued like any.
+/// Hands work to a runtime's loop from any thread. In the simulator there is one thread, and the work is queued like
+/// any.
 public protocol LoopMailbox: AnyObject, Sendable {
     /// Calls `body` on the loop. Does nothing when the loop has been shut down.
     func enqueue(_ body: @escaping @Sendable () -> Void)

@@ -9,17 +9,18 @@ public import BSON
 
 /// **Plug point.** An ordered byte-key store: tables of key → value, atomic batches, a durability mark.
 ///
-/// Purpose: everything a member keeps is kept in one engine. Versions, transactions, rollback and the oplog's meaning live
-/// above it, so that a new engine is small and gets every feature.
+/// Purpose: everything a member keeps is kept in one engine. Versions, transactions, rollback and the oplog's meaning
+/// live above it, so that a new engine is small and gets every feature.
 ///
 /// Contract:
-/// - Keys are ordered as unsigned bytes (`memcmp`, a prefix first). Keys are at most `Limits.storageKeyBytesMax` long and not
-///   empty, values at most `Limits.storageValueBytesMax`. A table exists from its first put; an unknown table reads as empty.
+/// - Keys are ordered as unsigned bytes (`memcmp`, a prefix first). Keys are at most `Limits.storageKeyBytesMax` long
+/// and not   empty, values at most `Limits.storageValueBytesMax`. A table exists from its first put; an unknown table
+/// reads as empty.
 /// - `apply` is atomic and at once visible to reads through this object. Operations of a batch take effect in order.
 /// - Pointers that reads return are valid until the next `apply` or suspension, whichever is first.
 /// - All calls come from one loop. An engine may use helper threads inside.
-/// - `apply` numbers its batches 1, 2, 3 … (`appliedMark`); everything up to `durableMark` survives a power cut. A volatile
-///   engine has `survivesRestart == false` and its durable mark equals its applied mark.
+/// - `apply` numbers its batches 1, 2, 3 … (`appliedMark`); everything up to `durableMark` survives a power cut. A
+/// volatile   engine has `survivesRestart == false` and its durable mark equals its applied mark.
 /// - Errors that are thrown stop the member; an engine never retries a failed sync.
 ///
 /// How to implement: `Plugins/MemoryStorage` is the smallest. Conformance suite: `StorageConformance`.
@@ -69,8 +70,8 @@ public protocol StoragePrefetching: StorageEngine {
     func prefetch(_ table: TableID, _ keys: [[UInt8]]) async throws
 }
 
-/// An optional power: a state of all tables that stays readable while writes go on, for checkpoints. Snapshots are opened
-/// and closed on the loop and may be read on a helper thread in between.
+/// An optional power: a state of all tables that stays readable while writes go on, for checkpoints. Snapshots are
+/// opened and closed on the loop and may be read on a helper thread in between.
 public protocol StorageSnapshots: StorageEngine {
     func openSnapshot() throws -> any StorageSnapshot
 }
@@ -86,8 +87,9 @@ public protocol StorageSnapshot: AnyObject {
 
 /// An ordered walk over one table. Holds a key, not a position: writes between calls are seen.
 public protocol StorageCursor: AnyObject {
-    /// Empties `rows` and fills it with up to `rows.limit` entries from `bound` on in `direction`; with `.done`, fewer than
-    /// the limit means the end. `bound` may point into `rows`. The rows' pointers are valid until the next `apply` or suspension.
+    /// Empties `rows` and fills it with up to `rows.limit` entries from `bound` on in `direction`; with `.done`, fewer
+    /// than the limit means the end. `bound` may point into `rows`. The rows' pointers are valid until the next `apply`
+    /// or suspension.
     func read(from bound: StorageBound, direction: ScanDirection, into rows: RowBuffer) throws -> StorageScan
 }
 

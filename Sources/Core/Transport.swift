@@ -47,8 +47,9 @@ public protocol Transport: AnyObject {
         on endpoint: Endpoint, accept: @escaping (any Connection) -> (any ConnectionDelegate)?
     ) throws -> any Listener
 
-    /// Connects. The connection may be used (and closed) at once; messages wait until it is open. `didOpen` or `didClose`
-    /// of the delegate says how it went; a connection that is not open after `timeout` closes with `.timedOut`.
+    /// Connects. The connection may be used (and closed) at once; messages wait until it is open. `didOpen` or
+    /// `didClose` of the delegate says how it went; a connection that is not open after `timeout` closes with
+    /// `.timedOut`.
     func connect(to endpoint: Endpoint, timeout: Duration, delegate: any ConnectionDelegate) -> any Connection
 }
 

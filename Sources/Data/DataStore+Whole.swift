@@ -10,14 +10,16 @@ extension DataStore {
     public var lastEntryWall: WallTime {
         guard let last = oplog.last else { return WallTime(milliseconds: 0) }
         var wall: Int64 = 0
-        try? oplog.read(from: last.timestamp, inclusive: true, direction: .backward, limitEntries: 1, limitBytes: .max) { entry in
+        try? oplog.read(from: last.timestamp, inclusive: true, direction: .backward, limitEntries: 1, limitBytes: .max)
+        { entry in
             if let base = entry.baseAddress { wall = DocumentView(base: base)["wall"]?.asDateTime ?? 0 }
             return false
         }
         return WallTime(milliseconds: wall)
     }
 
-    /// Everything up to `optime` is committed by a majority: undo, kept versions and dropped data below it are given back.
+    /// Everything up to `optime` is committed by a majority: undo, kept versions and dropped data below it are given
+    /// back.
     public func onCommitPoint(_ optime: OpTime) throws {
         versions.setCommitPoint(optime)
         oplog.setCommitPoint(optime.timestamp)

@@ -1,8 +1,8 @@
 import BSON
 public import Core
 
-/// Everything of one node from a parsed operation down to storage: catalog, collections, indexes, the write path with its
-/// oplog entries, session records, application of entries, and reads.
+/// Everything of one node from a parsed operation down to storage: catalog, collections, indexes, the write path with
+/// its oplog entries, session records, application of entries, and reads.
 ///
 /// Synchronous: a call is one step, or one slice of an operation that the caller goes on with after it has let the loop
 /// run. Knows nothing of sockets, and of replication only that a write is given a term and gets an optime. A step that
@@ -37,8 +37,8 @@ public final class DataStore {
         objectIDs = ObjectIDGenerator(runtime)
     }
 
-    /// Loads what is in memory from the tables: after the engine was opened, and again after a rollback or an initial sync.
-    /// Cursors and operations from before are invalid.
+    /// Loads what is in memory from the tables: after the engine was opened, and again after a rollback or an initial
+    /// sync. Cursors and operations from before are invalid.
     public func load() throws {
         indexBuilds.removeAll()
         sessions.reload()
@@ -106,6 +106,7 @@ struct ObjectIDGenerator {
     mutating func next(_ wall: WallTime) -> ObjectID {
         counter = (counter + 1) & 0xFF_FFFF
         return ObjectID(
-            high: UInt64(wall.seconds) << 32 | unique >> 8, low: UInt32(truncatingIfNeeded: unique & 0xFF) << 24 | counter)
+            high: UInt64(wall.seconds) << 32 | unique >> 8,
+            low: UInt32(truncatingIfNeeded: unique & 0xFF) << 24 | counter)
     }
 }

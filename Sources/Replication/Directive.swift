@@ -41,8 +41,8 @@ public enum Directive: Sendable {
     case persistVote(LastVote, PersistToken)
     /// Write to `local.system.replset`, durably, then call `onConfigPersisted`.
     case persistConfig(ReplicaSetConfig, PersistToken)
-    /// Write the configuration and the oplog's first entry (`initiating set`, in `Member.initiatingTerm`), durably, then
-    /// call `onInitiated`.
+    /// Write the configuration and the oplog's first entry (`initiating set`, in `Member.initiatingTerm`), durably,
+    /// then call `onInitiated`.
     case initiate(ReplicaSetConfig)
 
     // MARK: Role and data

@@ -2,7 +2,8 @@ public import BSON
 public import Core
 
 /// One life of a member's memory. A durable member keeps it over restarts; a volatile one, or one whose data was thrown
-/// away to be synchronised anew, draws another, because it has forgotten the votes it cast and the writes it acknowledged.
+/// away to be synchronised anew, draws another, because it has forgotten the votes it cast and the writes it
+/// acknowledged.
 ///
 /// Ordered by start, so that a message of an earlier life is recognised. A clock that was set back makes a newer life
 /// look older; then only the answer to a heartbeat of our own, which cannot come from the past, is believed.

@@ -108,7 +108,8 @@ extension Member {
             return settle(now)
         }
         pendingReconfig = PendingReconfig(
-            request: id, config: next, isForced: force, deadline: min(deadline ?? .distantFuture, now + Limits.reconfigWaitMax))
+            request: id, config: next, isForced: force,
+            deadline: min(deadline ?? .distantFuture, now + Limits.reconfigWaitMax))
         if force { continueReconfig(now) }
         return settle(now)
     }
@@ -146,7 +147,9 @@ extension Member {
         guard let pending = pendingReconfig, let config else { return }
         switch pending.stage {
         case .waitingForCurrent:
-            guard configStore == nil, pending.isForced || (configIsCommitted && oplogIsCommittedInConfig) else { return }
+            guard configStore == nil, pending.isForced || (configIsCommitted && oplogIsCommittedInConfig) else {
+                return
+            }
             var next: ReplicaSetConfig
             do { next = try pending.config.following(config, force: true) } catch { return failReconfig(error) }
             if pending.isForced {

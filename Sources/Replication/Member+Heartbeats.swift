@@ -1,8 +1,8 @@
 import BSON
 public import Core
 
-/// Heartbeats, all to all (replication-facts §2). Requests carry the same report as answers, so that a new primary, a new
-/// state or a new configuration is known after half a round trip.
+/// Heartbeats, all to all (replication-facts §2). Requests carry the same report as answers, so that a new primary, a
+/// new state or a new configuration is known after half a round trip.
 extension Member {
     /// What this member says of itself.
     mutating func makeReport() -> MemberReport {
@@ -183,7 +183,9 @@ extension Member {
     /// A newer configuration is fetched by a heartbeat back to its holder.
     private mutating func fetchConfigIfNewer(_ request: HeartbeatRequest, now: Instant) {
         let mine = config?.configVersion ?? .none
-        guard request.report.config.version > 0, mine.isOlder(than: request.report.config), mayTakeConfig else { return }
+        guard request.report.config.version > 0, mine.isOlder(than: request.report.config), mayTakeConfig else {
+            return
+        }
         if let index = sender(of: request), selfIndex != nil {
             if peers[index].exchange == nil { startHeartbeatRound(index, now: now) }
             return

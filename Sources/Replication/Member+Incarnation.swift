@@ -3,11 +3,12 @@ public import Core
 
 /// A member that forgot is a new member (DESIGN §6).
 ///
-/// The configuration names the incarnation of each voter whose votes and positions count. The incarnations that answered
-/// `replSetInitiate` are written into the first configuration, so the founding voters may vote while they are empty. When
-/// the primary meets another incarnation it makes the member `newlyAdded` under its new name, waits until a majority
-/// without it holds that configuration, writes a no-op, and gives the vote back once the member's initial sync has passed
-/// that no-op. In between the member refuses to vote, because the configuration does not name it.
+/// The configuration names the incarnation of each voter whose votes and positions count. The incarnations that
+/// answered
+/// `replSetInitiate` are written into the first configuration, so the founding voters may vote while they are empty.
+/// When the primary meets another incarnation it makes the member `newlyAdded` under its new name, waits until a
+/// majority without it holds that configuration, writes a no-op, and gives the vote back once the member's initial sync
+/// has passed that no-op. In between the member refuses to vote, because the configuration does not name it.
 extension Member {
     /// Whether votes and positions of that incarnation count in the current configuration.
     func counts(_ index: Int, _ incarnation: Incarnation?) -> Bool {

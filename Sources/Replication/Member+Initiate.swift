@@ -1,7 +1,8 @@
 import BSON
 public import Core
 
-/// `replSetInitiate`: every proposed member is asked whether it is empty; the lives that answer are the founding voters.
+/// `replSetInitiate`: every proposed member is asked whether it is empty; the lives that answer are the founding
+/// voters.
 extension Member {
     public mutating func onInitiateCommand(_ id: RequestID, _ proposed: ReplicaSetConfig, now: Instant) -> [Directive] {
         do {
@@ -17,7 +18,9 @@ extension Member {
         ReplicaSetConfig(setName: setName, members: [MemberConfig(id: 0, host: ownHosts.first ?? "localhost:27017")])
     }
 
-    private mutating func start(initiating proposed: ReplicaSetConfig, _ id: RequestID, now: Instant) throws(ServerError) {
+    private mutating func start(initiating proposed: ReplicaSetConfig, _ id: RequestID, now: Instant)
+        throws(ServerError)
+    {
         guard config == nil, configStore == nil else { throw ServerError(.alreadyInitialized, "already initialized") }
         guard pendingInitiate == nil else {
             throw ServerError(.configurationInProgress, "another replSetInitiate is in progress")
@@ -112,7 +115,9 @@ extension Member {
     }
 
     private mutating func initiateWhenAnswered() {
-        guard let pending = pendingInitiate, !pending.isStoring, pending.waitingFor.allSatisfy({ $0 == nil }) else { return }
+        guard let pending = pendingInitiate, !pending.isStoring, pending.waitingFor.allSatisfy({ $0 == nil }) else {
+            return
+        }
         pendingInitiate?.isStoring = true
         directives.append(.initiate(pending.config))
     }

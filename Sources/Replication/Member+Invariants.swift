@@ -1,11 +1,13 @@
 public import Core
 
 extension Member {
-    /// Checks what must hold between events. The simulator calls it after each; live, the shell after each change of role.
+    /// Checks what must hold between events. The simulator calls it after each; live, the shell after each change of
+    /// role.
     public func checkInvariants() throws(InvariantViolation) {
         try invariant(peers.count == config?.members.count ?? 0, "one peer for each member of the configuration")
         try invariant(leadership == nil || candidacy == nil, "a primary does not stand")
-        try invariant(progress.applied <= progress.written, "applied \(progress.applied) is beyond written \(progress.written)")
+        try invariant(
+            progress.applied <= progress.written, "applied \(progress.applied) is beyond written \(progress.written)")
         try invariant(directives.isEmpty, "directives are left over")
         if let vote = lastVote {
             try invariant(vote.term <= term, "voted in term \(vote.term), which is beyond ours, \(term)")
@@ -28,7 +30,8 @@ extension Member {
         if let first = leadership.firstOpTime {
             try invariant(first.term == term, "the first entry of the term is of the term")
         } else {
-            try invariant(leadership.mode == .catchingUp || leadership.mode == .draining, "writable without a first entry")
+            try invariant(
+                leadership.mode == .catchingUp || leadership.mode == .draining, "writable without a first entry")
         }
         for index in peers.indices where index != selfIndex {
             try invariant(

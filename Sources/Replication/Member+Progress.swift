@@ -151,5 +151,7 @@ extension Member {
     }
 
     /// What is to persist now and then, so that a rollback below it is noticed after a restart.
-    public mutating func restoreCommitPoint(_ point: OpTime) { commitPoint = max(commitPoint, min(point, progress.written)) }
+    public mutating func restoreCommitPoint(_ point: OpTime) {
+        commitPoint = max(commitPoint, min(point, progress.written))
+    }
 }

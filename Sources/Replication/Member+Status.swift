@@ -21,7 +21,8 @@ public struct StatusSupplement: Sendable {
 extension Member {
     /// Writes the reply of `replSetGetStatus`, without `ok` and what every reply carries.
     /// - Throws: `NotYetInitialized`, `InvalidReplicaSetConfig` when the configuration leaves this member out.
-    public func writeStatus(to writer: DocumentWriter, _ supplement: StatusSupplement, now: Instant) throws(ServerError) {
+    public func writeStatus(to writer: DocumentWriter, _ supplement: StatusSupplement, now: Instant) throws(ServerError)
+    {
         guard let config else { throw ServerError(.notYetInitialized, "no replset config has been received") }
         guard let selfIndex else {
             throw ServerError(
@@ -31,7 +32,8 @@ extension Member {
         writer.append("date", dateTime: supplement.wallClock.milliseconds)
         writer.append("myState", int32: state.rawValue)
         writer.append("term", int64: term)
-        writeSource(syncSource, host: syncSource.flatMap { id in config.members.first { $0.id == id }?.host }, to: writer)
+        writeSource(
+            syncSource, host: syncSource.flatMap { id in config.members.first { $0.id == id }?.host }, to: writer)
         writer.append("heartbeatIntervalMillis", int64: settings.heartbeatIntervalMillis)
         writer.append("majorityVoteCount", int32: Int32(clamping: config.votingMajority))
         writer.append("writeMajorityCount", int32: Int32(clamping: config.writeMajority))
@@ -99,7 +101,8 @@ extension Member {
         writer.append("stateStr", string: state.name)
         writer.append("uptime", int64: supplement.uptimeSeconds)
         if !config.members[index].isArbiter { writeProgress(progress, to: writer) }
-        writeSource(syncSource, host: syncSource.flatMap { id in config.members.first { $0.id == id }?.host }, to: writer)
+        writeSource(
+            syncSource, host: syncSource.flatMap { id in config.members.first { $0.id == id }?.host }, to: writer)
         var info = supplement.infoMessage
         if info.isEmpty, wantsSyncSource { info = "Could not find member to sync from" }
         writer.append("infoMessage", string: info)

@@ -16,7 +16,8 @@ extension Member {
         }
         failReconfig(ServerError(.primarySteppedDown, "stepped down while reconfiguring"))
         failWaiters(
-            ServerError(.primarySteppedDown, "Primary stepped down while waiting for replication"), includingReads: false)
+            ServerError(.primarySteppedDown, "Primary stepped down while waiting for replication"),
+            includingReads: false)
         setSyncSource(nil)
         directives.append(.steppedDown(reason))
         heartbeatEveryone(now)

@@ -52,7 +52,9 @@ extension Member {
             forcedSyncSource = nil
             if let index = config?.index(of: forced), index != selfIndex, peers[index].isUp { return index }
         }
-        let primary = primaryID.flatMap { config?.index(of: $0) }.flatMap { isEligible($0, strictly: false, now: now) ? $0 : nil }
+        let primary = primaryID.flatMap { config?.index(of: $0) }.flatMap {
+            isEligible($0, strictly: false, now: now) ? $0 : nil
+        }
         if !settings.chainingAllowed { return primary }
         let pings = peers.indices.reduce(0) { $0 + ($1 == selfIndex ? 0 : peers[$1].pingCount) }
         // Which member is close is not known yet; the primary is never wrong.

@@ -20,7 +20,8 @@ extension Member {
         case .mode(let name):
             guard config.settings.writeConcernModes.contains(where: { $0.name == name }) else {
                 return ServerError(
-                    .unknownReplWriteConcern, "No write concern mode named '\(name)' found in replica set configuration")
+                    .unknownReplWriteConcern, "No write concern mode named '\(name)' found in replica set configuration"
+                )
             }
             return nil
         }

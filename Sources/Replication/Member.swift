@@ -249,9 +249,9 @@ public struct Member: Sendable {
         return settle(now)
     }
 
-    /// Initial sync has cloned and applied everything up to its stop point, durably, and only waits for the commit point
-    /// to get there. The positions count from now on: in a new set nobody else could move it. From now on the data must
-    /// not be thrown away under the same incarnation.
+    /// Initial sync has cloned and applied everything up to its stop point, durably, and only waits for the commit
+    /// point to get there. The positions count from now on: in a new set nobody else could move it. From now on the
+    /// data must not be thrown away under the same incarnation.
     public mutating func onInitialSyncDataComplete(now: Instant) -> [Directive] {
         hasCompleteData = true
         hasUnsentProgress = true

@@ -111,7 +111,8 @@ extension MemberConfig {
 
     init(_ fields: ConfigFields, internalFields: Bool) throws(ServerError) {
         try fields.allowOnly([
-            "_id", "host", "arbiterOnly", "buildIndexes", "hidden", "priority", "tags", "secondaryDelaySecs", "slaveDelay",
+            "_id", "host", "arbiterOnly", "buildIndexes", "hidden", "priority", "tags", "secondaryDelaySecs",
+            "slaveDelay",
             "votes", "horizons", "newlyAdded", "incarnation",
         ])
         id = Int32(truncatingIfNeeded: try fields.integer("_id", default: nil, in: 0...Int64(Int32.max)))

@@ -144,7 +144,8 @@ extension ReplicaSetConfig {
         guard changes <= 1 else {
             throw ServerError(
                 .invalidReplicaSetConfig,
-                "replica set configuration: field 'members' adds or removes \(changes) voters; one at a time is allowed")
+                "replica set configuration: field 'members' adds or removes \(changes) voters; one at a time is allowed"
+            )
         }
     }
 }

@@ -54,7 +54,9 @@ public struct ConfigVersion: Hashable, Sendable, CustomStringConvertible {
     public static let uninitializedTerm: Int64 = -1
 
     public func isOlder(than other: ConfigVersion) -> Bool {
-        if term == other.term || term == ConfigVersion.uninitializedTerm || other.term == ConfigVersion.uninitializedTerm {
+        if term == other.term || term == ConfigVersion.uninitializedTerm
+            || other.term == ConfigVersion.uninitializedTerm
+        {
             return version < other.version
         }
         return term < other.term

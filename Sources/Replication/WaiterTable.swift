@@ -43,7 +43,8 @@ struct WaiterTable: Sendable {
         live[id] = place
         let entry = Entry(target: target, id: id)
         // Targets almost always grow.
-        if let last = queues[place].entries.last, queues[place].head < queues[place].entries.count, target < last.target {
+        if let last = queues[place].entries.last, queues[place].head < queues[place].entries.count, target < last.target
+        {
             var low = queues[place].head
             var high = queues[place].entries.count
             while low < high {

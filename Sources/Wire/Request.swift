@@ -53,15 +53,17 @@ public struct DocumentSequence: Sequence {
         }
     }
     /// The first document.
-    @inline(__always) public var first: DocumentView? { bytes.isEmpty ? nil : bytes.baseAddress.map { DocumentView(base: $0) } }
+    @inline(__always) public var first: DocumentView? {
+        bytes.isEmpty ? nil : bytes.baseAddress.map { DocumentView(base: $0) }
+    }
 
     @inline(__always) public func makeIterator() -> Iterator {
         Iterator(at: bytes.baseAddress, end: bytes.baseAddress.map { $0 + bytes.count })
     }
 }
 
-/// A message that cannot be understood. `isFramingLost` says that the connection must be closed: there is no telling what
-/// follows. Otherwise `requestID` can be answered with `error`.
+/// A message that cannot be understood. `isFramingLost` says that the connection must be closed: there is no telling
+/// what follows. Otherwise `requestID` can be answered with `error`.
 public struct InvalidMessage: Error, CustomStringConvertible {
     public let reason: String
     public let isFramingLost: Bool

@@ -33,9 +33,11 @@ import Testing
         it.hearEveryone()
         let exchange: Exchange
         let directives = it.stand(skipDryRun: false)
-        guard case .sendVoteRequest(_, _, _, let asked)? = directives.first(where: {
-            if case .sendVoteRequest = $0 { true } else { false }
-        }) else { return #expect(Bool(false)) }
+        guard
+            case .sendVoteRequest(_, _, _, let asked)? = directives.first(where: {
+                if case .sendVoteRequest = $0 { true } else { false }
+            })
+        else { return #expect(Bool(false)) }
         exchange = asked
         let persisting = it.vote(1)
         let aye = VoteResponse(term: 1, isGranted: true, reason: "", incarnation: MemberFixture.incarnation(2))
@@ -110,7 +112,8 @@ import Testing
     }
 
     @Test(
-        "who must not stand does not", arguments: ["arbiter", "priority", "frozen", "startup2", "no majority", "newly added"])
+        "who must not stand does not",
+        arguments: ["arbiter", "priority", "frozen", "startup2", "no majority", "newly added"])
     func obstacles(why: String) {
         var it = MemberFixture(3, last: why == "startup2" ? .null : OpTime(1, 10)) {
             switch why {
@@ -121,7 +124,8 @@ import Testing
             }
         }
         it.hearEveryone()
-        #expect(why != "frozen" || it.member.onFreezeCommand(RequestID(1), for: .seconds(5), now: it.now).errorCode == nil)
+        #expect(
+            why != "frozen" || it.member.onFreezeCommand(RequestID(1), for: .seconds(5), now: it.now).errorCode == nil)
         if why == "no majority" {
             it.failHeartbeats(of: 1)
             it.failHeartbeats(of: 2)

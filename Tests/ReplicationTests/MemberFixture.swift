@@ -28,7 +28,8 @@ struct MemberFixture {
 
     /// Member 0 of `count`, SECONDARY with its last entry at `last`.
     init(
-        _ count: Int = 3, last: OpTime = OpTime(1, 10), policy: any ElectionPolicy = FixedElectionPolicy(host: "nobody"),
+        _ count: Int = 3, last: OpTime = OpTime(1, 10),
+        policy: any ElectionPolicy = FixedElectionPolicy(host: "nobody"),
         lastVote: LastVote? = nil, _ change: (inout ReplicaSetConfig) -> Void = { _ in }
     ) {
         member = Member(
@@ -55,9 +56,11 @@ struct MemberFixture {
     ) -> MemberReport {
         reportNumber += 1
         return MemberReport(
-            incarnation: incarnation ?? Self.incarnation(id), isVolatile: false, state: state, term: term ?? member.term,
+            incarnation: incarnation ?? Self.incarnation(id), isVolatile: false, state: state,
+            term: term ?? member.term,
             config: member.config?.configVersion ?? .none, progress: Progress(all: optime), commitPoint: commitPoint,
-            primaryID: state == .primary ? id : nil, syncSource: nil, electionTime: nil, isElectable: state == .secondary,
+            primaryID: state == .primary ? id : nil, syncSource: nil, electionTime: nil,
+            isElectable: state == .secondary,
             run: UInt64(id), number: reportNumber)
     }
 
@@ -153,7 +156,8 @@ struct MemberFixture {
             setName: "rs", term: term ?? member.term,
             positions: [
                 .init(
-                    memberID: id, incarnation: incarnation ?? Self.incarnation(id), config: member.config!.configVersion,
+                    memberID: id, incarnation: incarnation ?? Self.incarnation(id),
+                    config: member.config!.configVersion,
                     progress: progress)
             ])
         let requestID = request()
@@ -187,7 +191,9 @@ extension [Directive] {
         for case .steppedDown(let reason) in self { return reason }
         return nil
     }
-    var completions: [ServerError?] { compactMap { if case .complete(_, let error) = $0 { .some(error) } else { nil } } }
+    var completions: [ServerError?] {
+        compactMap { if case .complete(_, let error) = $0 { .some(error) } else { nil } }
+    }
     var errorCode: ErrorCode? {
         for case .complete(_, let error?) in self { return error.code }
         return nil

@@ -141,7 +141,9 @@ import Testing
 
     @Test("a member that forgot is made newly added, passes a no-op and gets its vote back")
     func readmission() {
-        var it = MemberFixture { for index in 0..<3 { $0.members[index].incarnation = MemberFixture.incarnation(MemberID(index)) } }
+        var it = MemberFixture {
+            for index in 0..<3 { $0.members[index].incarnation = MemberFixture.incarnation(MemberID(index)) }
+        }
         it.becomePrimary()
         _ = it.position(1, Progress(all: OpTime(2, 20)))
         let life = Incarnation(startedAt: WallTime(milliseconds: 9000), nonce: 5)

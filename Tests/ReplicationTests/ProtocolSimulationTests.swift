@@ -56,7 +56,8 @@ import Testing
         let before = world.acknowledged.count
         let converged = world.run(for: .seconds(12)) {
             world.acknowledged.count > before + 20
-                && agree(world.nodes.filter { $0.isAlive && $0.member.state != .removed && $0.member.state != .startup })
+                && agree(
+                    world.nodes.filter { $0.isAlive && $0.member.state != .removed && $0.member.state != .startup })
         }
         if !converged, world.problems.isEmpty {
             world.fail("no convergence: " + world.nodes.map(describe).joined(separator: "; "))

@@ -44,20 +44,29 @@ import Testing
         config.members[0].incarnation = MemberFixture.incarnation(0)
         let stored = try config.storedDocument.withView { try ReplicaSetConfig(storedDocument: $0) }
         #expect(stored == config)
-        #expect(Document { config.encode(to: $0) }.withView { view in view["members"]?.asArray?["0"]?.asDocument?["newlyAdded"] } == nil)
+        #expect(
+            Document { config.encode(to: $0) }.withView { view in
+                view["members"]?.asArray?["0"]?.asDocument?["newlyAdded"]
+            } == nil)
     }
 
     static let bad: [(String, Document)] = [
         ("_id", ["version": 1, "members": [["_id": 0, "host": "a:1"]]]),
         ("version", ["_id": "rs", "version": 0, "members": [["_id": 0, "host": "a:1"]]]),
         ("version", ["_id": "rs", "version": 4_294_967_296, "members": [["_id": 0, "host": "a:1"]]]),
-        ("protocolVersion", ["_id": "rs", "version": 1, "protocolVersion": 0, "members": [["_id": 0, "host": "a:1"]]]),
+        (
+            "protocolVersion",
+            ["_id": "rs", "version": 1, "protocolVersion": 0, "members": [["_id": 0, "host": "a:1"]]]
+        ),
         ("nonsense", ["_id": "rs", "version": 1, "nonsense": 1, "members": [["_id": 0, "host": "a:1"]]]),
         ("members", ["_id": "rs", "version": 1]),
         ("members", members()),
         (
             "members",
-            ["_id": "rs", "version": 1, "members": .array((0..<51).map { ["_id": .int32($0), "host": .string("h\($0):1")] })]
+            [
+                "_id": "rs", "version": 1,
+                "members": .array((0..<51).map { ["_id": .int32($0), "host": .string("h\($0):1")] }),
+            ]
         ),
         ("members.0", ["_id": "rs", "version": 1, "members": [3]]),
         ("members.1._id", members(["_id": 0, "host": "a:1"], ["_id": 0, "host": "b:1"])),
@@ -66,15 +75,27 @@ import Testing
         ("members.0.priority", members(["_id": 0, "host": "a:1", "priority": 1001])),
         ("members.0.votes", members(["_id": 0, "host": "a:1", "votes": 2])),
         ("members.1.priority", members(["_id": 0, "host": "a:1"], ["_id": 1, "host": "b:1", "hidden": true])),
-        ("members.1.priority", members(["_id": 0, "host": "a:1"], ["_id": 1, "host": "b:1", "arbiterOnly": true, "priority": 2])),
-        ("members.1.votes", members(["_id": 0, "host": "a:1"], ["_id": 1, "host": "b:1", "arbiterOnly": true, "votes": 0])),
-        ("members.1.priority", members(["_id": 0, "host": "a:1"], ["_id": 1, "host": "b:1", "secondaryDelaySecs": 5])),
+        (
+            "members.1.priority",
+            members(["_id": 0, "host": "a:1"], ["_id": 1, "host": "b:1", "arbiterOnly": true, "priority": 2])
+        ),
+        (
+            "members.1.votes",
+            members(["_id": 0, "host": "a:1"], ["_id": 1, "host": "b:1", "arbiterOnly": true, "votes": 0])
+        ),
+        (
+            "members.1.priority",
+            members(["_id": 0, "host": "a:1"], ["_id": 1, "host": "b:1", "secondaryDelaySecs": 5])
+        ),
         ("members.1.priority", members(["_id": 0, "host": "a:1"], ["_id": 1, "host": "b:1", "votes": 0])),
         ("members.0.newlyAdded", members(["_id": 0, "host": "a:1", "newlyAdded": true])),
         ("members", members(["_id": 0, "host": "a:1", "priority": 0])),
         (
             "settings.electionTimeoutMillis",
-            ["_id": "rs", "version": 1, "members": [["_id": 0, "host": "a:1"]], "settings": ["electionTimeoutMillis": 0]]
+            [
+                "_id": "rs", "version": 1, "members": [["_id": 0, "host": "a:1"]],
+                "settings": ["electionTimeoutMillis": 0],
+            ]
         ),
         (
             "settings.getLastErrorModes.two.dc",
@@ -100,9 +121,12 @@ import Testing
         #expect(throws: Never.self) { try MemberFixture.config(7).validate() }
     }
 
-    @Test("majorities and the implicit default write concern", arguments: [
-        (3, 0, 2, 2, true), (5, 0, 3, 3, true), (2, 1, 2, 2, false), (3, 1, 3, 3, false), (4, 1, 3, 3, true), (1, 0, 1, 1, true),
-    ])
+    @Test(
+        "majorities and the implicit default write concern",
+        arguments: [
+            (3, 0, 2, 2, true), (5, 0, 3, 3, true), (2, 1, 2, 2, false), (3, 1, 3, 3, false), (4, 1, 3, 3, true),
+            (1, 0, 1, 1, true),
+        ])
     func majorities(data: Int, arbiters: Int, voting: Int, write: Int, majority: Bool) {
         let config = MemberFixture.config(data + arbiters) {
             for index in data..<(data + arbiters) { $0.members[index].isArbiter = true }
@@ -139,8 +163,14 @@ import Testing
         #expect(follow { $0.members[4].buildsIndexes = false } == .newReplicaSetConfigurationIncompatible)
         #expect(follow { $0.members.removeLast() } == nil)
         #expect(follow { $0.members.removeLast(2) } == .invalidReplicaSetConfig)
-        #expect(follow { $0.members[3].votes = 0; $0.members[4].votes = 0 } == .invalidReplicaSetConfig)
-        #expect(follow { $0.members[3].priority = 5; $0.members[4].priority = 3 } == nil)
+        #expect(
+            follow {
+                $0.members[3].votes = 0; $0.members[4].votes = 0
+            } == .invalidReplicaSetConfig)
+        #expect(
+            follow {
+                $0.members[3].priority = 5; $0.members[4].priority = 3
+            } == nil)
     }
 
     @Test("a new voter starts newly added; a user's document does not clear what is internal")

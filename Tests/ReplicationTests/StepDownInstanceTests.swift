@@ -7,7 +7,8 @@ import Testing
 
 @Suite struct StepDownInstanceTests {
     static func stepDown(
-        _ it: inout MemberFixture, for period: Duration = .seconds(60), catchUp: Duration = .seconds(10), force: Bool = false
+        _ it: inout MemberFixture, for period: Duration = .seconds(60), catchUp: Duration = .seconds(10),
+        force: Bool = false
     ) -> [Directive] {
         let id = it.request()
         return it.member.onStepDownCommand(id, stepDownFor: period, catchUpFor: catchUp, force: force, now: it.now)

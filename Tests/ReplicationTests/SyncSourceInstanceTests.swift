@@ -46,9 +46,11 @@ import Testing
         #expect(it.member.syncSource == 2)
     }
 
-    @Test("a member is no source when it is down, hidden from, behind, denied or without indexes", arguments: [
-        "down", "hidden", "behind", "denied", "noIndexes", "startup2",
-    ])
+    @Test(
+        "a member is no source when it is down, hidden from, behind, denied or without indexes",
+        arguments: [
+            "down", "hidden", "behind", "denied", "noIndexes", "startup2",
+        ])
     func ineligible(why: String) {
         var it = Self.measured {
             if why == "hidden" {
@@ -78,7 +80,8 @@ import Testing
         #expect(it.member.syncSource == 1)
         _ = it.member.onLocalProgress(Progress(all: OpTime(1, 30)), now: it.now)
         let metadata = ReplicationMetadata(
-            term: 1, commitPoint: .null, applied: OpTime(1, 30), config: it.member.config!.configVersion, primaryID: nil,
+            term: 1, commitPoint: .null, applied: OpTime(1, 30), config: it.member.config!.configVersion,
+            primaryID: nil,
             syncSourceID: nil, isPrimary: false, rollbackID: 1)
         #expect(it.member.onBatchFetched(from: 1, metadata, now: it.now).syncSource == .some(nil))
     }

@@ -112,7 +112,9 @@ final class VirtualNode {
         let before = member.commitPoint
         let directives = event(&member)
         do { try member.checkInvariants() } catch { world.fail("member \(id): \(error)") }
-        if member.commitPoint < before { world.fail("the commit point of \(id) falls from \(before) to \(member.commitPoint)") }
+        if member.commitPoint < before {
+            world.fail("the commit point of \(id) falls from \(before) to \(member.commitPoint)")
+        }
         let life = life
         for directive in directives where self.life == life { carryOut(directive) }
         setTimer()
@@ -152,7 +154,11 @@ final class VirtualNode {
             reply(id) { $0.take(response, for: $1, from: self.id) }
         case .complete(let id, let error): reply(id) { $0.take(error, for: $1, from: self.id) }
         case .persistVote(let vote, let token):
-            onDisk { self.lastVote = vote } then: { $0.onVotePersisted(token, now: self.world.now) }
+            onDisk {
+                self.lastVote = vote
+            } then: {
+                $0.onVotePersisted(token, now: self.world.now)
+            }
         case .persistConfig(let config, let token):
             onDisk {
                 self.config = config
@@ -359,7 +365,8 @@ final class VirtualNode {
     }
 
     private func take(
-        _ entries: [LogEntry]?, whole: [LogEntry], _ metadata: ReplicationMetadata, from source: VirtualNode, _ fetch: Int
+        _ entries: [LogEntry]?, whole: [LogEntry], _ metadata: ReplicationMetadata, from source: VirtualNode,
+        _ fetch: Int
     ) {
         guard let entries else { return diverged(whole, from: source, fetch) }
         if let first = entries.first, let last = log.last, first.optime <= last.optime {

@@ -101,7 +101,9 @@ final class VirtualWorld {
         var parent = 0
         while true {
             var least = parent
-            for child in [2 * parent + 1, 2 * parent + 2] where child < queue.count && isBefore(child, least) { least = child }
+            for child in [2 * parent + 1, 2 * parent + 2] where child < queue.count && isBefore(child, least) {
+                least = child
+            }
             guard least != parent else { return event }
             queue.swapAt(least, parent)
             parent = least
@@ -157,7 +159,9 @@ final class VirtualWorld {
     func noteLeader(_ node: VirtualNode) {
         elections += 1
         let term = node.member.term
-        if let other = leaders[term], other != node.id { fail("members \(other) and \(node.id) both lead term \(term)") }
+        if let other = leaders[term], other != node.id {
+            fail("members \(other) and \(node.id) both lead term \(term)")
+        }
         leaders[term] = node.id
         if node.log.count < committed.count || Array(node.log[..<committed.count]) != committed {
             fail("the leader \(node.id) of term \(term) lacks committed entries")
@@ -214,9 +218,13 @@ final class VirtualWorld {
         switch random.below(4) {
         case 0:
             let lonely = random.below(nodes.count)
-            for other in nodes.indices where other != lonely { cut.formUnion([lonely * 16 + other, other * 16 + lonely]) }
+            for other in nodes.indices where other != lonely {
+                cut.formUnion([lonely * 16 + other, other * 16 + lonely])
+            }
         case 1:
-            for from in nodes.indices { for to in nodes.indices where from % 2 != to % 2 { cut.insert(from * 16 + to) } }
+            for from in nodes.indices {
+                for to in nodes.indices where from % 2 != to % 2 { cut.insert(from * 16 + to) }
+            }
         case 2: cut.insert(random.below(nodes.count) * 16 + random.below(nodes.count))
         default:
             let a = random.below(nodes.count)

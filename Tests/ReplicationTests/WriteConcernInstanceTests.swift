@@ -8,7 +8,8 @@ import Testing
     static let target = OpTime(2, 20)
 
     static func wait(
-        _ it: inout MemberFixture, _ id: UInt64, _ concern: WriteConcern, target: OpTime = target, for span: Duration? = nil
+        _ it: inout MemberFixture, _ id: UInt64, _ concern: WriteConcern, target: OpTime = target,
+        for span: Duration? = nil
     ) -> [Directive] {
         it.member.onWaitForWriteConcern(
             WaiterID(id), target: target, concern, deadline: span.map { it.now + $0 }, now: it.now)
@@ -101,7 +102,10 @@ import Testing
     func reads() {
         var it = MemberFixture(3, last: OpTime(1, 10))
         let stamp = Timestamp(seconds: 100, increment: 12)
-        #expect(it.member.onWaitForApplied(WaiterID(1), OpTime(1, 10).timestamp, deadline: nil, now: it.now).waiters == [1: "satisfied"])
+        #expect(
+            it.member.onWaitForApplied(WaiterID(1), OpTime(1, 10).timestamp, deadline: nil, now: it.now).waiters == [
+                1: "satisfied"
+            ])
         _ = it.member.onWaitForApplied(WaiterID(2), stamp, deadline: nil, now: it.now)
         _ = it.member.onWaitForCommitted(WaiterID(3), stamp, deadline: nil, now: it.now)
         #expect(it.member.onLocalProgress(Progress(all: OpTime(1, 12)), now: it.now).waiters == [2: "satisfied"])

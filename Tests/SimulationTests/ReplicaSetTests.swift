@@ -86,7 +86,9 @@ struct ReplicaSetTests {
         try load.check()
     }
 
-    @Test("a primary that is cut off steps down, the others elect, and all agree when the cut is healed", arguments: [0, 1])
+    @Test(
+        "a primary that is cut off steps down, the others elect, and all agree when the cut is healed",
+        arguments: [0, 1])
     func partitionedPrimary(policy: Int) throws {
         let set = try makeSet(seed: 7, policy: Self.policies[policy])
         let load = WriteWorkload(set)

@@ -4,8 +4,8 @@ import Testing
 @Suite struct ImportTests {
     /// What each module may import, besides Swift's own `Synchronization`.
     private static let allowed: [String: Set<String>] = [
-        // Glibc in modules of node code: for comparing and copying memory, and for arithmetic. BannedNameTests says what
-        // must not be called.
+        // Glibc in modules of node code: for comparing and copying memory, and for arithmetic. BannedNameTests says
+        // what must not be called.
         "BSON": ["CBSON", "Glibc"],
         "Core": ["BSON", "CHooks"],
         "Wire": ["BSON", "Core"],

@@ -328,6 +328,15 @@ def test_a_snapshot_session_reads_one_point_in_time(client, database):
     assert [d["v"] for d in database.c.find()] == [1] * 11
 
 
+def test_a_snapshot_session_goes_on_at_a_secondary(client, database):
+    database.get_collection("c", write_concern=EVERYWHERE).insert_one({"_id": 1})
+    with client.start_session(snapshot=True) as session:
+        assert len(list(database.c.find({}, session=session))) == 1
+        database.c.insert_one({"_id": 2})
+        secondary = database.get_collection("c", read_preference=ReadPreference.SECONDARY)
+        assert len(list(secondary.find({}, session=session))) == 1
+
+
 def test_causal_sessions_read_their_writes_at_every_member(replica_set, client, database):
     reader = database.get_collection("c", read_preference=ReadPreference.SECONDARY)
     writer = database.get_collection("c", write_concern=WriteConcern(w=1))

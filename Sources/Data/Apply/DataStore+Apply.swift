@@ -7,8 +7,9 @@ public enum ApplyMode: Sendable {
     /// A secondary's oplog application: the data are exactly those the entry was written for, and anything else is a
     /// violation. Keeps versions and undo.
     case steady
-    /// While an initial sync clones: the data may be older or newer than the entry. Inserts are upserts, missing targets
-    /// are passed over, unique indexes are built later. The store keeps no history (`VersionStore.setKeepsHistory`).
+    /// While an initial sync clones: the data may be older or newer than the entry. Inserts are upserts, missing
+    /// targets are passed over, unique indexes are built later. The store keeps no history
+    /// (`VersionStore.setKeepsHistory`).
     case initialSync
     /// The same for entries that are in this member's oplog already: they are not appended again.
     case replay
@@ -17,15 +18,16 @@ public enum ApplyMode: Sendable {
 /// What became of an entry.
 public enum ApplyOutcome {
     case applied
-    /// The entry commits an index build that is not through here. Nothing has happened yet: step the build for `.committing`
-    /// until it is done, then apply the entry again. Nothing else is applied before.
+    /// The entry commits an index build that is not through here. Nothing has happened yet: step the build for
+    /// `.committing` until it is done, then apply the entry again. Nothing else is applied before.
     case waitsForIndexBuild(IndexBuild)
     /// While an initial sync clones: the document is to be fetched again before the end. The entry counts as applied.
     case needsFetch(Namespace, id: Value)
 }
 
 extension DataStore {
-    /// Applies one entry and appends it to this member's oplog: one step, at the entry's optime. Entries come strictly in order.
+    /// Applies one entry and appends it to this member's oplog: one step, at the entry's optime. Entries come strictly
+    /// in order.
     public func apply(_ entry: DocumentView, _ mode: ApplyMode) throws -> ApplyOutcome {
         let view = try OplogEntryView(entry)
         clock.advance(toLogged: view.optime.timestamp)
@@ -83,16 +85,20 @@ extension DataStore {
         try deferConflicting(changes, document, record, collection, mode)
         try applyStep(view, mode) {
             try putInsert(document, record, collection, changes)
-            try putSession(view, StatementOutcome(
-                kind: .insert, n: 1, upserted: view.isUpsert ? Document { $0.append("_id", id) } : nil,
-                image: view.retryImage == .after ? document.document : nil))
+            try putSession(
+                view,
+                StatementOutcome(
+                    kind: .insert, n: 1, upserted: view.isUpsert ? Document { $0.append("_id", id) } : nil,
+                    image: view.retryImage == .after ? document.document : nil))
         }
         countInsert(document, collection, changes)
         return .applied
     }
 
     private func applyUpdate(_ view: OplogEntryView, _ mode: ApplyMode) throws -> ApplyOutcome {
-        guard let id = view.object2?["_id"] else { throw InvariantViolation("the update at \(view.optime) has no o2._id") }
+        guard let id = view.object2?["_id"] else {
+            throw InvariantViolation("the update at \(view.optime) has no o2._id")
+        }
         guard let collection = try collection(view, mode) else { return try skip(view, mode) }
         guard let (record, old) = try record(withID: id, in: collection) else {
             if mode == .steady {
@@ -167,7 +173,8 @@ extension DataStore {
 
     /// In a clone a unique index may meet a key twice for a while: it is emptied and built again from the final data.
     private func deferConflicting(
-        _ changes: IndexChanges?, _ document: DocumentView, _ record: RecordKey, _ collection: Collection, _ mode: ApplyMode
+        _ changes: IndexChanges?, _ document: DocumentView, _ record: RecordKey, _ collection: Collection,
+        _ mode: ApplyMode
     ) throws {
         guard let changes, mode != .steady else { return }
         let conflicting = try conflicts(changes, record)
@@ -182,7 +189,8 @@ extension DataStore {
 
     // MARK: Session records
 
-    /// Puts what the entry's statement did into its session's record, in the batch that is open. Never moves one backwards.
+    /// Puts what the entry's statement did into its session's record, in the batch that is open. Never moves one
+    /// backwards.
     private func putSession(_ view: OplogEntryView, _ outcome: @autoclosure () -> StatementOutcome) throws {
         guard let lsid = view.lsid, let number = view.transactionNumber, let id = view.statement else { return }
         let session = try sessions.record(lsid)

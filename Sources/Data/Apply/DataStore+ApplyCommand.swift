@@ -91,8 +91,8 @@ extension DataStore {
         return .applied
     }
 
-    /// While cloning, a name may be taken by a collection that got it later. It makes room under a name of its own until
-    /// the entry comes that renames, or drops, it.
+    /// While cloning, a name may be taken by a collection that got it later. It makes room under a name of its own
+    /// until the entry comes that renames, or drops, it.
     private func moveAside(_ namespace: Namespace) throws {
         guard let other = catalog.find(namespace) else { return }
         let aside = Namespace(namespace.database, "tmp.\(other.uuid)")
@@ -110,7 +110,9 @@ extension DataStore {
         }
         let spec = try definition.withView { try CollectionIndex.spec($0) }
         if let existing = collection.index(named: spec.name) {
-            guard mode != .steady else { throw malformed(view, "creates the index \(existing.name), which is here already") }
+            guard mode != .steady else {
+                throw malformed(view, "creates the index \(existing.name), which is here already")
+            }
             return try skip(view, mode)
         }
         if mode == .steady { try invariant(collection.count == 0, "an index is created in one entry on data") }

@@ -3,8 +3,8 @@ import Core
 
 /// What another member's initial sync reads here: batches in key order, each behind a key that the reader names.
 extension DataStore {
-    /// Calls `body` with the documents behind record id `after`, in the order of insertion. Returns the last record id when
-    /// there may be more, nil at the end.
+    /// Calls `body` with the documents behind record id `after`, in the order of insertion. Returns the last record id
+    /// when there may be more, nil at the end.
     public func readRecords(
         of collection: Collection, after: UInt64, limit: Int, bytesMax: Int, _ body: (DocumentView) throws -> Void
     ) throws -> UInt64? {

@@ -58,8 +58,8 @@ extension DataStore {
         countInsert(document, collection, changes)
     }
 
-    /// The next collection whose indexes are to be built from the final data; nil when all are. Step it for `.committing`,
-    /// then `finishDeferredBuild`.
+    /// The next collection whose indexes are to be built from the final data; nil when all are. Step it for
+    /// `.committing`, then `finishDeferredBuild`.
     public func nextDeferredBuild() throws -> IndexBuild? {
         for collection in catalog.collections {
             let deferred = collection.indexes.filter { $0.state == .deferred && $0.buildID == nil }

@@ -2,8 +2,8 @@ import BSON
 public import Core
 import Query
 
-/// The collections of a member. What is in memory mirrors the catalog tables, and is loaded from them by one function, at
-/// open as after a rollback.
+/// The collections of a member. What is in memory mirrors the catalog tables, and is loaded from them by one function,
+/// at open as after a rollback.
 public final class Catalog {
     let versions: VersionStore
     /// All collections, in the order of their names.
@@ -44,8 +44,8 @@ public final class Catalog {
 
     public func find(_ uuid: CollectionUUID) -> Collection? { byUUID[uuid] }
 
-    /// The collection of that name as a read at a point in time sees it: one that was created later is not there, one that
-    /// was dropped later still is.
+    /// The collection of that name as a read at a point in time sees it: one that was created later is not there, one
+    /// that was dropped later still is.
     public func find(_ namespace: Namespace, at point: ReadPoint) throws(ServerError) -> Collection? {
         guard case .at(let timestamp) = point, !namespace.isLocal else { return find(namespace) }
         if let collection = find(namespace), collection.namedSince <= timestamp { return collection }
@@ -182,12 +182,13 @@ public final class Catalog {
         let size = versions.engine.statistics(collection.table)
         collection.count = size.entries
         collection.dataBytes = max(size.bytes - size.entries * RecordKey.byteCount, 0)
-        collection.nextRecordID = try versions.lastKey(collection.table).map { key in
-            guard key.count == RecordKey.byteCount, let base = key.baseAddress else {
-                throw InvariantViolation("a record key of \(collection.namespace) is not a record id")
-            }
-            return RecordKey(loadingFrom: base).id + 1
-        } ?? 1
+        collection.nextRecordID =
+            try versions.lastKey(collection.table).map { key in
+                guard key.count == RecordKey.byteCount, let base = key.baseAddress else {
+                    throw InvariantViolation("a record key of \(collection.namespace) is not a record id")
+                }
+                return RecordKey(loadingFrom: base).id + 1
+            } ?? 1
     }
 
     // MARK: Drops in two phases
@@ -243,7 +244,8 @@ public final class Catalog {
     /// Gives back the data of all pending drops: there is nothing left that a rollback could restore.
     func forgetPendingDrops() throws { try reclaim(OpTime(term: .max, timestamp: .max)) }
 
-    /// Loads the drops that are still pending; those that a rollback has undone are forgotten, because their tables are in use.
+    /// Loads the drops that are still pending; those that a rollback has undone are forgotten, because their tables are
+    /// in use.
     private func loadPendingDrops() throws {
         pendingDrops.removeAll()
         var inUse: Set<TableID> = []

@@ -12,7 +12,8 @@ enum CatalogRecord {
     }
 
     /// `multikey` names indexes that become multikey with this write.
-    static func encode(_ collection: Collection, multikey: [(index: CollectionIndex, paths: [UInt64])] = []) -> Document {
+    static func encode(_ collection: Collection, multikey: [(index: CollectionIndex, paths: [UInt64])] = []) -> Document
+    {
         Document { writer in
             writer.append("ns", string: collection.namespace.fullName)
             writer.append("uuid", collection.uuid)
@@ -47,7 +48,8 @@ enum CatalogRecord {
         for element in stored {
             guard let index = element.value.asDocument, let spec = index["spec"]?.asDocument,
                 let table = tableID(index["table"]), let stateValue = index["state"]?.asInt32,
-                let state = CollectionIndex.State(rawValue: stateValue), let visible = index["visibleFrom"]?.asTimestamp,
+                let state = CollectionIndex.State(rawValue: stateValue),
+                let visible = index["visibleFrom"]?.asTimestamp,
                 let multikey = index["multikey"]?.asArray
             else { throw InvariantViolation("a stored index record of \(fullName) is not readable") }
             var compiled = try CollectionIndex.spec(spec)

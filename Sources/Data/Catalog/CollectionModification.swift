@@ -93,7 +93,9 @@ struct CollectionModification {
         for (key, value) in validation { collection.options.validation[key] = value }
         if let cappedSize { collection.options.capped?.size = cappedSize }
         if let cappedMax { collection.options.capped?.max = cappedMax }
-        guard let indexName, let position = collection.indexes.firstIndex(where: { $0.name == indexName }) else { return }
+        guard let indexName, let position = collection.indexes.firstIndex(where: { $0.name == indexName }) else {
+            return
+        }
         let index = collection.indexes[position]
         var definition = index.definition
         if let expireAfterSeconds { definition["expireAfterSeconds"] = expireAfterSeconds }

@@ -19,7 +19,8 @@ public struct CollectionUUID: Hashable, Comparable, Sendable, CustomStringConver
 
     /// Reads a binary value of subtype 4; nil for anything else.
     public init?(_ value: ValueView?) {
-        guard let (subtype, bytes) = value?.asBinary, subtype == 4, bytes.count == 16, let base = bytes.baseAddress else {
+        guard let (subtype, bytes) = value?.asBinary, subtype == 4, bytes.count == 16, let base = bytes.baseAddress
+        else {
             return nil
         }
         high = UInt64(bigEndian: base.loadUnaligned(as: UInt64.self))

@@ -68,7 +68,8 @@ extension DataStore {
 
     // MARK: Steps of the catalog
 
-    /// Empties a new table in the open batch. An index build that a rollback forgot may have left entries under its number.
+    /// Empties a new table in the open batch. An index build that a rollback forgot may have left entries under its
+    /// number.
     func emptyTable(_ table: TableID) { versions.dropTable(table, .local) }
 
     /// The optime of a write to tables of `kind`; local ones have none.
@@ -108,9 +109,12 @@ extension DataStore {
         }
     }
 
-    /// Appends a no-op (`op: "n"`): a new primary's first entry, the answer to a causal wait, a note. A step of its own.
+    /// Appends a no-op (`op: "n"`): a new primary's first entry, the answer to a causal wait, a note. A step of its
+    /// own.
     @discardableResult
-    public func appendNoOp(_ message: DocumentView, _ context: WriteContext, object2: DocumentView? = nil) throws -> OpTime {
+    public func appendNoOp(_ message: DocumentView, _ context: WriteContext, object2: DocumentView? = nil) throws
+        -> OpTime
+    {
         let optime = try nextOpTime(context)
         let header = OplogEntryWriter.Header(
             op: "n", namespace: UnsafeRawBufferPointer(start: nil, count: 0), uuid: nil, optime: optime,

@@ -121,9 +121,12 @@ extension DataStore {
         }
     }
 
-    /// Changes options of a collection or an index: `validator`, `validationLevel`, `validationAction`, `index: {keyPattern or
-    /// name, expireAfterSeconds, hidden}`, `cappedSize`, `cappedMax`. Returns what the reply shows beside `ok`.
-    public func modifyCollection(_ namespace: Namespace, _ command: DocumentView, _ context: WriteContext) throws -> Document {
+    /// Changes options of a collection or an index: `validator`, `validationLevel`, `validationAction`, `index:
+    /// {keyPattern or name, expireAfterSeconds, hidden}`, `cappedSize`, `cappedMax`. Returns what the reply shows
+    /// beside `ok`.
+    public func modifyCollection(_ namespace: Namespace, _ command: DocumentView, _ context: WriteContext) throws
+        -> Document
+    {
         guard let collection = catalog.find(namespace) else {
             throw ServerError(.namespaceNotFound, "ns does not exist: \(namespace)")
         }

@@ -70,7 +70,9 @@ extension DataStore {
                 writer.append("nindexes", int32: 0)
                 return
             }
-            if collection.count > 0 { writer.append("avgObjSize", int64: Int64(collection.dataBytes / collection.count)) }
+            if collection.count > 0 {
+                writer.append("avgObjSize", int64: Int64(collection.dataBytes / collection.count))
+            }
             writer.append("storageSize", int64: Int64(versions.engine.statistics(collection.table).bytes) / scale)
             writer.append("capped", bool: collection.options.capped != nil)
             if let capped = collection.options.capped {

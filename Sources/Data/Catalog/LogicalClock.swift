@@ -1,14 +1,16 @@
 public import BSON
 public import Core
 
-/// A member's cluster time: never falls, ticks once for every oplog entry, and follows what peers and clients have seen.
+/// A member's cluster time: never falls, ticks once for every oplog entry, and follows what peers and clients have
+/// seen.
 public struct LogicalClock {
     /// The newest cluster time known here.
     public private(set) var time: Timestamp
 
     public init(_ time: Timestamp = .zero) { self.time = time }
 
-    /// The time of the next oplog entry: the wall clock's second, or just behind the last one when that is not behind us.
+    /// The time of the next oplog entry: the wall clock's second, or just behind the last one when that is not behind
+    /// us.
     ///
     /// A second whose increments are used up lends from the next one.
     @inline(__always)
@@ -31,8 +33,8 @@ public struct LogicalClock {
         return Timestamp(seconds: time.seconds + 1, increment: 1)
     }
 
-    /// Follows a time that a peer or client has seen. One too far ahead of the wall clock is refused: taking it could use up
-    /// the timestamps that are left (DESIGN §4).
+    /// Follows a time that a peer or client has seen. One too far ahead of the wall clock is refused: taking it could
+    /// use up the timestamps that are left (DESIGN §4).
     public mutating func advance(to seen: Timestamp, wall: WallTime) throws(ServerError) {
         guard seen > time else { return }
         let limit = Int64(wall.seconds) + Limits.clusterTimeDriftMax.components.seconds

@@ -5,7 +5,8 @@ import Core
     internal import Glibc
 #endif
 
-/// Finds a collection by the raw bytes of its database and collection name, as they stand in a command: no string is made.
+/// Finds a collection by the raw bytes of its database and collection name, as they stand in a command: no string is
+/// made.
 ///
 /// Open addressing, at most half full. Only looked up and rebuilt; its order reaches nothing.
 struct NameTable {

@@ -6,7 +6,8 @@ import Query
     internal import Glibc
 #endif
 
-/// One incarnation of a collection on this member: its tables, its indexes and its counters. In memory; made from the catalog.
+/// One incarnation of a collection on this member: its tables, its indexes and its counters. In memory; made from the
+/// catalog.
 public final class Collection {
     public let uuid: CollectionUUID
     /// Record id (eight bytes, big-endian, in the order of insertion) → document.

@@ -37,7 +37,9 @@ extension DataStore {
             let record = RecordKey(loadingFrom: base)
             let document = try DocumentView.validate(value)
             if record.id >= collection.nextRecordID { report.errors.append("record \(record.id) is from the future") }
-            if document.byteCount != value.count { report.errors.append("record \(record.id) has bytes behind its end") }
+            if document.byteCount != value.count {
+                report.errors.append("record \(record.id) has bytes behind its end")
+            }
             if document.first?.key.string != "_id" { report.errors.append("record \(record.id) lacks an _id in front") }
             for (position, index) in collection.indexes.enumerated() where index.isMaintained(for: record) {
                 try index.generator.generate(document, into: keys)

@@ -3,8 +3,8 @@ import CHash
 import Core
 
 extension DataStore {
-    /// `dbHash`: for each collection of a database a hash over its documents in the order of `_id`, its options and its index
-    /// definitions; equal on members with equal data, whatever their record ids and tables are.
+    /// `dbHash`: for each collection of a database a hash over its documents in the order of `_id`, its options and its
+    /// index definitions; equal on members with equal data, whatever their record ids and tables are.
     ///
     /// Looks at everything in one call. For tests, the simulator's checkers and a client that asks for it.
     public func hash(database: String) throws -> Document {

@@ -1,8 +1,8 @@
 public import BSON
 import Core
 
-/// Documents of the `local` database that the member keeps about itself: config, vote, rollback id and the like. They are
-/// ordinary documents to clients, and never logged, versioned or undone.
+/// Documents of the `local` database that the member keeps about itself: config, vote, rollback id and the like. They
+/// are ordinary documents to clients, and never logged, versioned or undone.
 extension DataStore {
     /// Stores a document in a collection of `local`, in the place of the one with its `_id`; a document without one
     /// replaces the first of the collection. Durable after a flush up to `versions.appliedMark`.

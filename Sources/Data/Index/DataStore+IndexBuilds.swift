@@ -7,7 +7,8 @@ extension DataStore {
     func startIndexBuild(_ specs: [IndexSpec], _ collection: Collection, _ context: WriteContext) throws -> IndexBuild {
         let buildID = CollectionUUID(runtime)
         let optime = try nextOpTime(context)
-        let entry = commandEntry(collection.namespace.database, collection.uuid, optime, context, collection.kind) { o in
+        let entry = commandEntry(collection.namespace.database, collection.uuid, optime, context, collection.kind) {
+            o in
             o.append("startIndexBuild", string: collection.namespace.collection)
             describe(buildID, specs.map { $0.definition }, to: o)
         }
@@ -55,7 +56,8 @@ extension DataStore {
         }
         let collection = build.collection
         let optime = try nextOpTime(context)
-        let entry = commandEntry(collection.namespace.database, collection.uuid, optime, context, collection.kind) { o in
+        let entry = commandEntry(collection.namespace.database, collection.uuid, optime, context, collection.kind) {
+            o in
             o.append("commitIndexBuild", string: collection.namespace.collection)
             if let buildID = build.buildID { describe(buildID, build.indexes.map { $0.definition }, to: o) }
         }
@@ -82,7 +84,8 @@ extension DataStore {
         guard indexBuilds.contains(where: { $0 === build }) else { return }
         let collection = build.collection
         let optime = try nextOpTime(context)
-        let entry = commandEntry(collection.namespace.database, collection.uuid, optime, context, collection.kind) { o in
+        let entry = commandEntry(collection.namespace.database, collection.uuid, optime, context, collection.kind) {
+            o in
             o.append("abortIndexBuild", string: collection.namespace.collection)
             if let buildID = build.buildID { describe(buildID, build.indexes.map { $0.definition }, to: o) }
             o.document("cause") { $0.append("errmsg", string: why) }
@@ -100,7 +103,8 @@ extension DataStore {
         for build in indexBuilds where build.collection === collection { try abortIndexBuild(build, why, context) }
     }
 
-    /// Registers the builds that the catalog says are unfinished: after a restart or a rollback they scan from the start.
+    /// Registers the builds that the catalog says are unfinished: after a restart or a rollback they scan from the
+    /// start.
     func restartIndexBuilds() throws {
         for collection in catalog.collections {
             var ids: [CollectionUUID] = []

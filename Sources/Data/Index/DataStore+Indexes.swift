@@ -37,7 +37,8 @@ extension DataStore {
         let before = collection.indexes.count
         guard before + wanted.count <= Limits.indexesPerCollectionMax else {
             throw ServerError(
-                .cannotCreateIndex, "add index fails, too many indexes for \(namespace) key:\(wanted.last?.keyPattern.keys ?? [])")
+                .cannotCreateIndex,
+                "add index fails, too many indexes for \(namespace) key:\(wanted.last?.keyPattern.keys ?? [])")
         }
         var build: IndexBuild?
         if collection.count == 0 || collection.kind == .local || wanted.isEmpty {
@@ -88,7 +89,8 @@ extension DataStore {
 
     private func createOnEmpty(_ spec: IndexSpec, _ collection: Collection, _ context: WriteContext) throws {
         let optime = try optime(of: collection.kind, context)
-        let entry = commandEntry(collection.namespace.database, collection.uuid, optime, context, collection.kind) { o in
+        let entry = commandEntry(collection.namespace.database, collection.uuid, optime, context, collection.kind) {
+            o in
             o.append("createIndexes", string: collection.namespace.collection)
             spec.definition.withView { view in for element in view { o.append(element.key, element.value) } }
         }
@@ -119,7 +121,8 @@ extension DataStore {
         at optime: OpTime?, entry: UnsafeRawBufferPointer?
     ) throws {
         let index = CollectionIndex(
-            spec, table: try catalog.newTable(), state: state, visibleFrom: optime?.timestamp ?? .zero, buildID: buildID)
+            spec, table: try catalog.newTable(), state: state, visibleFrom: optime?.timestamp ?? .zero, buildID: buildID
+        )
         collection.indexes.append(index)
         do {
             try catalogStep(at: optime, entry: entry) {
@@ -133,7 +136,8 @@ extension DataStore {
         collection.generation += 1
     }
 
-    /// Drops indexes by name, key pattern, a list of names, or `*` for all but `_id`. Returns how many there were before.
+    /// Drops indexes by name, key pattern, a list of names, or `*` for all but `_id`. Returns how many there were
+    /// before.
     @discardableResult
     public func dropIndexes(_ namespace: Namespace, _ which: ValueView, _ context: WriteContext) throws -> Int {
         guard let collection = catalog.find(namespace) else {
@@ -148,7 +152,9 @@ extension DataStore {
             let optime = try optime(of: collection.kind, context)
             let entry = commandEntry(
                 namespace.database, collection.uuid, optime, context, collection.kind,
-                o2: { o2 in index.definition.withView { view in for element in view { o2.append(element.key, element.value) } } }
+                o2: { o2 in
+                    index.definition.withView { view in for element in view { o2.append(element.key, element.value) } }
+                }
             ) { o in
                 o.append("dropIndexes", string: namespace.collection)
                 o.append("index", string: index.name)
@@ -174,7 +180,8 @@ extension DataStore {
             guard matching.count <= 1 else {
                 throw ServerError(
                     .ambiguousIndexKeyPattern,
-                    "\(matching.count) indexes found for key: \(matching[0].keyPattern.keys), identify by name instead.")
+                    "\(matching.count) indexes found for key: \(matching[0].keyPattern.keys), identify by name instead."
+                )
             }
             guard let index = matching.first else {
                 throw ServerError(.indexNotFound, "can't find index with key: \(pattern.document.keys)")

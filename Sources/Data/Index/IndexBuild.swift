@@ -2,8 +2,8 @@ import BSON
 public import Core
 import Query
 
-/// Fills hidden indexes from a collection that is in use: a scan in record order, in slices, while writes to what it has
-/// passed maintain the indexes themselves.
+/// Fills hidden indexes from a collection that is in use: a scan in record order, in slices, while writes to what it
+/// has passed maintain the indexes themselves.
 ///
 /// Nothing of the scan is logged; start, commit and abort are. A restart scans again.
 public final class IndexBuild {
@@ -88,7 +88,8 @@ public final class IndexBuild {
         }
     }
 
-    /// Adds one batch of rows to the indexes. The entries have no versions: until the commit entry nobody reads the index.
+    /// Adds one batch of rows to the indexes. The entries have no versions: until the commit entry nobody reads the
+    /// index.
     private func addRows() throws {
         var last = position
         try store.versions.step(at: nil) {

@@ -99,8 +99,8 @@ final class IndexChanges {
 }
 
 extension DataStore {
-    /// Throws `DuplicateKey` when a unique index has an added key already, for another document. Changes nothing, except
-    /// that an entry that is applied restarts an unfinished build instead: there a duplicate may still go away.
+    /// Throws `DuplicateKey` when a unique index has an added key already, for another document. Changes nothing,
+    /// except that an entry that is applied restarts an unfinished build instead: there a duplicate may still go away.
     func checkUnique(
         _ changes: IndexChanges, _ document: DocumentView, _ record: RecordKey, _ collection: Collection,
         isApplying: Bool = false

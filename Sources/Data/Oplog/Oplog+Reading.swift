@@ -28,8 +28,8 @@ extension Oplog {
         return isFound
     }
 
-    /// Calls `body` with the entries from `timestamp` on, until it returns false, or a limit is reached; at least one entry
-    /// is given, whatever its size.
+    /// Calls `body` with the entries from `timestamp` on, until it returns false, or a limit is reached; at least one
+    /// entry is given, whatever its size.
     public func read(
         from timestamp: Timestamp, inclusive: Bool, direction: ScanDirection, limitEntries: Int, limitBytes: Int,
         _ body: (UnsafeRawBufferPointer) throws -> Bool
@@ -83,8 +83,8 @@ extension Oplog {
         }
     }
 
-    /// What a secondary is sent next: the entries behind `timestamp`. A sealed block goes as it is when the reader is at its
-    /// beginning; otherwise a run of entries of about `limitBytes`, one at least. nil when there is none.
+    /// What a secondary is sent next: the entries behind `timestamp`. A sealed block goes as it is when the reader is
+    /// at its beginning; otherwise a run of entries of about `limitBytes`, one at least. nil when there is none.
     public func nextFrame(after timestamp: Timestamp, limitBytes: Int, compress: Bool = false) throws -> OplogFrame? {
         guard let start = timestamp.next else { return nil }
         let number = blockIndex(of: start)

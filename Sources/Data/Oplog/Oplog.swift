@@ -1,15 +1,16 @@
 public import BSON
 public import Core
 
-/// A member's operation log: an uncompressed tail, which holds at least everything above the commit point, and in front of
-/// it sealed blocks of about 64 KB, compressed and checksummed, which are shipped to secondaries as they are.
+/// A member's operation log: an uncompressed tail, which holds at least everything above the commit point, and in front
+/// of it sealed blocks of about 64 KB, compressed and checksummed, which are shipped to secondaries as they are.
 ///
 /// Contract:
 /// - Entries are valid BSON with `ts` and `t`; their timestamps rise strictly and their terms do not fall.
 /// - Bytes that are handed out are valid until `body` returns; nothing is written to the log meanwhile.
-/// - An append seals at most one block and drops at most `Limits.oplogBlocksDroppedMax`. Blocks are dropped in front while the
-///   log takes more memory than `bytesMax`: never an entry at or behind the pinned timestamp, above the commit point, or
-///   the last one. A log whose commit point stalls outgrows its limit (`isOverfull`), and its owner refuses writes.
+/// - An append seals at most one block and drops at most `Limits.oplogBlocksDroppedMax`. Blocks are dropped in front
+/// while the   log takes more memory than `bytesMax`: never an entry at or behind the pinned timestamp, above the
+/// commit point, or   the last one. A log whose commit point stalls outgrows its limit (`isOverfull`), and its owner
+/// refuses writes.
 /// - Kept in memory. A durable engine persists entries as `appendObserver` sees them.
 public final class Oplog {
     public let bytesMax: Int

@@ -51,8 +51,9 @@ enum Frame {
 }
 
 extension Oplog {
-    /// Opens a frame that came from another member: verifies its checksum and that it holds exactly the documents that it
-    /// says, each valid BSON, then calls `body` for each in order. Throws, without having called `body`, on anything else.
+    /// Opens a frame that came from another member: verifies its checksum and that it holds exactly the documents that
+    /// it says, each valid BSON, then calls `body` for each in order. Throws, without having called `body`, on anything
+    /// else.
     public static func openFrame(
         _ bytes: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) throws -> Void
     ) throws {

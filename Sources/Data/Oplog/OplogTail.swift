@@ -78,7 +78,8 @@ struct OplogTail {
         return last.before + last.length - entries[head].before
     }
 
-    /// How many entries from `index` on lie one behind the other in one piece of memory: at least one, and no more than make
+    /// How many entries from `index` on lie one behind the other in one piece of memory: at least one, and no more than
+    /// make
     /// `bytesMax` or reach `end`.
     func run(from index: Int, before end: Int, bytesMax: Int) -> (count: Int, bytes: UnsafeRawBufferPointer) {
         let start = self[index]

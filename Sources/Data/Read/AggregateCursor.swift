@@ -2,10 +2,11 @@ public import BSON
 public import Core
 public import Query
 
-/// A running aggregation. Its leading `$match`, `$sort`, `$skip` and `$limit` are a find with a plan of its own; the other
-/// stages are fed from it.
+/// A running aggregation. Its leading `$match`, `$sort`, `$skip` and `$limit` are a find with a plan of its own; the
+/// other stages are fed from it.
 public final class AggregateCursor {
-    /// The documents of a first stage that makes its own (`$collStats`, `$currentOp`, …); nil for a stage that is not known.
+    /// The documents of a first stage that makes its own (`$collStats`, `$currentOp`, …); nil for a stage that is not
+    /// known.
     public typealias Generator = (PipelineStage) throws -> [Document]?
 
     private enum Source {

@@ -21,7 +21,8 @@ public struct FindRequest {
     /// The deadline the client sets for the whole operation, in milliseconds; 0 for none.
     public let maxTimeMillis: Int64
 
-    /// Reads a `find` command. Fields that every command may carry are skipped; options that are not supported are refused.
+    /// Reads a `find` command. Fields that every command may carry are skipped; options that are not supported are
+    /// refused.
     public init(_ namespace: Namespace, _ command: DocumentView, context: QueryContext) throws {
         var fields = FindFields()
         for element in command { try fields.read(element) }

@@ -52,7 +52,8 @@ final class LookupStage: ReachingStage {
         }
         guard localField != nil || pipeline != nil else {
             throw ServerError(
-                .failedToParse, "$lookup requires either 'pipeline' or both 'localField' and 'foreignField' to be specified")
+                .failedToParse,
+                "$lookup requires either 'pipeline' or both 'localField' and 'foreignField' to be specified")
         }
         self.reach = try reach.nested()
         namespace = try Namespace(validating: reach.database, collection: from)

@@ -70,9 +70,10 @@ final class MatchedScan {
         }
     }
 
-    /// Shows matching documents until the consumer stops, the slice is used up or there are no more. The views are valid
-    /// during the call.
-    func run(_ clock: inout SliceClock, _ body: (DocumentView, RecordKey, Int?) throws -> ScanVerdict) throws -> ScanEnd {
+    /// Shows matching documents until the consumer stops, the slice is used up or there are no more. The views are
+    /// valid during the call.
+    func run(_ clock: inout SliceClock, _ body: (DocumentView, RecordKey, Int?) throws -> ScanVerdict) throws -> ScanEnd
+    {
         switch source {
         case .nothing: return .ended
         case .records(let scan):

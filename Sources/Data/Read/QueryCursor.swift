@@ -47,7 +47,11 @@ public final class QueryCursor {
             let (sum, overflow) = request.limit.addingReportingOverflow(request.skip)
             sorter = DocumentSorter(sort, limit: request.limit == 0 || overflow ? nil : Int(clamping: sum))
         }
-        if case .at(let timestamp) = point { snapshot = try store.versions.openSnapshot(at: timestamp) } else { snapshot = nil }
+        if case .at(let timestamp) = point {
+            snapshot = try store.versions.openSnapshot(at: timestamp)
+        } else {
+            snapshot = nil
+        }
     }
 
     /// Gives back what the cursor holds. Twice is harmless.
@@ -74,8 +78,8 @@ public final class QueryCursor {
     /// The filter as `explain` shows it.
     public var parsedQuery: Document { request.filter.parsedQuery }
 
-    /// Appends up to `maxDocuments` documents of at most `maxBytes` together to `array`, at least one when there is one.
-    /// After `.yield` the caller goes on with the same array, and with what is left of both maxima.
+    /// Appends up to `maxDocuments` documents of at most `maxBytes` together to `array`, at least one when there is
+    /// one. After `.yield` the caller goes on with the same array, and with what is left of both maxima.
     public func next(
         into array: inout ArrayWriter, maxDocuments: Int, maxBytes: Int, deadline: Instant
     ) throws -> CursorProgress {

@@ -2,8 +2,8 @@ import BSON
 import Core
 import Query
 
-/// Walks records by a plan, in slices. Between slices it holds a key, not a position: it sees what was written meanwhile,
-/// and no pointer into storage outlives the slice.
+/// Walks records by a plan, in slices. Between slices it holds a key, not a position: it sees what was written
+/// meanwhile, and no pointer into storage outlives the slice.
 final class RecordScan {
     private let versions: VersionStore
     private let collection: Collection
@@ -126,8 +126,8 @@ final class RecordScan {
 
     // MARK: Rows
 
-    /// Shows the rows of a table from behind the last one taken, inside the bounds. Every way out, an error too, remembers
-    /// the last row that was taken.
+    /// Shows the rows of a table from behind the last one taken, inside the bounds. Every way out, an error too,
+    /// remembers the last row that was taken.
     private func walk(
         _ table: TableID, _ lower: [UInt8], _ upper: [UInt8]?, _ direction: ScanDirection, _ clock: inout SliceClock,
         _ runtime: any NodeRuntime, _ body: (RowBuffer.Row) throws -> ScanVerdict

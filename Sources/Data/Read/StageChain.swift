@@ -15,7 +15,8 @@ struct Reach {
     func nested(variables: [String: Value] = [:]) throws(ServerError) -> Reach {
         guard depth < Limits.subPipelineDepthMax else {
             throw ServerError(
-                .maxSubPipelineDepthExceeded, "Maximum number of nested sub-pipelines exceeded. "
+                .maxSubPipelineDepthExceeded,
+                "Maximum number of nested sub-pipelines exceeded. "
                     + "Limit is \(Limits.subPipelineDepthMax)")
         }
         var context = context

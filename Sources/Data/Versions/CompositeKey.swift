@@ -4,8 +4,8 @@
 import BSON
 import Core
 
-/// Builds keys of the in-memory trees: `table (4, big-endian) | key`, and behind it a time for history. One instance's key
-/// is valid until it makes the next.
+/// Builds keys of the in-memory trees: `table (4, big-endian) | key`, and behind it a time for history. One instance's
+/// key is valid until it makes the next.
 struct CompositeKey {
     private let base: UnsafeMutableRawPointer
     /// A bound may be a little longer than a key.

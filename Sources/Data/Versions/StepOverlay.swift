@@ -2,8 +2,8 @@ import BSON
 import Core
 internal import CTree
 
-/// What a step has written so far: it is not in the engine yet, but the step's own reads must see it. Values stay where they
-/// are, in the step's batch; the tree holds their places.
+/// What a step has written so far: it is not in the engine yet, but the step's own reads must see it. Values stay where
+/// they are, in the step's batch; the tree holds their places.
 final class StepOverlay {
     private let store: OpaquePointer
     private let tree: OpaquePointer

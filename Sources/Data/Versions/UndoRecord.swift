@@ -3,9 +3,9 @@ import Core
 
 /// Keys and values of the undo table.
 ///
-/// Key: `timestamp (8) | term (8) | sequence (4)`, big-endian. Value: what the keys of one step were before it, as operations
-/// that restore them, laid out as in a `WriteBatch`. A step has one record, or several when it replaced a lot. The key of
-/// time zero holds the floor: everything at or before the optime in its value may be missing.
+/// Key: `timestamp (8) | term (8) | sequence (4)`, big-endian. Value: what the keys of one step were before it, as
+/// operations that restore them, laid out as in a `WriteBatch`. A step has one record, or several when it replaced a
+/// lot. The key of time zero holds the floor: everything at or before the optime in its value may be missing.
 enum UndoRecord {
     static let keyBytes = 20
 

@@ -9,11 +9,11 @@ struct Override {
     let value: UnsafeRawBufferPointer?
 }
 
-/// The previous values of keys, in memory, ordered by (table, key, time): an entry at time t holds what the key was until t.
-/// So the value at time T is that of the key's first entry behind T, or the engine's when there is none.
+/// The previous values of keys, in memory, ordered by (table, key, time): an entry at time t holds what the key was
+/// until t. So the value at time T is that of the key's first entry behind T, or the engine's when there is none.
 ///
-/// Keys of one table must be prefix-free, or the times behind them would mix with longer keys: record ids are 8 bytes, index
-/// keys end themselves, catalogue keys end with a zero byte. Bounds of scans are free.
+/// Keys of one table must be prefix-free, or the times behind them would mix with longer keys: record ids are 8 bytes,
+/// index keys end themselves, catalogue keys end with a zero byte. Bounds of scans are free.
 final class VersionHistory {
     private let store: OpaquePointer
     private let tree: OpaquePointer

@@ -22,8 +22,9 @@ extension VersionStore {
         return try engine.get(table, key)
     }
 
-    /// Empties `rows` and fills it with up to `rows.limit` entries of the table at a point in time, from `bound` on. Fewer
-    /// than the limit with `.done` means the end. The pointers are valid until the next write, commit or suspension.
+    /// Empties `rows` and fills it with up to `rows.limit` entries of the table at a point in time, from `bound` on.
+    /// Fewer than the limit with `.done` means the end. The pointers are valid until the next write, commit or
+    /// suspension.
     public func read(
         _ table: TableID, from bound: StorageBound, direction: ScanDirection, at point: ReadPoint, into rows: RowBuffer
     ) throws -> StorageScan {

@@ -102,7 +102,8 @@ extension VersionStore {
         }
     }
 
-    /// Keeps what a key is before the step's first write to it. False when it is not there, and a delete has nothing to do.
+    /// Keeps what a key is before the step's first write to it. False when it is not there, and a delete has nothing to
+    /// do.
     @inline(__always)
     private func remember(_ table: TableID, _ key: UnsafeRawBufferPointer, isDelete: Bool) throws -> Bool {
         if overlay.contains(table, key) { return true }
@@ -115,7 +116,8 @@ extension VersionStore {
         return true
     }
 
-    /// Makes room in the batch first, so that a key or value that was read out of it stays where it is while it is copied.
+    /// Makes room in the batch first, so that a key or value that was read out of it stays where it is while it is
+    /// copied.
     @inline(__always)
     private func reserve(
         key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer

@@ -3,8 +3,8 @@ public import Core
 
 /// The undo table: written with each step, pruned as the commit point moves, applied by rollback.
 extension VersionStore {
-    /// Undoes the steps behind `optime`, newest first, in one batch of about `limit` keys. Returns true when nothing is left
-    /// to undo; until then it is called again, also after a restart. Open snapshots behind `optime` are closed.
+    /// Undoes the steps behind `optime`, newest first, in one batch of about `limit` keys. Returns true when nothing is
+    /// left to undo; until then it is called again, also after a restart. Open snapshots behind `optime` are closed.
     ///
     /// Undoing what is committed is a violation: such a rollback must not happen.
     public func undo(after optime: OpTime, limit: Int) throws -> Bool {
@@ -73,8 +73,8 @@ extension VersionStore {
         }
     }
 
-    /// Removes undo records that the commit point has passed, in one batch of at most `limit` steps. True when none is left.
-    /// Steps do it in passing; this is for a member that has nothing to write.
+    /// Removes undo records that the commit point has passed, in one batch of at most `limit` steps. True when none is
+    /// left. Steps do it in passing; this is for a member that has nothing to write.
     public func pruneUndo(limit: Int) throws -> Bool {
         try invariant(!isStepOpen, "undo is pruned inside a step")
         defer { batch.removeAll() }
@@ -85,7 +85,8 @@ extension VersionStore {
         return undoLog.dueCount == 0
     }
 
-    /// Adds the deletes of undo records that are due to the batch, when there are enough; returns how many steps they are.
+    /// Adds the deletes of undo records that are due to the batch, when there are enough; returns how many steps they
+    /// are.
     func appendPrunedUndo() -> Int {
         guard undoLog.dueCount >= Limits.undoPruneBatchMin else { return 0 }
         return appendPrunedUndo(most: Limits.undoPrunedPerStepMax)

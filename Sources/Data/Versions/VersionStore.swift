@@ -3,16 +3,16 @@ public import Core
 
 /// Versions above a storage engine: reads at earlier times, undo for rollback, and steps that take effect as a whole.
 ///
-/// The engine holds the latest state. For every key of a replicated table that a step writes, the store keeps what the key
-/// was before: in the undo table, in the same engine batch, so that a rollback can restore it; and in memory
-/// (`VersionHistory`), so that reads at a time can see it. Both are pruned as the commit point moves; history also waits for
-/// open snapshots.
+/// The engine holds the latest state. For every key of a replicated table that a step writes, the store keeps what the
+/// key was before: in the undo table, in the same engine batch, so that a rollback can restore it; and in memory
+/// (`VersionHistory`), so that reads at a time can see it. Both are pruned as the commit point moves; history also
+/// waits for open snapshots.
 ///
 /// Contract:
-/// - Writes happen in steps, `begin … put, delete … commit`, without a suspension in between. A step's own reads at `.latest`
-///   see what it wrote; pointers that they return are valid until the step's next write.
-/// - Keys of one replicated table are prefix-free (record ids are 8 bytes, index keys end themselves, catalogue keys end with
-///   a zero byte), and a table's number is never used again.
+/// - Writes happen in steps, `begin … put, delete … commit`, without a suspension in between. A step's own reads at
+/// `.latest`   see what it wrote; pointers that they return are valid until the step's next write.
+/// - Keys of one replicated table are prefix-free (record ids are 8 bytes, index keys end themselves, catalogue keys
+/// end with   a zero byte), and a table's number is never used again.
 /// - Timestamps of steps never fall.
 /// - An error of the engine stops the member. `StorageNotResident` does not: abort, prefetch, start again.
 public final class VersionStore {
@@ -82,8 +82,8 @@ public final class VersionStore {
     public var appliedMark: UInt64 { engine.appliedMark }
     public var durableMark: UInt64 { engine.durableMark }
 
-    /// Switches history on or off, with no step open. Reads before `optime` are not possible afterwards, and neither is a
-    /// rollback beyond it: its data is taken as common to all.
+    /// Switches history on or off, with no step open. Reads before `optime` are not possible afterwards, and neither is
+    /// a rollback beyond it: its data is taken as common to all.
     public func setKeepsHistory(_ keeps: Bool, since optime: OpTime) throws {
         try invariant(!isStepOpen, "history is switched inside a step")
         keepsHistory = keeps
@@ -120,9 +120,9 @@ public final class VersionStore {
 // MARK: Points in time
 
 extension VersionStore {
-    /// Tells the store what can no longer be rolled back. History at or before it goes, unless a snapshot needs it; undo
-    /// records go with later steps, or with `pruneUndo`. Looks at a bounded number of records. A commit point ahead of
-    /// the last step takes effect as steps reach it.
+    /// Tells the store what can no longer be rolled back. History at or before it goes, unless a snapshot needs it;
+    /// undo records go with later steps, or with `pruneUndo`. Looks at a bounded number of records. A commit point
+    /// ahead of the last step takes effect as steps reach it.
     public func setCommitPoint(_ optime: OpTime) {
         guard knownCommitPoint < optime else { return }
         knownCommitPoint = optime

@@ -82,7 +82,9 @@ extension DataStore {
 
     /// Puts record and index entries into the open batch; the `_id` key is still in the scratch buffer.
     @inline(__always)
-    func putInsert(_ document: DocumentView, _ record: RecordKey, _ collection: Collection, _ changes: IndexChanges?) throws {
+    func putInsert(_ document: DocumentView, _ record: RecordKey, _ collection: Collection, _ changes: IndexChanges?)
+        throws
+    {
         try record.withBytes { recordBytes in
             try versions.put(collection.table, collection.kind, key: recordBytes, value: document.bytes)
             try versions.put(collection.idIndex.table, collection.kind, key: scratch.key.bytes, value: recordBytes)

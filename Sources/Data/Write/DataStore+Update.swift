@@ -35,7 +35,8 @@ extension DataStore {
 
     /// The document of a record, in place; nil when there is none.
     @inline(__always)
-    func document(_ record: RecordKey, in collection: Collection, at point: ReadPoint = .latest) throws -> DocumentView? {
+    func document(_ record: RecordKey, in collection: Collection, at point: ReadPoint = .latest) throws -> DocumentView?
+    {
         try record.withBytes { key in
             switch try versions.get(collection.table, key, at: point) {
             case .absent: nil
@@ -159,8 +160,8 @@ extension DataStore {
         try put(changes, record, collection)
     }
 
-    /// Deletes the oldest documents of a capped collection until it keeps its size. Each deletion is a step with an entry of
-    /// its own, so that all members hold the same documents whatever their record ids are.
+    /// Deletes the oldest documents of a capped collection until it keeps its size. Each deletion is a step with an
+    /// entry of its own, so that all members hold the same documents whatever their record ids are.
     func trimCapped(_ collection: Collection, _ context: WriteContext) throws {
         guard let capped = collection.options.capped else { return }
         defer { onCappedInsert?() }

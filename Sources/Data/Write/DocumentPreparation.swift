@@ -2,8 +2,9 @@ import BSON
 import Core
 
 extension DataStore {
-    /// A document as it is stored: with its `_id` in front, made when there is none, and with the cluster time in place of
-    /// empty timestamps. Returns the given view when nothing is to do; else one of a scratch buffer, valid until the next call.
+    /// A document as it is stored: with its `_id` in front, made when there is none, and with the cluster time in place
+    /// of empty timestamps. Returns the given view when nothing is to do; else one of a scratch buffer, valid until the
+    /// next call.
     @inline(__always)
     func prepareForInsert(_ document: DocumentView, _ wall: WallTime) throws -> DocumentView {
         var isFirst = true

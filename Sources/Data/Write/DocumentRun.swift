@@ -1,8 +1,8 @@
 public import BSON
 public import Core
 
-/// The documents of a write command in place: a document sequence of the message, or an array of its body. The bytes stay
-/// where they are until the operation is done.
+/// The documents of a write command in place: a document sequence of the message, or an array of its body. The bytes
+/// stay where they are until the operation is done.
 public struct DocumentRun {
     private var at: UnsafeRawPointer?
     private let end: UnsafeRawPointer?

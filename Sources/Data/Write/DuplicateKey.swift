@@ -51,7 +51,8 @@ extension DataStore {
         case .timestamp(let timestamp): "Timestamp(\(timestamp.seconds), \(timestamp.increment))"
         case .document(let document):
             document.isEmpty
-                ? "{}" : "{ " + document.fields.map { "\($0.key): \(describe($0.value))" }.joined(separator: ", ") + " }"
+                ? "{}"
+                : "{ " + document.fields.map { "\($0.key): \(describe($0.value))" }.joined(separator: ", ") + " }"
         case .array(let array):
             array.isEmpty ? "[]" : "[ " + array.values.map { describe($0) }.joined(separator: ", ") + " ]"
         case .binary(let subtype, let bytes): "BinData(\(subtype), \(hex(bytes)))"

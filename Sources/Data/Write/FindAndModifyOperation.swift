@@ -122,7 +122,8 @@ public final class FindAndModifyOperation {
             let before = old.document
             try store.delete(
                 record, old: old, in: collection, context, Statement(context, id: id),
-                StatementOutcome(kind: .delete, n: 1, image: before), retryImage: context.session == nil ? nil : .before)
+                StatementOutcome(kind: .delete, n: 1, image: before), retryImage: context.session == nil ? nil : .before
+            )
             value = try project(before, position)
             return
         }

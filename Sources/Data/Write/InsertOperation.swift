@@ -25,9 +25,11 @@ public struct InsertOperation {
         self.firstStatement = firstStatement
     }
 
-    /// Goes on until done or the slice is used up. Errors of single documents are in `errors`; what is thrown concerns the
-    /// whole command.
-    public mutating func run(_ store: DataStore, _ context: WriteContext, until deadline: Instant) throws -> WriteProgress {
+    /// Goes on until done or the slice is used up. Errors of single documents are in `errors`; what is thrown concerns
+    /// the whole command.
+    public mutating func run(_ store: DataStore, _ context: WriteContext, until deadline: Instant) throws
+        -> WriteProgress
+    {
         var clock = SliceClock(deadline: deadline)
         while !isDone {
             guard let document = try pending ?? documents.next() else {

@@ -2,8 +2,9 @@ import BSON
 import Core
 import Query
 
-/// The records that a multi-document write goes over: chosen first, written then, so that no write is met again by the scan
-/// that found it. A collection scan is chosen from in portions, because writes do not move records; an index scan as a whole.
+/// The records that a multi-document write goes over: chosen first, written then, so that no write is met again by the
+/// scan that found it. A collection scan is chosen from in portions, because writes do not move records; an index scan
+/// as a whole.
 struct RecordSelection {
     private let scan: MatchedScan
     private let isStable: Bool
@@ -47,10 +48,13 @@ struct RecordSelection {
         swap(&found, &chosen)
         defer { swap(&found, &chosen) }
         let most = isStable ? RecordSelection.portion : .max
-        switch try scan.run(&clock, { _, record, _ in
-            found.append(record.id)
-            return found.count >= most ? .stop : .next
-        }) {
+        switch try scan.run(
+            &clock,
+            { _, record, _ in
+                found.append(record.id)
+                return found.count >= most ? .stop : .next
+            })
+        {
         case .ended:
             isEnded = true
             return true

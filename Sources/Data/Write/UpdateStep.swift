@@ -10,8 +10,8 @@ extension DataStore {
         case unchanged
     }
 
-    /// Applies a program to one record: one step. `old` is the record's document in place. The new document stays in the
-    /// scratch buffer until the next write.
+    /// Applies a program to one record: one step. `old` is the record's document in place. The new document stays in
+    /// the scratch buffer until the next write.
     func applyUpdate(
         _ program: UpdateProgram, to record: RecordKey, _ old: DocumentView, position: Int?, in collection: Collection,
         _ context: WriteContext, _ statement: Statement?, image: RetryImage? = nil

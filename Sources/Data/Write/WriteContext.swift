@@ -4,7 +4,8 @@ public import Query
 
 /// What a write knows beside its statement: who it is for and in which term.
 ///
-/// Made for one slice of an operation; after every suspension the caller makes it anew, because the term may have changed.
+/// Made for one slice of an operation; after every suspension the caller makes it anew, because the term may have
+/// changed.
 public struct WriteContext {
     /// The term that the member is primary in; ignored when the write is not replicated.
     public var term: Int64

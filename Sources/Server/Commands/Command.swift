@@ -27,8 +27,8 @@ enum CommandOutcome {
     case done
     /// The reply's fields are written, and wait with the connection until the write concern is met for that optime.
     case awaitingWriteConcern(OpTime, WriteConcern)
-    /// The command has to wait, or is long. The closure runs as a task of its own with a context that owns the request's
-    /// bytes; the connection takes no further command until it returns.
+    /// The command has to wait, or is long. The closure runs as a task of its own with a context that owns the
+    /// request's bytes; the connection takes no further command until it returns.
     case later((CommandContext) async throws -> Void)
 }
 

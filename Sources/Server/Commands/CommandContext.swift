@@ -2,8 +2,8 @@ internal import BSON
 internal import Core
 internal import Wire
 
-/// One command in flight: its request, its arguments, where its reply goes. A connection reuses one for all commands that
-/// finish at once; a command that waits gets one that owns the request's bytes.
+/// One command in flight: its request, its arguments, where its reply goes. A connection reuses one for all commands
+/// that finish at once; a command that waits gets one that owns the request's bytes.
 final class CommandContext {
     unowned let node: Node
     let connection: ClientConnection

@@ -15,7 +15,8 @@ extension Node {
             guard !error.isFramingLost else { return connection.close(because: error.reason) }
             let header = MessageHeader(at: message.baseAddress!)
             let reply = MessageWriter(
-                message: connection.connection.output, requestID: connection.nextReplyID(), responseTo: header.requestID)
+                message: connection.connection.output, requestID: connection.nextReplyID(), responseTo: header.requestID
+            )
             finish(reply, failing: ServerError(.invalidBSON, error.reason), arguments: nil, command: nil)
             return
         }
@@ -48,7 +49,8 @@ extension Node {
         if request.isUnacknowledged { scratch.removeAll(keeping: 1 << 16) }
     }
 
-    private func startReply(_ request: Request, in output: ByteBuffer, _ connection: ClientConnection) -> MessageWriter {
+    private func startReply(_ request: Request, in output: ByteBuffer, _ connection: ClientConnection) -> MessageWriter
+    {
         startReply(request.form, to: request.requestID, in: output, connection)
     }
 
@@ -94,7 +96,8 @@ extension Node {
         }
         if traits.contains(.memberOnly), connection.peer == nil {
             throw ServerError(
-                .unauthorized, "\(command.name) is for members of the replica set; this connection has not introduced itself")
+                .unauthorized,
+                "\(command.name) is for members of the replica set; this connection has not introduced itself")
         }
         if isShuttingDown, !traits.contains(.handshake) {
             throw ServerError(.interruptedAtShutdown, "interrupted at shutdown")
@@ -120,11 +123,13 @@ extension Node {
         }
         guard command.traits.contains(.retryable) else {
             throw ServerError(
-                .notARetryableWriteCommand, "txnNumber may only be provided for retryable writes, not for \(command.name)")
+                .notARetryableWriteCommand,
+                "txnNumber may only be provided for retryable writes, not for \(command.name)")
         }
     }
 
-    /// Keeps the reply's fields back until the write concern is met, and sends them with `writeConcernError` if it is not.
+    /// Keeps the reply's fields back until the write concern is met, and sends them with `writeConcernError` if it is
+    /// not.
     private func holdReply(_ context: CommandContext, until optime: OpTime, _ concern: WriteConcern) {
         let connection = context.connection
         let fields = context.reply.takeDocument()

@@ -18,7 +18,8 @@ extension CommandContext {
         return try Namespace(validating: database, collection: name)
     }
 
-    /// The collection that the command's first field names, found by its bytes; nil when there is none or the name is bad.
+    /// The collection that the command's first field names, found by its bytes; nil when there is none or the name is
+    /// bad.
     @inline(__always)
     func existingCollection() -> Collection? {
         guard let database = arguments.database, argument.type == .string, let name = argument.asStringBytes else {

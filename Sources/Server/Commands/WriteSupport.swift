@@ -36,7 +36,8 @@ extension CommandContext {
             guard let variables = value.asDocument else { throw wrongType("\(command.name).let", value, "object") }
             for element in variables {
                 let name = element.key.string
-                guard name.utf8.first.map({ (UInt8(ascii: "a")...UInt8(ascii: "z")).contains($0) || $0 >= 128 }) ?? false
+                guard
+                    name.utf8.first.map({ (UInt8(ascii: "a")...UInt8(ascii: "z")).contains($0) || $0 >= 128 }) ?? false
                 else {
                     throw ServerError(
                         .failedToParse, "'\(name)' starts with an invalid character for a user variable name")

@@ -74,7 +74,8 @@ final class ClientConnection: ConnectionDelegate {
     /// Closes after a message that leaves no way to go on.
     func close(because reason: String) {
         guard !isClosed else { return }
-        node.runtime.log.log(.warning, "network", "closing connection \(id) of \(connection.peerDescription): \(reason)")
+        node.runtime.log.log(
+            .warning, "network", "closing connection \(id) of \(connection.peerDescription): \(reason)")
         connection.flush()
         connection.close(graceful: true)
         isClosed = true

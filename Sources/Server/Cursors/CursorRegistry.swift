@@ -18,7 +18,8 @@ final class CursorRegistry {
         var lastUse: Instant
 
         init(
-            id: Int64, namespace: String, session: SessionID?, source: any BatchSource, isTailable: Bool, awaitsData: Bool,
+            id: Int64, namespace: String, session: SessionID?, source: any BatchSource, isTailable: Bool,
+            awaitsData: Bool,
             lastUse: Instant
         ) {
             self.id = id
@@ -45,7 +46,8 @@ final class CursorRegistry {
         _ source: any BatchSource, namespace: String, session: SessionID?, isTailable: Bool, awaitsData: Bool
     ) throws(ServerError) -> Entry {
         guard entries.count < Limits.cursorsMax else {
-            throw ServerError(.operationFailed, "too many open cursors (\(Limits.cursorsMax)); close some with killCursors")
+            throw ServerError(
+                .operationFailed, "too many open cursors (\(Limits.cursorsMax)); close some with killCursors")
         }
         var id = Int64(bitPattern: runtime.randomNumber() >> 1)
         while id == 0 || entries[id] != nil { id = Int64(bitPattern: runtime.randomNumber() >> 1) }

@@ -40,7 +40,9 @@ extension Node {
     package func inconsistencies() throws -> [String] { try data.checkConsistency() }
 
     /// Calls `body` with every document of a collection, in the order of insertion.
-    package func forEachDocument(in database: String, _ collection: String, _ body: (DocumentView) throws -> Void) throws {
+    package func forEachDocument(in database: String, _ collection: String, _ body: (DocumentView) throws -> Void)
+        throws
+    {
         guard let collection = data.catalog.find(Namespace(database, collection)) else { return }
         var after: UInt64? = 0
         while let start = after {

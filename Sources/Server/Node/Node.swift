@@ -74,7 +74,9 @@ public final class Node {
         let listener = try transport.listen(on: options.endpoint) { [unowned self] connection in accept(connection) }
         self.listener = listener
         if let setName = options.replicaSetName {
-            guard let electionPolicy else { throw ServerError(.badValue, "a member of a replica set needs an election policy") }
+            guard let electionPolicy else {
+                throw ServerError(.badValue, "a member of a replica set needs an election policy")
+            }
             let member = ReplicaSetRole(
                 node: self, setName: setName, policy: electionPolicy, local: try ReplicationLocalState(self))
             role = member
@@ -128,7 +130,9 @@ public final class Node {
         isStopped = true
         dataAppended.fire()
         listener?.close()
-        for (_, connection) in connections.sorted(by: { $0.key < $1.key }) { connection.connection.close(graceful: true) }
+        for (_, connection) in connections.sorted(by: { $0.key < $1.key }) {
+            connection.connection.close(graceful: true)
+        }
         await data.versions.close()
     }
 
@@ -140,7 +144,9 @@ public final class Node {
         isStopped = true
         (role as? ReplicaSetRole)?.shutdown()
         listener?.close()
-        for (_, connection) in connections.sorted(by: { $0.key < $1.key }) { connection.connection.close(graceful: false) }
+        for (_, connection) in connections.sorted(by: { $0.key < $1.key }) {
+            connection.connection.close(graceful: false)
+        }
         onFailure?(error)
     }
 }

@@ -8,9 +8,12 @@ internal import Replication
 enum CloneServing {
     static func add(to table: inout CommandTable) {
         table.add(
-            Command("replSetGetPosition", [.memberOnly, .adminOnly], help: "how far this member is, for members", run: position))
+            Command(
+                "replSetGetPosition", [.memberOnly, .adminOnly], help: "how far this member is, for members",
+                run: position))
         table.add(
-            Command("replSetListCollections", [.memberOnly, .adminOnly], help: "all collections, for members") { context in
+            Command("replSetListCollections", [.memberOnly, .adminOnly], help: "all collections, for members") {
+                context in
                 context.writer.array("collections") { array in
                     for collection in context.node.data.catalog.collections where !collection.namespace.isLocal {
                         array.document { describe(collection, to: $0) }
@@ -19,9 +22,12 @@ enum CloneServing {
                 return .done
             })
         table.add(
-            Command("replSetCloneDocuments", [.memberOnly, .adminOnly], help: "documents of a collection, for members", run: documents))
+            Command(
+                "replSetCloneDocuments", [.memberOnly, .adminOnly], help: "documents of a collection, for members",
+                run: documents))
         table.add(
-            Command("replSetCloneSessions", [.memberOnly, .adminOnly], help: "session records, for members") { context in
+            Command("replSetCloneSessions", [.memberOnly, .adminOnly], help: "session records, for members") {
+                context in
                 guard case .binary(_, let after)? = context.body["after"].map({ Value($0) }) else {
                     throw ServerError(.failedToParse, "replSetCloneSessions needs 'after'")
                 }
@@ -89,7 +95,8 @@ enum CloneServing {
         var last: UInt64?
         try context.writer.array("documents") { (array: inout ArrayWriter) throws in
             last = try data.readRecords(
-                of: collection, after: UInt64(after), limit: Limits.cloneBatchDocuments, bytesMax: Limits.cloneBatchBytes
+                of: collection, after: UInt64(after), limit: Limits.cloneBatchDocuments,
+                bytesMax: Limits.cloneBatchBytes
             ) { array.append($0) }
         }
         if let last { context.writer.append("next", int64: Int64(last)) }

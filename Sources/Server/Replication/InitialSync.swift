@@ -5,9 +5,9 @@ internal import Replication
 
 /// Makes a member with nothing, or with a history that must not be kept, a copy of another one.
 ///
-/// Everything is cloned while the source keeps taking writes; then the source's entries from before the clone are applied
-/// up to a stop point, with rules that allow for data newer than the entry; then the indexes are built. The member
-/// becomes a secondary when the stop point is committed: below it nothing can be undone here (DESIGN §6).
+/// Everything is cloned while the source keeps taking writes; then the source's entries from before the clone are
+/// applied up to a stop point, with rules that allow for data newer than the entry; then the indexes are built. The
+/// member becomes a secondary when the stop point is committed: below it nothing can be undone here (DESIGN §6).
 final class InitialSync {
     private unowned let role: ReplicaSetRole
     private let node: Node

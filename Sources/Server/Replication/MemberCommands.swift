@@ -20,7 +20,8 @@ enum MemberCommands {
                 }
             })
         table.add(
-            Command("replSetUpdatePosition", [.memberOnly, .adminOnly], help: "how far members are, for members") { context in
+            Command("replSetUpdatePosition", [.memberOnly, .adminOnly], help: "how far members are, for members") {
+                context in
                 guard let message = UpdatePosition(context.body) else { throw unreadable("replSetUpdatePosition") }
                 return try answer(context) { role, id in
                     role.drive { member, now in member.onUpdatePosition(message, id, now: now) }

@@ -3,7 +3,8 @@ internal import Core
 internal import Data
 internal import Replication
 
-/// Pulls the oplog of the sync source: asks for what follows our last entry, applies it, reports how far we are, asks again.
+/// Pulls the oplog of the sync source: asks for what follows our last entry, applies it, reports how far we are, asks
+/// again.
 ///
 /// The source holds a request back until it has something new (replication-facts §6), so an entry is here half a round
 /// trip after it was written. A frame is small enough to be applied in one step of the loop.
@@ -57,7 +58,9 @@ final class OplogFetcher {
 
     /// Asks for more, unless a request is under way or there is nobody to ask.
     func fetch() {
-        guard let link, let role, !isRequesting, !isHeldUp, role.initialSync == nil, role.rollback == nil else { return }
+        guard let link, let role, !isRequesting, !isHeldUp, role.initialSync == nil, role.rollback == nil else {
+            return
+        }
         let after = node.lastOpTime
         guard !after.isNull else { return }
         isRequesting = true
@@ -95,8 +98,8 @@ final class OplogFetcher {
             return fail("it rolled back meanwhile", deniedFor: Limits.syncSourceDenialShort)
         }
         sourceRollbackID = metadata.rollbackID
-        // Sent before the source knew our term: what it says may be a deposed primary's, and a member that took it after
-        // it voted would have to throw it away again (Raft §5.1). The next request tells the source of the term.
+        // Sent before the source knew our term: what it says may be a deposed primary's, and a member that took it
+        // after it voted would have to throw it away again (Raft §5.1). The next request tells the source of the term.
         if metadata.term < role.member.term { return fetch() }
         switch outcome {
         case .behind: return fail("it is behind us", deniedFor: Limits.syncSourceDenialShort)

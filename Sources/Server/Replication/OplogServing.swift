@@ -3,11 +3,13 @@ internal import Core
 internal import Data
 internal import Replication
 
-/// `replSetFetchOplog`: the sync source's side. Waits until there is something new and sends it as one compressed frame.
+/// `replSetFetchOplog`: the sync source's side. Waits until there is something new and sends it as one compressed
+/// frame.
 enum OplogServing {
     static func add(to table: inout CommandTable) {
         table.add(
-            Command("replSetFetchOplog", [.memberOnly, .adminOnly], help: "entries of the oplog, for members") { context in
+            Command("replSetFetchOplog", [.memberOnly, .adminOnly], help: "entries of the oplog, for members") {
+                context in
                 guard let role = context.node.role as? ReplicaSetRole else { throw notAMember() }
                 guard let after = context.body["after"]?.asDocument.flatMap({ OpTime($0) }),
                     let known = context.body["lastKnownCommitted"]?.asDocument.flatMap({ OpTime($0) })
@@ -47,7 +49,9 @@ enum OplogServing {
             } else if try !oplog.contains(after) {
                 append(.diverged, role, to: writer)
             } else if let frame = try oplog.nextFrame(
-                after: inclusive ? Timestamp(rawValue: after.timestamp.rawValue - 1) : after.timestamp, limitBytes: Limits.oplogFrameBytes) {
+                after: inclusive ? Timestamp(rawValue: after.timestamp.rawValue - 1) : after.timestamp,
+                limitBytes: Limits.oplogFrameBytes)
+            {
                 frame.bytes.withUnsafeBytes { writer.append("frame", binary: $0) }
                 append(.entries, role, to: writer)
             } else {

@@ -29,7 +29,8 @@ enum PeerError: Error {
 
 /// Requests to one other member over one connection, made when first needed and again after it was lost.
 ///
-/// Answers come back by request id, so several requests may be under way. Callbacks run on the node's loop, each exactly once.
+/// Answers come back by request id, so several requests may be under way. Callbacks run on the node's loop, each
+/// exactly once.
 final class PeerLink: ConnectionDelegate {
     typealias Completion = (Result<DocumentView, PeerError>) -> Void
 
@@ -84,7 +85,9 @@ final class PeerLink: ConnectionDelegate {
 
     /// The same, as a call that suspends. The answer is copied.
     /// - Throws: `ServerError`: the member's own, or `HostUnreachable`, `NetworkTimeout`.
-    func call(timeout: Duration = Limits.peerCallTimeout, _ build: (DocumentWriter) -> Void) async throws(ServerError) -> Document {
+    func call(timeout: Duration = Limits.peerCallTimeout, _ build: (DocumentWriter) -> Void) async throws(ServerError)
+        -> Document
+    {
         let answer = await withUnsafeContinuation {
             (continuation: UnsafeContinuation<Result<Document, ServerError>, Never>) in
             request(timeout: timeout, build) { result in

@@ -7,7 +7,8 @@ internal import Replication
 enum ReplicaSetCommands {
     static func add(to table: inout CommandTable) {
         table.add(
-            Command("replSetInitiate", [.adminOnly], help: "makes a replica set of members that have none", run: initiate))
+            Command(
+                "replSetInitiate", [.adminOnly], help: "makes a replica set of members that have none", run: initiate))
         table.add(
             Command("replSetGetStatus", [.adminOnly], help: "the members and their state") { context in
                 let role = try role(context)
@@ -31,7 +32,8 @@ enum ReplicaSetCommands {
                 return try MemberCommands.answer(context) { role, id in
                     role.drive { member, now in
                         member.onStepDownCommand(
-                            id, stepDownFor: period, catchUpFor: catchUp ?? (force ? .zero : .seconds(10)), force: force,
+                            id, stepDownFor: period, catchUpFor: catchUp ?? (force ? .zero : .seconds(10)),
+                            force: force,
                             now: now)
                     }
                 }
@@ -44,7 +46,8 @@ enum ReplicaSetCommands {
                 }
             })
         table.add(
-            Command("replSetFreeze", [.adminOnly], help: "keeps a secondary from standing for so many seconds") { context in
+            Command("replSetFreeze", [.adminOnly], help: "keeps a secondary from standing for so many seconds") {
+                context in
                 let period = try seconds(context.argument, "replSetFreeze")
                 return try MemberCommands.answer(context) { role, id in
                     role.drive { member, now in member.onFreezeCommand(id, for: period, now: now) }
@@ -60,7 +63,8 @@ enum ReplicaSetCommands {
                 }
             })
         table.add(
-            Command("replSetAbortPrimaryCatchUp", [.adminOnly], help: "lets a new primary take writes at once") { context in
+            Command("replSetAbortPrimaryCatchUp", [.adminOnly], help: "lets a new primary take writes at once") {
+                context in
                 try MemberCommands.answer(context) { role, id in
                     role.drive { member, now in member.onAbortCatchUpCommand(id, now: now) }
                 }
@@ -68,7 +72,8 @@ enum ReplicaSetCommands {
         table.add(
             Command("appendOplogNote", [.adminOnly, .write], help: "writes a no-op entry") { context in
                 guard let note = context.body["data"]?.asDocument else {
-                    throw ServerError(.missingField, "BSON field 'appendOplogNote.data' is missing but a required field")
+                    throw ServerError(
+                        .missingField, "BSON field 'appendOplogNote.data' is missing but a required field")
                 }
                 _ = try role(context)
                 return try context.catalogWrite { write in _ = try context.node.data.appendNoOp(note, write) }
@@ -97,11 +102,14 @@ enum ReplicaSetCommands {
         } else {
             let set = context.node.options.replicaSetName ?? ""
             let host = context.node.advertisedName
-            let document: Document = ["_id": .string(set), "version": 1, "members": [["_id": 0, "host": .string(host)]]]
+            let document: Document = [
+                "_id": .string(set), "version": 1, "members": [["_id": 0, "host": .string(host)]],
+            ]
             config = try document.withView { view throws(ServerError) in
                 try ReplicaSetConfig(userDocument: view)
             }
-            context.writer.append("info2", string: "no configuration specified. Using a default configuration for the set")
+            context.writer.append(
+                "info2", string: "no configuration specified. Using a default configuration for the set")
             context.writer.append("me", string: host)
         }
         if context.node.data.hasUserData, config.members.count > 1 {

@@ -28,7 +28,9 @@ extension ReplicaSetRole {
                 throw ServerError(.notPrimaryOrSecondary, "node is not in primary or recovering state")
             }
         case .startup where member.config == nil:
-            throw ServerError(.notPrimaryOrSecondary, "node is not in primary or recovering state: no replset config has been received")
+            throw ServerError(
+                .notPrimaryOrSecondary,
+                "node is not in primary or recovering state: no replset config has been received")
         default:
             throw ServerError(
                 .notPrimaryOrSecondary, "node is not in primary or secondary state but in \(member.state.name)")
@@ -94,8 +96,8 @@ extension ReplicaSetRole {
 
     // MARK: An idle primary
 
-    /// Writes a no-op every so often while nothing else is written, so that `lastWrite` and the commit point move on and
-    /// drivers can tell a stale secondary from an idle set (`maxStalenessSeconds`).
+    /// Writes a no-op every so often while nothing else is written, so that `lastWrite` and the commit point move on
+    /// and drivers can tell a stale secondary from an idle set (`maxStalenessSeconds`).
     func scheduleIdleNoOp() {
         let term = member.term
         let seen = node.lastOpTime

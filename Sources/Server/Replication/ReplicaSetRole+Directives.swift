@@ -16,7 +16,8 @@ extension ReplicaSetRole {
             link(to: host).request(timeout: Limits.peerRequestTimeout) {
                 $0.append("replSetStepUp", int32: 1)
                 $0.append("skipDryRun", bool: true)
-            } completion: { _ in }
+            } completion: { _ in
+            }
         case .replyToHeartbeat(let id, let response): answer(id, .heartbeat(response))
         case .replyToVoteRequest(let id, let response): answer(id, .vote(response))
         case .complete(let id, let error): answer(id, .done(error))
@@ -33,9 +34,10 @@ extension ReplicaSetRole {
         case .stateChanged(let state): stateChanged(state)
         case .startInitialSync: startInitialSync()
         case .setSyncSource(let id, let host): syncSource.follow(id, host: host)
-        case .drain(let term): syncSource.drain { [weak self] in
-            self?.drive { member, now in member.onDrained(term: term, now: now) }
-        }
+        case .drain(let term):
+            syncSource.drain { [weak self] in
+                self?.drive { member, now in member.onDrained(term: term, now: now) }
+            }
         case .writeNoOp(let purpose): try writeNoOp(purpose)
         case .stopWrites: setAcceptsWrites(false)
         case .startWrites: try startWrites()
@@ -62,7 +64,8 @@ extension ReplicaSetRole {
                 switch result {
                 case .success(let body):
                     guard let response = HeartbeatResponse(body) else {
-                        return member.onHeartbeatFailure(exchange, ServerError(.failedToParse, "its answer cannot be read"), now: now)
+                        return member.onHeartbeatFailure(
+                            exchange, ServerError(.failedToParse, "its answer cannot be read"), now: now)
                     }
                     return member.onHeartbeatResponse(exchange, response, now: now)
                 case .failure(let error):

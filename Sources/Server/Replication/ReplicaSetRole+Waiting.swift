@@ -63,7 +63,9 @@ extension ReplicaSetRole {
             guard concern.afterClusterTime == nil else {
                 throw ServerError(.invalidOptions, "readConcern level linearizable does not go with afterClusterTime")
             }
-            guard acceptsWrites else { throw ServerError(.notWritablePrimary, "cannot satisfy linearizable read concern on non-primary node") }
+            guard acceptsWrites else {
+                throw ServerError(.notWritablePrimary, "cannot satisfy linearizable read concern on non-primary node")
+            }
             return .latest
         }
     }
@@ -80,8 +82,8 @@ extension ReplicaSetRole {
         }
     }
 
-    /// Waits until this member has applied everything up to `target`. Never hangs: when nobody has written that far, the
-    /// primary writes a no-op at once, and a secondary asks its primary to.
+    /// Waits until this member has applied everything up to `target`. Never hangs: when nobody has written that far,
+    /// the primary writes a no-op at once, and a secondary asks its primary to.
     private func awaitClusterTime(_ target: Timestamp, _ deadline: Instant) async throws(ServerError) {
         guard target > node.lastOpTime.timestamp else { return }
         guard target <= node.data.clock.time else {
@@ -151,6 +153,7 @@ extension ReplicaSetRole {
             $0.append("appendOplogNote", int32: 1)
             $0.document("data") { $0.append("msg", string: "a secondary waits for a cluster time") }
             $0.document("writeConcern") { $0.append("w", int32: 1) }
-        } completion: { _ in }
+        } completion: { _ in
+        }
     }
 }

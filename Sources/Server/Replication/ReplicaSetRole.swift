@@ -179,7 +179,8 @@ final class ReplicaSetRole: NodeRole {
     /// This member holds entries that the sync source does not: takes them back.
     func rollBack(source: MemberID, host: String) {
         guard rollback == nil, initialSync == nil, member.state == .secondary else { return }
-        runtime.log.log(.warning, "replication", "our last entry \(node.lastOpTime) is not in \(host)'s history: rolling back")
+        runtime.log.log(
+            .warning, "replication", "our last entry \(node.lastOpTime) is not in \(host)'s history: rolling back")
         syncSource.stop()
         let rollback = Rollback(role: self, source: source, sourceHost: host)
         self.rollback = rollback
@@ -201,7 +202,8 @@ final class ReplicaSetRole: NodeRole {
     /// What this member has cannot be joined to the set's history, or its place in the oplog is gone: throws its data
     /// away and starts anew, as a new member, because it forgets what it has acknowledged.
     func resynchronize(because answer: OplogAnswer) {
-        runtime.log.log(.warning, "replication", "our last entry is \(answer.rawValue) at the sync source: data are cloned anew")
+        runtime.log.log(
+            .warning, "replication", "our last entry is \(answer.rawValue) at the sync source: data are cloned anew")
         syncSource.stop()
         do {
             let incarnation = try local.renewIncarnation(node)

@@ -3,12 +3,12 @@ internal import Core
 internal import Data
 internal import Replication
 
-/// Takes back what this member has and its sync source has not: entries of a primary that was replaced before a majority
-/// held them.
+/// Takes back what this member has and its sync source has not: entries of a primary that was replaced before a
+/// majority held them.
 ///
-/// The newest entry that both have is found by asking the source; what lies behind it is undone, the oplog is cut there,
-/// and everything in memory is loaded afresh. The vote, the configuration and the incarnation stay: nothing that was
-/// acknowledged by a majority is forgotten, so the member goes on voting.
+/// The newest entry that both have is found by asking the source; what lies behind it is undone, the oplog is cut
+/// there, and everything in memory is loaded afresh. The vote, the configuration and the incarnation stay: nothing that
+/// was acknowledged by a majority is forgotten, so the member goes on voting.
 final class Rollback {
     private unowned let role: ReplicaSetRole
     private let node: Node
@@ -47,7 +47,8 @@ final class Rollback {
 
     private func giveUp(_ why: String) {
         guard !isCancelled else { return }
-        role.drive { member, now in member.onSyncSourceFailed(source, deniedFor: Limits.syncSourceDenialShort, now: now) }
+        role.drive { member, now in member.onSyncSourceFailed(source, deniedFor: Limits.syncSourceDenialShort, now: now)
+        }
         role.rollbackEnded(self, "given up: \(why)")
     }
 
@@ -61,7 +62,9 @@ final class Rollback {
                 from: from, inclusive: isFirst, direction: .backward, limitEntries: Limits.rollbackOptimesPerRequest,
                 limitBytes: .max
             ) { entry in
-                if let base = entry.baseAddress, let optime = OpTime(DocumentView(base: base)) { optimes.append(optime) }
+                if let base = entry.baseAddress, let optime = OpTime(DocumentView(base: base)) {
+                    optimes.append(optime)
+                }
                 return true
             }
             guard let oldest = optimes.last else { return .null }
@@ -98,7 +101,9 @@ final class Rollback {
         let commitPoint = role.member.commitPoint
         try invariant(
             common >= commitPoint,
-            "\(sourceHost) shares our history up to \(common) only, and \(commitPoint) was committed: this must not be undone")
+            "\(sourceHost) shares our history up to \(common) only, and \(commitPoint) was committed: "
+                + "this must not be undone"
+        )
         // The data were cloned behind that point: there is nothing to go back to.
         guard common.timestamp >= data.versions.commitPoint.timestamp else {
             return role.resynchronize(because: .diverged)

@@ -1,8 +1,8 @@
 internal import BSON
 internal import Core
 
-/// The logical sessions that clients use on this node: only that they are alive. What a session has written is part of the
-/// data (`SessionRecords`), since it must survive a failover.
+/// The logical sessions that clients use on this node: only that they are alive. What a session has written is part of
+/// the data (`SessionRecords`), since it must survive a failover.
 final class SessionRegistry {
     private var lastUse: [SessionID: Instant] = [:]
     /// Sessions in the order of their next check for idleness; one entry a session.

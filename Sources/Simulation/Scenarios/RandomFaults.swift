@@ -3,8 +3,9 @@ import Core
 
 /// Draws what goes wrong next in a replica set, and puts it right again some time later.
 ///
-/// A volatile member that crashes is a new member afterwards, so a crash is drawn only while the others could do without
-/// it: losing a majority at once makes a set of volatile members unavailable for good, as promised, and proves nothing.
+/// A volatile member that crashes is a new member afterwards, so a crash is drawn only while the others could do
+/// without it: losing a majority at once makes a set of volatile members unavailable for good, as promised, and proves
+/// nothing.
 struct RandomFaults {
     private let set: SimulatedReplicaSet
     private var generator: SeededGenerator

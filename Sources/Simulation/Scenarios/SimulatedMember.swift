@@ -105,7 +105,8 @@ public final class SimulatedMember {
         var reply: Document?
         runtime.spawn("command from outside") { reply = await node.run(command) }
         try set.world.run(
-            until: { reply != nil }, atMost: limit, "an answer of \(name) to \(command.fields.first?.key ?? "a command")")
+            until: { reply != nil }, atMost: limit,
+            "an answer of \(name) to \(command.fields.first?.key ?? "a command")")
         return reply ?? [:]
     }
 }

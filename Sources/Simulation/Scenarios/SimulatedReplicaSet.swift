@@ -47,7 +47,8 @@ public final class SimulatedReplicaSet {
         for index in 0..<count {
             let member = SimulatedMember(name: "\(name)-\(index)", id: MemberID(index), set: self)
             members.append(member)
-            world.addNode(member.name, log: timeline.sink(for: member.name, minimumLevel: logLevel)) { [unowned member] in
+            world.addNode(member.name, log: timeline.sink(for: member.name, minimumLevel: logLevel)) {
+                [unowned member] in
                 member.boot($0)
             }
         }
@@ -75,7 +76,9 @@ public final class SimulatedReplicaSet {
     }
 
     private func compareLogs() {
-        for member in members where member.isAlive { if let node = member.node { checker.compareLog(member.name, node) } }
+        for member in members where member.isAlive {
+            if let node = member.node { checker.compareLog(member.name, node) }
+        }
     }
 
     // MARK: Start
@@ -88,7 +91,8 @@ public final class SimulatedReplicaSet {
 
     /// Makes the members a set; returns when the first of them has agreed.
     public func initiate() throws {
-        try world.run(until: { self.members.allSatisfy { $0.member != nil } }, atMost: .seconds(1), "the members' start")
+        try world.run(
+            until: { self.members.allSatisfy { $0.member != nil } }, atMost: .seconds(1), "the members' start")
         let reply = try members[0].run(["replSetInitiate": .document(configuration)])
         guard reply["ok"]?.asNumber == 1 else {
             throw SimulationError(
@@ -148,7 +152,8 @@ public final class SimulatedReplicaSet {
     /// Runs the world until some member takes writes.
     /// - Parameter old: a member that does not count.
     @discardableResult
-    public func runUntilPrimary(within limit: Duration, otherThan old: SimulatedMember? = nil) throws -> SimulatedMember {
+    public func runUntilPrimary(within limit: Duration, otherThan old: SimulatedMember? = nil) throws -> SimulatedMember
+    {
         try run(until: { set in set.primary.map { $0 !== old } ?? false }, within: limit, "a primary")
         return primary!
     }

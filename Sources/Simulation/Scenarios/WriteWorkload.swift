@@ -131,7 +131,8 @@ public final class WriteWorkload {
         let distinct = Set(done)
         if distinct.count != done.count { throw set.failure("\(member.name): an increment was applied twice") }
         if counter["n"]?.asInteger != Int64(done.count) {
-            throw set.failure("\(member.name): the counter is \(String(describing: counter["n"])) after \(done.count) increments")
+            throw set.failure(
+                "\(member.name): the counter is \(String(describing: counter["n"])) after \(done.count) increments")
         }
         for (id, outcome) in increments.sorted(by: { $0.key < $1.key })
         where outcome == .acknowledged && !distinct.contains(id) {

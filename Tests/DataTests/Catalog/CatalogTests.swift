@@ -6,17 +6,20 @@ import Testing
 
 @Suite("Catalog")
 struct CatalogTests {
-    @Test("names that MongoDB refuses are refused with InvalidNamespace", arguments: [
-        ("", "a"), ("a.b", "c"), ("a b", "c"), ("a$", "c"), ("a/b", "c"), ("db", ""), ("db", ".a"), ("db", "a."),
-        ("db", "a..b"), ("db", "a$b"), ("db", "a\0b"), (String(repeating: "d", count: 64), "a"),
-        ("db", String(repeating: "c", count: 255)),
-    ])
+    @Test(
+        "names that MongoDB refuses are refused with InvalidNamespace",
+        arguments: [
+            ("", "a"), ("a.b", "c"), ("a b", "c"), ("a$", "c"), ("a/b", "c"), ("db", ""), ("db", ".a"), ("db", "a."),
+            ("db", "a..b"), ("db", "a$b"), ("db", "a\0b"), (String(repeating: "d", count: 64), "a"),
+            ("db", String(repeating: "c", count: 255)),
+        ])
     func badNames(database: String, collection: String) {
         let error = #expect(throws: ServerError.self) { try Namespace(validating: database, collection: collection) }
         #expect(error?.code == .invalidNamespace)
     }
 
-    @Test("names that MongoDB takes are taken", arguments: [("db", "a.b"), ("DB-1", "ü"), ("config", "system.sessions")])
+    @Test(
+        "names that MongoDB takes are taken", arguments: [("db", "a.b"), ("DB-1", "ü"), ("config", "system.sessions")])
     func goodNames(database: String, collection: String) throws {
         #expect(try Namespace(validating: "\(database).\(collection)") == Namespace(database, collection))
     }
@@ -118,9 +121,11 @@ struct CatalogTests {
         #expect(try secondary.find() == node.find())
     }
 
-    @Test("what is not supported is refused in so many words", arguments: [
-        ["viewOn": "a"], ["timeseries": ["timeField": "t"]], ["collation": ["locale": "de"]],
-    ] as [Document])
+    @Test(
+        "what is not supported is refused in so many words",
+        arguments: [
+            ["viewOn": "a"], ["timeseries": ["timeField": "t"]], ["collation": ["locale": "de"]],
+        ] as [Document])
     func unsupported(options: Document) async throws {
         let node = try await Fixture()
         let error = #expect(throws: ServerError.self) { try node.createCollection(Fixture.orders, options) }

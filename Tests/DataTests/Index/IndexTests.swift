@@ -49,9 +49,10 @@ struct IndexTests {
         }
         #expect(build?.code == .duplicateKey)
         #expect(try node.collection().indexes.map(\.name) == ["_id_", "k_1"])
-        #expect(try node.entries().compactMap { $0["o"]?.asDocument?.keys.first }.suffix(2) == [
-            "startIndexBuild", "abortIndexBuild",
-        ])
+        #expect(
+            try node.entries().compactMap { $0["o"]?.asDocument?.keys.first }.suffix(2) == [
+                "startIndexBuild", "abortIndexBuild",
+            ])
         #expect(try node.store.checkConsistency() == [])
     }
 
@@ -69,7 +70,10 @@ struct IndexTests {
             try #require(steps < 100, "the build does not come to an end")
             for _ in 0..<5 {
                 try node.update(
-                    ["q": ["_id": .int32(Int32(writes.pick(300)))], "u": ["$set": ["a": .int32(Int32(writes.pick(20)))]]])
+                    [
+                        "q": ["_id": .int32(Int32(writes.pick(300)))],
+                        "u": ["$set": ["a": .int32(Int32(writes.pick(20)))]],
+                    ])
                 try node.delete(["_id": .int32(Int32(writes.pick(300)))])
                 try node.insert(["a": .int32(Int32(writes.pick(20)))])
             }

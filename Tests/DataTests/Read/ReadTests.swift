@@ -7,7 +7,9 @@ import Testing
 struct ReadTests {
     private func filled() async throws -> Fixture {
         let node = try await Fixture()
-        for id in 0..<10 { try node.insertOne(["_id": .int32(Int32(id)), "a": .int32(Int32(id % 3)), "t": ["x", "y"]]) }
+        for id in 0..<10 {
+            try node.insertOne(["_id": .int32(Int32(id)), "a": .int32(Int32(id % 3)), "t": ["x", "y"]])
+        }
         return node
     }
 
@@ -34,7 +36,8 @@ struct ReadTests {
             let writer = DocumentWriter(startingIn: ByteBuffer())
             var array = writer.beginArray("b")
             while case .yield = try cursor.next(
-                into: &array, maxDocuments: 6 - array.count, maxBytes: 1 << 20, deadline: Fixture.deadline) {}
+                into: &array, maxDocuments: 6 - array.count, maxBytes: 1 << 20, deadline: Fixture.deadline)
+            {}
             array.finish()
             writer.finish()
             return Document(trusted: writer.buffer.toArray())["b"]?.asArray?.compactMap { $0.asDocument } ?? []

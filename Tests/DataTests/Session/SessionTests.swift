@@ -79,7 +79,8 @@ struct SessionTests {
                 try FindAndModifyOperation(node.store, Fixture.orders, $0, context: node.context.query)
             }
             while case .yield = try operation.run(
-                try node.context(session: 1, number: 1), until: Fixture.deadline) {}
+                try node.context(session: 1, number: 1), until: Fixture.deadline)
+            {}
             return operation
         }
         let expected: Document = ["n": isNew ? 1 : 0]

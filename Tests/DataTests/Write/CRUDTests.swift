@@ -127,7 +127,9 @@ struct CRUDTests {
     func entries() async throws {
         let node = try await Fixture()
         try node.insertOne(["_id": 1, "n": 1])
-        try node.update(["q": ["_id": 1], "u": ["$inc": ["n": 4], "$set": ["text": .string(String(repeating: "t", count: 90))]]])
+        try node.update([
+            "q": ["_id": 1], "u": ["$inc": ["n": 4], "$set": ["text": .string(String(repeating: "t", count: 90))]],
+        ])
         try node.update(["q": ["_id": 1], "u": ["$inc": ["n": 1]]])
         try node.update(["q": ["_id": 1], "u": ["r": 1]])
         try node.delete(["_id": 1])

@@ -87,7 +87,10 @@ final class Fixture {
     // MARK: Commands, run to their end
 
     @discardableResult
-    func insert(_ documents: Document..., into namespace: Namespace = orders, ordered: Bool = true, with context: WriteContext? = nil)
+    func insert(
+        _ documents: Document..., into namespace: Namespace = orders, ordered: Bool = true,
+        with context: WriteContext? = nil
+    )
         throws -> InsertOperation
     {
         let array = Document(array: documents.map { .document($0) })
@@ -114,7 +117,9 @@ final class Fixture {
     }
 
     @discardableResult
-    func delete(_ filter: Document, limit: Int32 = 0, in namespace: Namespace = orders, with context: WriteContext? = nil)
+    func delete(
+        _ filter: Document, limit: Int32 = 0, in namespace: Namespace = orders, with context: WriteContext? = nil
+    )
         throws -> Int
     {
         let statement: Document = ["q": .document(filter), "limit": .int32(limit)]
@@ -125,7 +130,9 @@ final class Fixture {
         return operation.n
     }
 
-    func find(_ command: Document = [:], in namespace: Namespace = orders, at point: ReadPoint = .latest) throws -> [Document] {
+    func find(_ command: Document = [:], in namespace: Namespace = orders, at point: ReadPoint = .latest) throws
+        -> [Document]
+    {
         let request = try command.withView { try FindRequest(namespace, $0, context: self.context.query) }
         let cursor = try QueryCursor(store, request, at: point)
         defer { cursor.close() }

@@ -103,7 +103,7 @@ import Testing
     func reduceMemory() throws {
         let doubling =
             "{'$reduce': {'input': {'$range': [0, 60]}, 'initialValue': 'xxxxxxxxxxxxxxxx', 'in': {'$concat': "
-                + "['$$value', '$$value']}}}"
+            + "['$$value', '$$value']}}}"
         #expect(ServerError.caught { _ = try evaluate(doubling) }?.code == .exceededMemoryLimit)
     }
 

@@ -11,7 +11,8 @@ enum CollectionCommands {
                 let namespace = try context.namespace()
                 return try context.catalogWrite { write in
                     if context.node.data.catalog.find(namespace) != nil {
-                        // The command, unlike an entry that is applied, refuses what is there already with other options.
+                        // The command, unlike an entry that is applied, refuses what is there already with other
+                        // options.
                         _ = try CollectionOptions(parsing: context.body)
                     }
                     _ = try context.node.data.createCollection(namespace, context.body, write)
@@ -66,7 +67,8 @@ enum CollectionCommands {
     private static func isOptionOfCreate(_ key: KeyView) -> Bool {
         switch key {
         case "capped", "size", "max", "validator", "validationLevel", "validationAction", "viewOn", "pipeline",
-            "timeseries", "expireAfterSeconds", "clusteredIndex", "collation", "autoIndexId", "idIndex", "storageEngine",
+            "timeseries", "expireAfterSeconds", "clusteredIndex", "collation", "autoIndexId", "idIndex",
+            "storageEngine",
             "indexOptionDefaults", "changeStreamPreAndPostImages", "encryptedFields", "flags", "temp":
             true
         default: false

@@ -93,7 +93,8 @@ enum AggregateCommand {
         if namespace.collection == "$cmd.aggregate" {
             guard let stage, DatabaseStages.names.contains(stage.string) else {
                 throw ServerError(
-                    .invalidNamespace, "{aggregate: 1} is not valid for '\(stage?.string ?? "an empty pipeline")'; a "
+                    .invalidNamespace,
+                    "{aggregate: 1} is not valid for '\(stage?.string ?? "an empty pipeline")'; a "
                         + "collection is required.")
             }
         }

@@ -32,8 +32,8 @@ final class Batch {
 
 /// How batches of cursors are filled and sent.
 enum Batches {
-    /// Writes the reply if the first batch is complete within one slice; false when it is not, with the reply as before and
-    /// what was found kept by the cursor.
+    /// Writes the reply if the first batch is complete within one slice; false when it is not, with the reply as before
+    /// and what was found kept by the cursor.
     static func fillFirst(_ context: CommandContext, _ cursor: FindCursor, point: ReadPoint = .latest) throws -> Bool {
         // What waits for data answers from a task.
         guard !cursor.isTailable else { return false }
@@ -74,7 +74,8 @@ enum Batches {
         _ batch: Batch, from source: any BatchSource, limit: Int, _ context: CommandContext
     ) async throws -> CursorProgress {
         while true {
-            let progress = try batch.fill(from: source, limit: limit, deadline: context.runtime.now + Limits.loopSliceMax)
+            let progress = try batch.fill(
+                from: source, limit: limit, deadline: context.runtime.now + Limits.loopSliceMax)
             guard progress == .yield else { return progress }
             await context.node.yieldLoop()
             try context.checkDeadline()

@@ -81,7 +81,8 @@ private final class BulkWrite {
         guard let first = operation.first, first.key == "insert" || first.key == "update" || first.key == "delete"
         else {
             throw ServerError(
-                .failedToParse, "BSON field 'bulkWrite.ops' must hold inserts, updates and deletes, not "
+                .failedToParse,
+                "BSON field 'bulkWrite.ops' must hold inserts, updates and deletes, not "
                     + "'\(operation.first?.key.string ?? "")'")
         }
         guard let number = first.value.asInteger, number >= 0, number < namespaces.count else {

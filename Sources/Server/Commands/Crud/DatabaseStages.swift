@@ -47,7 +47,8 @@ enum DatabaseStages {
         let wanted = stage.specification.asDocument?.keys ?? []
         if collection == nil, !namespace.isOplog, wanted.contains("count") {
             throw ServerError(
-                .namespaceNotFound, "Unable to retrieve count in $collStats stage :: caused by :: Collection "
+                .namespaceNotFound,
+                "Unable to retrieve count in $collStats stage :: caused by :: Collection "
                     + "[\(namespace)] not found.")
         }
         return Document { writer in

@@ -67,7 +67,9 @@ enum ExplainCommand {
         case "count": return (find(command, renaming: "query"), "COUNT")
         case "distinct": return (find(command, renaming: "query"), nil)
         case "findAndModify", "findandmodify":
-            return (find(command, renaming: "query", limit: 1), command["remove"]?.isTruthy == true ? "DELETE" : "UPDATE")
+            return (
+                find(command, renaming: "query", limit: 1), command["remove"]?.isTruthy == true ? "DELETE" : "UPDATE"
+            )
         case "update":
             guard let statement = command["updates"]?.asArray?.first?.value.asDocument else {
                 throw ServerError(.missingField, "BSON field 'update.updates' is missing but a required field")

@@ -8,7 +8,8 @@ enum FindAndModifyCommand {
     static func add(to table: inout CommandTable) {
         table.add(
             Command(
-                "findAndModify", [.write, .retryable], help: "changes or removes one document and answers with it", run: run),
+                "findAndModify", [.write, .retryable], help: "changes or removes one document and answers with it",
+                run: run),
             aliases: ["findandmodify"])
     }
 
@@ -16,7 +17,8 @@ enum FindAndModifyCommand {
         context.node.counters.command += 1
         try context.checkFields {
             switch $0 {
-            case "query", "update", "remove", "new", "upsert", "fields", "sort", "hint", "arrayFilters", "collation", "let",
+            case "query", "update", "remove", "new", "upsert", "fields", "sort", "hint", "arrayFilters", "collation",
+                "let",
                 "bypassDocumentValidation":
                 true
             default: false

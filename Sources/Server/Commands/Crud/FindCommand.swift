@@ -31,7 +31,8 @@ enum FindCommand {
     }
 
     private static func open(_ context: CommandContext, _ point: ReadPoint) throws -> FindCursor {
-        for element in context.body.dropFirst() where !isKnown(element.key) && !GenericArguments.isGeneric(element.key) {
+        for element in context.body.dropFirst() where !isKnown(element.key) && !GenericArguments.isGeneric(element.key)
+        {
             throw context.unknownField(element.key)
         }
         let namespace = try context.namespace()

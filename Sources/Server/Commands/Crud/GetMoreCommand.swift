@@ -28,7 +28,8 @@ enum GetMoreCommand {
         }
         guard entry.namespace == namespace else {
             throw ServerError(
-                .unauthorized, "Requested getMore on namespace '\(namespace)', but cursor belongs to '\(entry.namespace)'")
+                .unauthorized,
+                "Requested getMore on namespace '\(namespace)', but cursor belongs to '\(entry.namespace)'")
         }
         guard entry.session == context.arguments.sessionID else {
             throw ServerError(.unauthorized, "Cannot run getMore on cursor \(id), which was created in another session")
@@ -75,7 +76,9 @@ enum GetMoreCommand {
     }
 
     /// The next batch of a cursor that waits for data: what is there, else what comes before the time is over.
-    private static func sendTail(_ context: CommandContext, _ entry: CursorRegistry.Entry, _ batchSize: Int) async throws {
+    private static func sendTail(_ context: CommandContext, _ entry: CursorRegistry.Entry, _ batchSize: Int)
+        async throws
+    {
         entry.isPinned = true
         let node = context.node
         let wait = context.arguments.maxTimeMillis.map { Duration.milliseconds($0) } ?? Limits.awaitDataDefault

@@ -174,7 +174,8 @@ final class OutputWriter {
         case .discard: return
         case .fail:
             throw ServerError(
-                ErrorCode(rawValue: 13113), "$merge could not find a matching document in the target collection for at "
+                ErrorCode(rawValue: 13113),
+                "$merge could not find a matching document in the target collection for at "
                     + "least one document in the source collection")
         }
     }

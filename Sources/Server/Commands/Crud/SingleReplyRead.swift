@@ -39,7 +39,8 @@ struct SingleReplyRead {
         }
     }
 
-    private static func finish(_ context: CommandContext, _ read: SingleReplyRead, _ concern: ReadConcern) async throws {
+    private static func finish(_ context: CommandContext, _ read: SingleReplyRead, _ concern: ReadConcern) async throws
+    {
         defer { read.close() }
         while case .yield = try read.run(context.runtime.now + Limits.loopSliceMax) {
             await context.node.yieldLoop()
@@ -54,7 +55,9 @@ struct SingleReplyRead {
     }
 
     /// A read at an earlier time keeps what it reads from being pruned between its slices.
-    private static func openHolding(_ context: CommandContext, _ point: ReadPoint, _ open: Open) throws -> SingleReplyRead {
+    private static func openHolding(_ context: CommandContext, _ point: ReadPoint, _ open: Open) throws
+        -> SingleReplyRead
+    {
         guard case .at(let time) = point else { return try open(context, point) }
         let versions = context.node.data.versions
         let token = try versions.openSnapshot(at: time)

@@ -216,7 +216,9 @@ enum UpdateCommand {
                     ($0.n + operation.n, ($0.nModified ?? 0) + operation.nModified, operation.upsertedID)
                 }
             }
-        } count: { context.node.counters.update += Int64($0) }
+        } count: {
+            context.node.counters.update += Int64($0)
+        }
     }
 }
 
@@ -231,7 +233,9 @@ enum DeleteCommand {
                 let operation = try DeleteOperation(context.node.data, namespace, view, context: variables, id: id)
                 return StatementCommand.Running(run: operation.run) { ($0.n + operation.n, nil, nil) }
             }
-        } count: { context.node.counters.delete += Int64($0) }
+        } count: {
+            context.node.counters.delete += Int64($0)
+        }
     }
 }
 

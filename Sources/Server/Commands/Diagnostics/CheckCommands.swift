@@ -2,8 +2,8 @@ internal import BSON
 internal import Core
 internal import Data
 
-/// `validate` and `dbHash`: whether what is stored agrees with itself, and with another member. Both look at everything in
-/// one step of the loop.
+/// `validate` and `dbHash`: whether what is stored agrees with itself, and with another member. Both look at everything
+/// in one step of the loop.
 enum CheckCommands {
     static func add(to table: inout CommandTable) {
         table.add(
@@ -66,7 +66,8 @@ enum CheckCommands {
             }
         }
         writer.document("uuids") { writer in
-            for collection in catalogued where collections.contains(where: { $0.key == collection.namespace.collection }) {
+            for collection in catalogued
+            where collections.contains(where: { $0.key == collection.namespace.collection }) {
                 writer.append(collection.namespace.collection, collection.uuid.value)
             }
         }

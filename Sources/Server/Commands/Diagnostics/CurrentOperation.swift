@@ -1,8 +1,8 @@
 internal import BSON
 internal import Core
 
-/// `currentOp` and `$currentOp`: what is going on. Short commands are over before anyone can look, so it shows the one that
-/// asks and the cursors that wait for their next batch.
+/// `currentOp` and `$currentOp`: what is going on. Short commands are over before anyone can look, so it shows the one
+/// that asks and the cursors that wait for their next batch.
 enum CurrentOperation {
     static func add(to table: inout CommandTable) {
         table.add(

@@ -48,10 +48,16 @@ enum ServerInformation {
                 return .done
             })
         table.add(
-            Command("getLog", [.adminOnly], help: "recent log lines: none are kept, they are on standard error") { context in
-                guard let which = context.argument.asString else { throw wrongType("getLog", context.argument, "string") }
+            Command("getLog", [.adminOnly], help: "recent log lines: none are kept, they are on standard error") {
+                context in
+                guard let which = context.argument.asString else {
+                    throw wrongType("getLog", context.argument, "string")
+                }
                 switch which {
-                case "*": context.writer.array("names") { $0.append(string: "global"); $0.append(string: "startupWarnings") }
+                case "*":
+                    context.writer.array("names") {
+                        $0.append(string: "global"); $0.append(string: "startupWarnings")
+                    }
                 case "global", "startupWarnings":
                     context.writer.append("totalLinesWritten", int32: 0)
                     context.writer.array("log") { _ in }
@@ -62,7 +68,8 @@ enum ServerInformation {
         table.add(
             Command("fsync", [.adminOnly], help: "makes everything durable") { context in
                 if context.body["lock"]?.isTruthy == true {
-                    throw ServerError(.commandNotSupported, "fsync with lock is not supported; take a snapshot read instead")
+                    throw ServerError(
+                        .commandNotSupported, "fsync with lock is not supported; take a snapshot read instead")
                 }
                 return .later { context in
                     try await context.node.data.versions.flush()

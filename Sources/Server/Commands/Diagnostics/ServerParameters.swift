@@ -30,7 +30,8 @@ enum ServerParameters {
                     let name = element.key.string
                     guard let current = known.first(where: { $0.name == name })?.value else {
                         throw ServerError(
-                            .invalidOptions, "attempted to set unrecognized parameter [\(name)], use help:true to see options")
+                            .invalidOptions,
+                            "attempted to set unrecognized parameter [\(name)], use help:true to see options")
                     }
                     guard settable.contains(name) else {
                         throw ServerError(.illegalOperation, "not allowed to change [\(name)] at runtime")

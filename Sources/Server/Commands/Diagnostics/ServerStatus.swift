@@ -23,7 +23,8 @@ enum ServerStatus {
         writer.append("localTime", dateTime: runtime.wallClock.milliseconds)
         writer.document("connections") {
             $0.append("current", int32: Int32(truncatingIfNeeded: node.connectionCount))
-            $0.append("available", int32: Int32(truncatingIfNeeded: Limits.incomingConnectionsMax - node.connectionCount))
+            $0.append(
+                "available", int32: Int32(truncatingIfNeeded: Limits.incomingConnectionsMax - node.connectionCount))
             $0.append("totalCreated", int64: Int64(truncatingIfNeeded: node.counters.connectionsCreated))
         }
         writer.document("network") {

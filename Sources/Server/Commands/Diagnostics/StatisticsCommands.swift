@@ -86,7 +86,9 @@ enum StatisticsCommands {
         append("scaleFactor", scale, to: writer)
     }
 
-    private static func tableBytes(_ table: TableID, _ node: Node) -> Int64 { Int64(node.engine.statistics(table).bytes) }
+    private static func tableBytes(_ table: TableID, _ node: Node) -> Int64 {
+        Int64(node.engine.statistics(table).bytes)
+    }
 
     private static func writeDatabase(_ name: String, _ node: Node, scale: Int64, to writer: DocumentWriter) {
         var (objects, bytes, storage, indexCount, indexBytes): (Int64, Int64, Int64, Int64, Int64) = (0, 0, 0, 0, 0)

@@ -46,8 +46,9 @@ enum HelloCommand {
         }
     }
 
-    /// Keeps answering one request: at once when the client's version is old, then at each change and at each time limit,
-    /// until the connection closes. Every reply but the last, which the dispatcher sends, says that more will come.
+    /// Keeps answering one request: at once when the client's version is old, then at each change and at each time
+    /// limit, until the connection closes. Every reply but the last, which the dispatcher sends, says that more will
+    /// come.
     private static func stream(_ first: CommandContext, _ wait: Await, legacy: Bool) async {
         let node = first.node
         let connection = first.connection
@@ -84,7 +85,8 @@ enum HelloCommand {
         guard let view = version.asDocument, let processID = view["processId"]?.asObjectID,
             let counter = view["counter"]?.asInteger, counter >= 0
         else {
-            throw ServerError(.typeMismatch, "'topologyVersion' must be {processId: ObjectId, counter: non-negative long}")
+            throw ServerError(
+                .typeMismatch, "'topologyVersion' must be {processId: ObjectId, counter: non-negative long}")
         }
         guard let millis = limit.asInteger, millis >= 0 else {
             throw ServerError(.badValue, "'maxAwaitTimeMS' must be a non-negative integer")
@@ -92,8 +94,8 @@ enum HelloCommand {
         return Await(processID: processID, counter: counter, time: min(.milliseconds(millis), Limits.awaitMax))
     }
 
-    /// The internal handshake: a member of this set says who it is. It guards against mistakes, not against attacks: that
-    /// takes authentication between members.
+    /// The internal handshake: a member of this set says who it is. It guards against mistakes, not against attacks:
+    /// that takes authentication between members.
     private static func introduce(_ context: CommandContext) throws(ServerError) {
         guard let value = context.body["internalMember"] else { return }
         guard let view = value.asDocument, let setName = view["setName"]?.asString,
