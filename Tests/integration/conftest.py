@@ -75,12 +75,14 @@ def free_port():
 
 
 def eventually(condition, seconds=10, what=None):
-    """Asks again and again until the answer is true, and returns it; fails when the time is over."""
+    """Asks again and again until the answer is true, and returns it; fails when the time is over.
+
+    An assertion that fails in the condition, or an error of the driver, means: not yet."""
     deadline = time.monotonic() + seconds
     while True:
         try:
             answer, problem = condition(), None
-        except pymongo.errors.PyMongoError as error:
+        except (pymongo.errors.PyMongoError, AssertionError) as error:
             answer, problem = None, error
         if answer:
             return answer
