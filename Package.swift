@@ -8,7 +8,8 @@ let swiftSettings: [SwiftSetting] = [
     .enableUpcomingFeature("MemberImportVisibility"),
     .enableUpcomingFeature("InternalImportsByDefault"),
     .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
-    .unsafeFlags(["-cross-module-optimization"], .when(configuration: .release)),
+    // Overlapping accesses are looked for in debug builds; at run time each check costs more than many an access.
+    .unsafeFlags(["-cross-module-optimization", "-enforce-exclusivity=unchecked"], .when(configuration: .release)),
 ]
 let cSettings: [CSetting] = [.unsafeFlags(["-Wall", "-Wextra", "-O2", "-fno-omit-frame-pointer"])]
 
