@@ -1,4 +1,4 @@
-import BSON
+public import BSON
 import Core
 
 #if canImport(Glibc)
@@ -12,7 +12,7 @@ extension ServerError {
 
 extension BSONType {
     /// MongoDB's name of the type, as `$type` answers and error messages say.
-    var operatorName: String {
+    public var operatorName: String {
         switch self {
         case .double: "double"
         case .string: "string"

@@ -1,5 +1,6 @@
 internal import BSON
 internal import Core
+internal import Query
 
 /// The fields that any command may carry, found in one walk over the command document. Views into the request.
 struct GenericArguments {
@@ -117,34 +118,5 @@ struct GenericArguments {
 func wrongType(_ field: String, _ value: ValueView, _ expected: String) -> ServerError {
     ServerError(
         .typeMismatch,
-        "BSON field '\(field)' is the wrong type '\(value.type.alias)', expected type '\(expected)'")
-}
-
-extension BSONType {
-    /// The name that `$type` and error messages use.
-    var alias: String {
-        switch self {
-        case .double: "double"
-        case .string: "string"
-        case .document: "object"
-        case .array: "array"
-        case .binary: "binData"
-        case .undefined: "undefined"
-        case .objectID: "objectId"
-        case .bool: "bool"
-        case .dateTime: "date"
-        case .null: "null"
-        case .regex: "regex"
-        case .dbPointer: "dbPointer"
-        case .javascript: "javascript"
-        case .symbol: "symbol"
-        case .javascriptWithScope: "javascriptWithScope"
-        case .int32: "int"
-        case .timestamp: "timestamp"
-        case .int64: "long"
-        case .decimal128: "decimal"
-        case .maxKey: "maxKey"
-        case .minKey: "minKey"
-        }
-    }
+        "BSON field '\(field)' is the wrong type '\(value.type.operatorName)', expected type '\(expected)'")
 }

@@ -1,5 +1,6 @@
 internal import BSON
 internal import Core
+internal import Query
 internal import Data
 
 /// Names that a command's arguments carry.
@@ -13,7 +14,7 @@ extension CommandContext {
         guard let name = value.asString else {
             if value.type == .string { throw ServerError(.invalidNamespace, "collection name is not UTF-8") }
             throw ServerError(
-                .typeMismatch, "collection name has invalid type \(value.type.alias): \(field) needs a string")
+                .typeMismatch, "collection name has invalid type \(value.type.operatorName): \(field) needs a string")
         }
         return try Namespace(validating: database, collection: name)
     }
