@@ -39,6 +39,9 @@ public protocol NodeRuntime: AnyObject {
 
     /// Where lines for people go.
     var log: any LogSink { get }
+
+    /// What the simulator adds; nil everywhere else.
+    var simulation: SimulationHooks? { get }
 }
 
 extension NodeRuntime {

@@ -59,7 +59,8 @@ final class Rollback {
         while !isCancelled {
             var optimes: [OpTime] = []
             try node.data.oplog.read(
-                from: from, inclusive: isFirst, direction: .backward, limitEntries: Limits.rollbackOptimesPerRequest,
+                from: from, inclusive: isFirst, direction: .backward, 
+                limitEntries: node.runtime.buggified("few optimes", Limits.rollbackOptimesPerRequest, 2),
                 limitBytes: .max
             ) { entry in
                 if let base = entry.baseAddress, let optime = OpTime(DocumentView(base: base)) {
@@ -111,7 +112,8 @@ final class Rollback {
         let last = node.lastOpTime
         // Cursors hold on to what is about to be replaced.
         node.cursors.closeAll()
-        while try !data.versions.undo(after: common, limit: Limits.rollbackKeysPerSlice) {
+        let limit = node.runtime.buggified("small rollback slice", Limits.rollbackKeysPerSlice, 1)
+        while try !data.versions.undo(after: try firstKept(common), limit: limit) {
             await node.yieldLoop()
             if isCancelled { return }
         }
@@ -123,6 +125,14 @@ final class Rollback {
 }
 
 extension Rollback {
+    /// What is undone comes behind it. With that bug planted, one entry too many stays.
+    private func firstKept(_ common: OpTime) throws -> OpTime {
+        guard node.runtime.hasMutant(.rollbackSkipsEntry) else { return common }
+        var next = common
+        try node.forEachOplogEntry(after: common.timestamp) { if next == common { next = OpTime($0) ?? common } }
+        return next
+    }
+
     /// `replSetFindCommonPoint`: the source's side. Of the given optimes, newest first, the first that it has.
     static func add(to table: inout CommandTable) {
         table.add(
