@@ -31,7 +31,13 @@ public final class Oplog {
     /// Opened blocks, the one used last at the end.
     var opened: [OpenedBlock] = []
 
-    public init(bytesMax: Int) { self.bytesMax = bytesMax }
+    /// Uncompressed bytes of a sealed block: less than usual where the whole log has room for few.
+    private let blockBytes: Int
+
+    public init(bytesMax: Int) {
+        self.bytesMax = bytesMax
+        blockBytes = max(1024, min(Limits.oplogBlockBytes, bytesMax / 4))
+    }
 
     deinit { tail.removeAll() }
 
@@ -102,8 +108,8 @@ public final class Oplog {
     }
 
     private func sealIfDue() throws {
-        guard tail.byteCount(ofFirst: sealableCount) >= Limits.oplogBlockBytes else { return }
-        let run = tail.run(from: 0, before: sealableCount, bytesMax: Limits.oplogBlockBytes)
+        guard tail.byteCount(ofFirst: sealableCount) >= blockBytes else { return }
+        let run = tail.run(from: 0, before: sealableCount, bytesMax: blockBytes)
         let compress = run.bytes.count <= Limits.oplogCompressedBytesMax
         let block = OplogBlock(
             frame: try Frame.seal(run.bytes, count: run.count, compress: compress), first: tail[0].optime,

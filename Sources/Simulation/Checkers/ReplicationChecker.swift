@@ -169,7 +169,9 @@ final class ReplicationChecker {
         else { return }
         do {
             if !life.compared.isNull, try !holds(node, life.compared) { try noteRollback(name, &life, node) }
-            var previous = life.compared
+            // What was dropped in front before it was seen here leaves a gap, and no predecessor.
+            let isGap = node.oplogFirst.map { $0 > life.compared } ?? true
+            var previous = isGap ? .null : life.compared
             try node.forEachOplogEntry(after: life.compared.timestamp) { entry in
                 guard let optime = OpTime(entry) else { return fail("\(name): an entry without an optime") }
                 if let problem = history.add(optime, after: previous, hash: Trace.hash(entry.bytes)) {

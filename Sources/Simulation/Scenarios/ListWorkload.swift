@@ -32,7 +32,7 @@ public final class ListWorkload {
     }
 
     /// Starts one actor of each kind a client, and the sessions among them.
-    public func start(sessions: Int, pause: Duration = .milliseconds(40)) {
+    public func start(sessions: Int, pause: Duration = .milliseconds(120)) {
         for client in clients { loop(client, pause) { [self] in await step(client) } }
         for index in 0..<sessions {
             let client = clients[index % clients.count]

@@ -21,7 +21,7 @@ final class Load {
 
     func start() {
         lists.start(sessions: swarm.sessions)
-        writers?.start()
+        writers?.start(pause: .milliseconds(200))
         definitions?.start()
     }
 

@@ -8,7 +8,9 @@ extension RandomFaults {
     }
 
     mutating func cut() -> Bool {
-        guard set.members.count > 1, let member = pick(set.members) else { return false }
+        guard set.members.count > 1, let other = pick(set.members) else { return false }
+        // Mostly the primary's side: what it writes there alone is taken back.
+        let member = generator.nextBool(probability: 0.5) ? set.primary ?? other : other
         var side = [member]
         for other in set.members where other !== member && side.count < set.members.count / 2 {
             if generator.nextBool(probability: 0.4) { side.append(other) }

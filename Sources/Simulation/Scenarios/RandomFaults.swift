@@ -106,6 +106,8 @@ struct RandomFaults {
     /// Ends all faults.
     mutating func endAll() {
         end.hasCome = true
+        set.crashesInRollback = nil
+        set.crashesInInitialSync = nil
         putRight()
         let nodes = set.members.map(\.name) + clients
         for from in nodes {

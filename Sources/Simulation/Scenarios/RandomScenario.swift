@@ -67,6 +67,7 @@ public struct RandomScenario {
         var counts = faults.counts
         counts[.duplicate] = load.duplicates > 0 ? load.duplicates : nil
         counts[.crashInRollback] = set.crashedInRollback > 0 ? set.crashedInRollback : nil
+        counts[.crashInInitialSync] = set.crashedInInitialSync > 0 ? set.crashedInInitialSync : nil
         return SeedReport(
             set, swarm, probes, faults: counts, operations: load.operations, isAvailable: isAvailable)
     }

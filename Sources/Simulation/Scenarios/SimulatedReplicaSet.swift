@@ -47,9 +47,11 @@ public final class SimulatedReplicaSet {
     private var watch: SimulatedRuntime?
     /// Called after each event that a member was told of.
     var onMemberChanged: ((SimulatedMember) -> Void)?
-    /// The next member that begins to take entries back crashes so much later.
+    /// The next member that begins to take entries back, or to be cloned, crashes so much later.
     var crashesInRollback: Duration?
+    var crashesInInitialSync: Duration?
     private(set) var crashedInRollback = 0
+    private(set) var crashedInInitialSync = 0
 
     public convenience init(
         _ world: SimulatedWorld, name: String = "rs0", members count: Int = 3,
@@ -120,6 +122,17 @@ public final class SimulatedReplicaSet {
             later(delay) { [unowned self] in
                 guard member.isAlive, member.state == .rollback else { return }
                 crashedInRollback += 1
+                member.crash()
+            }
+        }
+        // A founding voter that is cloned counts already; on a disk it remembers that it does.
+        if let delay = crashesInInitialSync, member.isInitialSyncRunning,
+            remembers || member.member?.isCountedVoter == false
+        {
+            crashesInInitialSync = nil
+            later(delay) { [unowned self] in
+                guard member.isInitialSyncRunning else { return }
+                crashedInInitialSync += 1
                 member.crash()
             }
         }

@@ -51,7 +51,7 @@ public struct Swarm: Sendable {
             timing.electionTimeout = .milliseconds(300 + Int64(generator.next(below: 3000)))
             timing.heartbeatInterval = timing.electionTimeout / 5
         }
-        if generator.nextBool(probability: 0.2) { oplogBytesMax = 16_384 + Int(generator.next(below: 131_072)) }
+        if generator.nextBool(probability: 0.25) { oplogBytesMax = 4096 + Int(generator.next(below: 60_000)) }
         if generator.nextBool(probability: 0.4) { buggifyProbability = 0.02 + generator.nextFraction() * 0.3 }
         faultInterval = .milliseconds(200 + Int64(generator.next(below: 1800)))
         for kind in FaultKind.allCases where generator.nextBool(probability: 0.45) {
