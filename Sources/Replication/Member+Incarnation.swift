@@ -86,7 +86,9 @@ extension Member {
             guard member.votes > 0, let incarnation = peers[index].incarnation else { continue }
             if member.isNewlyAdded {
                 if readmit(index, incarnation, now: now) { return }
-            } else if let expected = member.incarnation, expected != incarnation {
+            } else if let expected = member.incarnation, expected != incarnation,
+                !mutants.isActive(.incarnationIgnored)
+            {
                 guard configIsCommitted, oplogIsCommittedInConfig else { return waitForCommitment() }
                 probe("member that forgot set back")
                 log(.info, "\(member.host) came back without its memory; it votes again after a new initial sync")
