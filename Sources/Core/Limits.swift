@@ -74,6 +74,8 @@ public enum Limits {
     public static let loopJobsPerTurnMax = 256
     /// A callback that holds the loop longer than this is counted as too long.
     public static let loopHoldMax: Duration = .milliseconds(5)
+    /// One that holds it longer than this is counted as far too long.
+    public static let loopHoldFar: Duration = .milliseconds(20)
     /// What a transport reads at once when no message is under way.
     public static let readBytesMax = 64 * 1024
     /// First memory for a message that did not arrive whole; grows as its bytes do.
