@@ -58,6 +58,10 @@ enum ReplicaSetCommands {
                 guard let host = context.argument.asString else {
                     throw wrongType("replSetSyncFrom", context.argument, "string")
                 }
+                context.writer.append("syncFromRequested", string: host)
+                if let before = try role(context).member.syncSourceHost {
+                    context.writer.append("prevSyncTarget", string: before)
+                }
                 return try MemberCommands.answer(context) { role, id in
                     role.drive { member, now in member.onSyncFromCommand(id, host: host, now: now) }
                 }
