@@ -41,45 +41,6 @@ public struct MemberStart: Sendable {
 /// The rules are MongoDB's protocol version 1, a Raft in which followers pull (replication-facts). They live in
 /// extensions by concern: `Member+Heartbeats`, `+Elections`, `+Votes`, `+StepDown`, `+Maintenance`, `+SyncSource`,
 /// `+Progress`, `+WriteConcern`, `+Defaults`, `+Config`, `+Incarnation`, `+Status`, `+Hello`.
-public struct MemberStart: Sendable {
-    /// From `--replSet`.
-    public var setName: String
-    /// Every `host:port` under which others reach this member.
-    public var ownHosts: [String]
-    public var incarnation: Incarnation
-    /// The engine forgets at a restart.
-    public var isVolatile: Bool
-    public var config: ReplicaSetConfig?
-    public var lastVote: LastVote?
-    /// The top of the oplog; null when it is empty or an initial sync was under way.
-    public var progress: Progress
-    public var seed: UInt64
-
-    public init(
-        setName: String, ownHosts: [String], incarnation: Incarnation, isVolatile: Bool = false,
-        config: ReplicaSetConfig? = nil, lastVote: LastVote? = nil, progress: Progress = Progress(), seed: UInt64
-    ) {
-        self.setName = setName
-        self.ownHosts = ownHosts
-        self.incarnation = incarnation
-        self.isVolatile = isVolatile
-        self.config = config
-        self.lastVote = lastVote
-        self.progress = progress
-        self.seed = seed
-    }
-}
-
-/// The replication protocol of one member of a replica set: configuration, heartbeats, elections, sync source, commit
-/// point and write concern, as a value.
-///
-/// The shell calls `on…` for everything that happens, with the time, and carries out the directives that come back, in
-/// order. It sets one timer, for `nextWakeUp`, and calls `onTick` then. Nothing in here waits, reads a clock, draws
-/// chance from outside or does IO, so a decision can be tested without a cluster.
-///
-/// The rules are MongoDB's protocol version 1, a Raft in which followers pull (replication-facts). They live in
-/// extensions by concern: `Member+Heartbeats`, `+Elections`, `+Votes`, `+StepDown`, `+Maintenance`, `+SyncSource`,
-/// `+Progress`, `+WriteConcern`, `+Defaults`, `+Config`, `+Incarnation`, `+Status`, `+Hello`.
 public struct Member: Sendable {
     /// Term of the oplog's first entry, which no primary wrote.
     public static let initiatingTerm: Int64 = 0
