@@ -48,8 +48,10 @@ import Testing
     @Test("fifty members, seven of which vote, elect, write, fail over and all have everything")
     func fifty() {
         let world = Set.initiated(
-            50, seed: 1,
+            50, seed: 1, .init(),
             {
+                $0.settings.heartbeatIntervalMillis = 1000
+                $0.settings.electionTimeoutMillis = 3000
                 for index in 7..<50 {
                     $0.members[index].votes = 0
                     $0.members[index].priority = 0
@@ -63,7 +65,7 @@ import Testing
         #expect(world.acknowledged.count > 30)
         for index in 0..<3 { world.nodes[index].crash() }
         let before = world.acknowledged.count
-        let goesOn = world.run(for: .seconds(5)) { world.acknowledged.count > before + 10 }
+        let goesOn = world.run(for: .seconds(8)) { world.acknowledged.count > before + 10 }
         #expect(goesOn, "four of seven voters are a majority")
         world.heal()
         let converged = world.run(for: .seconds(10)) { Set.agree(world.nodes) }
