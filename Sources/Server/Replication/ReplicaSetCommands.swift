@@ -103,6 +103,8 @@ enum ReplicaSetCommands {
         let config: ReplicaSetConfig
         if let view = context.argument.asDocument, !view.isEmpty {
             config = try ReplicaSetConfig(userDocument: view, defaultVersion: 1)
+        } else if context.argument.type == .string || context.argument.type == .array {
+            throw wrongType("replSetInitiate", context.argument, "object")
         } else {
             let set = context.node.options.replicaSetName ?? ""
             let host = context.node.advertisedName
