@@ -99,6 +99,11 @@ extension Node {
                 .unauthorized,
                 "\(command.name) is for members of the replica set; this connection has not introduced itself")
         }
+        if traits.contains(.followerOnly), let peer = connection.peer, let role = role as? ReplicaSetRole,
+            let obstacle = role.member.obstacle(toFollower: peer.memberID, peer.incarnation)
+        {
+            throw ServerError(.unauthorized, "\(command.name) is refused: \(obstacle)")
+        }
         if isShuttingDown, !traits.contains(.handshake) {
             throw ServerError(.interruptedAtShutdown, "interrupted at shutdown")
         }
