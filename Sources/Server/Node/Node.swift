@@ -20,6 +20,7 @@ public final class Node {
     private let electionPolicy: (any ElectionPolicy)?
     let data: DataStore
     let cursors: CursorRegistry
+    let failPoints = FailPoints()
     /// An index build was committed or aborted.
     let indexBuildEnded: LoopSignal
     /// Something was written: tailing cursors look again.
