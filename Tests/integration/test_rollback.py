@@ -7,7 +7,7 @@ import pytest
 from conftest import eventually
 from pymongo.write_concern import WriteConcern
 
-LOST = 4000
+LOST = 20_000
 
 
 class Diverged:
@@ -15,16 +15,16 @@ class Diverged:
 
     def __init__(self, replica_set):
         # Long enough to write a lot before the primary notices that it is alone.
-        replica_set.initiate(replica_set.config({"electionTimeoutMillis": 3000}))
+        replica_set.initiate(replica_set.config({"electionTimeoutMillis": 4000}))
         self.set = replica_set
         self.client = replica_set.client()
         self.old = replica_set.primary
         orders = self.client.shop.orders
         orders.insert_many([{"_id": i} for i in range(3)])
         orders.create_index("a")
-        self.kept_session = {"id": bson.Binary(bytes(15) + b"k", 4)}
-        self.lost_session = {"id": bson.Binary(bytes(15) + b"l", 4)}
-        self.increment(self.client.shop, self.kept_session, "majority")
+        self.kept_session = self.client.start_session()
+        self.lost_session = self.client.start_session()
+        self.increment(self.kept_session, "majority")
         replica_set.wait_for_equal_data("shop")
         self.rollback_id = self.read_rollback_id()
 
@@ -34,13 +34,16 @@ class Diverged:
         alone = self.old.direct.shop
         # A request for entries that was open may still be answered, and what is answered survives: this one.
         alone.orders.with_options(write_concern=WriteConcern(1)).insert_one({"_id": "bait"})
-        for start in range(0, LOST, 1000):
+        for start in range(0, LOST, 5000):
             alone.orders.with_options(write_concern=WriteConcern(1)).insert_many(
-                [{"_id": 1000 + start + i, "a": i} for i in range(1000)])
+                [{"_id": 1000 + start + i, "a": i} for i in range(5000)])
         alone.orders.with_options(write_concern=WriteConcern(1)).update_one({"_id": 1}, {"$set": {"by": "old"}})
         alone.command("create", "onlyThere", writeConcern={"w": 1})
         alone.command("dropIndexes", "orders", index="a_1", writeConcern={"w": 1})
-        self.increment(alone, self.lost_session, 1)
+        self.increment(self.lost_session, 1)
+        # Connected before it stands still, so that no moment after it is missed.
+        self.watcher = replica_set.client(f"mongodb://{self.old.host}/?directConnection=true")
+        self.watcher.admin.command("ping")
         self.old.pause()
         for member in others:
             member.resume()
@@ -48,12 +51,11 @@ class Diverged:
             lambda: next((m for m in others if m.hello().get("isWritablePrimary")), None), 20, "a new primary")
         self.new.direct.shop.orders.with_options(write_concern=WriteConcern("majority")).insert_one({"_id": "new"})
 
-    @staticmethod
-    def increment(database, session, w):
-        """The same retryable write each time it is called."""
-        return database.command(
-            "update", "counters", updates=[{"q": {"_id": 1}, "u": {"$inc": {"n": 1}}, "upsert": True}], lsid=session,
-            txnNumber=bson.Int64(1), writeConcern={"w": w})
+    def increment(self, session, w):
+        """The same retryable write each time it is called with a session."""
+        return self.client.shop.command({
+            "update": "counters", "updates": [{"q": {"_id": 1}, "u": {"$inc": {"n": 1}}, "upsert": True}],
+            "txnNumber": bson.Int64(1000), "writeConcern": {"w": w}}, session=session)
 
     def read_rollback_id(self):
         return self.old.direct.local["system.rollback.id"].find_one()["rollbackId"]
@@ -64,15 +66,14 @@ class Diverged:
         done = threading.Event()
 
         def watch():
-            with pymongo.MongoClient(*self.old.address, directConnection=True) as client:
-                while not done.is_set():
-                    status = client.admin.command("replSetGetStatus")
-                    hello = client.admin.command("hello")
-                    states.add((status["myState"], hello["secondary"], hello["isWritablePrimary"]))
+            while not done.is_set():
+                hello = self.watcher.admin.command("hello")
+                status = self.watcher.admin.command("replSetGetStatus")
+                states.add((status["myState"], hello["secondary"], hello["isWritablePrimary"]))
 
         watcher = threading.Thread(target=watch)
-        self.old.resume()
         watcher.start()
+        self.old.resume()
         try:
             self.set.wait_until_healthy(40)
             self.set.wait_for_equal_data("shop", 20)
@@ -129,7 +130,7 @@ def test_collections_and_indexes_are_as_before(rejoined):
 def test_a_retry_runs_only_what_was_taken_back(rejoined):
     counters = rejoined.client.shop.counters.with_options(read_concern=pymongo.read_concern.ReadConcern("majority"))
     assert counters.find_one()["n"] == 1
-    assert rejoined.increment(rejoined.client.shop, rejoined.kept_session, "majority")["n"] == 1
+    assert rejoined.increment(rejoined.kept_session, "majority")["n"] == 1
     assert counters.find_one()["n"] == 1
-    assert rejoined.increment(rejoined.client.shop, rejoined.lost_session, "majority")["n"] == 1
+    assert rejoined.increment(rejoined.lost_session, "majority")["n"] == 1
     assert counters.find_one()["n"] == 2
