@@ -184,6 +184,8 @@ public enum Limits {
     /// Optimes that a member in rollback asks about at once, and keys that it restores in one slice.
     public static let rollbackOptimesPerRequest = 2000
     public static let rollbackKeysPerSlice = 2000
+    /// Bytes of documents that `local.rollback` keeps of rollbacks; the oldest go first.
+    public static let rollbackArchiveBytesMax = 64 * 1024 * 1024
     /// Pause before an initial sync that failed tries again.
     public static let initialSyncRetryDelay: Duration = .milliseconds(100)
     /// Documents and bytes of one batch of an initial sync.
