@@ -70,6 +70,12 @@ public enum Limits {
     public static let awaitMax: Duration = .seconds(24 * 3600)
     /// Requests of one connection that wait for an answer.
     public static let connectionPendingRequestsMax = 1000
+    /// A compressed message that becomes larger than this is decompressed by a helper thread, not on the loop.
+    public static let decompressionBytesOnLoop = 256 * 1024
+    /// Replies that are compressed for a client that compresses: shorter ones gain nothing, longer ones would hold the
+    /// loop.
+    public static let compressedReplyBytesMin = 256
+    public static let compressedReplyBytesMax = 256 * 1024
     /// Queued closures and task steps that a loop runs before it looks for input again.
     public static let loopJobsPerTurnMax = 256
     /// A callback that holds the loop longer than this is counted as too long.

@@ -48,8 +48,8 @@ extension DataStore {
         indexBuilds.removeAll { $0.collection === collection }
     }
 
-    /// Drops tables in the open batch: at once where no rollback can come, else in two phases. `collection` when it goes
-    /// as a whole.
+    /// Drops tables in the open batch: at once where no rollback can come, else in two phases. `collection` when it
+    /// goes as a whole.
     func dropTables(_ tables: [TableID], collection: Collection?, at optime: OpTime?) throws {
         guard let optime, versions.keepsHistory else {
             for table in tables { versions.dropTable(table, .local) }
