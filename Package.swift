@@ -1,6 +1,11 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
+// Planted bugs for the simulator's own test (Sources/Core/Mutants.swift). Nothing outside the simulator can reach them;
+// a build with QUORATE_SIMULATION=0 in the environment does not even contain them.
+let simulationSettings: [SwiftSetting] =
+    Context.environment["QUORATE_SIMULATION"] == "0" ? [] : [.define("QUORATE_SIMULATION")]
+
 // One set of settings for every Swift target: Swift 6 mode, the strict upcoming features of docs/ARCHITECTURE.md, and
 // whole-program optimisation across modules in release builds (a small accessor is otherwise a call).
 let swiftSettings: [SwiftSetting] = [
@@ -10,7 +15,7 @@ let swiftSettings: [SwiftSetting] = [
     .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
     // Overlapping accesses are looked for in debug builds; at run time each check costs more than many an access.
     .unsafeFlags(["-cross-module-optimization", "-enforce-exclusivity=unchecked"], .when(configuration: .release)),
-]
+] + simulationSettings
 let cSettings: [CSetting] = [.unsafeFlags(["-Wall", "-Wextra", "-O2", "-fno-omit-frame-pointer"])]
 
 /// A C target of the hot path, under CSupport/.

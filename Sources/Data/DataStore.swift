@@ -33,7 +33,8 @@ public final class DataStore {
         self.versions = versions
         self.oplog = oplog
         catalog = Catalog(versions: versions)
-        sessions = SessionRecords(versions: versions)
+        sessions = SessionRecords(
+            versions: versions, forgetsStatements: runtime.hasMutant(.retryAppliedTwice))
         objectIDs = ObjectIDGenerator(runtime)
     }
 
@@ -61,7 +62,7 @@ public final class DataStore {
     /// The optime of the next write.
     @inline(__always)
     func nextOpTime(_ context: WriteContext) throws -> OpTime {
-        if context.isReplicated, oplog.isOverfull {
+        if context.isReplicated, oplog.isOverfull, !context.isNeededBySet {
             throw ServerError(
                 .exceededMemoryLimit,
                 "the oplog is full of writes that no majority has: they can neither be dropped nor undone beyond it")

@@ -68,9 +68,8 @@ public final class RollbackOperation {
                 try mark.store(store.versions)
                 phase = .undoing
             case .undoing:
-                guard try store.versions.undo(after: mark.common, limit: Limits.rollbackKeysPerSlice) else {
-                    return .yield
-                }
+                let limit = store.runtime.buggified("small rollback slice", Limits.rollbackKeysPerSlice, 1)
+                guard try store.versions.undo(after: mark.common, limit: limit) else { return .yield }
                 try finish()
                 phase = .done
             case .done: return .done

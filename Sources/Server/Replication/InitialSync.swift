@@ -49,6 +49,7 @@ final class InitialSync {
                     try await run()
                     return
                 } catch let failure as Failure {
+                    node.runtime.probe("initial sync began again")
                     node.runtime.log.log(.warning, "initial sync", "attempt \(attempt): \(failure.reason)")
                 } catch let error as ServerError {
                     node.runtime.log.log(.warning, "initial sync", "attempt \(attempt): \(error)")
@@ -101,7 +102,7 @@ final class InitialSync {
         try await buildIndexes()
         // The voters of a new set cannot wait for a commit: without them there is no majority. They have acknowledged
         // nothing yet, so nothing is lost if what they cloned turns out not to last.
-        if !role.member.isCountedVoter {
+        if !role.member.isCountedVoter, !node.runtime.hasMutant(.initialSyncEndsEarly) {
             phase = "waiting for the stop point to be committed"
             try await awaitCommit(of: node.lastOpTime, link, rollbackID: begin.rollbackID)
         }
@@ -246,7 +247,8 @@ final class InitialSync {
                     appliedEntries += 1
                 }
             }
-            if node.lastOpTime >= stop.applied, !missing.isEmpty {
+            if !missing.isEmpty { node.runtime.probe("initial sync fetched documents again") }
+            if node.lastOpTime >= stop.applied, !missing.isEmpty, !node.runtime.hasMutant(.initialSyncEndsEarly) {
                 try await fetch(missing, link)
                 missing = []
                 // What was fetched may be newer than the stop point.
@@ -277,7 +279,7 @@ final class InitialSync {
 
     private func buildIndexes() async throws {
         while let build = try node.data.nextDeferredBuild() {
-            while try build.step(until: node.runtime.now + Limits.loopSliceMax, .committing) == .yield {
+            while try build.step(until: node.runtime.loopSliceEnd, .committing) == .yield {
                 await node.yieldLoop()
                 if isCancelled { return }
             }

@@ -57,7 +57,8 @@ final class ReplicaSetRole: NodeRole {
         let start = MemberStart(
             setName: setName, ownHosts: [node.advertisedName], incarnation: local.incarnation,
             isVolatile: !node.engine.survivesRestart, config: local.config, lastVote: local.lastVote,
-            progress: Progress(all: last), seed: node.runtime.randomNumber())
+            progress: Progress(all: last), seed: node.runtime.randomNumber(),
+            mutants: node.runtime.simulation?.mutants ?? [])
         member = Member(start, policy: policy)
         syncSource = OplogFetcher(node: node)
     }
@@ -183,6 +184,7 @@ final class ReplicaSetRole: NodeRole {
     /// This member holds entries that the sync source does not: takes them back.
     func rollBack(source: MemberID, host: String) {
         guard rollback == nil, initialSync == nil, member.state == .secondary else { return }
+        runtime.probe("rollback")
         runtime.log.log(
             .warning, "replication", "our last entry \(node.lastOpTime) is not in \(host)'s history: rolling back")
         syncSource.stop()
@@ -208,6 +210,7 @@ final class ReplicaSetRole: NodeRole {
     func resynchronize(because answer: OplogAnswer) {
         runtime.log.log(
             .warning, "replication", "our last entry is \(answer.rawValue) at the sync source: data are cloned anew")
+        runtime.probe("resynchronisation")
         syncSource.stop()
         do {
             let incarnation = try local.renewIncarnation(node)

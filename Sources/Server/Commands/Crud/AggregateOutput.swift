@@ -47,7 +47,7 @@ enum AggregateOutput {
             var array = ArrayWriter(startingIn: buffer)
             let progress = try source.next(
                 into: &array, maxDocuments: Limits.shortWriteStatements, maxBytes: Limits.cursorBatchBytesMax,
-                deadline: context.runtime.now + Limits.loopSliceMax)
+                deadline: context.runtime.loopSliceEnd)
             array.finish()
             let write = try context.writeContext()
             for element in DocumentView(base: UnsafeRawPointer(buffer.base)) {

@@ -49,7 +49,7 @@ enum GetMoreCommand {
         entry.isPinned = true
         do {
             let progress = try batch.fill(
-                from: entry.source, limit: batchSize, deadline: context.runtime.now + Limits.loopSliceMax)
+                from: entry.source, limit: batchSize, deadline: context.runtime.loopSliceEnd)
             guard progress == .yield else {
                 entry.isPinned = false
                 finish(context, entry, batch, progress)

@@ -21,7 +21,7 @@ struct SingleReplyRead {
         if let point = try context.node.role.readPoint(concern), concern.level != .linearizable {
             let read = try openHolding(context, point, open)
             do {
-                if case .done = try read.run(context.runtime.now + Limits.loopSliceMax) {
+                if case .done = try read.run(context.runtime.loopSliceEnd) {
                     try read.write(context.writer)
                     read.close()
                     return .done
@@ -42,7 +42,7 @@ struct SingleReplyRead {
     private static func finish(_ context: CommandContext, _ read: SingleReplyRead, _ concern: ReadConcern) async throws
     {
         defer { read.close() }
-        while case .yield = try read.run(context.runtime.now + Limits.loopSliceMax) {
+        while case .yield = try read.run(context.runtime.loopSliceEnd) {
             await context.node.yieldLoop()
             try context.checkDeadline()
             try context.checkReadable()

@@ -118,7 +118,7 @@ enum WriteCommands {
         return .later { context in
             let outcome = WriteOutcome()
             let slice = try prepare(context, outcome)
-            while try slice(context, try context.writeContext(), context.runtime.now + Limits.loopSliceMax) == .yield {
+            while try slice(context, try context.writeContext(), context.runtime.loopSliceEnd) == .yield {
                 await context.node.yieldLoop()
                 // The member may have lost its office meanwhile; what is done is remembered for the retry.
                 try context.checkWritable()
