@@ -117,11 +117,12 @@ let package = Package(
 
         // The documentation's examples: compiled with the tests, quoted by the pages.
         example("FirstReplicaSet", ["Quorate"]),
-        example("PatientElections", ["Quorate", "Core", "CommandLine"]),
+        example("PatientElections", ["Quorate", "Core", "CommandLine", "Conformance"]),
 
         // Tests.
         tests("BSONTests", ["BSON", "CBSON"]),
         tests("CoreTests", ["Core", "BSON", "ReadSelectors"]),
+        tests("PolicyTests", ["Conformance", "Core", "BSON", "ElectionPolicies", "ReadSelectors"]),
         tests("WireTests", ["Wire", "BSON", "Core"]),
         tests("QueryTests", ["Query", "BSON", "Core"]),
         tests("DataTests", ["Data", "BSON", "Core", "Query", "MemoryStorage", "CTree", "COplog", "Conformance"]),

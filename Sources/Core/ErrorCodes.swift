@@ -119,6 +119,7 @@ extension ErrorCode {
     public static let transactionTooLarge = ErrorCode(257)
     public static let exceededTimeLimit = ErrorCode(262)
     public static let operationNotSupportedInTransaction = ErrorCode(263)
+    public static let failPointSetFailed = ErrorCode(266)
     public static let preparedTransactionInProgress = ErrorCode(267)
     public static let indexBuildAborted = ErrorCode(276)
     public static let clientDisconnect = ErrorCode(279)
@@ -269,6 +270,7 @@ extension ErrorCode {
         257: "TransactionTooLarge",
         262: "ExceededTimeLimit",
         263: "OperationNotSupportedInTransaction",
+        266: "FailPointSetFailed",
         267: "PreparedTransactionInProgress",
         276: "IndexBuildAborted",
         279: "ClientDisconnect",

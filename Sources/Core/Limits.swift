@@ -74,6 +74,8 @@ public enum Limits {
     public static let loopJobsPerTurnMax = 256
     /// A callback that holds the loop longer than this is counted as too long.
     public static let loopHoldMax: Duration = .milliseconds(5)
+    /// One that holds it longer than this is counted as far too long.
+    public static let loopHoldFar: Duration = .milliseconds(20)
     /// What a transport reads at once when no message is under way.
     public static let readBytesMax = 64 * 1024
     /// First memory for a message that did not arrive whole; grows as its bytes do.
@@ -182,6 +184,8 @@ public enum Limits {
     /// Optimes that a member in rollback asks about at once, and keys that it restores in one slice.
     public static let rollbackOptimesPerRequest = 2000
     public static let rollbackKeysPerSlice = 2000
+    /// Bytes of documents that `local.rollback` keeps of rollbacks; the oldest go first.
+    public static let rollbackArchiveBytesMax = 64 * 1024 * 1024
     /// Pause before an initial sync that failed tries again.
     public static let initialSyncRetryDelay: Duration = .milliseconds(100)
     /// Documents and bytes of one batch of an initial sync.

@@ -20,6 +20,7 @@ enum CommandSet {
         StatisticsCommands.add(to: &table)
         CheckCommands.add(to: &table)
         CurrentOperation.add(to: &table)
+        ConfigureFailPoint.add(to: &table)
         MemberCommands.add(to: &table)
         CloneServing.add(to: &table)
         OplogServing.add(to: &table)

@@ -34,7 +34,7 @@ extension Node {
             let context = CommandContext(
                 node: self, connection: connection, request: request, command: command, arguments: arguments,
                 reply: reply, retained: nil, deadline: deadline)
-            switch try command.run(context) {
+            switch try start(context) {
             case .done: finish(reply, context)
             case .awaitingWriteConcern(let optime, let concern):
                 if request.isUnacknowledged { break }
@@ -47,6 +47,13 @@ extension Node {
             finish(reply, failing: error, arguments: arguments, command: found)
         }
         if request.isUnacknowledged { scratch.removeAll(keeping: 1 << 16) }
+    }
+
+    private func start(_ context: CommandContext) throws -> CommandOutcome {
+        if failPoints.isActive, let failure = failCommand(context) {
+            return .later { context in try await context.node.run(context, failing: failure) }
+        }
+        return try context.command.run(context)
     }
 
     private func startReply(_ request: Request, in output: ByteBuffer, _ connection: ClientConnection) -> MessageWriter

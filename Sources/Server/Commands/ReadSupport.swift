@@ -44,6 +44,7 @@ extension CommandContext {
             }
         }
         if let failure {
+            reportedWriteConcernError = true
             node.appendWriteConcernError(
                 failure, isRetryableWrite: arguments.transactionNumber != nil, to: writer)
         }

@@ -23,6 +23,7 @@ extension CommandContext {
         if let number = arguments.transactionNumber, context.isReplicated, let session = body["lsid"]?.asDocument {
             context.session = try node.data.sessions.record(session)
             context.transactionNumber = number
+            context.beforeStatement = node.retryableWriteCheck(connection)
         }
         return context
     }
