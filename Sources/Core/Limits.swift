@@ -179,7 +179,7 @@ public enum Limits {
     /// Oplog of a member whose engine forgets, counted as memory.
     public static let oplogBytesVolatileDefault = 64 * 1024 * 1024
     /// How long a call to another member may take, cloning of one batch included.
-    public static let peerCallTimeout: Duration = .seconds(5)
+    public static let peerCallTimeout: Duration = .seconds(10)
     /// How long an initial sync asks a source again that does not answer, before it begins anew.
     public static let initialSyncOutageMax: Duration = .seconds(60)
     /// An initial sync says how far it is this often.

@@ -144,12 +144,19 @@ extension Member {
         guard force || fitted.members[index].isElectable else {
             throw ServerError(.nodeNotElectable, "this node is not electable under the new configuration")
         }
-        try checkDefaultStays(from: config, to: fitted)
+        try checkDefaultStays(from: config, to: fitted, force: force)
     }
 
     /// A change that would silently weaken or strengthen every write is refused (replication-facts §1).
-    private func checkDefaultStays(from old: ReplicaSetConfig, to next: ReplicaSetConfig) throws(ServerError) {
-        if clusterDefaults.writeConcern != nil {
+    private func checkDefaultStays(
+        from old: ReplicaSetConfig, to next: ReplicaSetConfig, force: Bool
+    ) throws(ServerError) {
+        if let chosen = clusterDefaults.writeConcern {
+            if !force, let why = Self.unsatisfiable(chosen, by: next) {
+                throw ServerError(
+                    .newReplicaSetConfigurationIncompatible,
+                    "the default write concern set by setDefaultRWConcern could no longer be met: \(why.message)")
+            }
             guard next.settings.writeConcernDefault == nil else {
                 throw ServerError(
                     .newReplicaSetConfigurationIncompatible,

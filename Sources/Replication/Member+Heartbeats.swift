@@ -252,8 +252,9 @@ extension Member {
             return settle(now)
         }
         peers[index].isConnectionOpen = false
-        // See at once whether it is gone or only the connection was.
-        if peers[index].isUp, selfIndex != nil { startHeartbeatRound(index, now: now) }
+        // See at once whether it is gone or only the connection was. A heartbeat that is under way fails with the
+        // connection and finds out: a new round each time would never come to its end with a member that hangs.
+        if peers[index].isUp, selfIndex != nil, peers[index].exchange == nil { startHeartbeatRound(index, now: now) }
         if leadership == nil, lastPrimaryID == member { ask(.primaryConnectionLost, now: now) }
         return settle(now)
     }

@@ -32,14 +32,18 @@ extension Member {
     /// Whether this member's vote and positions count although it may be empty: a founding voter.
     public var isCountedVoter: Bool { mayVote }
 
+    /// Whether the last heartbeats reached the member at `host`.
+    public func isUp(_ host: String) -> Bool { config?.index(ofHost: host).map { peers[$0].isUp } ?? false }
+
     /// The member to clone from: the primary as a rule, else the nearest that is readable and has data; nil: none yet.
-    public func initialSyncSource(now: Instant) -> String? {
+    /// `otherThan`: a host that is not asked.
+    public func initialSyncSource(now: Instant, otherThan excluded: String? = nil) -> String? {
         guard let config, selfIndex != nil else { return nil }
         var best: Int?
         for index in peers.indices where index != selfIndex {
             let peer = peers[index]
             guard peer.isUp, peer.state.isReadable, peer.deniedUntil <= now, !peer.progress.applied.isNull,
-                config.members[index].isDataBearing
+                config.members[index].isDataBearing, peer.host != excluded
             else { continue }
             if peer.id == primaryID { return peer.host }
             if let known = best, peers[known].ping ?? .zero <= peer.ping ?? .zero { continue }

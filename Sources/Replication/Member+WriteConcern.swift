@@ -5,7 +5,10 @@ public import Core
 extension Member {
     /// Why a concern can never be satisfied by this configuration.
     public func unsatisfiable(_ concern: WriteConcern) -> ServerError? {
-        guard let config else { return nil }
+        config.flatMap { Self.unsatisfiable(concern, by: $0) }
+    }
+
+    static func unsatisfiable(_ concern: WriteConcern, by config: ReplicaSetConfig) -> ServerError? {
         switch concern.w {
         case .majority: return nil
         case .number(let count):

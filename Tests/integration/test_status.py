@@ -77,6 +77,16 @@ def test_a_member_never_heard_of_is_in_startup(make_replica_set):
     assert row["configVersion"] == -2
 
 
+def test_a_member_that_hangs_is_shown_as_dead(replica_set):
+    hung = replica_set.secondaries[0]
+    hung.pause()
+    row = eventually(
+        lambda: next((m for m in replica_set.status()["members"] if m["_id"] == hung.index and m["health"] == 0), None))
+    assert (row["state"], row["stateStr"]) == (8, "(not reachable/healthy)")
+    hung.resume()
+    eventually(lambda: all(m["health"] == 1 for m in replica_set.status()["members"]))
+
+
 def test_a_dead_member_is_shown_as_dead(replica_set):
     victim = replica_set.secondaries[0]
     victim.kill()

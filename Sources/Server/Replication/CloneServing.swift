@@ -55,7 +55,7 @@ enum CloneServing {
         }
         let target = context.body["awaitCommitted"]?.asDocument.flatMap { OpTime($0) } ?? .null
         if role.member.commitPoint >= target {
-            OplogServing.appendMetadata(role, to: context.writer)
+            appendPosition(role, to: context.writer)
             return .done
         }
         return .later { context in
@@ -63,13 +63,21 @@ enum CloneServing {
             while role.member.commitPoint < target, context.runtime.now < deadline, !context.connection.isClosed {
                 await role.oplogChanged.wait(until: deadline, on: context.connection)
             }
-            OplogServing.appendMetadata(role, to: context.writer)
+            appendPosition(role, to: context.writer)
         }
+    }
+
+    /// Who goes on with a clone has to know that it is still the same member that it asks.
+    private static func appendPosition(_ role: ReplicaSetRole, to writer: DocumentWriter) {
+        writer.document("incarnation") { role.member.incarnation.encode(to: $0) }
+        OplogServing.appendMetadata(role, to: writer)
     }
 
     private static func describe(_ collection: Collection, to writer: DocumentWriter) {
         writer.append("ns", string: collection.namespace.fullName)
         collection.uuid.withBytes { writer.append("uuid", binary: $0, subtype: 4) }
+        writer.append("documents", int64: Int64(collection.count))
+        writer.append("bytes", int64: Int64(collection.dataBytes))
         writer.document("options") { collection.options.write(to: $0) }
         writer.array("indexes") { array in
             for index in collection.indexes {

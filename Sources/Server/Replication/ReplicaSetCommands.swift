@@ -12,7 +12,8 @@ enum ReplicaSetCommands {
         table.add(
             Command("replSetGetStatus", [.adminOnly], help: "the members and their state") { context in
                 let role = try role(context)
-                try role.appendStatus(to: context.writer)
+                try role.appendStatus(
+                    to: context.writer, afterInitialSync: context.body["initialSync"]?.isTruthy ?? false)
                 return .done
             })
         table.add(
