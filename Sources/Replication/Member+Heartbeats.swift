@@ -10,7 +10,7 @@ extension Member {
             incarnation: incarnation, isVolatile: isVolatile, state: state, term: term,
             config: config?.configVersion ?? .none, progress: showsProgress ? progress : Progress(),
             commitPoint: commitPoint, primaryID: primaryID,
-            syncSource: syncSource.flatMap { id in config?.members.first { $0.id == id }?.host },
+            syncSource: syncSourceHost,
             electionTime: leadership?.firstOpTime?.timestamp, isElectable: standObstacle(ignoringPrimary: true) == nil,
             run: run, number: nextNumber())
     }
@@ -252,8 +252,9 @@ extension Member {
             return settle(now)
         }
         peers[index].isConnectionOpen = false
-        // See at once whether it is gone or only the connection was.
-        if peers[index].isUp, selfIndex != nil { startHeartbeatRound(index, now: now) }
+        // See at once whether it is gone or only the connection was. A heartbeat that is under way fails with the
+        // connection and finds out: a new round each time would never come to its end with a member that hangs.
+        if peers[index].isUp, selfIndex != nil, peers[index].exchange == nil { startHeartbeatRound(index, now: now) }
         if leadership == nil, lastPrimaryID == member { ask(.primaryConnectionLost, now: now) }
         return settle(now)
     }

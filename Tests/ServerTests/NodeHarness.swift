@@ -11,11 +11,12 @@ final class NodeHarness {
     let node: Node
 
     /// - Parameter setName: makes it a member without a configuration.
-    init(seed: UInt64 = 1, setName: String? = nil) throws {
+    init(seed: UInt64 = 1, setName: String? = nil, enableTestCommands: Bool = false) throws {
         world = SimulatedWorld(seed: seed)
         runtime = world.addNode("a")
         var options = NodeOptions(endpoint: Endpoint(host: "a", port: 27017))
         options.replicaSetName = setName
+        options.enableTestCommands = enableTestCommands
         node = Node(
             runtime: runtime, transport: world.network.transport(for: runtime), engine: MemoryStorage(),
             electionPolicy: NeverStands(), options: options)

@@ -12,6 +12,7 @@ extension DataStore {
         }
         try catalog.forgetPendingDrops()
         try versions.step(at: nil) { versions.dropTable(DataTables.sessions, .local) }
+        try RollbackMark.clear(versions)
         sessions.reload()
         indexBuilds.removeAll()
         oplog.removeAll()

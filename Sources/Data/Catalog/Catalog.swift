@@ -45,14 +45,15 @@ public final class Catalog {
     public func find(_ uuid: CollectionUUID) -> Collection? { byUUID[uuid] }
 
     /// The collection of that name as a read at a point in time sees it: one that was created later is not there, one
-    /// that was dropped later still is.
+    /// that was dropped later still is, and one that was renamed later has its name of then.
     public func find(_ namespace: Namespace, at point: ReadPoint) throws(ServerError) -> Collection? {
         guard case .at(let timestamp) = point, !namespace.isLocal else { return find(namespace) }
         if let collection = find(namespace), collection.namedSince <= timestamp { return collection }
+        for collection in collections where !collection.formerNames.isEmpty {
+            if collection.name(at: timestamp) == namespace { return collection }
+        }
         for drop in pendingDrops where drop.optime.timestamp > timestamp {
-            if let collection = drop.collection, collection.namespace == namespace, collection.namedSince <= timestamp {
-                return collection
-            }
+            if let collection = drop.collection, collection.name(at: timestamp) == namespace { return collection }
         }
         return nil
     }
@@ -197,7 +198,7 @@ public final class Catalog {
     struct PendingDrop {
         let optime: OpTime
         let tables: [TableID]
-        /// For reads in the past; nil after a restart, when there are none.
+        /// The collection when it went as a whole: reads in the past still find it.
         let collection: Collection?
     }
 
@@ -206,6 +207,9 @@ public final class Catalog {
         let record = Document { writer in
             writer.append("optime", drop.optime)
             writer.array("tables") { array in for table in drop.tables { array.append(.int64(Int64(table.rawValue))) } }
+            if let collection = drop.collection {
+                writer.append("collection" as String, .document(CatalogRecord.encode(collection)))
+            }
         }
         try pendingDropKey(drop).withUnsafeBytes { key in
             try record.withView { try versions.put(DataTables.pendingDrops, .local, key: key, value: $0.bytes) }
@@ -220,14 +224,18 @@ public final class Catalog {
 
     func addPendingDrop(_ drop: PendingDrop) { pendingDrops.append(drop) }
 
-    /// Gives back the data of drops at or before the commit point. Cheap when there are none.
+    /// Gives back the data of drops that no rollback undoes any more and no read in the past sees. Cheap when there are
+    /// none.
     @inline(__always)
     public func onCommitPoint(_ commitPoint: OpTime) throws {
-        if let first = pendingDrops.first, first.optime.timestamp <= commitPoint.timestamp { try reclaim(commitPoint) }
+        guard let first = pendingDrops.first else { return }
+        let due = min(commitPoint.timestamp, versions.oldestReadable)
+        if first.optime.timestamp <= due { try reclaim { $0.optime.timestamp <= due } }
     }
 
-    private func reclaim(_ commitPoint: OpTime) throws {
-        let due = pendingDrops.prefix { $0.optime.timestamp <= commitPoint.timestamp }
+    private func reclaim(where isDue: (PendingDrop) -> Bool) throws {
+        let due = pendingDrops.filter(isDue)
+        guard !due.isEmpty else { return }
         try versions.step(at: nil) {
             for drop in due {
                 // Below the commit point nothing is undone, so the tables go without history.
@@ -238,11 +246,14 @@ public final class Catalog {
             }
         }
         for drop in due { drop.collection?.isReclaimed = true }
-        pendingDrops.removeFirst(due.count)
+        pendingDrops.removeAll(where: isDue)
     }
 
     /// Gives back the data of all pending drops: there is nothing left that a rollback could restore.
-    func forgetPendingDrops() throws { try reclaim(OpTime(term: .max, timestamp: .max)) }
+    func forgetPendingDrops() throws { try reclaim { _ in true } }
+
+    /// Gives back the data of drops that a rollback has undone together with what they dropped.
+    func forgetPendingDrops(after timestamp: Timestamp) throws { try reclaim { $0.optime.timestamp > timestamp } }
 
     /// Loads the drops that are still pending; those that a rollback has undone are forgotten, because their tables are
     /// in use.
@@ -259,7 +270,9 @@ public final class Catalog {
             guard let optime = view["optime"]?.asDocument.flatMap({ OpTime($0) }), let stored = view["tables"]?.asArray
             else { throw InvariantViolation("a stored pending drop is not readable") }
             let tables = stored.compactMap { CatalogRecord.tableID($0.value) }
-            let drop = PendingDrop(optime: optime, tables: tables, collection: nil)
+            let collection = try view["collection"]?.asDocument.map { try CatalogRecord.decode($0, kind: .replicated) }
+            collection?.isDropped = true
+            let drop = PendingDrop(optime: optime, tables: tables, collection: collection)
             if tables.contains(where: inUse.contains) { undone.append(drop) } else { pendingDrops.append(drop) }
         }
         guard !undone.isEmpty else { return }

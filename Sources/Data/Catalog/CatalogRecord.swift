@@ -4,7 +4,8 @@ import Query
 
 /// The stored form of a collection: one document with all its indexes, keyed by its table's number.
 ///
-/// `{ns, uuid, table, since, options, indexes: [{spec, table, state, visibleFrom, multikey, build?}]}`
+/// `{ns, uuid, table, since, former: [{ns, since}], options, indexes: [{spec, table, state, visibleFrom, multikey,
+/// build?}]}`
 enum CatalogRecord {
     /// The key of a collection's record.
     static func key(_ table: TableID) -> [UInt8] {
@@ -19,6 +20,14 @@ enum CatalogRecord {
             writer.append("uuid", collection.uuid)
             writer.append("table", int64: Int64(collection.table.rawValue))
             writer.append("since", timestamp: collection.namedSince)
+            writer.array("former") { array in
+                for name in collection.formerNames {
+                    array.document {
+                        $0.append("ns", string: name.namespace.fullName)
+                        $0.append("since", timestamp: name.since)
+                    }
+                }
+            }
             writer.document("options") { collection.options.write(to: $0) }
             writer.array("indexes") { array in
                 for index in collection.indexes {
@@ -39,7 +48,7 @@ enum CatalogRecord {
     }
 
     static func decode(_ view: DocumentView, kind: TableKind) throws -> Collection {
-        guard let fullName = view["ns"]?.asString, let dot = fullName.firstIndex(of: "."),
+        guard let fullName = view["ns"]?.asString, let namespace = Namespace(fullName: fullName),
             let uuid = CollectionUUID(view["uuid"]), let table = tableID(view["table"]),
             let since = view["since"]?.asTimestamp, let options = view["options"]?.asDocument,
             let stored = view["indexes"]?.asArray
@@ -62,10 +71,16 @@ enum CatalogRecord {
         guard let first = indexes.first, first.isIDIndex else {
             throw InvariantViolation("the stored record of \(fullName) lacks its _id index")
         }
-        let namespace = Namespace(String(fullName[..<dot]), String(fullName[fullName.index(after: dot)...]))
+        var formerNames: [Collection.FormerName] = []
+        for element in view["former"]?.asArray ?? emptyDocument {
+            guard let former = element.value.asDocument, let since = former["since"]?.asTimestamp,
+                let name = former["ns"]?.asString.flatMap({ Namespace(fullName: $0) })
+            else { throw InvariantViolation("a stored former name of \(fullName) is not readable") }
+            formerNames.append(Collection.FormerName(namespace: name, since: since))
+        }
         return Collection(
             uuid: uuid, table: table, kind: kind, namespace: namespace, namedSince: since,
-            options: try CollectionOptions(parsing: options), indexes: indexes)
+            formerNames: formerNames, options: try CollectionOptions(parsing: options), indexes: indexes)
     }
 
     static func tableID(_ value: ValueView?) -> TableID? {

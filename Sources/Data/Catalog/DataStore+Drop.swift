@@ -40,7 +40,7 @@ extension DataStore {
         let tables = [collection.table] + collection.indexes.map { $0.table }
         try catalogStep(at: optime, entry: entry) {
             try catalog.delete(collection)
-            try dropTables(tables, of: collection, at: optime)
+            try dropTables(tables, collection: collection, at: optime)
         }
         tablesDropped(tables, collection: collection, at: optime)
         catalog.remove(collection)
@@ -48,13 +48,14 @@ extension DataStore {
         indexBuilds.removeAll { $0.collection === collection }
     }
 
-    /// Drops tables in the open batch: at once where no rollback can come, else in two phases.
-    func dropTables(_ tables: [TableID], of collection: Collection, at optime: OpTime?) throws {
+    /// Drops tables in the open batch: at once where no rollback can come, else in two phases. `collection` when it
+    /// goes as a whole.
+    func dropTables(_ tables: [TableID], collection: Collection?, at optime: OpTime?) throws {
         guard let optime, versions.keepsHistory else {
             for table in tables { versions.dropTable(table, .local) }
             return
         }
-        try catalog.putPendingDrop(Catalog.PendingDrop(optime: optime, tables: tables, collection: nil))
+        try catalog.putPendingDrop(Catalog.PendingDrop(optime: optime, tables: tables, collection: collection))
     }
 
     /// Remembers dropped tables in memory, once the batch is committed. `collection` when it went as a whole.
@@ -100,17 +101,22 @@ extension DataStore {
         let since = collection.namedSince
         let tables = target.map { [$0.table] + $0.indexes.map { $0.table } } ?? []
         // The record is written under the new name, so the name in memory changes first, and back when the step fails.
+        let formerNames = collection.formerNames
+        if optime != nil, versions.keepsHistory {
+            collection.rememberName(readableFrom: versions.oldestReadable)
+        }
         catalog.rename(collection, to: to, at: optime?.timestamp ?? .zero)
         do {
             try catalogStep(at: optime, entry: entry) {
                 if let target {
                     try catalog.delete(target)
-                    try dropTables(tables, of: target, at: optime)
+                    try dropTables(tables, collection: target, at: optime)
                 }
                 try catalog.put(collection)
             }
         } catch {
             catalog.rename(collection, to: from, at: since)
+            collection.formerNames = formerNames
             throw error
         }
         collection.generation += 1

@@ -12,5 +12,7 @@ enum DataTables {
     static let pendingDrops = TableID(rawValue: 19)
     /// The lowest table number that was never given out. Local: a rollback does not bring numbers back.
     static let numbers = TableID(rawValue: 20)
+    /// The mark of a rollback that is under way (`RollbackMark`). Local.
+    static let rollback = TableID(rawValue: 21)
     static let firstOfCollections: UInt32 = 1024
 }

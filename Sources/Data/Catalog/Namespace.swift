@@ -35,6 +35,12 @@ public struct Namespace: Hashable, Comparable, Sendable, CustomStringConvertible
             validating: String(fullName[..<dot]), collection: String(fullName[fullName.index(after: dot)...]))
     }
 
+    /// Splits a name that is known to be valid; nil when there is no dot.
+    init?(fullName: String) {
+        guard let dot = fullName.utf8.firstIndex(of: UInt8(ascii: ".")) else { return nil }
+        self.init(String(fullName[..<dot]), String(fullName[fullName.index(after: dot)...]))
+    }
+
     public var description: String { "\(database).\(collection)" }
     public var fullName: String { description }
 

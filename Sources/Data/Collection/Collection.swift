@@ -18,6 +18,14 @@ public final class Collection {
     public private(set) var namespace: Namespace
     /// The time from which on `namespace` is its name: a read at an earlier time does not see it.
     public internal(set) var namedSince: Timestamp
+    /// The names it had before, oldest first, as long as a read in the past may ask for them.
+    var formerNames: [FormerName]
+
+    /// A name of a collection, from its time until that of the next.
+    struct FormerName: Equatable {
+        let namespace: Namespace
+        let since: Timestamp
+    }
     public internal(set) var options: CollectionOptions {
         didSet { validator = try? DocumentValidator(options.validation) }
     }
@@ -44,13 +52,14 @@ public final class Collection {
 
     init(
         uuid: CollectionUUID, table: TableID, kind: TableKind, namespace: Namespace, namedSince: Timestamp,
-        options: CollectionOptions, indexes: [CollectionIndex]
+        formerNames: [FormerName] = [], options: CollectionOptions, indexes: [CollectionIndex]
     ) {
         self.uuid = uuid
         self.table = table
         self.kind = kind
         self.namespace = namespace
         self.namedSince = namedSince
+        self.formerNames = formerNames
         self.options = options
         self.indexes = indexes
         validator = try? DocumentValidator(options.validation)
@@ -64,6 +73,19 @@ public final class Collection {
         let name = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 8)
         name.copyBytes(from: bytes)
         return (name, namespace.database.utf8.count)
+    }
+
+    /// The name that it had at a time; nil when it was not there yet.
+    func name(at timestamp: Timestamp) -> Namespace? {
+        if namedSince <= timestamp { return namespace }
+        return formerNames.last { $0.since <= timestamp }?.namespace
+    }
+
+    /// Keeps the present name for reads in the past, before another is given. `oldest` is the earliest that may be
+    /// read.
+    func rememberName(readableFrom oldest: Timestamp) {
+        formerNames.append(FormerName(namespace: namespace, since: namedSince))
+        while formerNames.count > 1, formerNames[1].since <= oldest { formerNames.removeFirst() }
     }
 
     func rename(to namespace: Namespace, at timestamp: Timestamp) {

@@ -215,7 +215,7 @@ extension DataStore {
         do {
             try catalogStep(at: optime, entry: entry) {
                 try catalog.put(collection)
-                if !tables.isEmpty { try dropTables(tables, of: collection, at: optime) }
+                if !tables.isEmpty { try dropTables(tables, collection: nil, at: optime) }
             }
         } catch {
             collection.indexes = kept

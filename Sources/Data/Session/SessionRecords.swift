@@ -65,6 +65,7 @@ public final class SessionRecords {
 
     /// Puts the record with one more statement into the batch that is open.
     func put(_ statement: Statement, _ outcome: StatementOutcome, optime: OpTime, wall: WallTime) throws {
+        try statement.beforeCommit?()
         let record = statement.session
         guard statement.transactionNumber >= record.transactionNumber else {
             throw InvariantViolation("a session record may not go back to an older transaction number")

@@ -23,6 +23,8 @@ public struct WriteContext {
     public var session: SessionRecord?
     /// The transaction number of this command in `session`.
     public var transactionNumber: Int64 = 0
+    /// Called when a statement of a retryable write is about to be committed; what it throws undoes the statement.
+    public var beforeStatement: (() throws -> Void)?
     /// `let` variables and `$$NOW`.
     public var query: QueryContext
 
@@ -39,11 +41,13 @@ struct Statement {
     let session: SessionRecord
     let transactionNumber: Int64
     let id: Int32
+    let beforeCommit: (() throws -> Void)?
 
     init?(_ context: WriteContext, id: Int32) {
         guard let session = context.session else { return nil }
         self.session = session
         transactionNumber = context.transactionNumber
+        beforeCommit = context.beforeStatement
         self.id = id
     }
 }

@@ -18,8 +18,8 @@ final class CommandContext {
     var deadline: Instant
     /// The optime of the last write, which the reply waits for and reports; set by write commands.
     var lastWrite: OpTime?
-    /// Set by commands that have said everything about a write concern themselves.
-    var failedWithLabels = false
+    /// The reply has a `writeConcernError` already.
+    var reportedWriteConcernError = false
 
     init(
         node: Node, connection: ClientConnection, request: Request, command: Command, arguments: GenericArguments,

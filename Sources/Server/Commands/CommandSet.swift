@@ -20,10 +20,13 @@ enum CommandSet {
         StatisticsCommands.add(to: &table)
         CheckCommands.add(to: &table)
         CurrentOperation.add(to: &table)
+        ConfigureFailPoint.add(to: &table)
         MemberCommands.add(to: &table)
         CloneServing.add(to: &table)
         OplogServing.add(to: &table)
         Rollback.add(to: &table)
         ReplicaSetCommands.add(to: &table)
+        MaintenanceCommands.add(to: &table)
+        DefaultConcernCommands.add(to: &table)
     }
 }

@@ -34,7 +34,7 @@ extension Node {
             let context = CommandContext(
                 node: self, connection: connection, request: request, command: command, arguments: arguments,
                 reply: reply, retained: nil, deadline: deadline)
-            switch try command.run(context) {
+            switch try start(context) {
             case .done: finish(reply, context)
             case .awaitingWriteConcern(let optime, let concern):
                 if request.isUnacknowledged { break }
@@ -47,6 +47,13 @@ extension Node {
             finish(reply, failing: error, arguments: arguments, command: found)
         }
         if request.isUnacknowledged { scratch.removeAll(keeping: 1 << 16) }
+    }
+
+    private func start(_ context: CommandContext) throws -> CommandOutcome {
+        if failPoints.isActive, let failure = failCommand(context) {
+            return .later { context in try await context.node.run(context, failing: failure) }
+        }
+        return try context.command.run(context)
     }
 
     private func startReply(_ request: Request, in output: ByteBuffer, _ connection: ClientConnection) -> MessageWriter
@@ -99,6 +106,11 @@ extension Node {
                 .unauthorized,
                 "\(command.name) is for members of the replica set; this connection has not introduced itself")
         }
+        if traits.contains(.followerOnly), let peer = connection.peer, let role = role as? ReplicaSetRole,
+            let obstacle = role.member.obstacle(toFollower: peer.memberID, peer.incarnation)
+        {
+            throw ServerError(.unauthorized, "\(command.name) is refused: \(obstacle)")
+        }
         if isShuttingDown, !traits.contains(.handshake) {
             throw ServerError(.interruptedAtShutdown, "interrupted at shutdown")
         }
@@ -139,6 +151,7 @@ extension Node {
         connection.beginWaiting()
         role.awaitWriteConcern(optime, concern, deadline: context.deadline, on: connection) { [self] failure in
             guard !connection.isClosed else { return }
+            let start = connection.connection.output.count
             let writer = startReply(reply.form, to: reply.id, in: connection.connection.output, connection)
             fields.withView { for field in $0 { writer.document.append(field.key, field.value) } }
             if let failure {
@@ -147,6 +160,7 @@ extension Node {
             writer.document.append("ok", double: 1)
             role.appendGossip(to: writer.document, operationTime: optime.timestamp)
             writer.finish()
+            connection.compressReply(from: start)
             connection.endWaiting()
         }
     }
@@ -176,7 +190,11 @@ extension Node {
             } catch {
                 finish(context.reply, failing: error, arguments: arguments, command: command)
             }
-            if !connection.isClosed, !request.isUnacknowledged { connection.connection.output.append(output.bytes) }
+            if !connection.isClosed, !request.isUnacknowledged {
+                let start = connection.connection.output.count
+                connection.connection.output.append(output.bytes)
+                connection.compressReply(from: start)
+            }
             connection.endWaiting()
         }
     }

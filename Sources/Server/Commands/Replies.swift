@@ -16,6 +16,7 @@ extension Node {
     func finish(_ reply: MessageWriter, failing error: any Error, arguments: GenericArguments?, command: Command?) {
         command?.failed += 1
         let failure = serverError(for: error)
+        let injected = error as? InjectedFailure
         reply.restart()
         let writer = reply.document
         writer.append("ok", double: 0)
@@ -25,8 +26,11 @@ extension Node {
         if let details = failure.details {
             details.withView { for field in $0 { writer.append(field.key, field.value) } }
         }
-        appendLabels(failure, isRetryableWrite: arguments?.transactionNumber != nil, to: writer)
-        if failure.code.isStateChange { topology.append(to: writer) }
+        let isRetryable = arguments?.transactionNumber != nil && injected?.replacesLabels != true
+        appendLabels(failure, isRetryableWrite: isRetryable, to: writer)
+        // A state change that a fail point made up has not happened: with the version they know, clients would take it
+        // for old news.
+        if failure.code.isStateChange, injected == nil { topology.append(to: writer) }
         role.appendGossip(to: writer, operationTime: nil)
         reply.finish()
     }
@@ -54,6 +58,7 @@ extension Node {
     private func serverError(for error: any Error) -> ServerError {
         switch error {
         case let error as ServerError: return error
+        case let error as InjectedFailure: return error.error
         case let error as InvariantViolation:
             fail(error)
             return ServerError(.internalError, error.description)

@@ -20,6 +20,7 @@ public final class Node {
     private let electionPolicy: (any ElectionPolicy)?
     let data: DataStore
     let cursors: CursorRegistry
+    let failPoints = FailPoints()
     /// An index build was committed or aborted.
     let indexBuildEnded: LoopSignal
     /// Something was written: tailing cursors look again.
@@ -70,7 +71,11 @@ public final class Node {
     /// - Throws: `TransportError` when the address cannot be had; what the storage engine throws.
     public func start() async throws {
         try await data.versions.open()
-        try data.load()
+        if let resumed = try await data.resumeRollback() {
+            runtime.log.log(.warning, "replication", "finished the rollback to \(resumed.common) of an earlier run")
+        } else {
+            try data.load()
+        }
         let listener = try transport.listen(on: options.endpoint) { [unowned self] connection in accept(connection) }
         self.listener = listener
         if let setName = options.replicaSetName {

@@ -9,10 +9,13 @@ enum CloneServing {
     static func add(to table: inout CommandTable) {
         table.add(
             Command(
-                "replSetGetPosition", [.memberOnly, .adminOnly], help: "how far this member is, for members",
+                "replSetGetPosition", [.memberOnly, .followerOnly, .adminOnly],
+                help: "how far this member is, for members",
                 run: position))
         table.add(
-            Command("replSetListCollections", [.memberOnly, .adminOnly], help: "all collections, for members") {
+            Command(
+                "replSetListCollections", [.memberOnly, .followerOnly, .adminOnly], help: "all collections, for members"
+            ) {
                 context in
                 context.writer.array("collections") { array in
                     for collection in context.node.data.catalog.collections where !collection.namespace.isLocal {
@@ -23,10 +26,13 @@ enum CloneServing {
             })
         table.add(
             Command(
-                "replSetCloneDocuments", [.memberOnly, .adminOnly], help: "documents of a collection, for members",
+                "replSetCloneDocuments", [.memberOnly, .followerOnly, .adminOnly],
+                help: "documents of a collection, for members",
                 run: documents))
         table.add(
-            Command("replSetCloneSessions", [.memberOnly, .adminOnly], help: "session records, for members") {
+            Command(
+                "replSetCloneSessions", [.memberOnly, .followerOnly, .adminOnly], help: "session records, for members"
+            ) {
                 context in
                 guard case .binary(_, let after)? = context.body["after"].map({ Value($0) }) else {
                     throw ServerError(.failedToParse, "replSetCloneSessions needs 'after'")
@@ -49,7 +55,7 @@ enum CloneServing {
         }
         let target = context.body["awaitCommitted"]?.asDocument.flatMap { OpTime($0) } ?? .null
         if role.member.commitPoint >= target {
-            OplogServing.appendMetadata(role, to: context.writer)
+            appendPosition(role, to: context.writer)
             return .done
         }
         return .later { context in
@@ -57,13 +63,21 @@ enum CloneServing {
             while role.member.commitPoint < target, context.runtime.now < deadline, !context.connection.isClosed {
                 await role.oplogChanged.wait(until: deadline, on: context.connection)
             }
-            OplogServing.appendMetadata(role, to: context.writer)
+            appendPosition(role, to: context.writer)
         }
+    }
+
+    /// Who goes on with a clone has to know that it is still the same member that it asks.
+    private static func appendPosition(_ role: ReplicaSetRole, to writer: DocumentWriter) {
+        writer.document("incarnation") { role.member.incarnation.encode(to: $0) }
+        OplogServing.appendMetadata(role, to: writer)
     }
 
     private static func describe(_ collection: Collection, to writer: DocumentWriter) {
         writer.append("ns", string: collection.namespace.fullName)
         collection.uuid.withBytes { writer.append("uuid", binary: $0, subtype: 4) }
+        writer.append("documents", int64: Int64(collection.count))
+        writer.append("bytes", int64: Int64(collection.dataBytes))
         writer.document("options") { collection.options.write(to: $0) }
         writer.array("indexes") { array in
             for index in collection.indexes {

@@ -8,70 +8,87 @@ internal import Replication
 /// Everything is cloned while the source keeps taking writes; then the source's entries from before the clone are
 /// applied up to a stop point, with rules that allow for data newer than the entry; then the indexes are built. The
 /// member becomes a secondary when the stop point is committed: below it nothing can be undone here (DESIGN §6).
+///
+/// Every question to the source stands alone, so one that gets no answer is asked again, over a new connection, and the
+/// clone goes on where it was; unless the source is another one by then, or has rolled back, or others could be asked.
 final class InitialSync {
+    let node: Node
     private unowned let role: ReplicaSetRole
-    private let node: Node
+    /// What this member has is thrown away once a source is found, and kept until then.
+    private(set) var mustDiscard: Bool
+    private(set) var isCancelled = false
     private var link: PeerLink?
-    private var isCancelled = false
-    private var attempt = 0
-    private var sourceHost = ""
-    private var phase = "choosing a sync source"
-    private var clonedDocuments: Int64 = 0
-    private var clonedCollections = 0
-    private var totalCollections = 0
-    private var appliedEntries: Int64 = 0
+    /// Who the source was when the attempt began.
+    private var identity: SourceIdentity?
     private var sourceWaiter: (() -> Void)?
+    private var progressTimer: TimerToken?
+    var progress: InitialSyncProgress
 
     /// Why an attempt failed; another one follows.
-    private struct Failure: Error {
+    struct Failure: Error {
         let reason: String
         init(_ reason: String) { self.reason = reason }
     }
 
-    init(role: ReplicaSetRole) {
-        self.role = role
-        node = role.node
+    private struct SourceIdentity: Equatable {
+        let incarnation: Incarnation
+        let rollbackID: Int32
     }
+
+    init(role: ReplicaSetRole, mustDiscard: Bool = false) {
+        self.role = role
+        self.mustDiscard = mustDiscard
+        node = role.node
+        progress = InitialSyncProgress(now: role.node.runtime.wallClock.milliseconds)
+    }
+
+    private var wall: Int64 { node.runtime.wallClock.milliseconds }
 
     func cancel() {
         isCancelled = true
         link?.close()
+        if let progressTimer { node.runtime.cancel(progressTimer) }
         sourceWaiter?()
         sourceWaiter = nil
     }
 
     /// Starts to try, again and again until it succeeds or is cancelled.
     func start() {
+        scheduleProgressLine()
         node.runtime.spawn("initial sync") { [self] in
             while !isCancelled {
-                attempt += 1
+                let failure: String
                 do {
                     try await run()
                     return
-                } catch let failure as Failure {
+                } catch let error as Failure {
                     node.runtime.probe("initial sync began again")
-                    node.runtime.log.log(.warning, "initial sync", "attempt \(attempt): \(failure.reason)")
+                    failure = error.reason
                 } catch let error as ServerError {
-                    node.runtime.log.log(.warning, "initial sync", "attempt \(attempt): \(error)")
+                    failure = "\(error)"
                 } catch {
                     return node.fail(error)
                 }
                 link?.close()
+                guard !isCancelled else { return }
+                progress.endAttempt(failure, failed: true, now: wall)
+                let isHopeless = progress.failedCount % Limits.initialSyncAttemptsMax == 0
+                node.runtime.log.log(
+                    isHopeless ? .error : .warning, "initial sync", "attempt \(progress.failedCount) failed: \(failure)"
+                )
                 await node.runtime.sleep(for: Limits.initialSyncRetryDelay)
             }
         }
     }
 
     /// For `initialSyncStatus` of `replSetGetStatus`.
-    var status: Document {
-        Document { writer in
-            writer.append("syncSourceHost", string: sourceHost)
-            writer.append("phase", string: phase)
-            writer.append("attempts", int32: Int32(clamping: attempt))
-            writer.append("clonedCollections", int32: Int32(clamping: clonedCollections))
-            writer.append("totalCollections", int32: Int32(clamping: totalCollections))
-            writer.append("clonedDocuments", int64: clonedDocuments)
-            writer.append("appliedEntries", int64: appliedEntries)
+    var status: Document { Document { progress.write(to: $0, now: wall) } }
+
+    private func scheduleProgressLine() {
+        progressTimer = node.runtime.schedule(after: Limits.initialSyncProgressInterval) { [weak self] in
+            guard let self, !isCancelled else { return }
+            node.runtime.log.log(.info, "initial sync", progress.line(now: wall))
+            scheduleProgressLine()
         }
     }
 
@@ -79,38 +96,44 @@ final class InitialSync {
 
     private func run() async throws {
         let data = node.data
-        phase = "choosing a sync source"
+        progress.phase = "choosing a sync source"
         let host = await chooseSource()
         guard !isCancelled else { return }
-        sourceHost = host
         let link = role.makeLink(to: host)
         self.link = link
-        node.runtime.log.log(.info, "initial sync", "attempt \(attempt) from \(host)")
-        clonedCollections = 0
-        clonedDocuments = 0
-        appliedEntries = 0
+        identity = nil
+        progress.beginAttempt(from: host, now: wall)
+        node.runtime.log.log(.info, "initial sync", "attempt \(progress.failedCount + 1) from \(host)")
 
-        let begin = try await position(link)
+        let begin = try await position()
+        progress.noteSource(rollbackID: begin.rollbackID, oplogStart: begin.applied.timestamp)
+        if mustDiscard {
+            mustDiscard = false
+            try role.discardData()
+        }
         try data.startInitialSync()
-        phase = "cloning"
-        try await clone(link)
-        var stop = try await position(link)
-        guard begin.rollbackID == stop.rollbackID else { throw Failure("the source rolled back") }
-        phase = "applying"
-        try await apply(from: begin.applied, through: &stop, link)
-        phase = "building indexes"
+        progress.phase = "cloning"
+        try await clone()
+        var stop = try await position()
+        progress.oplogEnd = stop.applied.timestamp
+        progress.phase = "applying"
+        try await apply(from: begin.applied, through: &stop)
+        progress.phase = "building indexes"
         try await buildIndexes()
         // The voters of a new set cannot wait for a commit: without them there is no majority. They have acknowledged
         // nothing yet, so nothing is lost if what they cloned turns out not to last.
         if !role.member.isCountedVoter {
-            phase = "waiting for the stop point to be committed"
-            try await awaitCommit(of: node.lastOpTime, link, rollbackID: begin.rollbackID)
+            progress.phase = "waiting for the stop point to be committed"
+            try await awaitCommit(of: node.lastOpTime)
         }
         guard !isCancelled else { return }
         try data.finishInitialSync(at: node.lastOpTime)
+        progress.endAttempt("OK", failed: false, now: wall)
         node.runtime.log.log(
             .info, "initial sync",
-            "done: \(clonedDocuments) documents in \(clonedCollections) collections, \(appliedEntries) entries")
+            "done: \(progress.documentsCopied) documents in \(progress.clonedCollections) collections, "
+                + "\(progress.appliedEntries) entries")
+        if let progressTimer { node.runtime.cancel(progressTimer) }
         role.initialSyncFinished(self)
         link.close()
     }
@@ -126,98 +149,85 @@ final class InitialSync {
         return ""
     }
 
-    /// Called after every event of the member: a source may have come up.
+    /// Called after every event of the member: a source may have come up, or ours may be down.
     func memberChanged() {
-        guard let waiter = sourceWaiter, role.member.initialSyncSource(now: node.runtime.now) != nil else { return }
-        sourceWaiter = nil
-        waiter()
+        if let waiter = sourceWaiter {
+            guard role.member.initialSyncSource(now: node.runtime.now) != nil else { return }
+            sourceWaiter = nil
+            waiter()
+        } else if let link, link.isConnected, !role.member.isUp(progress.source) {
+            // An answer that will not come is not waited for.
+            link.reconnect()
+        }
     }
 
-    private func position(_ link: PeerLink) async throws -> ReplicationMetadata {
+    // MARK: Asking the source
+
+    /// Asks the source, again when it does not answer.
+    /// - Throws: `Failure` when this attempt cannot go on, `ServerError` as the source's answer.
+    func ask(timeout: Duration = Limits.peerCallTimeout, _ build: (DocumentWriter) -> Void) async throws -> Document {
+        var outageSince: Instant?
+        while true {
+            guard !isCancelled, let link else { throw Failure("cancelled") }
+            do {
+                if outageSince != nil { try await confirmSource(link) }
+                let answer = try await link.call(timeout: timeout, build)
+                progress.endOutage(now: wall)
+                return answer
+            } catch let error as ServerError where error.code == .hostUnreachable || error.code == .networkTimeout {
+                let now = node.runtime.now
+                let since = outageSince ?? now
+                outageSince = since
+                progress.noteRetry(now: wall)
+                let isLeft = error.code == .networkTimeout || !role.member.isUp(progress.source)
+                if isLeft, role.member.initialSyncSource(now: now, otherThan: progress.source) != nil {
+                    role.denySource(progress.source)
+                    throw Failure("\(progress.source) does not answer (\(error.message)), and another member may")
+                }
+                guard now - since < Limits.initialSyncOutageMax else {
+                    throw Failure("\(progress.source) has not answered for \(now - since): \(error.message)")
+                }
+                await node.runtime.sleep(for: Limits.initialSyncRetryDelay)
+            }
+        }
+    }
+
+    /// After an outage: whether the source is what it was.
+    private func confirmSource(_ link: PeerLink) async throws {
         let body = try await link.call { $0.append("replSetGetPosition", int32: 1) }
-        guard let metadata = body.withView({ $0["$replData"]?.asDocument.flatMap { ReplicationMetadata($0) } }),
-            !metadata.applied.isNull
-        else { throw Failure("the source has no data yet") }
+        _ = try check(body)
+    }
+
+    private func check(_ body: Document) throws(Failure) -> ReplicationMetadata {
+        let metadata = body.withView { $0["$replData"]?.asDocument.flatMap { ReplicationMetadata($0) } }
+        let incarnation = body.withView { $0["incarnation"]?.asDocument.flatMap { Incarnation($0) } }
+        guard let metadata, let incarnation else { throw Failure("the source's position cannot be read") }
+        let found = SourceIdentity(incarnation: incarnation, rollbackID: metadata.rollbackID)
+        if let identity, identity.incarnation != incarnation {
+            throw Failure("the source was started again and has forgotten what it had")
+        }
+        if let identity, identity != found { throw Failure("the source rolled back") }
+        identity = found
         return metadata
     }
 
-    // MARK: Clone
-
-    private func clone(_ link: PeerLink) async throws {
-        let listing = try await link.call { $0.append("replSetListCollections", int32: 1) }
-        var collections: [Collection] = []
-        for entry in listing["collections"]?.asArray ?? [] {
-            guard let description = entry.asDocument else { throw Failure("an unreadable list of collections") }
-            collections.append(try description.withView { try cloneDefinition($0) })
-        }
-        totalCollections = collections.count
-        for collection in collections {
-            try await cloneDocuments(of: collection, link)
-            clonedCollections += 1
-        }
-        try await cloneSessions(link)
-    }
-
-    private func cloneDefinition(_ view: DocumentView) throws -> Collection {
-        guard let name = view["ns"]?.asString, let uuid = CollectionUUID(view["uuid"]),
-            let options = view["options"]?.asDocument, let indexes = view["indexes"]?.asArray
-        else { throw Failure("an unreadable description of a collection") }
-        return try node.data.cloneCollection(
-            try Namespace(validating: name), uuid: uuid, options: options,
-            indexes: indexes.compactMap { $0.value.asDocument })
-    }
-
-    private func cloneDocuments(of collection: Collection, _ link: PeerLink) async throws {
-        var after: Int64 = 0
-        while !isCancelled {
-            let body = try await link.call { writer in
-                writer.append("replSetCloneDocuments", int32: 1)
-                collection.uuid.withBytes { writer.append("uuid", binary: $0, subtype: 4) }
-                writer.append("after", int64: after)
-            }
-            // Dropped at the source meanwhile: the entry that dropped it will be applied.
-            if body["gone"]?.asBool == true { return }
-            try body.withView { view in
-                for element in view["documents"]?.asArray ?? DocumentView.empty {
-                    guard let document = element.value.asDocument else { throw Failure("an unreadable document") }
-                    try node.data.cloneDocument(document, into: collection)
-                    clonedDocuments += 1
-                }
-            }
-            guard let next = body["next"]?.asInteger else { return }
-            after = next
-        }
-    }
-
-    private func cloneSessions(_ link: PeerLink) async throws {
-        var after: [UInt8] = []
-        while !isCancelled {
-            let body = try await link.call { writer in
-                writer.append("replSetCloneSessions", int32: 1)
-                after.withUnsafeBytes { writer.append("after", binary: $0) }
-            }
-            try body.withView { view in
-                for element in view["records"]?.asArray ?? DocumentView.empty {
-                    guard let record = element.value.asDocument else { throw Failure("an unreadable session record") }
-                    try node.data.cloneSession(record)
-                }
-            }
-            guard case .binary(_, let next)? = body["next"] else { return }
-            after = next
-        }
+    private func position() async throws -> ReplicationMetadata {
+        let metadata = try check(try await ask { $0.append("replSetGetPosition", int32: 1) })
+        guard !metadata.applied.isNull else { throw Failure("the source has no data yet") }
+        return metadata
     }
 
     // MARK: Catch up
 
     private func apply(
-        from begin: OpTime, through stop: inout ReplicationMetadata, _ link: PeerLink
+        from begin: OpTime, through stop: inout ReplicationMetadata
     ) async throws {
         let data = node.data
         var missing: [(Namespace, Value)] = []
         while !isCancelled, node.lastOpTime < stop.applied {
             let isFirst = node.lastOpTime.isNull
             let after = isFirst ? begin : node.lastOpTime
-            let body = try await link.call { [role] writer in
+            let body = try await ask { [role] writer in
                 writer.append("replSetFetchOplog", int32: 1)
                 writer.append("after", after)
                 writer.append("inclusive", bool: isFirst)
@@ -225,7 +235,7 @@ final class InitialSync {
                 writer.append("maxAwaitMillis", int64: 1000)
             }
             let metadata = body.withView { $0["$replData"]?.asDocument.flatMap { ReplicationMetadata($0) } }
-            guard metadata?.rollbackID == stop.rollbackID else { throw Failure("the source rolled back") }
+            guard metadata?.rollbackID == identity?.rollbackID else { throw Failure("the source rolled back") }
             switch body["outcome"]?.asString.flatMap(OplogAnswer.init(rawValue:)) {
             case .entries: break
             case .nothingNew: continue
@@ -244,25 +254,24 @@ final class InitialSync {
                     case .needsFetch(let namespace, let id): missing.append((namespace, id))
                     case .waitsForIndexBuild: throw Failure("an index build was committed while cloning")
                     }
-                    appliedEntries += 1
+                    progress.appliedEntries += 1
                 }
             }
             if !missing.isEmpty { node.runtime.probe("initial sync fetched documents again") }
             if node.lastOpTime >= stop.applied, !missing.isEmpty {
-                try await fetch(missing, link)
+                try await fetch(missing)
                 missing = []
                 // What was fetched may be newer than the stop point.
-                let rollbackID = stop.rollbackID
-                stop = try await position(link)
-                guard stop.rollbackID == rollbackID else { throw Failure("the source rolled back") }
+                stop = try await position()
+                progress.oplogEnd = stop.applied.timestamp
             }
         }
     }
 
     /// Fetches documents again that an update did not fit: the clone had an older or newer state of them.
-    private func fetch(_ missing: [(Namespace, Value)], _ link: PeerLink) async throws {
+    private func fetch(_ missing: [(Namespace, Value)]) async throws {
         for (namespace, id) in missing {
-            let body = try await link.call { writer in
+            let body = try await ask { writer in
                 writer.append("replSetCloneDocuments", int32: 1)
                 writer.append("ns", string: namespace.fullName)
                 writer.append("id" as String, id)
@@ -287,15 +296,13 @@ final class InitialSync {
         }
     }
 
-    private func awaitCommit(of optime: OpTime, _ link: PeerLink, rollbackID: Int32) async throws {
+    private func awaitCommit(of optime: OpTime) async throws {
         while !isCancelled {
-            let body = try await link.call { writer in
+            let body = try await ask(timeout: Limits.peerCallTimeout + Limits.oplogAwaitMax) { writer in
                 writer.append("replSetGetPosition", int32: 1)
                 writer.append("awaitCommitted", optime)
             }
-            let metadata = body.withView { $0["$replData"]?.asDocument.flatMap { ReplicationMetadata($0) } }
-            guard let metadata, metadata.rollbackID == rollbackID else { throw Failure("the source rolled back") }
-            if metadata.commitPoint >= optime { return }
+            if try check(body).commitPoint >= optime { return }
         }
     }
 }

@@ -107,8 +107,8 @@ final class PeerLink: ConnectionDelegate {
         fail(.closed(.local))
     }
 
-    /// Drops the connection, so that the next request makes a new one.
-    func reconnect() { connection?.close(graceful: false) }
+    /// Drops the connection, so that the next request makes a new one. Requests under way fail.
+    func reconnect() { if let connection { abandon(connection, .closed(.local)) } }
 
     private func connect(timeout: Duration) -> any Connection {
         let connection = transport.connect(to: endpoint, timeout: timeout, delegate: self)
@@ -162,13 +162,13 @@ final class PeerLink: ConnectionDelegate {
     }
 
     /// Drops a connection that has gone silent: the next request makes a new one.
-    private func abandon(_ connection: any Connection) {
+    private func abandon(_ connection: any Connection, _ error: PeerError = .timedOut) {
         guard connection === self.connection else { return }
         self.connection = nil
         let wasOpen = isOpen
         isOpen = false
         connection.close(graceful: false)
-        fail(.timedOut)
+        fail(error)
         if wasOpen { onLost?(.timedOut) }
     }
 

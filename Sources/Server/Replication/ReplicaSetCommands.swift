@@ -12,7 +12,8 @@ enum ReplicaSetCommands {
         table.add(
             Command("replSetGetStatus", [.adminOnly], help: "the members and their state") { context in
                 let role = try role(context)
-                try role.appendStatus(to: context.writer)
+                try role.appendStatus(
+                    to: context.writer, afterInitialSync: context.body["initialSync"]?.isTruthy ?? false)
                 return .done
             })
         table.add(
@@ -58,6 +59,10 @@ enum ReplicaSetCommands {
                 guard let host = context.argument.asString else {
                     throw wrongType("replSetSyncFrom", context.argument, "string")
                 }
+                context.writer.append("syncFromRequested", string: host)
+                if let before = try role(context).member.syncSourceHost {
+                    context.writer.append("prevSyncTarget", string: before)
+                }
                 return try MemberCommands.answer(context) { role, id in
                     role.drive { member, now in member.onSyncFromCommand(id, host: host, now: now) }
                 }
@@ -99,6 +104,8 @@ enum ReplicaSetCommands {
         let config: ReplicaSetConfig
         if let view = context.argument.asDocument, !view.isEmpty {
             config = try ReplicaSetConfig(userDocument: view, defaultVersion: 1)
+        } else if context.argument.type == .string || context.argument.type == .array {
+            throw wrongType("replSetInitiate", context.argument, "object")
         } else {
             let set = context.node.options.replicaSetName ?? ""
             let host = context.node.advertisedName

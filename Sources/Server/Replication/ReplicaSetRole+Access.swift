@@ -8,6 +8,7 @@ extension ReplicaSetRole {
     var isReplicated: Bool { true }
     var term: Int64 { member.term }
     var defaultWriteConcern: WriteConcern { member.defaultWriteConcern }
+    var defaultReadConcern: ReadConcern.Level? { defaults.readConcernLevel }
 
     func checkWritable(_ database: UnsafeRawBufferPointer) throws(ServerError) {
         // The `local` database is this member's own.
@@ -77,13 +78,15 @@ extension ReplicaSetRole {
     }
 
     /// Writes the reply of `replSetGetStatus`.
-    func appendStatus(to writer: DocumentWriter) throws(ServerError) {
+    /// `afterInitialSync`: shows what the last initial sync came to when none is under way.
+    func appendStatus(to writer: DocumentWriter, afterInitialSync: Bool) throws(ServerError) {
         let uptime = (runtime.now - node.startedAt).wholeMilliseconds / 1000
         let isSyncing = syncSource.isFollowing || member.isPrimary
         try member.writeStatus(
             to: writer,
             StatusSupplement(
-                wallClock: runtime.wallClock, uptimeSeconds: uptime, initialSync: initialSync?.status,
+                wallClock: runtime.wallClock, uptimeSeconds: uptime,
+                initialSync: initialSync?.status ?? (afterInitialSync ? lastInitialSync : nil),
                 infoMessage: isSyncing ? "" : "could not find member to sync from"),
             now: runtime.now)
     }

@@ -22,6 +22,9 @@ final class ReplicaSetRole: NodeRole {
     /// Connections of their own for the oplog and for cloning, so that a long answer does not hold up heartbeats.
     let syncSource: OplogFetcher
     private(set) var initialSync: InitialSync?
+    /// What the last one came to.
+    private(set) var lastInitialSync: Document?
+    private var isDiscarding = false
     private(set) var rollback: Rollback?
 
     private var nextRequest: UInt64 = 0
@@ -32,6 +35,8 @@ final class ReplicaSetRole: NodeRole {
     /// The step of telling the member about its own writes is queued, once for all writes of a turn of the loop.
     private var isProgressQueued = false
     private(set) var acceptsWrites = false
+    /// The concerns of those who name none, as this member's data say.
+    private(set) var defaults = StoredDefaults()
     /// Something the followers wait for: new entries, or a new commit point.
     let oplogChanged: LoopSignal
     private var isStopped = false
@@ -66,6 +71,7 @@ final class ReplicaSetRole: NodeRole {
     func start() {
         node.data.onAppend = { [unowned self] _ in appended() }
         syncSource.role = self
+        refreshDefaults()
         drive { member, now in member.onStart(now: now) }
     }
 
@@ -157,8 +163,11 @@ final class ReplicaSetRole: NodeRole {
     func completeWaiter(_ id: WaiterID, _ result: WaiterResult) { waiters.removeValue(forKey: id)?(result) }
 
     func setAcceptsWrites(_ accepts: Bool) { acceptsWrites = accepts }
+    func setDefaults(_ next: StoredDefaults) { defaults = next }
 
     func startInitialSync() {
+        // One that has found its source throws the data away itself.
+        if isDiscarding { return }
         initialSync?.cancel()
         rollback?.cancel()
         rollback = nil
@@ -170,6 +179,7 @@ final class ReplicaSetRole: NodeRole {
     /// The data are there and committed: from here on this member counts.
     func initialSyncFinished(_ sync: InitialSync) {
         guard sync === initialSync else { return }
+        lastInitialSync = sync.status
         initialSync = nil
         reportProgress()
         drive { member, now in member.onFollowerState(.secondary, now: now) }
@@ -179,7 +189,9 @@ final class ReplicaSetRole: NodeRole {
 
     /// This member holds entries that the sync source does not: takes them back.
     func rollBack(source: MemberID, host: String) {
-        guard rollback == nil, initialSync == nil, member.state == .secondary else { return }
+        guard rollback == nil, initialSync == nil, member.state == .secondary || member.state == .recovering else {
+            return
+        }
         runtime.probe("rollback")
         runtime.log.log(
             .warning, "replication", "our last entry \(node.lastOpTime) is not in \(host)'s history: rolling back")
@@ -201,18 +213,36 @@ final class ReplicaSetRole: NodeRole {
         syncSource.fetch()
     }
 
-    /// What this member has cannot be joined to the set's history, or its place in the oplog is gone: throws its data
-    /// away and starts anew, as a new member, because it forgets what it has acknowledged.
+    /// What this member has cannot be joined to the set's history, or its place in the oplog is gone. It stays
+    /// RECOVERING, with what it has, until there is a member to clone; then it throws its data away and starts anew.
     func resynchronize(because answer: OplogAnswer) {
+        guard initialSync == nil else { return }
         runtime.log.log(
             .warning, "replication", "our last entry is \(answer.rawValue) at the sync source: data are cloned anew")
         runtime.probe("resynchronisation")
         syncSource.stop()
-        do {
-            let incarnation = try local.renewIncarnation(node)
-            drive { member, now in member.onDataDiscarded(newIncarnation: incarnation, now: now) }
-        } catch {
-            node.fail(error)
+        rollback?.cancel()
+        rollback = nil
+        let sync = InitialSync(role: self, mustDiscard: true)
+        initialSync = sync
+        drive { member, now in member.onFollowerState(.recovering, now: now) }
+        sync.start()
+    }
+
+    /// As a new member, because it forgets what it has acknowledged.
+    func discardData() throws {
+        let incarnation = try local.renewIncarnation(node)
+        isDiscarding = true
+        drive { member, now in member.onDataDiscarded(newIncarnation: incarnation, now: now) }
+        isDiscarding = false
+    }
+
+    /// The member at `host` does not answer: others are asked for a while.
+    func denySource(_ host: String) {
+        guard let config = member.config, let index = config.index(ofHost: host) else { return }
+        let id = config.members[index].id
+        drive { member, now in
+            member.onSyncSourceFailed(id, deniedFor: Limits.syncSourceDenialLong, now: now)
         }
     }
 
@@ -276,6 +306,7 @@ final class ReplicaSetRole: NodeRole {
     func reportProgress() {
         isProgressQueued = false
         guard !isStopped else { return }
+        refreshDefaults()
         let progress = currentProgress()
         drive { member, now in member.onLocalProgress(progress, now: now) }
         oplogChanged.fire()
@@ -284,7 +315,7 @@ final class ReplicaSetRole: NodeRole {
 
     /// What this member holds. While an initial sync runs it holds nothing that counts.
     private func currentProgress() -> Progress {
-        if initialSync != nil { return Progress() }
+        if let initialSync, !initialSync.mustDiscard { return Progress() }
         let last = node.lastOpTime
         return Progress(
             written: last, applied: last, durable: local.durable(last, node.data), appliedAt: node.data.lastEntryWall)

@@ -79,11 +79,13 @@ final class ReplicationLocalState {
         return incarnation
     }
 
-    /// Entries were taken back: others that sync from us must not mistake our new entries for what follows those.
-    func noteRollback(to common: OpTime, _ node: Node) throws {
+    /// Entries are about to be taken back: others that sync from us must not mistake our new entries for what follows
+    /// those. Returns the rollback id, which is on its way to the disk before anything is undone.
+    func beginRollback(to common: OpTime, _ node: Node) throws -> Int32 {
         durableOpTime = min(durableOpTime, common)
         rollbackID &+= 1
         try node.data.putLocal(Self.rollback, ["_id": "rollbackId", "rollbackId": .int32(rollbackID)])
+        return rollbackID
     }
 
     /// How far the oplog survives a power cut. On a volatile engine everything is as durable as it gets.

@@ -99,12 +99,7 @@ final class Rollback {
 
     private func undo(to common: OpTime) async throws {
         let data = node.data
-        let commitPoint = role.member.commitPoint
-        try invariant(
-            common >= commitPoint,
-            "\(sourceHost) shares our history up to \(common) only, and \(commitPoint) was committed: "
-                + "this must not be undone"
-        )
+        try RollbackOperation.checkCommonPoint(common, commitPoint: role.member.commitPoint)
         // The data were cloned behind that point: there is nothing to go back to.
         guard common.timestamp >= data.versions.commitPoint.timestamp else {
             return role.resynchronize(because: .diverged)
@@ -112,15 +107,19 @@ final class Rollback {
         let last = node.lastOpTime
         // Cursors hold on to what is about to be replaced.
         node.cursors.closeAll()
-        let limit = node.runtime.buggified("small rollback slice", Limits.rollbackKeysPerSlice, 1)
-        while try !data.versions.undo(after: try firstKept(common), limit: limit) {
-            await node.yieldLoop()
+        let id = try role.local.beginRollback(to: common, node)
+        let operation = try RollbackOperation(data, to: try firstKept(common), rollbackID: id)
+        while true {
+            do {
+                if case .done = try operation.run(until: node.runtime.now + Limits.loopSliceMax) { break }
+                await node.yieldLoop()
+            } catch let missing as StorageNotResident {
+                try await data.prefetch(missing)
+            }
+            // A member that stops here goes on when it starts again.
             if isCancelled { return }
         }
-        try data.oplog.truncate(after: common.timestamp)
-        try data.load()
-        try role.local.noteRollback(to: common, node)
-        role.rollbackEnded(self, "from \(last) to \(common)")
+        role.rollbackEnded(self, "from \(last) to \(common); \(operation.keptCount) documents kept as rollback \(id)")
     }
 }
 
@@ -137,7 +136,8 @@ extension Rollback {
     static func add(to table: inout CommandTable) {
         table.add(
             Command(
-                "replSetFindCommonPoint", [.memberOnly, .adminOnly], help: "which entries this member has, for members"
+                "replSetFindCommonPoint", [.memberOnly, .followerOnly, .adminOnly],
+                help: "which entries this member has, for members"
             ) { context in
                 guard let optimes = context.body["optimes"]?.asArray else {
                     throw ServerError(.failedToParse, "replSetFindCommonPoint needs 'optimes'")

@@ -3,6 +3,7 @@ import Core
 import Data
 import MemoryStorage
 import Query
+import Testing
 
 /// A runtime for tests of synchronous code: a clock that moves by hand, seeded numbers, nothing else.
 final class StillRuntime: NodeRuntime {
@@ -48,20 +49,41 @@ struct SeededNumbers: RandomNumberGenerator {
 /// A member without a network: a data store over memory.
 final class Fixture {
     let runtime: StillRuntime
-    let engine: MemoryStorage
+    let engine: any StorageEngine
     let versions: VersionStore
     let store: DataStore
     let isReplicated: Bool
     var term: Int64 = 1
 
-    init(isReplicated: Bool = true, keepsHistory: Bool? = nil, seed: UInt64 = 1) async throws {
+    init(
+        isReplicated: Bool = true, keepsHistory: Bool? = nil, seed: UInt64 = 1,
+        engine: any StorageEngine = MemoryStorage()
+    ) async throws {
         runtime = StillRuntime(seed: seed)
-        engine = MemoryStorage()
+        self.engine = engine
         versions = VersionStore(engine: engine, keepsHistory: keepsHistory ?? isReplicated)
         try await versions.open()
         self.isReplicated = isReplicated
         store = DataStore(runtime: runtime, versions: versions, oplog: Oplog(bytesMax: 64 << 20))
         try store.load()
+    }
+
+    /// The next life of a member whose engine keeps its tables, and its oplog with them; nothing is loaded yet.
+    init(restarting old: Fixture) async throws {
+        runtime = old.runtime
+        engine = old.engine
+        isReplicated = old.isReplicated
+        term = old.term
+        await old.versions.close()
+        versions = VersionStore(engine: engine, keepsHistory: true)
+        try await versions.open()
+        store = DataStore(runtime: runtime, versions: versions, oplog: Oplog(bytesMax: 64 << 20))
+        for entry in try old.entries() {
+            try entry.withView { view in
+                let optime = try #require(OpTime(view))
+                try store.oplog.append(view.bytes, optime: optime)
+            }
+        }
     }
 
     var context: WriteContext {
@@ -171,6 +193,13 @@ final class Fixture {
             try store.abortIndexBuild(build, error.message, context)
             throw error
         }
+    }
+
+    /// Writes to the engine behind the back of everything above it.
+    func write(_ body: (WriteBatch) -> Void) throws {
+        let batch = WriteBatch()
+        body(batch)
+        try engine.apply(batch)
     }
 
     func createCollection(_ namespace: Namespace = orders, _ options: Document = [:]) throws {

@@ -37,6 +37,12 @@ enum GetMoreCommand {
         guard !entry.isPinned else {
             throw ServerError(.objectIsBusy, "cursor id \(id) is in use by another operation")
         }
+        do {
+            try context.node.checkGetMore(context.connection)
+        } catch {
+            context.node.cursors.close(entry)
+            throw error
+        }
         // On a cursor that waits for data, maxTimeMS is how long; else it was set by the query.
         if entry.awaitsData { return .later { context in try await sendTail(context, entry, batchSize) } }
         let batch = Batch()

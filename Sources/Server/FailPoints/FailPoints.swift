@@ -1,0 +1,60 @@
+internal import BSON
+internal import Core
+
+/// The fail points of a node: places where a test can make it fail. All are off unless `configureFailPoint` sets one,
+/// which takes `enableTestCommands`.
+final class FailPoints {
+    /// Where a node can be made to fail.
+    enum Name: String, CaseIterable {
+        /// A command, before it runs or in its reply.
+        case failCommand
+        /// A `getMore` that has found its cursor.
+        case failGetMoreAfterCursorCheckout
+        /// A statement of a retryable write, when it is about to be committed.
+        case onPrimaryTransactionalWrite
+    }
+
+    private struct FailPoint {
+        var mode: FailPointMode
+        var settings: FailPointSettings
+        /// How often it has fired since the node started.
+        var fired: Int64
+    }
+
+    private var points: [Name: FailPoint] = [:]
+    /// Whether any is on: all that the way of a request looks at.
+    private(set) var isActive = false
+
+    /// Sets one anew. Returns how often it had fired before.
+    func configure(_ name: Name, _ mode: FailPointMode, _ settings: FailPointSettings) -> Int64 {
+        let fired = points[name]?.fired ?? 0
+        points[name] = FailPoint(mode: mode, settings: settings, fired: fired)
+        isActive = points.values.contains { !$0.mode.isOff }
+        return fired
+    }
+
+    /// What a fail point is to do, when it is on, means this occasion, and fires.
+    func fires(
+        _ name: Name, _ runtime: any NodeRuntime, where isMeant: (FailPointSettings) -> Bool = { _ in true }
+    ) -> FailPointSettings? {
+        guard var point = points[name], !point.mode.isOff, isMeant(point.settings) else { return nil }
+        let fires = point.mode.fires(runtime)
+        if fires { point.fired += 1 }
+        points[name] = point
+        if point.mode.isOff { isActive = points.values.contains { !$0.mode.isOff } }
+        return fires ? point.settings : nil
+    }
+}
+
+/// A failure that a fail point asked for. Not a `ServerError`: a statement that meets one is not skipped, the whole
+/// command fails.
+struct InjectedFailure: Error {
+    let error: ServerError
+    /// The reply's labels are those of `error` and no others.
+    let replacesLabels: Bool
+
+    init(_ code: ErrorCode, _ name: FailPoints.Name, labels: [String]? = nil) {
+        error = ServerError(code, "Failing command via '\(name.rawValue)' failpoint", labels: labels ?? [])
+        replacesLabels = labels != nil
+    }
+}
