@@ -24,7 +24,9 @@ enum SimulateCommand {
             OptionSpecification(
                 "experiment", .choice(["election-timing"]), "NAME", help: "measures something, and prints a table"),
             OptionSpecification(
-                "trials", .integer(1...1_000_000), "N", default: "1000", help: "trials of each setting of an experiment"),
+                "trials", .integer(1...1_000_000), "N", default: "1000", help: "trials of each setting of an experiment"
+            ),
+            OptionSpecification("raw", .flag, help: "prints each trial of an experiment: scripts/election-timing-plot"),
             OptionSpecification("jobs", .integer(1...256), "N", default: "2", help: "how many processes run seeds"),
             OptionSpecification(
                 "members", .integer(1...Limits.votersMax), "N",
@@ -33,7 +35,8 @@ enum SimulateCommand {
                 "seconds", .integer(1...100_000), "T", default: "12",
                 help: "virtual seconds during which faults happen"),
             OptionSpecification(
-                "lines", .integer(1...3000), "N", default: "100", help: "how many last events a failure shows; given, a scenario always shows them"),
+                "lines", .integer(1...3000), "N", default: "100",
+                help: "how many last events a failure shows; given, a scenario always shows them"),
             OptionSpecification(
                 "mutant", .choice(Mutants.all.map(\.name)), "NAME",
                 help: "plants a bug in the simulated members, to see it found"),
@@ -187,10 +190,16 @@ enum SimulateCommand {
 
     private static func runElectionTiming(_ arguments: Arguments) throws -> Int32 {
         let trials = arguments.integer("trials") ?? 1000
-        Console.print(ElectionTiming.header)
+        let isRaw = arguments.flag("raw")
+        if !isRaw { Console.print(ElectionTiming.header) }
         for spread in ElectionTiming.spreads {
-            let times = try ElectionTiming.run(spreadMillis: spread, trials: trials, seed: UInt64(1))
-            Console.print(ElectionTiming.line(spreadMillis: spread, times))
+            let times = try ElectionTiming.run(
+                spreadMillis: spread, trials: trials, seed: UInt64(arguments.integer("seed") ?? 1))
+            if isRaw {
+                for time in times { Console.print("\(spread) \(Double(time.nanoseconds) / 1e6)") }
+            } else {
+                Console.print(ElectionTiming.line(spreadMillis: spread, times))
+            }
         }
         return 0
     }

@@ -7,7 +7,8 @@ extension NamedScenario {
     static let stale = [
         NamedScenario(
             name: "stale-commit-point",
-            summary: "a new primary that has not heard of a commit shows a client its own majority write (SERVER-53813)",
+            summary:
+                "a new primary that has not heard of a commit shows a client its own majority write (SERVER-53813)",
             make: { SimulatedReplicaSet($0, kinds: [.normal, .normal, .normal], remembers: true) },
             script: staleCommitPoint),
         NamedScenario(
@@ -19,6 +20,10 @@ extension NamedScenario {
             name: "deposed-waiter",
             summary: "a majority write that waits on a deposed primary is not acknowledged by its successor's commits",
             make: ScenarioStage.commanded(3), script: deposedWaiter),
+        NamedScenario(
+            name: "late-long-write",
+            summary: "a long write that was taken before a step-down and begins after it is refused",
+            make: ScenarioStage.commanded(3), script: lateLongWrite),
         NamedScenario(
             name: "causal-secondary",
             summary: "a secondary that has not seen what a session has seen does not answer it",
@@ -48,7 +53,10 @@ extension NamedScenario {
         }
         // The moment at which it commits: the answer goes out, and nothing to the members.
         let before = set.committed
-        try stage.wait("the commit") { old.commitPoint > before && set.committed == old.commitPoint && old.lastApplied == old.commitPoint && (try? stage.things(old)) == [1] }
+        try stage.wait("the commit") {
+            old.commitPoint > before && set.committed == old.commitPoint && old.lastApplied == old.commitPoint
+                && (try? stage.things(old)) == [1]
+        }
         for other in set.members where other !== old { set.cut(old.name, other.name) }
         try stage.wait("the acknowledgement") { isAcknowledged }
         let unaware = set.members.filter { $0 !== old && $0.commitPoint < old.commitPoint }.count
@@ -87,6 +95,24 @@ extension NamedScenario {
         try stage.expect(answer?["ok"]?.asNumber != 1, "the read fails, instead of answering \(answer ?? [:])")
         try set.runUntilConverged(within: .seconds(60))
         return "the read failed: \(answer?["errmsg"]?.asString ?? "?")"
+    }
+
+    /// The request is taken, and its task begins behind the step-down. Written now, its entries would be in a term that
+    /// another member may lead.
+    private static func lateLongWrite(_ stage: ScenarioStage) throws -> String {
+        let set = stage.set
+        let old = set.members[0]
+        var answer: Document?
+        let documents = (1...40).map { Value.document(["_id": .int32($0)]) }
+        old.send(["insert": "things", "documents": .array(documents)], database: WriteWorkload.database) {
+            answer = $0
+        }
+        old.send(["replSetStepDown": 60, "secondaryCatchUpPeriodSecs": 0, "force": true]) { _ in }
+        try stage.wait("an answer") { answer != nil }
+        try stage.expect(answer?["ok"]?.asNumber != 1, "the write is refused, not \(answer ?? [:])")
+        try stage.expect(try stage.things(old).isEmpty, "nothing is written after the step-down")
+        try stage.reunite(under: set.members[1])
+        return "it was refused: \(answer?["errmsg"]?.asString ?? "?")"
     }
 
     private static func causalSecondary(_ stage: ScenarioStage) throws -> String {

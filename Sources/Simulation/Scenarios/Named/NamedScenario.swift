@@ -25,7 +25,8 @@ public struct NamedScenario: Sendable {
             let summary = try script(ScenarioStage(set))
             return (summary, set.timeline.last(3000))
         } catch {
-            throw SeedFailure(seed: seed, reason: "\(name): \(error)", timeline: set.timeline.last(3000) + [set.summary])
+            throw SeedFailure(
+                seed: seed, reason: "\(name): \(error)", timeline: set.timeline.last(3000) + [set.summary])
         }
     }
 }
