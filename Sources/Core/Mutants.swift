@@ -31,7 +31,7 @@ public struct Mutants: OptionSet, Sendable {
     public static let voteForStaleLog = bit(5)
     /// A member that forgot counts as the one that it was.
     public static let incarnationIgnored = bit(6)
-    /// Entries are taken from a source that has not heard of our term.
+    /// Entries are taken from a source that has not heard of our term, and acknowledgements of a later term count.
     public static let staleTermAccepted = bit(7)
     /// Writes that wait for a majority go on waiting when their primary steps down.
     public static let stepDownKeepsWaiters = bit(8)
@@ -39,8 +39,8 @@ public struct Mutants: OptionSet, Sendable {
     public static let linearizableNotConfirmed = bit(9)
     /// A majority read shows the newest data.
     public static let majorityReadsLatest = bit(10)
-    /// An initial sync ends before the documents that it missed are fetched and its end is committed.
-    public static let initialSyncEndsEarly = bit(11)
+    /// An initial sync does not apply the updates that were made while it cloned.
+    public static let initialSyncSkipsUpdates = bit(11)
     /// A read at a time shows the newest data.
     public static let snapshotReadsLatest = bit(12)
     /// A read does not wait for what its session has seen.
@@ -61,7 +61,7 @@ public struct Mutants: OptionSet, Sendable {
         ("retry-applied-twice", .retryAppliedTwice), ("vote-for-stale-log", .voteForStaleLog),
         ("incarnation-ignored", .incarnationIgnored), ("stale-term-accepted", .staleTermAccepted),
         ("step-down-keeps-waiters", .stepDownKeepsWaiters), ("linearizable-not-confirmed", .linearizableNotConfirmed),
-        ("majority-reads-latest", .majorityReadsLatest), ("initial-sync-ends-early", .initialSyncEndsEarly),
+        ("majority-reads-latest", .majorityReadsLatest), ("initial-sync-skips-updates", .initialSyncSkipsUpdates),
         ("snapshot-reads-latest", .snapshotReadsLatest), ("cluster-time-ignored", .clusterTimeIgnored),
         ("commit-point-of-any-branch", .commitPointOfAnyBranch), ("dry-run-counts", .dryRunCounts),
         ("reconfig-unsafe", .reconfigUnsafe), ("votes-twice", .votesTwice),

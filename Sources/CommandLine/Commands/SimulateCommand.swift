@@ -30,7 +30,7 @@ enum SimulateCommand {
                 "members", .integer(1...Limits.votersMax), "N",
                 help: "how many members; the default is drawn from the seed"),
             OptionSpecification(
-                "seconds", .integer(1...100_000), "T", default: "20",
+                "seconds", .integer(1...100_000), "T", default: "12",
                 help: "virtual seconds during which faults happen"),
             OptionSpecification(
                 "lines", .integer(1...3000), "N", default: "100", help: "how many last events a failure shows"),
@@ -65,11 +65,13 @@ enum SimulateCommand {
             swarm.kinds = Array(repeating: .normal, count: members)
             swarm.spares = []
         }
-        swarm.safetyPhase = .seconds(arguments.integer("seconds") ?? 20)
-        if let name = arguments.text("mutant"), let found = Mutants.all.first(where: { $0.name == name }) {
-            swarm.mutants = found.mutant
-        }
+        swarm.safetyPhase = .seconds(arguments.integer("seconds") ?? 12)
+        swarm.mutants = mutants(arguments)
         return RandomScenario(swarm: swarm)
+    }
+
+    private static func mutants(_ arguments: Arguments) -> Mutants {
+        Mutants.all.first { $0.name == arguments.text("mutant") }?.mutant ?? []
     }
 
     // MARK: Seeds
@@ -151,7 +153,7 @@ enum SimulateCommand {
         var failures: Int32 = 0
         for seed in try seeds(arguments) {
             do {
-                Console.print("scenario \(name), seed \(seed): \(try scenario.run(seed: seed))")
+                Console.print("scenario \(name), seed \(seed): \(try scenario.run(seed: seed, mutants: mutants(arguments)))")
             } catch let failure as SeedFailure {
                 failures = 1
                 Console.print("scenario \(name), seed \(seed) FAILED: \(failure.reason)")

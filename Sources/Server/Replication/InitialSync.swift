@@ -122,7 +122,7 @@ final class InitialSync {
         try await buildIndexes()
         // The voters of a new set cannot wait for a commit: without them there is no majority. They have acknowledged
         // nothing yet, so nothing is lost if what they cloned turns out not to last.
-        if !role.member.isCountedVoter, !node.runtime.hasMutant(.initialSyncEndsEarly) {
+        if !role.member.isCountedVoter {
             progress.phase = "waiting for the stop point to be committed"
             try await awaitCommit(of: node.lastOpTime)
         }
@@ -258,7 +258,7 @@ final class InitialSync {
                 }
             }
             if !missing.isEmpty { node.runtime.probe("initial sync fetched documents again") }
-            if node.lastOpTime >= stop.applied, !missing.isEmpty, !node.runtime.hasMutant(.initialSyncEndsEarly) {
+            if node.lastOpTime >= stop.applied, !missing.isEmpty {
                 try await fetch(missing)
                 missing = []
                 // What was fetched may be newer than the stop point.

@@ -26,8 +26,8 @@ struct HostileElectionPolicy: ElectionPolicy {
     private func stand(_ event: ElectionEvent, _ view: ElectionView) -> ElectionDecision {
         if case .dryRunRequested = event { return .grantDryRun }
         // Not at once each time: a set in which time stands still proves nothing.
-        if case .candidacyFailed = event { return .wait(until: view.now + .milliseconds(20)) }
-        return view.mayStand ? .standNow(.electionTimeout) : .wait(until: view.now + .milliseconds(20))
+        if case .candidacyFailed = event { return .wait(until: view.now + .milliseconds(100)) }
+        return view.mayStand ? .standNow(.electionTimeout) : .wait(until: view.now + .milliseconds(100))
     }
 
     private func refuse(_ event: ElectionEvent, _ view: ElectionView) -> ElectionDecision {

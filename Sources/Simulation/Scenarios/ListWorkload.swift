@@ -74,9 +74,9 @@ public final class ListWorkload {
 
     private func step(_ client: SimulatedClient) async {
         let key = key(client)
-        switch client.runtime.random(below: 12) {
+        switch client.runtime.random(below: 14) {
         case 0, 1, 2, 3: await append(client, key, .majority, session: nil, nil)
-        case 4: await append(client, key, .w(1), session: nil, nil)
+        case 4, 10, 11: await append(client, key, .w(1), session: nil, nil)
         case 5: await appendTwice(client, key)
         case 6, 7: await read(client, key, .linearizable, .primary, session: nil, nil)
         case 8: await read(client, key, .majority, preference(client), session: nil, nil)
@@ -161,6 +161,7 @@ public final class ListWorkload {
                 history.answer(key: key, .snapshot, session: nil, invoked: invoked, list: Self.list(found), time: at)
                 count("snapshot read")
                 time = at
+                await sleep(client, upTo: .milliseconds(150))
             } catch {
                 return count("read that failed")
             }

@@ -27,7 +27,7 @@ public struct Swarm: Sendable {
     /// The mean time between two faults, or ends of faults.
     public var faultInterval: Duration = .milliseconds(800)
     /// How long faults happen.
-    public var safetyPhase: Duration = .seconds(20)
+    public var safetyPhase: Duration = .seconds(12)
     public var listClients = 2
     public var sessions = 2
     public var writers = true
@@ -47,20 +47,36 @@ public struct Swarm: Sendable {
         remembers = generator.nextBool(probability: 0.5)
         losesMajorities = remembers || generator.nextBool(probability: 0.1)
         timing.catchUpTakeoverDelay = .milliseconds(500 + Int64(generator.next(below: 5000)))
-        if generator.nextBool(probability: 0.3) {
-            timing.electionTimeout = .milliseconds(300 + Int64(generator.next(below: 3000)))
+        if generator.nextBool(probability: 0.5) {
+            timing.electionTimeout = .milliseconds(250 + Int64(generator.next(below: 1500)))
             timing.heartbeatInterval = timing.electionTimeout / 5
         }
         if generator.nextBool(probability: 0.25) { oplogBytesMax = 4096 + Int(generator.next(below: 60_000)) }
         if generator.nextBool(probability: 0.4) { buggifyProbability = 0.02 + generator.nextFraction() * 0.3 }
-        faultInterval = .milliseconds(200 + Int64(generator.next(below: 1800)))
-        for kind in FaultKind.allCases where generator.nextBool(probability: 0.45) {
-            faults.append((kind, 1 + generator.next(below: 4)))
-        }
+        drawFaults(&generator)
         listClients = 1 + Int(generator.next(below: 3))
         sessions = Int(generator.next(below: 4))
-        writers = generator.nextBool(probability: 0.7)
+        writers = generator.nextBool(probability: 0.6)
         changesDefinitions = generator.nextBool(probability: 0.3)
+    }
+
+    private mutating func drawFaults(_ generator: inout SeededGenerator) {
+        // Some runs are storms of what makes histories branch, others have a little of everything.
+        if generator.nextBool(probability: 0.4) {
+            faultInterval = .milliseconds(60 + Int64(generator.next(below: 400)))
+            let storm: [FaultKind] = [
+                .partition, .partial, .bridge, .oneWay, .crash, .pause, .stepUp, .stepDown, .slowLink, .restartLoop,
+                .crashInRollback, .crashInInitialSync,
+            ]
+            for kind in storm where generator.nextBool(probability: 0.6) {
+                faults.append((kind, 1 + generator.next(below: 4)))
+            }
+        } else {
+            faultInterval = .milliseconds(200 + Int64(generator.next(below: 1500)))
+            for kind in FaultKind.allCases where generator.nextBool(probability: 0.4) {
+                faults.append((kind, 1 + generator.next(below: 4)))
+            }
+        }
     }
 
     private mutating func drawMembers(_ generator: inout SeededGenerator) {
@@ -93,7 +109,7 @@ public struct Swarm: Sendable {
 
     private mutating func drawPolicies(_ generator: inout SeededGenerator) {
         policy = generator.nextBool(probability: 0.5) ? FastElectionPolicy() : MongoDBElectionPolicy()
-        guard generator.nextBool(probability: 0.12) else { return }
+        guard generator.nextBool(probability: 0.06) else { return }
         isHostile = true
         for index in 0..<(kinds.count + spares.count) where generator.nextBool(probability: 0.7) {
             policies[index] = HostileElectionPolicy.all[Int(generator.next(below: 3))]

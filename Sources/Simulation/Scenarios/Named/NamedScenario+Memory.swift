@@ -11,6 +11,18 @@ extension NamedScenario {
             make: { SimulatedReplicaSet($0, members: 3, policy: CommandedElectionPolicy(), timing: patient) },
             script: voteOfEarlierLife),
         NamedScenario(
+            name: "vote-survives-restart",
+            summary: "a member that has voted and restarts gives nobody a second vote in the term (Raft §5.2)",
+            make: {
+                SimulatedReplicaSet(
+                    $0, kinds: [.normal, .normal, .normal], policy: CommandedElectionPolicy(), remembers: true,
+                    timing: patient)
+            }, script: voteOfEarlierLife),
+        NamedScenario(
+            name: "clone-under-load",
+            summary: "a member that is cloned while everything changes ends with the same data",
+            make: { SimulatedReplicaSet($0, members: 3) }, script: cloneUnderLoad),
+        NamedScenario(
             name: "five-volatile",
             summary: "five members without disks: two at a time come back as new; three at once are the end, not an error",
             make: { SimulatedReplicaSet($0, members: 5) }, script: fiveVolatile),
@@ -30,6 +42,8 @@ extension NamedScenario {
         let term = voter.term
         first.send(["replSetStepUp": 1, "skipDryRun": true]) { _ in }
         try stage.wait("the vote") { voter.member?.lastVote?.term == term + 1 }
+        // The voter's next life hears nothing of that term.
+        set.block(from: first, to: voter)
         // The vote is under way; who gave it forgets.
         voter.crash(.halfOpen)
         voter.restart()
@@ -54,6 +68,26 @@ extension NamedScenario {
     }
 
     private static func world(_ stage: ScenarioStage, _ span: Duration) throws { try stage.world.run(for: span) }
+
+    /// Documents change in front of the clone and behind it.
+    private static func cloneUnderLoad(_ stage: ScenarioStage) throws -> String {
+        let set = stage.set
+        guard let primary = set.primary, let victim = set.secondaries.first else { throw set.failure("no secondary") }
+        let documents = (0..<4000).map { Value.document(["_id": .int32(Int32($0)), "n": 0]) }
+        _ = try stage.run(["insert": "things", "documents": .array(documents)], on: primary)
+        victim.crash()
+        victim.restart()
+        try stage.wait("the clone to begin") { victim.isInitialSyncRunning }
+        var rounds: Int32 = 0
+        while victim.isInitialSyncRunning, rounds < 2000 {
+            let filter: Document = ["_id": ["$mod": [7, .int32(rounds % 7)]]]
+            let change: Document = ["q": .document(filter), "u": ["$inc": ["n": 1]], "multi": true]
+            _ = try stage.run(["update": "things", "updates": [.document(change)]], on: primary)
+            rounds += 1
+        }
+        try set.runUntilConverged(within: .seconds(60))
+        return "cloned in the course of \(rounds) updates of 571 documents each"
+    }
 
     private static func fiveVolatile(_ stage: ScenarioStage) throws -> String {
         let set = stage.set

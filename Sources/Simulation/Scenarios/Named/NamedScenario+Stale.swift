@@ -19,6 +19,10 @@ extension NamedScenario {
             name: "deposed-waiter",
             summary: "a majority write that waits on a deposed primary is not acknowledged by its successor's commits",
             make: ScenarioStage.commanded(3), script: deposedWaiter),
+        NamedScenario(
+            name: "isolated-majority-read",
+            summary: "majority and snapshot reads on an isolated primary do not show what only it has",
+            make: ScenarioStage.commanded(3), script: isolatedMajorityRead),
     ]
 
     /// The primary acknowledges and dies before anybody else has heard that the write is committed.
@@ -75,6 +79,27 @@ extension NamedScenario {
         try stage.expect(answer?["ok"]?.asNumber != 1, "the read fails, instead of answering \(answer ?? [:])")
         try set.runUntilConverged(within: .seconds(60))
         return "the read failed: \(answer?["errmsg"]?.asString ?? "?")"
+    }
+
+    private static func isolatedMajorityRead(_ stage: ScenarioStage) throws -> String {
+        let set = stage.set
+        let old = set.members[0]
+        try stage.write(1, on: old, w: "majority")
+        stage.together([old])
+        try stage.write(2, on: old)
+        for level in ["majority", "snapshot"] {
+            let reply = try stage.run(
+                ["find": "things", "readConcern": ["level": .string(level)], "maxTimeMS": 2000], on: old)
+            let shown = (reply["cursor"]?.asDocument?["firstBatch"]?.asArray ?? []).compactMap {
+                $0.asDocument?["_id"]?.asInteger
+            }
+            try stage.expect(shown == [1], "a \(level) read shows [1], not \(shown)")
+        }
+        stage.together([set.members[1], set.members[2]])
+        try stage.elect(set.members[1])
+        set.heal()
+        try set.runUntilConverged(within: .seconds(60))
+        return "neither showed the write that was then rolled back"
     }
 
     private static func deposedWaiter(_ stage: ScenarioStage) throws -> String {

@@ -14,6 +14,18 @@ extension NamedScenario {
             summary: "five members, three terms: a commit point is not taken for a branch that it is not on (SERVER-39626)",
             make: ScenarioStage.commanded(5), script: threeTerms),
         NamedScenario(
+            name: "stale-candidate",
+            summary: "a candidate without what was committed gets no vote of those who have it (Raft §5.4.1)",
+            make: ScenarioStage.commanded(3), script: staleCandidate),
+        NamedScenario(
+            name: "late-batch",
+            summary: "entries of a deposed primary that arrive after its successor was voted for do not commit",
+            make: ScenarioStage.commanded(3), script: lateBatch),
+        NamedScenario(
+            name: "lonely-reconfig",
+            summary: "an isolated primary cannot reconfigure itself into a majority of one",
+            make: ScenarioStage.commanded(3), script: lonelyReconfig),
+        NamedScenario(
             name: "commit-stall",
             summary: "the commit point stalls under w:1 load: the oplog stays bounded, writes are refused, nothing is lost",
             make: {
@@ -85,6 +97,93 @@ extension NamedScenario {
         let left = try stage.things(m[0])
         try stage.expect(left == [11, 12, 21, 22, 23, 24], "only what was committed is left, not \(left)")
         return "three lonely entries were rolled back"
+    }
+
+    private static func staleCandidate(_ stage: ScenarioStage) throws -> String {
+        let set = stage.set
+        let m = set.members
+        stage.together([m[0], m[1]])
+        try stage.write(1, on: m[0], w: "majority")
+        m[0].crash()
+        stage.together([m[1], m[2]])
+        for _ in 0..<5 {
+            m[2].send(["replSetStepUp": 1, "skipDryRun": true]) { _ in }
+            try stage.world.run(for: .seconds(1))
+            try stage.expect(m[2].member?.isPrimary != true, "\(m[2].name) is not elected")
+        }
+        try stage.elect(m[1])
+        try stage.reunite(under: m[1])
+        return "five candidacies failed"
+    }
+
+    /// The voter's own position, told to the deposed primary, must not commit what the new one does not have.
+    private static func lateBatch(_ stage: ScenarioStage) throws -> String {
+        let set = stage.set
+        let (old, new, voter) = (set.members[0], set.members[1], set.members[2])
+        try stage.write(1, on: old, w: "majority")
+        try set.runUntilConverged(within: .seconds(10))
+        set.cut(old.name, new.name)
+        var slow = LinkConditions()
+        slow.minimumDelay = .milliseconds(300)
+        slow.tailProbability = 0
+        set.world.network.setLink(from: old.name, to: voter.name, slow)
+        // Let what is under way on the quick link pass.
+        try stage.world.run(for: .seconds(1))
+        var answer: Document?
+        old.send(
+            ["insert": "things", "documents": [["_id": 2]], "writeConcern": ["w": "majority"]],
+            database: WriteWorkload.database
+        ) { answer = $0 }
+        try stage.world.run(for: .milliseconds(5))
+        let term = voter.term
+        new.send(["replSetStepUp": 1, "skipDryRun": true]) { _ in }
+        try stage.wait("the successor") { new.member?.isPrimary == true && voter.term > term }
+        // It must not wait for what the deposed primary has.
+        new.send(["replSetAbortPrimaryCatchUp": 1]) { _ in }
+        try stage.world.run(for: .seconds(2))
+        set.heal()
+        set.world.network.setLink(from: old.name, to: voter.name, .local)
+        try set.runUntilConverged(within: .seconds(60))
+        try stage.wait("an answer of the deposed primary") { answer != nil }
+        let wasAcknowledged = answer?["ok"]?.asNumber == 1 && answer?["writeConcernError"] == nil
+        let isThere = try stage.things(new).contains(2)
+        try stage.expect(isThere || !wasAcknowledged, "the write was not acknowledged and lost: \(answer ?? [:])")
+        return "the late write was \(isThere ? "kept" : "refused, and rolled back")"
+    }
+
+    private static func lonelyReconfig(_ stage: ScenarioStage) throws -> String {
+        let set = stage.set
+        let old = set.members[0]
+        stage.together([old])
+        var refusals = 0
+        for victim in [set.members[1], set.members[2]] {
+            let reply = try old.run(["replSetGetConfig": 1])
+            guard let config = reply["config"]?.asDocument, let version = config["version"]?.asInteger else {
+                throw set.failure("no configuration in \(reply)")
+            }
+            var next = Document()
+            for field in config.fields where field.key != "term" {
+                switch field.key {
+                case "version": next.append(field.key, .int64(version + 1))
+                case "members":
+                    let rest = (field.value.asArray ?? []).filter {
+                        $0.asDocument?["_id"]?.asInteger != Int64(victim.id)
+                    }
+                    next.append(field.key, .array(rest))
+                default: next.append(field.key, field.value)
+                }
+            }
+            let answer = try old.run(["replSetReconfig": .document(next), "maxTimeMS": 2000])
+            if answer["ok"]?.asNumber != 1 { refusals += 1 }
+        }
+        try stage.expect(refusals == 2, "neither configuration is acknowledged, and \(2 - refusals) were")
+        let names = old.member?.config?.members.count ?? 0
+        try stage.expect(names >= 2, "no second one follows an uncommitted one, and \(names) members are left")
+        stage.together([set.members[1], set.members[2]])
+        try stage.elect(set.members[1])
+        set.heal()
+        try set.runUntilConverged(within: .seconds(60))
+        return "both reconfigurations timed out"
     }
 
     private static func commitStall(_ stage: ScenarioStage) throws -> String {

@@ -56,9 +56,14 @@ final class ScenarioStage {
     /// Writes one document on a member, w:1, whatever the rest of the set thinks of it.
     @discardableResult
     func write(_ id: Int64, on member: SimulatedMember, w: Value = 1) throws -> Document {
-        let command: Document = [
-            "insert": "things", "documents": [["_id": .int64(id)]], "writeConcern": ["w": w, "wtimeout": 2000],
-        ]
+        try run(
+            ["insert": "things", "documents": [["_id": .int64(id)]], "writeConcern": ["w": w, "wtimeout": 2000]],
+            on: member)
+    }
+
+    /// Runs a command on a member, in the database of the scripts.
+    @discardableResult
+    func run(_ command: Document, on member: SimulatedMember) throws -> Document {
         var reply: Document?
         member.send(command, database: WriteWorkload.database) { reply = $0 }
         try wait("an answer of \(member.name)") { reply != nil }
