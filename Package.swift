@@ -8,14 +8,15 @@ let simulationSettings: [SwiftSetting] =
 
 // One set of settings for every Swift target: Swift 6 mode, the strict upcoming features of docs/ARCHITECTURE.md, and
 // whole-program optimisation across modules in release builds (a small accessor is otherwise a call).
-let swiftSettings: [SwiftSetting] = [
-    .enableUpcomingFeature("ExistentialAny"),
-    .enableUpcomingFeature("MemberImportVisibility"),
-    .enableUpcomingFeature("InternalImportsByDefault"),
-    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
-    // Overlapping accesses are looked for in debug builds; at run time each check costs more than many an access.
-    .unsafeFlags(["-cross-module-optimization", "-enforce-exclusivity=unchecked"], .when(configuration: .release)),
-] + simulationSettings
+let swiftSettings: [SwiftSetting] =
+    [
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+        .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+        // Overlapping accesses are looked for in debug builds; at run time each check costs more than many an access.
+        .unsafeFlags(["-cross-module-optimization", "-enforce-exclusivity=unchecked"], .when(configuration: .release)),
+    ] + simulationSettings
 let cSettings: [CSetting] = [.unsafeFlags(["-Wall", "-Wextra", "-O2", "-fno-omit-frame-pointer"])]
 
 /// A C target of the hot path, under CSupport/.

@@ -66,7 +66,9 @@ extension Member {
         if request.config.isOlder(than: config.configVersion) {
             return "the candidate's configuration \(request.config) is older than ours, \(config.configVersion)"
         }
-        if request.term < term, !mutants.isActive(.staleTermAccepted) { return "the candidate's term \(request.term) is below ours, \(term)" }
+        if request.term < term, !mutants.isActive(.staleTermAccepted) {
+            return "the candidate's term \(request.term) is below ours, \(term)"
+        }
         if request.term > term { return "the term \(request.term) cannot be" }
         if !counts(index, request.incarnation) { return "the candidate forgot what it acknowledged" }
         // A primary of the configuration's term exists, so every later election is for a later term.

@@ -24,7 +24,8 @@ enum SimulateCommand {
             OptionSpecification(
                 "experiment", .choice(["election-timing"]), "NAME", help: "measures something, and prints a table"),
             OptionSpecification(
-                "trials", .integer(1...1_000_000), "N", default: "1000", help: "trials of each setting of an experiment"),
+                "trials", .integer(1...1_000_000), "N", default: "1000", help: "trials of each setting of an experiment"
+            ),
             OptionSpecification("jobs", .integer(1...256), "N", default: "2", help: "how many processes run seeds"),
             OptionSpecification(
                 "members", .integer(1...Limits.votersMax), "N",
@@ -153,7 +154,8 @@ enum SimulateCommand {
         var failures: Int32 = 0
         for seed in try seeds(arguments) {
             do {
-                Console.print("scenario \(name), seed \(seed): \(try scenario.run(seed: seed, mutants: mutants(arguments)))")
+                Console.print(
+                    "scenario \(name), seed \(seed): \(try scenario.run(seed: seed, mutants: mutants(arguments)))")
             } catch let failure as SeedFailure {
                 failures = 1
                 Console.print("scenario \(name), seed \(seed) FAILED: \(failure.reason)")

@@ -33,7 +33,8 @@ enum SeedLines {
 
     static func failed(_ failure: SeedFailure, lines: Int) -> [String] {
         // One line each, whatever they hold.
-        let details = (failure.reason.split(separator: "\n").dropFirst().map(String.init)
+        let details =
+            (failure.reason.split(separator: "\n").dropFirst().map(String.init)
             + failure.timeline.suffix(lines)).flatMap { $0.split(separator: "\n").map { "| \($0)" } }
         return ["failed \(failure.seed);\(failure.reason.split(separator: "\n").first ?? "")"] + details
             + ["end \(failure.seed)"]

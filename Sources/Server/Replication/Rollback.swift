@@ -59,7 +59,7 @@ final class Rollback {
         while !isCancelled {
             var optimes: [OpTime] = []
             try node.data.oplog.read(
-                from: from, inclusive: isFirst, direction: .backward, 
+                from: from, inclusive: isFirst, direction: .backward,
                 limitEntries: node.runtime.buggified("few optimes", Limits.rollbackOptimesPerRequest, 2),
                 limitBytes: .max
             ) { entry in

@@ -10,8 +10,8 @@ struct ListChecker {
     private let place: [Int64: Int]
     private let append: [Int64: ListHistory.Append]
 
-    /// - Parameter final: nil when the set is unavailable for good; then the longest list that a majority read has shown
-    ///   stands for it, and acknowledged writes may be missing.
+    /// - Parameter final: nil when the set is unavailable for good; then the longest list that a majority read has
+    /// shown   stands for it, and acknowledged writes may be missing.
     init(_ history: ListHistory, final given: [ListHistory.Key: [Int64]]?) {
         self.history = history
         var lists = given ?? [:]
@@ -54,7 +54,9 @@ struct ListChecker {
 
     func inventions() -> String? {
         for (key, list) in final.sorted(by: { $0.key < $1.key }) {
-            for value in list where append[value]?.key != key { return "list \(key) holds \(value), which nobody wrote" }
+            for value in list where append[value]?.key != key {
+                return "list \(key) holds \(value), which nobody wrote"
+            }
         }
         return nil
     }
@@ -90,7 +92,9 @@ struct ListChecker {
         // What has been seen for certain, by list: everything that begins later sees at least that.
         var seen: [Int: Int] = [:]
         var invoked: [Int: Int] = [:]
-        for append in history.appends { if let place = place[append.value] { invoked[append.key * 10_000 + place] = append.invoked } }
+        for append in history.appends {
+            if let place = place[append.value] { invoked[append.key * 10_000 + place] = append.invoked }
+        }
         for event in events {
             let floor = seen[event.key] ?? 0
             switch event.what {

@@ -35,7 +35,9 @@ public enum ElectionTiming {
             logLevel: .error)
         try set.start()
         let links = LinkConditions.distant(oneWay)
-        for a in set.members { for b in set.members where a !== b { world.network.setLink(from: a.name, to: b.name, links) } }
+        for a in set.members {
+            for b in set.members where a !== b { world.network.setLink(from: a.name, to: b.name, links) }
+        }
         // Somewhere between two heartbeats.
         var generator = SeededGenerator(seed: seed, purpose: "crash")
         try world.run(for: .milliseconds(500) + .microseconds(Int64(generator.next(below: 75_000))))
@@ -53,7 +55,8 @@ public enum ElectionTiming {
 
     // MARK: Tables
 
-    public static let header = "timeout (ms)   trials   min     p10     median  p90     p99     max     (ms to a new leader)"
+    public static let header =
+        "timeout (ms)   trials   min     p10     median  p90     p99     max     (ms to a new leader)"
 
     public static func line(spreadMillis: Int, _ times: [Duration]) -> String {
         let cells = [0, 0.1, 0.5, 0.9, 0.99, 1].map { fraction in

@@ -2,10 +2,9 @@ import BSON
 import Client
 public import Core
 
-
 /// Clients that append to lists and read them, in all the ways that promise something: with majority writes and
-/// linearizable, majority, snapshot and causal reads, on the primary and on secondaries, alone and in sessions, and with
-/// requests that are sent more than once. `ListChecker` compares what they saw with what is there in the end.
+/// linearizable, majority, snapshot and causal reads, on the primary and on secondaries, alone and in sessions, and
+/// with requests that are sent more than once. `ListChecker` compares what they saw with what is there in the end.
 public final class ListWorkload {
     static let collection = "lists"
     /// Lists in use at a time, and appends to one before a new one takes its place: readers read whole lists.
@@ -59,7 +58,8 @@ public final class ListWorkload {
     /// Stops the clients and runs the world until each has had its answer.
     public func stop(within limit: Duration = .seconds(60)) throws {
         isStopped = true
-        try set.world.run(until: { self.running == 0 }, atMost: limit, "the end of the list clients\n  \(set.summary)\n")
+        try set.world.run(
+            until: { self.running == 0 }, atMost: limit, "the end of the list clients\n  \(set.summary)\n")
     }
 
     /// The list in a slot: a new one when it has become long.
@@ -96,7 +96,8 @@ public final class ListWorkload {
     }
 
     private func append(
-        _ client: SimulatedClient, _ key: Int, _ concern: Client.WriteConcern, session: Int?, _ clientSession: ClientSession?
+        _ client: SimulatedClient, _ key: Int, _ concern: Client.WriteConcern, session: Int?,
+        _ clientSession: ClientSession?
     ) async {
         let (place, value) = begin(key, session: session)
         var concern = concern

@@ -86,7 +86,8 @@ struct RandomFaults {
         case .clockJump: jumpClock()
         case .clockDrift: driftClock()
         case .stepDown: stepDown()
-        case .stepUp: command("step-up", ["replSetStepUp": 1, "skipDryRun": .bool(generator.nextBool(probability: 0.5))])
+        case .stepUp:
+            command("step-up", ["replSetStepUp": 1, "skipDryRun": .bool(generator.nextBool(probability: 0.5))])
         case .freeze: command("freeze", ["replSetFreeze": .int32(1 + Int32(generator.next(below: 3)))])
         case .addMember: addMember()
         case .removeMember: removeMember()

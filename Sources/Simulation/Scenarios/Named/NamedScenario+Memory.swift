@@ -24,7 +24,8 @@ extension NamedScenario {
             make: { SimulatedReplicaSet($0, members: 3) }, script: cloneUnderLoad),
         NamedScenario(
             name: "five-volatile",
-            summary: "five members without disks: two at a time come back as new; three at once are the end, not an error",
+            summary:
+                "five members without disks: two at a time come back as new; three at once are the end, not an error",
             make: { SimulatedReplicaSet($0, members: 5) }, script: fiveVolatile),
     ]
 

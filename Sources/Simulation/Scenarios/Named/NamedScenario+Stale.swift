@@ -7,7 +7,8 @@ extension NamedScenario {
     static let stale = [
         NamedScenario(
             name: "stale-commit-point",
-            summary: "a new primary that has not heard of a commit shows a client its own majority write (SERVER-53813)",
+            summary:
+                "a new primary that has not heard of a commit shows a client its own majority write (SERVER-53813)",
             make: { SimulatedReplicaSet($0, kinds: [.normal, .normal, .normal], remembers: true) },
             script: staleCommitPoint),
         NamedScenario(
@@ -40,7 +41,10 @@ extension NamedScenario {
         }
         // The moment at which it commits: the answer goes out, and nothing to the members.
         let before = set.committed
-        try stage.wait("the commit") { old.commitPoint > before && set.committed == old.commitPoint && old.lastApplied == old.commitPoint && (try? stage.things(old)) == [1] }
+        try stage.wait("the commit") {
+            old.commitPoint > before && set.committed == old.commitPoint && old.lastApplied == old.commitPoint
+                && (try? stage.things(old)) == [1]
+        }
         for other in set.members where other !== old { set.cut(old.name, other.name) }
         try stage.wait("the acknowledgement") { isAcknowledged }
         let unaware = set.members.filter { $0 !== old && $0.commitPoint < old.commitPoint }.count

@@ -11,7 +11,8 @@ extension NamedScenario {
             make: ScenarioStage.commanded(5), script: oldTermProgress),
         NamedScenario(
             name: "three-terms",
-            summary: "five members, three terms: a commit point is not taken for a branch that it is not on (SERVER-39626)",
+            summary:
+                "five members, three terms: a commit point is not taken for a branch that it is not on (SERVER-39626)",
             make: ScenarioStage.commanded(5), script: threeTerms),
         NamedScenario(
             name: "stale-candidate",
@@ -27,7 +28,8 @@ extension NamedScenario {
             make: ScenarioStage.commanded(3), script: lonelyReconfig),
         NamedScenario(
             name: "commit-stall",
-            summary: "the commit point stalls under w:1 load: the oplog stays bounded, writes are refused, nothing is lost",
+            summary:
+                "the commit point stalls under w:1 load: the oplog stays bounded, writes are refused, nothing is lost",
             make: {
                 SimulatedReplicaSet(
                     $0, kinds: [.normal, .normal, .arbiter], remembers: true, oplogBytesMax: 32_768)

@@ -24,7 +24,8 @@ public struct NamedScenario: Sendable {
             try set.start()
             return try script(ScenarioStage(set))
         } catch {
-            throw SeedFailure(seed: seed, reason: "\(name): \(error)", timeline: set.timeline.last(3000) + [set.summary])
+            throw SeedFailure(
+                seed: seed, reason: "\(name): \(error)", timeline: set.timeline.last(3000) + [set.summary])
         }
     }
 }
