@@ -111,11 +111,12 @@ extension DataStore {
 
     /// Appends a no-op (`op: "n"`): a new primary's first entry, the answer to a causal wait, a note. A step of its
     /// own.
+    /// - Parameter isMandatory: written even when the oplog is full of what no majority has.
     @discardableResult
-    public func appendNoOp(_ message: DocumentView, _ context: WriteContext, object2: DocumentView? = nil) throws
-        -> OpTime
-    {
-        let optime = try nextOpTime(context)
+    public func appendNoOp(
+        _ message: DocumentView, _ context: WriteContext, object2: DocumentView? = nil, isMandatory: Bool = false
+    ) throws -> OpTime {
+        let optime = try nextOpTime(context, isMandatory: isMandatory)
         let header = OplogEntryWriter.Header(
             op: "n", namespace: UnsafeRawBufferPointer(start: nil, count: 0), uuid: nil, optime: optime,
             wall: context.wall)

@@ -44,8 +44,10 @@ public final class Oplog {
     public var byteCount: Int { sealedEntryBytes + tail.byteCount }
     /// Bytes that hold them: compressed where they are sealed. This is what `bytesMax` bounds.
     public var storedBytes: Int { sealedFrameBytes + tail.byteCount }
-    /// More memory than allowed, and nothing that may be dropped.
-    public var isOverfull: Bool { storedBytes > bytesMax && !mayDropFirst }
+    /// Bytes of the entries that the commit point has not passed.
+    public var uncommittedBytes: Int { tail.byteCount - tail.byteCount(ofFirst: sealableCount) }
+    /// More memory than allowed, and nothing that the next appends could seal or drop.
+    public var isOverfull: Bool { storedBytes > bytesMax && !mayDropFirst && !maySeal }
     public var sealedBlockCount: Int { blocks.count }
 
     // MARK: Writing
@@ -98,8 +100,10 @@ public final class Oplog {
         sealedCount = 0
     }
 
+    private var maySeal: Bool { tail.byteCount(ofFirst: sealableCount) >= Limits.oplogBlockBytes }
+
     private func sealIfDue() throws {
-        guard tail.byteCount(ofFirst: sealableCount) >= Limits.oplogBlockBytes else { return }
+        guard maySeal else { return }
         let run = tail.run(from: 0, before: sealableCount, bytesMax: Limits.oplogBlockBytes)
         let compress = run.bytes.count <= Limits.oplogCompressedBytesMax
         let block = OplogBlock(

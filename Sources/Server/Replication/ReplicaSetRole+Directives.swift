@@ -140,7 +140,8 @@ extension ReplicaSetRole {
         case .readmission(let id): message = ["msg": "readmission", "memberId": .int32(id)]
         }
         let context = WriteContext(term: member.term, wall: runtime.wallClock, isReplicated: true)
-        let optime = try message.withView { try node.data.appendNoOp($0, context) }
+        // Without these the set cannot commit what its oplog may be full of.
+        let optime = try message.withView { try node.data.appendNoOp($0, context, isMandatory: true) }
         drive { member, now in member.onNoOpWritten(purpose, optime, now: now) }
     }
 

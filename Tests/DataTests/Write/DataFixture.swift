@@ -57,14 +57,16 @@ final class Fixture {
 
     init(
         isReplicated: Bool = true, keepsHistory: Bool? = nil, seed: UInt64 = 1,
-        engine: any StorageEngine = MemoryStorage()
+        engine: any StorageEngine = MemoryStorage(), historyWindow: Duration = .zero, undoBytesMax: Int? = nil
     ) async throws {
         runtime = StillRuntime(seed: seed)
         self.engine = engine
-        versions = VersionStore(engine: engine, keepsHistory: keepsHistory ?? isReplicated)
+        versions = VersionStore(
+            engine: engine, keepsHistory: keepsHistory ?? isReplicated, historyWindow: historyWindow)
         try await versions.open()
         self.isReplicated = isReplicated
-        store = DataStore(runtime: runtime, versions: versions, oplog: Oplog(bytesMax: 64 << 20))
+        store = DataStore(
+            runtime: runtime, versions: versions, oplog: Oplog(bytesMax: 64 << 20), undoBytesMax: undoBytesMax)
         try store.load()
     }
 

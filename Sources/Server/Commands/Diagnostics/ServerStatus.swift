@@ -61,6 +61,7 @@ enum ServerStatus {
                 }
             }
         }
+        node.appendFlowControl(to: writer)
         node.role.appendServerStatus(to: writer)
     }
 }
