@@ -66,6 +66,9 @@ let package = Package(
         system("CXXHash", "libxxhash", "libxxhash-dev"),
         system("CUV", "libuv", "libuv1-dev"),
         system("CPCRE2", "libpcre2-8", "libpcre2-dev"),
+        system("CSnappy", "snappy", "libsnappy-dev"),
+        system("CZlib", "zlib", "zlib1g-dev"),
+        system("CZstd", "libzstd", "libzstd-dev"),
 
         // The C hot path.
         hot("CBSON", exclude: ["fuzz"]),
@@ -78,7 +81,7 @@ let package = Package(
         module("BSON", ["CBSON"]),
         module("Core", ["BSON", "CHooks"]),
         module("LiveRuntime", ["Core", "CUV", "CHooks"]),
-        module("Wire", ["BSON", "Core"]),
+        module("Wire", ["BSON", "Core", "CSnappy", "CZlib", "CZstd"]),
         module("Query", ["BSON", "Core", "CPCRE2"]),
         module("Data", ["BSON", "Core", "Query", "COplog", "CTree", "CHash"]),
         module("Replication", ["BSON", "Core"]),
@@ -117,11 +120,12 @@ let package = Package(
 
         // The documentation's examples: compiled with the tests, quoted by the pages.
         example("FirstReplicaSet", ["Quorate"]),
-        example("PatientElections", ["Quorate", "Core", "CommandLine"]),
+        example("PatientElections", ["Quorate", "Core", "CommandLine", "Conformance"]),
 
         // Tests.
         tests("BSONTests", ["BSON", "CBSON"]),
         tests("CoreTests", ["Core", "BSON", "ReadSelectors"]),
+        tests("PolicyTests", ["Conformance", "Core", "BSON", "ElectionPolicies", "ReadSelectors"]),
         tests("WireTests", ["Wire", "BSON", "Core"]),
         tests("QueryTests", ["Query", "BSON", "Core"]),
         tests("DataTests", ["Data", "BSON", "Core", "Query", "MemoryStorage", "CTree", "COplog", "Conformance"]),

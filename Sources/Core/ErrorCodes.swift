@@ -49,7 +49,6 @@ extension ErrorCode {
     public static let nodeNotFound = ErrorCode(74)
     public static let noReplicationEnabled = ErrorCode(76)
     public static let unknownReplWriteConcern = ErrorCode(79)
-    public static let operationFailed = ErrorCode(82)
     public static let indexOptionsConflict = ErrorCode(85)
     public static let indexKeySpecsConflict = ErrorCode(86)
     public static let networkTimeout = ErrorCode(89)
@@ -57,6 +56,7 @@ extension ErrorCode {
     public static let invalidReplicaSetConfig = ErrorCode(93)
     public static let notYetInitialized = ErrorCode(94)
     public static let notSecondary = ErrorCode(95)
+    public static let operationFailed = ErrorCode(96)
     public static let unsatisfiableWriteConcern = ErrorCode(100)
     public static let outdatedClient = ErrorCode(101)
     public static let newReplicaSetConfigurationIncompatible = ErrorCode(103)
@@ -199,7 +199,7 @@ extension ErrorCode {
         74: "NodeNotFound",
         76: "NoReplicationEnabled",
         79: "UnknownReplWriteConcern",
-        82: "OperationFailed",
+        96: "OperationFailed",
         85: "IndexOptionsConflict",
         86: "IndexKeySpecsConflict",
         89: "NetworkTimeout",

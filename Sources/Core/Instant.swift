@@ -29,6 +29,8 @@ extension Duration {
         let (sum, more) = scaled.addingReportingOverflow(attoseconds / 1_000_000_000)
         return more ? .max : sum
     }
+    /// Whole microseconds, towards zero.
+    @inlinable public var wholeMicroseconds: Int64 { nanoseconds / 1000 }
     /// Whole milliseconds, towards zero.
     @inlinable public var wholeMilliseconds: Int64 { nanoseconds / 1_000_000 }
 }

@@ -70,10 +70,18 @@ public enum Limits {
     public static let awaitMax: Duration = .seconds(24 * 3600)
     /// Requests of one connection that wait for an answer.
     public static let connectionPendingRequestsMax = 1000
+    /// A compressed message that becomes larger than this is decompressed by a helper thread, not on the loop.
+    public static let decompressionBytesOnLoop = 256 * 1024
+    /// Replies that are compressed for a client that compresses: shorter ones gain nothing, longer ones would hold the
+    /// loop.
+    public static let compressedReplyBytesMin = 256
+    public static let compressedReplyBytesMax = 256 * 1024
     /// Queued closures and task steps that a loop runs before it looks for input again.
     public static let loopJobsPerTurnMax = 256
     /// A callback that holds the loop longer than this is counted as too long.
     public static let loopHoldMax: Duration = .milliseconds(5)
+    /// One that holds it longer than this is counted as far too long.
+    public static let loopHoldFar: Duration = .milliseconds(20)
     /// What a transport reads at once when no message is under way.
     public static let readBytesMax = 64 * 1024
     /// First memory for a message that did not arrive whole; grows as its bytes do.
@@ -133,6 +141,11 @@ public enum Limits {
     public static let heartbeatRetriesMax = 2
     /// Members that a member without a configuration asks for it at one time.
     public static let bootstrapHeartbeatsMax = 8
+    /// How often `replSetMaintenance` may be switched on.
+    public static let maintenanceDepthMax = 1000
+    /// Bounds of `replSetResizeOplog`, in megabytes.
+    public static let oplogMegabytesMin = 1
+    public static let oplogMegabytesMax = 1 << 30
     /// Changes of sync source within an hour only because another is closer.
     public static let syncSourcePingChangesMax = 3
     /// A sync source may lag this much behind the primary, and no other may be ahead of it by more.
@@ -156,6 +169,8 @@ public enum Limits {
     public static let oplogAwaitMax: Duration = .seconds(5)
     /// Bytes of entries in one batch between members, before compression.
     public static let oplogFrameBytes = 128 * 1024
+    /// Bytes of entries that a delayed member holds until they are old enough; the others wait at its sync source.
+    public static let delayedEntriesBytes = 16 * 1024 * 1024
     /// How long a sync source that failed is left alone, and one that sent nonsense.
     public static let syncSourceDenialShort: Duration = .seconds(1)
     public static let syncSourceDenialLong: Duration = .seconds(60)
@@ -165,8 +180,15 @@ public enum Limits {
     public static let handOverFreeze: Duration = .seconds(10)
     /// Oplog of a member whose engine forgets, counted as memory.
     public static let oplogBytesVolatileDefault = 64 * 1024 * 1024
-    /// How long a call of an initial sync may take, cloning of one batch included.
-    public static let peerCallTimeout: Duration = .seconds(30)
+    /// How long a call to another member may take, cloning of one batch included.
+    public static let peerCallTimeout: Duration = .seconds(5)
+    /// How long an initial sync asks a source again that does not answer, before it begins anew.
+    public static let initialSyncOutageMax: Duration = .seconds(60)
+    /// An initial sync says how far it is this often.
+    public static let initialSyncProgressInterval: Duration = .seconds(10)
+    /// Attempts of an initial sync after which `replSetGetStatus` and the log say that it does not succeed; further
+    /// ones follow.
+    public static let initialSyncAttemptsMax = 10
     /// Optimes that a member in rollback asks about at once, and keys that it restores in one slice.
     public static let rollbackOptimesPerRequest = 2000
     public static let rollbackKeysPerSlice = 2000

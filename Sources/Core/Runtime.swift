@@ -39,9 +39,30 @@ public protocol NodeRuntime: AnyObject {
 
     /// Where lines for people go.
     var log: any LogSink { get }
+
+    /// How the loop is doing; nil where time is not spent, as in the simulator.
+    var loopStatistics: LoopStatistics? { get }
+}
+
+/// How a loop is doing, for `serverStatus` and for people who look for what made a node late. Counted since its start.
+public struct LoopStatistics: Sendable, Equatable {
+    /// The longest time that one callback held the loop.
+    public var longestHold: Duration = .zero
+    /// Callbacks that held the loop longer than `Limits.loopHoldMax`, and those of them longer than
+    /// `Limits.loopHoldFar`.
+    public var longHolds: UInt64 = 0
+    public var farTooLongHolds: UInt64 = 0
+    /// Turns of the loop: polls of the system for events.
+    public var turns: UInt64 = 0
+    /// Task steps that escaped to the global pool. Counted in debug builds only; each is a defect.
+    public var leakedJobs: UInt64 = 0
+
+    public init() {}
 }
 
 extension NodeRuntime {
+    public var loopStatistics: LoopStatistics? { nil }
+
     @discardableResult
     public func schedule(after delay: Duration, _ body: @escaping () -> Void) -> TimerToken {
         schedule(at: now + delay, body)

@@ -1,5 +1,5 @@
 import CUV
-import Core
+public import Core
 
 /// What a loop has to do next: a closure, or the next step of a task.
 enum LoopWork {
@@ -118,12 +118,12 @@ extension EventLoop {
         let held = now - callbackStart
         callbackStart = now
         if held > statistics.longestHold { statistics.longestHold = held }
-        if held > Limits.loopHoldMax { statistics.longHolds &+= 1 }
+        if held > Limits.loopHoldMax {
+            statistics.longHolds &+= 1
+            if held > Limits.loopHoldFar { statistics.farTooLongHolds &+= 1 }
+        }
     }
 
     /// What was counted so far.
     public var currentStatistics: LoopStatistics { statistics }
-
-    /// Starts a new measurement of the longest hold.
-    public func resetLongestHold() { statistics.longestHold = .zero }
 }

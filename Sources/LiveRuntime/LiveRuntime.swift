@@ -49,5 +49,7 @@ public final class LiveRuntime: NodeRuntime {
     /// One object for all runtimes of a loop: equal mailboxes mean the same loop.
     public var mailbox: any LoopMailbox { loop.mailbox }
 
+    public var loopStatistics: LoopStatistics? { loop.currentStatistics }
+
     public func preconditionOnLoop() { loop.preconditionOnLoop() }
 }

@@ -54,15 +54,8 @@ extension Member {
             known.first { $0.id == member.id && $0.host == member.host }
                 ?? Peer(id: member.id, host: member.host, nextHeartbeat: now)
         }
-        if isFirst {
-            log(.info, "configuration \(next.configVersion) of '\(next.setName)' is in force")
-            if selfConfig?.isArbiter == true {
-                followerState = .arbiter
-            } else {
-                followerState = progress.written.isNull ? .startup2 : .secondary
-                if progress.written.isNull { directives.append(.startInitialSync) }
-            }
-        }
+        if isFirst { log(.info, "configuration \(next.configVersion) of '\(next.setName)' is in force") }
+        fitFollowerState(isFirst: isFirst)
         adoptTerm(next.term, now: now)
         if let id = syncSource, next.index(of: id) == nil { setSyncSource(nil) }
         if let id = primaryID, next.index(of: id) == nil { primaryID = nil }
@@ -72,6 +65,23 @@ extension Member {
         failUnsatisfiableWaiters()
         heartbeatEveryone(now)
         if isFirst || electionTimer == nil { ask(.started, now: now) }
+    }
+
+    /// Whether this member holds data is said by the configuration. A member that was left out keeps what it has, for
+    /// the day it is taken back, be it as something else.
+    private mutating func fitFollowerState(isFirst: Bool) {
+        guard let me = selfConfig else {
+            if isFirst, !progress.written.isNull { followerState = .secondary }
+            return setSyncSource(nil)
+        }
+        guard isFirst || me.isArbiter != (followerState == .arbiter) else { return }
+        if me.isArbiter {
+            followerState = .arbiter
+            setSyncSource(nil)
+        } else {
+            followerState = progress.written.isNull ? .startup2 : .secondary
+            if progress.written.isNull { directives.append(.startInitialSync) }
+        }
     }
 
     // MARK: Commitment
@@ -90,9 +100,12 @@ extension Member {
 
     /// What was committed before the configuration changed, and the first entry of the term, is on a majority of its
     /// voters: only then may the next configuration follow.
-    var oplogIsCommittedInConfig: Bool {
-        guard let config, let leadership, let first = leadership.firstOpTime else { return false }
-        let reached = majorityReached(durable: config.writeConcernMajorityJournalDefault)
+    var oplogIsCommittedInConfig: Bool { config.map { oplogIsCommitted(in: $0) } ?? false }
+
+    /// The same for the voters of another configuration.
+    func oplogIsCommitted(in config: ReplicaSetConfig) -> Bool {
+        guard let leadership, let first = leadership.firstOpTime else { return false }
+        let reached = majorityReached(of: config, durable: config.writeConcernMajorityJournalDefault)
         return reached >= max(leadership.committedInPreviousConfig, first)
     }
 
@@ -135,12 +148,22 @@ extension Member {
 
     /// A change that would silently weaken or strengthen every write is refused (replication-facts §1).
     private func checkDefaultStays(from old: ReplicaSetConfig, to next: ReplicaSetConfig) throws(ServerError) {
+        if clusterDefaults.writeConcern != nil {
+            guard next.settings.writeConcernDefault == nil else {
+                throw ServerError(
+                    .newReplicaSetConfigurationIncompatible,
+                    "'settings.getLastErrorDefaults' and a default set by setDefaultRWConcern exclude one another: "
+                        + "change the latter instead")
+            }
+            return
+        }
         guard next.settings.writeConcernDefault == nil, old.settings.writeConcernDefault == nil,
             old.implicitDefaultIsMajority != next.implicitDefaultIsMajority
         else { return }
         throw ServerError(
             .newReplicaSetConfigurationIncompatible,
-            "the new configuration would change the implicit default write concern; set a default write concern first")
+            "the new configuration would change the implicit default write concern; "
+                + "set one with setDefaultRWConcern first")
     }
 
     mutating func continueReconfig(_ now: Instant) {

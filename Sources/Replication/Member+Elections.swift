@@ -110,6 +110,7 @@ extension Member {
         if !mayVote { return "no vote in this life" }
         if followerState != .secondary { return "state is \(followerState.name)" }
         if progress.written.isNull { return "no data" }
+        if maintenanceDepth > 0 { return "in maintenance mode" }
         if freezeUntil != nil { return "frozen" }
         if isShuttingDown { return "shutting down" }
         if configStore != nil { return "a configuration is being stored" }

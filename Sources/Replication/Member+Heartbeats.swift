@@ -10,7 +10,7 @@ extension Member {
             incarnation: incarnation, isVolatile: isVolatile, state: state, term: term,
             config: config?.configVersion ?? .none, progress: showsProgress ? progress : Progress(),
             commitPoint: commitPoint, primaryID: primaryID,
-            syncSource: syncSource.flatMap { id in config?.members.first { $0.id == id }?.host },
+            syncSource: syncSourceHost,
             electionTime: leadership?.firstOpTime?.timestamp, isElectable: standObstacle(ignoringPrimary: true) == nil,
             run: run, number: nextNumber())
     }

@@ -98,9 +98,7 @@ extension Member {
         }
         writer.append("secondary", bool: false)
         writer.append("isreplicaset", bool: true)
-        if config == nil {
-            writer.append("info", string: "Does not have a valid replica set config" as StaticString)
-        }
+        writer.append("info", string: "Does not have a valid replica set config" as StaticString)
     }
 
     /// The date of an entry: exact for our newest one, to the second for others.

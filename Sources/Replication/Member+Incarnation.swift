@@ -85,12 +85,15 @@ extension Member {
             if member.isNewlyAdded {
                 if readmit(index, incarnation, now: now) { return }
             } else if let expected = member.incarnation, expected != incarnation {
-                guard configIsCommitted, oplogIsCommittedInConfig else { return waitForCommitment() }
-                log(.info, "\(member.host) came back without its memory; it votes again after a new initial sync")
                 var next = config
                 next.members[index].isNewlyAdded = true
                 next.members[index].incarnation = incarnation
                 next.version += 1
+                // A majority without it: the life that counts is over, so it can be part of no other any more, neither
+                // of one that elects nor of one that commits. With an arbiter in the set, waiting for it would be for
+                // good.
+                guard configIsCommitted, oplogIsCommitted(in: next) else { return waitForCommitment() }
+                log(.info, "\(member.host) came back without its memory; it votes again after a new initial sync")
                 store(next, for: .readmission)
                 return
             }

@@ -101,8 +101,11 @@ extension Member {
     }
 
     /// The newest entry that a majority of the voters that hold data have.
-    func majorityReached(durable: Bool) -> OpTime {
-        guard let config, let selfIndex else { return .null }
+    func majorityReached(durable: Bool) -> OpTime { config.map { majorityReached(of: $0, durable: durable) } ?? .null }
+
+    /// `config`: the one in force, or one of the same members in which others have votes.
+    func majorityReached(of config: ReplicaSetConfig, durable: Bool) -> OpTime {
+        guard let selfIndex else { return .null }
         var positions = [7 of OpTime](repeating: .null)
         var count = 0
         for index in config.members.indices {

@@ -32,8 +32,7 @@ extension Member {
         writer.append("date", dateTime: supplement.wallClock.milliseconds)
         writer.append("myState", int32: state.rawValue)
         writer.append("term", int64: term)
-        writeSource(
-            syncSource, host: syncSource.flatMap { id in config.members.first { $0.id == id }?.host }, to: writer)
+        writeSource(syncSource, host: syncSourceHost, to: writer)
         writer.append("heartbeatIntervalMillis", int64: settings.heartbeatIntervalMillis)
         writer.append("majorityVoteCount", int32: Int32(clamping: config.votingMajority))
         writer.append("writeMajorityCount", int32: Int32(clamping: config.writeMajority))
@@ -101,8 +100,7 @@ extension Member {
         writer.append("stateStr", string: state.name)
         writer.append("uptime", int64: supplement.uptimeSeconds)
         if !config.members[index].isArbiter { writeProgress(progress, to: writer) }
-        writeSource(
-            syncSource, host: syncSource.flatMap { id in config.members.first { $0.id == id }?.host }, to: writer)
+        writeSource(syncSource, host: syncSourceHost, to: writer)
         var info = supplement.infoMessage
         if info.isEmpty, wantsSyncSource { info = "Could not find member to sync from" }
         writer.append("infoMessage", string: info)

@@ -119,27 +119,4 @@ extension Member {
             directives.append(.sendStepUp(to: peers[index].host))
         }
     }
-
-    // MARK: Freezing
-
-    /// `replSetFreeze`: does not stand for so long; zero ends that.
-    public mutating func onFreezeCommand(_ id: RequestID, for period: Duration, now: Instant) -> [Directive] {
-        if leadership != nil {
-            let error = ServerError(.notSecondary, "cannot freeze node when primary or running for election")
-            directives.append(.complete(id, error))
-        } else if period <= .zero {
-            thaw(now)
-            directives.append(.complete(id, nil))
-        } else {
-            abandonCandidacy("frozen", now: now)
-            freezeUntil = now + period
-            directives.append(.complete(id, nil))
-        }
-        return settle(now)
-    }
-
-    mutating func thaw(_ now: Instant) {
-        freezeUntil = nil
-        ask(.started, now: now)
-    }
 }

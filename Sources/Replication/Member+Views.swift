@@ -9,12 +9,32 @@ extension Member {
         primaryID.flatMap { id in config?.members.first { $0.id == id }?.host }
     }
 
+    /// Why one who introduced itself so gets no data from this member; nil when it may have them.
+    public func obstacle(toFollower id: MemberID, _ spoke: Incarnation) -> String? {
+        guard let config, let index = config.index(of: id) else {
+            return "member \(id) is not in the configuration of this replica set"
+        }
+        if index == selfIndex { return "this node is member \(id) itself" }
+        if let known = peers[index].incarnation, spoke < known {
+            return "this is an earlier life of member \(id), which has been started again since"
+        }
+        return nil
+    }
+
+    /// Where this member syncs from.
+    public var syncSourceHost: String? {
+        syncSource.flatMap { id in config?.members.first { $0.id == id }?.host }
+    }
+
+    /// How old an entry must be before this member may apply it (`secondaryDelaySecs`).
+    public var ownDelay: Duration { .seconds(selfConfig?.secondaryDelaySeconds ?? 0) }
+
     /// Whether this member's vote and positions count although it may be empty: a founding voter.
     public var isCountedVoter: Bool { mayVote }
 
     /// The member to clone from: the primary as a rule, else the nearest that is readable and has data; nil: none yet.
     public func initialSyncSource(now: Instant) -> String? {
-        guard let config else { return nil }
+        guard let config, selfIndex != nil else { return nil }
         var best: Int?
         for index in peers.indices where index != selfIndex {
             let peer = peers[index]

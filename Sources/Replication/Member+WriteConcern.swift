@@ -3,12 +3,6 @@ public import Core
 
 /// Waiting for replication (replication-facts §8).
 extension Member {
-    /// What a write without a write concern gets.
-    public var defaultWriteConcern: WriteConcern {
-        if let chosen = config?.settings.writeConcernDefault { return chosen }
-        return config?.implicitDefaultIsMajority == false ? .acknowledged : .majority
-    }
-
     /// Why a concern can never be satisfied by this configuration.
     public func unsatisfiable(_ concern: WriteConcern) -> ServerError? {
         guard let config else { return nil }

@@ -39,8 +39,8 @@ public struct MemberStart: Sendable {
 /// chance from outside or does IO, so a decision can be tested without a cluster.
 ///
 /// The rules are MongoDB's protocol version 1, a Raft in which followers pull (replication-facts). They live in
-/// extensions by concern: `Member+Heartbeats`, `+Elections`, `+Votes`, `+StepDown`, `+SyncSource`, `+Progress`,
-/// `+WriteConcern`, `+Config`, `+Incarnation`, `+Status`, `+Hello`.
+/// extensions by concern: `Member+Heartbeats`, `+Elections`, `+Votes`, `+StepDown`, `+Maintenance`, `+SyncSource`,
+/// `+Progress`, `+WriteConcern`, `+Defaults`, `+Config`, `+Incarnation`, `+Status`, `+Hello`.
 public struct Member: Sendable {
     /// Term of the oplog's first entry, which no primary wrote.
     public static let initiatingTerm: Int64 = 0
@@ -61,6 +61,8 @@ public struct Member: Sendable {
     var followerState: MemberState
     /// Initial sync has all data and waits for the commit point: from here on its positions are true.
     var hasCompleteData = false
+    /// How often `replSetMaintenance` was switched on and not off again: above zero, a secondary shows RECOVERING.
+    var maintenanceDepth = 0
     var leadership: Leadership?
     var candidacy: Candidacy?
     /// In the order of `config.members`; the place of this member is kept and never looked at.
@@ -68,6 +70,8 @@ public struct Member: Sendable {
 
     public internal(set) var progress: Progress
     public internal(set) var commitPoint = OpTime.null
+    /// What `setDefaultRWConcern` has set for the whole set, as this member's data say.
+    public internal(set) var clusterDefaults = DefaultConcerns()
     var waiters = WaiterTable()
 
     // The primary, as far as known.
@@ -131,7 +135,8 @@ public struct Member: Sendable {
     public var state: MemberState {
         guard config != nil else { return .startup }
         if selfIndex == nil { return .removed }
-        return leadership != nil ? .primary : followerState
+        if leadership != nil { return .primary }
+        return followerState == .secondary && maintenanceDepth > 0 ? .recovering : followerState
     }
     /// Whether writes are taken.
     public var isWritablePrimary: Bool { leadership?.mode == .writable }

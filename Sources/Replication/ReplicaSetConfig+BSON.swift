@@ -125,6 +125,8 @@ extension MemberConfig {
         buildsIndexes = try fields.bool("buildIndexes", default: true)
         isHidden = try fields.bool("hidden", default: false)
         priority = try fields.number("priority", default: isArbiter ? 0 : 1, in: 0...1000)
+        // As configurations of before 3.6 had it.
+        if isArbiter, priority == 1 { priority = 0 }
         let delayName: StaticString = fields.view["secondaryDelaySecs"] == nil ? "slaveDelay" : "secondaryDelaySecs"
         secondaryDelaySeconds = try fields.integer(delayName, default: 0, in: 0...31_622_400)
         votes = Int32(truncatingIfNeeded: try fields.integer("votes", default: 1, in: 0...1))

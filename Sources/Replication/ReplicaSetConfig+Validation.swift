@@ -36,11 +36,14 @@ extension ReplicaSetConfig {
 
     private func validate(_ member: MemberConfig, at path: String) throws(ServerError) {
         if member.isArbiter {
-            guard member.priority == 0 || member.priority == 1 else {
+            guard member.priority == 0 else {
                 throw ConfigFields.error(path + "priority", "must be 0 for an arbiter")
             }
             guard member.votes == 1 else { throw ConfigFields.error(path + "votes", "must be 1 for an arbiter") }
             guard member.tags.isEmpty else { throw ConfigFields.error(path + "tags", "must be empty for an arbiter") }
+            guard member.secondaryDelaySeconds == 0 else {
+                throw ConfigFields.error(path + "secondaryDelaySecs", "must be 0 for an arbiter")
+            }
             guard !member.isHidden else { throw ConfigFields.error(path + "hidden", "is not for arbiters") }
             return
         }

@@ -8,6 +8,13 @@ public struct WriteConcern: Hashable, Sendable {
     public var journal: Bool?
     /// 0: wait without end.
     public var timeoutMillis: Int64
+    /// Who asked for it.
+    public var provenance = Provenance.clientSupplied
+
+    /// Where a write concern comes from, in MongoDB's words.
+    public enum Provenance: String, Hashable, Sendable {
+        case clientSupplied, getLastErrorDefaults, customDefault, implicitDefault
+    }
 
     public enum Acknowledgement: Hashable, Sendable {
         /// So many data-bearing members, the primary among them. 0: no reply.

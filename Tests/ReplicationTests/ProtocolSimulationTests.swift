@@ -23,12 +23,14 @@ import Testing
 
     static func initiated(
         _ members: Int, seed: UInt64, _ faults: VirtualWorld.Faults = .init(), keepsTrace: Bool = false,
-        policy: (Int) -> any ElectionPolicy
+        _ change: (inout ReplicaSetConfig) -> Void = { _ in }, policy: (Int) -> any ElectionPolicy
     ) -> VirtualWorld {
+        var config = config(members: members)
+        change(&config)
         let world = VirtualWorld(members: members, seed: seed, faults: faults, keepsTrace: keepsTrace, policy: policy)
         world.faults.lossPercent = 0
         for node in world.nodes { node.start() }
-        world.nodes[0].do { $0.onInitiateCommand(RequestID(0), config(members: members), now: world.now) }
+        world.nodes[0].do { $0.onInitiateCommand(RequestID(0), config, now: world.now) }
         world.run(for: .seconds(5)) { world.everyoneVotes }
         world.faults.lossPercent = faults.lossPercent
         return world
@@ -44,9 +46,9 @@ import Testing
     /// Trouble, then peace; what must hold in the end.
     static func check(
         _ members: Int, seed: UInt64, _ faults: VirtualWorld.Faults, converges: Bool = true, keepsTrace: Bool = false,
-        policy: (Int) -> any ElectionPolicy
+        _ change: (inout ReplicaSetConfig) -> Void = { _ in }, policy: (Int) -> any ElectionPolicy
     ) -> [String] {
-        let world = initiated(members, seed: seed, faults, keepsTrace: keepsTrace, policy: policy)
+        let world = initiated(members, seed: seed, faults, keepsTrace: keepsTrace, change, policy: policy)
         keepWriting(world)
         world.makeTrouble(for: .seconds(5))
         world.heal()
@@ -74,7 +76,7 @@ import Testing
         guard nodes.filter({ $0.member.isWritablePrimary }).count == 1 else { return false }
         return nodes.allSatisfy { node in
             node.member.config == nodes[0].member.config && node.member.term == nodes[0].member.term
-                && (node.member.state == .primary || node.member.state == .secondary)
+                && [.primary, .secondary, .arbiter].contains(node.member.state)
                 && node.member.commitPoint.timestamp.rawValue + 3 > nodes[0].member.commitPoint.timestamp.rawValue
                 && node.member.config?.members.allSatisfy { !$0.isNewlyAdded } == true
         }
@@ -172,7 +174,7 @@ import Testing
     func brokenLink() {
         let world = Self.initiated(3, seed: 5) { _ in FastElectionPolicy() }
         world.run(for: .milliseconds(500))
-        world.cut = [1, 16]
+        world.cut = [1, VirtualWorld.rowLength]
         world.nodes[1].do { $0.onConnectionLost(0, now: world.now) }
         world.nodes[0].do { $0.onConnectionLost(1, now: world.now) }
         world.run(for: .milliseconds(400))

@@ -377,7 +377,7 @@ final class VirtualNode {
         self.do { $0.onBatchFetched(from: source.id, metadata, now: self.world.now) }
         if isInitialSyncUnderWay {
             stopPoint = stopPoint ?? log.last?.optime
-            if let stopPoint, log.last.map({ $0.optime >= stopPoint }) == true, durableCount == log.count, !isComplete {
+            if let stopPoint, durableCount > 0, log[durableCount - 1].optime >= stopPoint, !isComplete {
                 isComplete = true
                 self.do { $0.onInitialSyncDataComplete(now: self.world.now) }
             }

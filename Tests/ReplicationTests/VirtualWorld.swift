@@ -52,7 +52,8 @@ final class VirtualWorld {
     private var events = 0
     var nodes: [VirtualNode] = []
     var faults: Faults
-    /// Pairs that cannot talk, per direction: from * 16 + to.
+    /// Pairs that cannot talk, per direction: `from * rowLength + to`.
+    static let rowLength = 64
     var cut: Set<Int> = []
     var problems: [String] = []
     var nextPayload = 1
@@ -118,7 +119,7 @@ final class VirtualWorld {
             let event = popEvent()
             now = event.at
             events += 1
-            if events > 400_000 { fail("a livelock: too many events") }
+            if events > 200_000 * nodes.count { fail("a livelock: too many events") }
             event.body()
             if condition() { return true }
         }
@@ -132,7 +133,7 @@ final class VirtualWorld {
 
     // MARK: Network
 
-    func canReach(_ from: Int, _ to: Int) -> Bool { !cut.contains(from * 16 + to) }
+    func canReach(_ from: Int, _ to: Int) -> Bool { !cut.contains(from * Self.rowLength + to) }
 
     func send(from: Int, to: Int, _ body: @escaping (VirtualNode) -> Void) {
         guard canReach(from, to), !random.chance(faults.lossPercent) else { return }
@@ -208,7 +209,8 @@ final class VirtualWorld {
     var everyoneVotes: Bool {
         guard let primary = nodes.first(where: { $0.isAlive && $0.member.isWritablePrimary }) else { return false }
         return nodes.allSatisfy { node in
-            node.isAlive && node.member.mayVote && (node.member.state == .secondary || node.member.state == .primary)
+            node.isAlive && (node.member.mayVote || node.member.selfConfig?.votes == 0)
+                && [.primary, .secondary, .arbiter].contains(node.member.state)
                 && node.member.config == primary.member.config && node.member.commitPoint == primary.member.commitPoint
         }
     }
@@ -219,17 +221,17 @@ final class VirtualWorld {
         case 0:
             let lonely = random.below(nodes.count)
             for other in nodes.indices where other != lonely {
-                cut.formUnion([lonely * 16 + other, other * 16 + lonely])
+                cut.formUnion([lonely * Self.rowLength + other, other * Self.rowLength + lonely])
             }
         case 1:
             for from in nodes.indices {
-                for to in nodes.indices where from % 2 != to % 2 { cut.insert(from * 16 + to) }
+                for to in nodes.indices where from % 2 != to % 2 { cut.insert(from * Self.rowLength + to) }
             }
-        case 2: cut.insert(random.below(nodes.count) * 16 + random.below(nodes.count))
+        case 2: cut.insert(random.below(nodes.count) * Self.rowLength + random.below(nodes.count))
         default:
             let a = random.below(nodes.count)
             let b = random.below(nodes.count)
-            cut.formUnion([a * 16 + b, b * 16 + a])
+            cut.formUnion([a * Self.rowLength + b, b * Self.rowLength + a])
         }
         schedule(after: random.milliseconds(100...1500)) { [self] in cut = [] }
     }
@@ -275,7 +277,7 @@ final class VirtualWorld {
         else { return }
         next.version += 1
         let index = random.below(next.members.count)
-        guard index != primary.member.selfIndex else { return }
+        guard index != primary.member.selfIndex, !next.members[index].isArbiter else { return }
         switch random.below(3) {
         case 0: next.members[index].priority = next.members[index].votes == 0 ? 0 : Double(1 + random.below(3))
         case 1 where next.members.count > 3:

@@ -91,6 +91,13 @@ def eventually(condition, seconds=10, what=None):
         time.sleep(0.005)
 
 
+def code_of(call, *arguments, **options):
+    """The code of the error that the command is refused with."""
+    with pytest.raises((pymongo.errors.OperationFailure, pymongo.errors.NotPrimaryError)) as caught:
+        call(*arguments, **options)
+    return caught.value.details["code"]
+
+
 class Member:
     """The place of one member of a set, through kills and restarts of its process."""
 
@@ -204,6 +211,15 @@ class ReplicaSet:
         for member in self.members:
             member.forget_connections()
         return reply
+
+    def reconfigure(self, change, **options):
+        """Has the primary change the configuration by `change`; returns the version that it asked for."""
+        primary = self.primary
+        config = primary.command("replSetGetConfig")["config"]
+        change(config)
+        config["version"] += 1
+        assert primary.command({"replSetReconfig": config, **options})["ok"] == 1
+        return config["version"]
 
     @property
     def uri(self):

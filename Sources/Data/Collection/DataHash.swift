@@ -1,46 +1,96 @@
 public import BSON
 import CHash
-import Core
+public import Core
 
-extension DataStore {
-    /// `dbHash`: for each collection of a database a hash over its documents in the order of `_id`, its options and its
-    /// index definitions; equal on members with equal data, whatever their record ids and tables are.
-    ///
-    /// Looks at everything in one call. For tests, the simulator's checkers and a client that asks for it.
-    public func hash(database: String) throws -> Document {
-        var collections = Document()
-        var all = HashChain()
-        for collection in catalog.collections(in: database) where !collection.namespace.isSystem {
-            let hash = try hash(collection)
-            collections.append(collection.namespace.collection, .string(hash))
-            all.add(Array(collection.namespace.collection.utf8) + Array(hash.utf8))
+/// `dbHash`: for each collection of a database a hash over its documents in the order of `_id`, its options and its
+/// index definitions; equal on members with equal data, whatever their record ids and tables are.
+///
+/// It reads in slices at the time of its start. A node that keeps no history (a standalone) hashes in one step.
+public final class DatabaseHash {
+    private let store: DataStore
+    private let point: ReadPoint
+    private let snapshot: SnapshotToken?
+    private let collections: [Collection]
+    private var position = 0
+    private var walk: RowWalk?
+    private var chain = HashChain()
+    private var all = HashChain()
+    private var hashes = Document()
+
+    /// - Parameter names: the collections to hash; nil for all but system collections.
+    public init(_ store: DataStore, database: String, collections names: Set<String>? = nil) throws {
+        self.store = store
+        collections = store.catalog.collections(in: database).filter {
+            !$0.namespace.isSystem && names?.contains($0.namespace.collection) ?? true
         }
-        return ["collections": .document(collections), "md5": .string(all.hexString)]
+        if store.versions.keepsHistory {
+            let time = store.versions.lastOptime.timestamp
+            point = .at(time)
+            snapshot = try store.versions.openSnapshot(at: time)
+        } else {
+            point = .latest
+            snapshot = nil
+        }
     }
 
-    /// One hash over all databases that are replicated.
-    public func hashOfEverything() throws -> String {
-        var all = HashChain()
-        for database in catalog.databases where database != "local" {
-            all.add(Array(database.utf8))
-            try hash(database: database).withView { all.add($0.bytes) }
+    /// Gives back what it holds. Twice is harmless.
+    public func close() { if let snapshot { store.versions.closeSnapshot(snapshot) } }
+
+    /// Goes on until done or the slice is used up.
+    /// - Throws: `QueryPlanKilled` when the data of a dropped collection is given back meanwhile.
+    public func run(until deadline: Instant) throws -> WriteProgress {
+        let isOver = { [runtime = store.runtime, snapshot] in snapshot != nil && runtime.now >= deadline }
+        while position < collections.count {
+            let collection = collections[position]
+            var walk = self.walk ?? begin(collection)
+            guard !collection.isReclaimed else {
+                throw ServerError(.queryPlanKilled, "dbHash ended: \(collection.namespace) was dropped")
+            }
+            let progress = try walk.run(store.versions, until: isOver) { _, value in try add(value, collection) }
+            self.walk = walk
+            if case .yield = progress { return .yield }
+            self.walk = nil
+            let name = collection.namespace.collection
+            hashes.append(name, .string(chain.hexString))
+            all.add(Array(name.utf8) + Array(chain.hexString.utf8))
+            position += 1
         }
-        return all.hexString
+        return .done
     }
 
-    private func hash(_ collection: Collection) throws -> String {
-        var chain = HashChain()
+    private func begin(_ collection: Collection) -> RowWalk {
+        chain = HashChain()
         Document { collection.options.write(to: $0) }.withView { chain.add($0.bytes) }
         for index in collection.indexes.sorted(by: { $0.name < $1.name }) {
             index.definition.withView { chain.add($0.bytes) }
         }
-        try versions.forEachRow(collection.idIndex.table) { _, value in
-            guard let base = value.baseAddress, value.count == RecordKey.byteCount,
-                let document = try document(RecordKey(loadingFrom: base), in: collection)
-            else { throw InvariantViolation("an _id entry of \(collection.namespace) has no record") }
-            chain.add(document.bytes)
+        return RowWalk(collection.idIndex.table, at: point)
+    }
+
+    private func add(_ recordID: UnsafeRawBufferPointer, _ collection: Collection) throws {
+        switch try store.versions.get(collection.table, recordID, at: point) {
+        case .found(let document): chain.add(document)
+        case .absent: throw InvariantViolation("an _id entry of \(collection.namespace) has no record")
+        case .notResident: throw StorageNotResident(table: collection.table, key: [UInt8](recordID))
         }
-        return chain.hexString
+    }
+
+    /// `{collections: {name: hash, …}, md5: hash of all}`, once done.
+    public var result: Document { ["collections": .document(hashes), "md5": .string(all.hexString)] }
+}
+
+extension DataStore {
+    /// One hash over all databases that are replicated, in one step.
+    public func hashOfEverything() throws -> String {
+        var all = HashChain()
+        for database in catalog.databases where database != "local" {
+            let hash = try DatabaseHash(self, database: database)
+            defer { hash.close() }
+            while case .yield = try hash.run(until: .distantFuture) {}
+            all.add(Array(database.utf8))
+            hash.result.withView { all.add($0.bytes) }
+        }
+        return all.hexString
     }
 }
 

@@ -9,7 +9,6 @@ extension DataStore {
     public func putLocal(_ namespace: Namespace, _ document: Document) throws {
         try invariant(namespace.isLocal && !namespace.isOplog, "\(namespace) is not a local collection to write to")
         let context = WriteContext(term: -1, wall: runtime.wallClock, isReplicated: false)
-        let collection = try ensureCollection(namespace, context)
         var document = document
         if document["_id"] == nil, let old = try getLocal(namespace), let id = old["_id"] {
             document = Document { writer in
@@ -17,16 +16,20 @@ extension DataStore {
                 for (key, value) in document.fields { writer.append(key, value) }
             }
         }
-        try document.withView { view in
-            let prepared = try prepareForInsert(view, context.wall)
-            guard let id = prepared.first?.value else { throw InvariantViolation("a prepared document has no _id") }
-            if let (record, old) = try record(withID: id, in: collection) {
-                try update(
-                    record, old: old, new: prepared, logged: .replacement, in: collection, context, nil,
-                    StatementOutcome(kind: .update, n: 1))
-            } else {
-                try insertOne(prepared, into: collection, context)
-            }
+        try document.withView { try putDocument($0, in: namespace, context) }
+    }
+
+    /// Stores a document, in the place of the one with its `_id`, in a collection that is made where it is missing.
+    public func putDocument(_ document: DocumentView, in namespace: Namespace, _ context: WriteContext) throws {
+        let collection = try ensureCollection(namespace, context)
+        let prepared = try prepareForInsert(document, context.wall)
+        guard let id = prepared.first?.value else { throw InvariantViolation("a prepared document has no _id") }
+        if let (record, old) = try record(withID: id, in: collection) {
+            try update(
+                record, old: old, new: prepared, logged: .replacement, in: collection, context, nil,
+                StatementOutcome(kind: .update, n: 1))
+        } else {
+            try insertOne(prepared, into: collection, context)
         }
     }
 

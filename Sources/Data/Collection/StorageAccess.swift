@@ -46,23 +46,8 @@ extension VersionStore {
 
     /// Calls `body` with every row of a small table.
     func forEachRow(_ table: TableID, _ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) throws -> Void) throws {
-        let rows = RowBuffer(limit: 64)
-        var last: [UInt8]?
-        repeat {
-            rows.removeAll()
-            let scan: StorageScan
-            if let last {
-                scan = try last.withUnsafeBytes {
-                    try read(table, from: .behind($0), direction: .forward, at: .latest, into: rows)
-                }
-            } else {
-                scan = try read(table, from: .start, direction: .forward, at: .latest, into: rows)
-            }
-            if case .notResident = scan, rows.count == 0 { throw StorageNotResident(table: table, key: last ?? []) }
-            if let row = rows.rows.last { last = [UInt8](row.key) }
-            for row in rows.rows { try body(row.key, row.value) }
-            if case .notResident = scan { continue }
-        } while rows.isFull
+        var walk = RowWalk(table)
+        _ = try walk.run(self, until: { false }, body)
     }
 
     /// The last key of a table, valid until the next commit; nil when it is empty.

@@ -13,7 +13,7 @@ public import Core
 /// refuses writes.
 /// - Kept in memory. A durable engine persists entries as `appendObserver` sees them.
 public final class Oplog {
-    public let bytesMax: Int
+    public var bytesMax: Int
     /// Called with each entry behind its append.
     public var appendObserver: ((UnsafeRawBufferPointer, OpTime) -> Void)?
 

@@ -18,8 +18,9 @@ public final class AggregateCursor {
     private let runtime: any NodeRuntime
     private var source: Source
     private let chain: StageChain
-    private var hasResults = false
     private var isSourceDone = false
+    /// Of the slice that is running, for taking results.
+    private var resultClock = SliceClock(deadline: .distantFuture)
     /// The stages behind those that the plan stands for, as `explain` shows them.
     public let explainedStages: [Document]
 
@@ -73,33 +74,35 @@ public final class AggregateCursor {
         into array: inout ArrayWriter, maxDocuments: Int, maxBytes: Int, deadline: Instant
     ) throws -> CursorProgress {
         var clock = SliceClock(deadline: deadline)
+        resultClock = SliceClock(deadline: deadline)
+        chain.deadline = deadline
         var batch = BatchWriter(array, documents: maxDocuments, bytes: maxBytes)
         defer { array = batch.array }
         while true {
             if try takeResults(into: &batch, deadline) { return .yield }
             if batch.isFull { return .batchFull }
-            if chain.isAtEnd { return .exhausted }
-            if isSourceDone {
-                // The blocking stages have been told; what they give is taken above.
-                guard hasResults else { return .exhausted }
-                continue
-            }
+            // Blocking stages that were told of the end have given all they have.
+            if chain.isAtEnd || isSourceDone { return .exhausted }
             if case .yield = try feed(&batch, &clock, deadline) { return .yield }
             if clock.isOver(runtime) { return .yield }
         }
     }
 
-    /// True when the slice is used up before the results are: one document may cost the scan of another collection.
+    /// Takes what the stages have; true when the slice is used up first.
     private func takeResults(into batch: inout BatchWriter, _ deadline: Instant) throws -> Bool {
         while !batch.isFull {
             var size = 0
-            hasResults = try chain.next { result in
+            let progress = try chain.next { result in
                 size = result.byteCount
                 batch.array.append(result)
             }
-            guard hasResults else { return false }
-            batch.took(size)
-            if chain.readsOthers, runtime.now >= deadline { return true }
+            switch progress {
+            case .document:
+                batch.took(size)
+                if resultClock.isOver(runtime) { return true }
+            case .yield: if runtime.now >= deadline { return true }
+            case .needsInput, .end: return false
+            }
         }
         return false
     }
@@ -117,10 +120,7 @@ public final class AggregateCursor {
         }
         if case .ended = end { isSourceDone = true }
         if case .stopped = end, query?.isAtLimit == true { isSourceDone = true }
-        if isSourceDone {
-            chain.finish()
-            hasResults = true
-        }
+        if isSourceDone { chain.finish() }
         return isLate ? .yield : end
     }
 
@@ -137,26 +137,4 @@ public final class AggregateCursor {
             return .ended
         }
     }
-}
-
-extension AggregateCursor {
-    /// Shows the results one after the other, without slices, until `body` answers false: for stages that read a second
-    /// collection for each document of the first.
-    func forEach(_ body: (DocumentView) throws -> Bool) throws {
-        let buffer = ByteBuffer(capacity: 1024)
-        while true {
-            buffer.removeAll(keeping: 1 << 20)
-            var array = ArrayWriter(startingIn: buffer)
-            let progress = try next(
-                into: &array, maxDocuments: AggregateCursor.batch, maxBytes: Limits.cursorBatchBytesMax,
-                deadline: .distantFuture)
-            array.finish()
-            for element in DocumentView(base: UnsafeRawPointer(buffer.base)) {
-                if let document = element.value.asDocument, try !body(document) { return }
-            }
-            if progress == .exhausted || progress == .waiting { return }
-        }
-    }
-
-    private static let batch = 64
 }

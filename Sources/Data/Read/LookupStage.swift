@@ -5,7 +5,7 @@ import Query
 /// `$lookup`: adds to each document an array of those of another collection that belong to it, by the equality of two
 /// fields, by a pipeline, or both.
 ///
-/// The other collection is read once for each document, to the end, without letting the loop run between.
+/// The other collection is read once for each document, in slices: between two of them the document waits.
 final class LookupStage: ReachingStage {
     private let reach: Reach
     private let namespace: Namespace
@@ -16,6 +16,8 @@ final class LookupStage: ReachingStage {
     private let pipeline: [Value]?
     private let input = ByteBuffer(capacity: 4096)
     private let found = ByteBuffer(capacity: 4096)
+    /// The search for the document in `input`, whose results so far are in `found`.
+    private var search: Search?
 
     init(_ specification: Value, _ reach: Reach) throws {
         guard let fields = specification.asDocument else {
@@ -84,36 +86,76 @@ final class LookupStage: ReachingStage {
         _ = try Document(array: pipeline).withView { try Pipeline($0, context: context) }
     }
 
-    func close() {}
+    func close() { endSearch() }
 
-    func next(from source: StageInput, into buffer: ByteBuffer) throws -> StageOutcome {
-        input.removeAll(keeping: 1 << 20)
-        let outcome = try source.next(into: input)
-        guard case .document = outcome else { return outcome }
+    func next(from source: StageInput, into buffer: ByteBuffer) throws -> PipelineProgress {
+        if search == nil {
+            input.removeAll(keeping: 1 << 20)
+            let outcome = try source.next(into: input)
+            guard case .document = outcome else { return outcome }
+        }
         let document = DocumentView(base: UnsafeRawPointer(input.base))
-        found.removeAll(keeping: 1 << 20)
-        var array = ArrayWriter(startingIn: found)
-        try collect(for: document, into: &array)
-        array.finish()
+        guard try collect(for: document, until: source.deadline) else { return .yield }
         try write(document, DocumentView(base: UnsafeRawPointer(found.base)), into: buffer)
         return .document
     }
 
     // MARK: Finding
 
-    private func collect(for document: DocumentView, into array: inout ArrayWriter) throws {
+    /// A read of the other collection under way.
+    private struct Search {
+        enum Cursor {
+            case find(QueryCursor)
+            case pipeline(AggregateCursor)
+        }
+        let cursor: Cursor
+        var array: ArrayWriter
+
+        mutating func next(maxBytes: Int, deadline: Instant) throws -> CursorProgress {
+            switch cursor {
+            case .find(let cursor):
+                try cursor.next(into: &array, maxDocuments: .max, maxBytes: maxBytes, deadline: deadline)
+            case .pipeline(let cursor):
+                try cursor.next(into: &array, maxDocuments: .max, maxBytes: maxBytes, deadline: deadline)
+            }
+        }
+    }
+
+    private func endSearch() {
+        switch search?.cursor {
+        case .find(let cursor): cursor.close()
+        case .pipeline(let cursor): cursor.close()
+        case nil: break
+        }
+        search = nil
+    }
+
+    /// Gathers what belongs to `document` in `found`; false when the slice was used up first.
+    private func collect(for document: DocumentView, until deadline: Instant) throws -> Bool {
+        if search == nil {
+            let cursor = try open(for: document)
+            found.removeAll(keeping: 1 << 20)
+            search = Search(cursor: cursor, array: ArrayWriter(startingIn: found))
+        }
+        let left = Limits.expressionValueBytesMax - found.count
+        switch try search?.next(maxBytes: left, deadline: deadline) {
+        case .yield: return false
+        case .batchFull:
+            throw ServerError(
+                .exceededMemoryLimit,
+                "the documents of \(namespace) that one $lookup found exceed \(Limits.expressionValueBytesMax) bytes")
+        case .exhausted, .waiting, nil: break
+        }
+        search?.array.finish()
+        endSearch()
+        return true
+    }
+
+    private func open(for document: DocumentView) throws -> Search.Cursor {
         if pipeline == nil {
             let command = Document { $0.append("filter", filter(for: document)) }
             let request = try command.withView { try FindRequest(namespace, $0, context: reach.context) }
-            let cursor = try QueryCursor(reach.store, request, at: reach.point)
-            defer { cursor.close() }
-            var clock = SliceClock(deadline: .distantFuture)
-            _ = try cursor.run(&clock) { match, _ in
-                array.append(match)
-                try checkSize()
-                return .next
-            }
-            return
+            return .find(try QueryCursor(reach.store, request, at: reach.point))
         }
         var values: [String: Value] = [:]
         for variable in variables { values[variable.name] = try variable.expression.evaluate(root: document) ?? .null }
@@ -123,21 +165,8 @@ final class LookupStage: ReachingStage {
         for (name, value) in values { context.variables[name] = value }
         let bound = Reach(
             store: reach.store, database: reach.database, point: reach.point, context: context, depth: reach.depth)
-        let cursor = try Document(array: stages).withView { try AggregateCursor(bound, namespace, pipeline: $0) }
-        defer { cursor.close() }
-        try cursor.forEach { match in
-            array.append(match)
-            try checkSize()
-            return true
-        }
-    }
-
-    private func checkSize() throws(ServerError) {
-        guard found.count <= Limits.expressionValueBytesMax else {
-            throw ServerError(
-                .exceededMemoryLimit,
-                "the documents of \(namespace) that one $lookup found exceed \(Limits.expressionValueBytesMax) bytes")
-        }
+        return .pipeline(
+            try Document(array: stages).withView { try AggregateCursor(bound, namespace, pipeline: $0) })
     }
 
     /// The condition on the other collection: its field equals one of the values at the local field, or null for none.
@@ -196,6 +225,7 @@ final class LookupStage: ReachingStage {
         let pipeline = try Document(array: [stage]).withView { try Pipeline($0, context: reach.context) }
         let execution = try pipeline.makeExecution()
         _ = try execution.push(document)
+        // One document in, one out: nothing in this stage waits.
         _ = try execution.next { buffer.append($0.bytes) }
     }
 }

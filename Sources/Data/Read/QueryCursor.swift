@@ -21,6 +21,8 @@ public final class QueryCursor {
     private let scan: MatchedScan
     private let snapshot: SnapshotToken?
     private var sorter: DocumentSorter?
+    /// Everything is in the sorter.
+    private var isCollected = false
     /// The next document of a sorted result.
     private var sortedPosition = 0
     private var isSorted = false
@@ -133,13 +135,16 @@ public final class QueryCursor {
     // MARK: Sorting
 
     private func sort(_ sorter: DocumentSorter, _ clock: inout SliceClock) throws -> ScanEnd {
-        let end = try scan.run(&clock) { document, record, _ in
-            try sorter.add(document, tag: record.id)
-            return .next
+        if !isCollected {
+            let end = try scan.run(&clock) { document, record, _ in
+                try sorter.add(document, tag: record.id)
+                return .next
+            }
+            guard case .ended = end else { return end }
+            isCollected = true
         }
-        guard case .ended = end else { return end }
-        sorter.finish()
-        isSorted = true
+        isSorted = sorter.finish { clock.isOverNow(store.runtime) }
+        guard isSorted else { return .yield }
         sortedPosition = Int(clamping: toSkip)
         return .ended
     }

@@ -28,16 +28,9 @@ struct Reach {
 /// A stage that reads other collections, between two runs of stages that do not. Not a plug point.
 protocol ReachingStage: AnyObject {
     /// Writes the next document into `buffer`, taking from `input` what it needs.
-    func next(from input: StageInput, into buffer: ByteBuffer) throws -> StageOutcome
+    func next(from input: StageInput, into buffer: ByteBuffer) throws -> PipelineProgress
     /// Gives back what it holds.
     func close()
-}
-
-enum StageOutcome {
-    case document
-    /// Nothing until more input comes.
-    case needsInput
-    case end
 }
 
 /// The documents that come out of the stages before one that reaches out.
@@ -45,10 +38,12 @@ struct StageInput {
     fileprivate let chain: StageChain
     fileprivate let link: Int
 
+    /// When the slice is used up: a stage that has more to do then answers `.yield`.
+    var deadline: Instant { chain.deadline }
+
     /// Copies the next document into `buffer`.
-    func next(into buffer: ByteBuffer) throws -> StageOutcome {
-        if try chain.next(link, { buffer.append($0.bytes) }) { return .document }
-        return chain.links[link].execution.isAtEnd ? .end : .needsInput
+    func next(into buffer: ByteBuffer) throws -> PipelineProgress {
+        try chain.next(link) { buffer.append($0.bytes) }
     }
 }
 
@@ -64,6 +59,8 @@ final class StageChain {
     }
 
     fileprivate let links: [Link]
+    /// Of the slice that is running.
+    var deadline = Instant.distantFuture
 
     init(_ pipeline: Pipeline, from start: Int, _ reach: Reach) throws {
         var links: [Link] = []
@@ -96,8 +93,6 @@ final class StageChain {
         }
     }
 
-    /// Whether a document may cost more than its own size.
-    var readsOthers: Bool { links.count > 1 }
     var isAtEnd: Bool { links[links.count - 1].execution.isAtEnd }
 
     /// Takes a copy of `document`; false when no more input is needed.
@@ -112,18 +107,19 @@ final class StageChain {
 
     func close() { for link in links { link.before?.close() } }
 
-    /// Gives the next result to `body`, in place; false when there is none until more is pushed, or at the end.
-    func next(_ body: (DocumentView) -> Void) throws -> Bool { try next(links.count - 1, body) }
+    /// Gives the next result, when there is one, to `body`, in place.
+    func next(_ body: (DocumentView) -> Void) throws -> PipelineProgress { try next(links.count - 1, body) }
 
-    fileprivate func next(_ index: Int, _ body: (DocumentView) -> Void) throws -> Bool {
+    fileprivate func next(_ index: Int, _ body: (DocumentView) -> Void) throws -> PipelineProgress {
         let link = links[index]
         while true {
-            if try link.execution.next(body) { return true }
-            guard let before = link.before, !link.execution.isAtEnd else { return false }
+            let progress = try link.execution.next(body)
+            guard case .needsInput = progress, let before = link.before else { return progress }
             link.input.removeAll(keeping: 1 << 20)
             switch try before.next(from: StageInput(chain: self, link: index - 1), into: link.input) {
             case .document: _ = try link.execution.push(DocumentView(base: UnsafeRawPointer(link.input.base)))
-            case .needsInput: return false
+            case .needsInput: return .needsInput
+            case .yield: return .yield
             case .end: link.execution.finish()
             }
         }
@@ -134,6 +130,8 @@ final class StageChain {
 final class UnionStage: ReachingStage {
     private let other: AggregateCursor
     private let page = ByteBuffer(capacity: 4096)
+    /// The batch of the other collection that is being read.
+    private var batch: ArrayWriter?
     private var pending: [Document] = []
     private var isInputDone = false
     private var isOtherDone = false
@@ -160,32 +158,40 @@ final class UnionStage: ReachingStage {
         other = try pipeline.withView { try AggregateCursor(nested, namespace, pipeline: $0) }
     }
 
-    func next(from input: StageInput, into buffer: ByteBuffer) throws -> StageOutcome {
+    func next(from input: StageInput, into buffer: ByteBuffer) throws -> PipelineProgress {
         if !isInputDone {
             let outcome = try input.next(into: buffer)
             guard case .end = outcome else { return outcome }
             isInputDone = true
         }
-        if pending.isEmpty, !isOtherDone { try refill() }
+        while pending.isEmpty, !isOtherDone {
+            guard try refill(until: input.deadline) else { return .yield }
+        }
         guard let document = pending.popLast() else { return .end }
         document.withView { buffer.append($0.bytes) }
         return .document
     }
 
-    /// Takes one batch of the other collection.
-    private func refill() throws {
-        var batch: [Document] = []
-        page.removeAll(keeping: 1 << 20)
-        var array = ArrayWriter(startingIn: page)
+    /// Takes one batch of the other collection; false when the slice was used up first.
+    private func refill(until deadline: Instant) throws -> Bool {
+        if batch == nil { page.removeAll(keeping: 1 << 20) }
+        var array = batch ?? ArrayWriter(startingIn: page)
         let progress = try other.next(
-            into: &array, maxDocuments: Limits.cursorFirstBatchDefault, maxBytes: Limits.cursorBatchBytesMax,
-            deadline: .distantFuture)
+            into: &array, maxDocuments: Limits.cursorFirstBatchDefault - array.count,
+            maxBytes: Limits.cursorBatchBytesMax - page.count, deadline: deadline)
+        if case .yield = progress {
+            batch = array
+            return false
+        }
+        batch = nil
         array.finish()
+        var documents: [Document] = []
         for element in DocumentView(base: UnsafeRawPointer(page.base)) {
-            if let document = element.value.asDocument { batch.append(document.document) }
+            if let document = element.value.asDocument { documents.append(document.document) }
         }
         isOtherDone = progress == .exhausted
-        pending = batch.reversed()
+        pending = documents.reversed()
+        return true
     }
 
     func close() { other.close() }

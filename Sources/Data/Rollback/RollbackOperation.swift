@@ -1,4 +1,4 @@
-public import BSON
+import BSON
 public import Core
 
 /// Takes back everything behind a common point: keeps what is lost, undoes it, cuts the oplog and loads what is in

@@ -23,6 +23,9 @@ public final class FindAndModifyOperation {
     private let image: RetryImage
     private let id: Int32
     private var isDone = false
+    /// The search, while it runs.
+    private var scan: MatchedScan?
+    private var search: FirstInOrder?
 
     /// Reads a command.
     public init(
@@ -89,34 +92,51 @@ public final class FindAndModifyOperation {
         try namespace.checkUserWritable()
         guard let collection = store.catalog.find(namespace) else { return try finish(context) }
         var clock = SliceClock(deadline: deadline)
-        let scan = try MatchedScan(store, namespace, filter, sort: sort, hint: hint)
-        guard let record = try find(scan, &clock), let old = try store.document(record, in: collection) else {
-            return try finish(context)
+        while true {
+            switch try find(&clock) {
+            case .yield: return .yield
+            case .ended: return try finish(context)
+            case .record(let record):
+                var position: Int?
+                if let old = try store.document(record, in: collection),
+                    try filter.matches(old, position: &position)
+                {
+                    try write(record, old, position, collection, context)
+                    isDone = true
+                    return .done
+                }
+                // It changed between the slices of the search.
+                if clock.isOverNow(store.runtime) { return .yield }
+            }
         }
-        try write(record, old, collection, context)
-        isDone = true
-        return .done
     }
 
-    /// Finds the record in one slice: nothing may change between finding and writing.
-    private func find(_ scan: MatchedScan, _ clock: inout SliceClock) throws -> RecordKey? {
-        if let sort, !scan.providesSort { return try FirstInOrder.find(scan, sort, &clock) }
-        var found: RecordKey?
-        while true {
-            let end = try scan.run(&clock) { _, record, _ in
-                found = record
-                return .stop
+    private func find(_ clock: inout SliceClock) throws -> RecordSelection.Next {
+        let scan = try self.scan ?? MatchedScan(store, namespace, filter, sort: sort, hint: hint)
+        self.scan = scan
+        if let sort, !scan.providesSort {
+            let search = self.search ?? FirstInOrder(scan, sort)
+            self.search = search
+            let next = try search.next(&clock)
+            if case .record = next {
+                self.scan = nil
+                self.search = nil
             }
-            if case .yield = end { continue }
-            return found
+            return next
         }
+        var found: RecordKey?
+        let end = try scan.run(&clock) { _, record, _ in
+            found = record
+            return .stop
+        }
+        if let found { return .record(found) }
+        if case .yield = end { return .yield }
+        return .ended
     }
 
     private func write(
-        _ record: RecordKey, _ old: DocumentView, _ collection: Collection, _ context: WriteContext
+        _ record: RecordKey, _ old: DocumentView, _ position: Int?, _ collection: Collection, _ context: WriteContext
     ) throws {
-        var position: Int?
-        _ = try filter.matches(old, position: &position)
         n = 1
         guard let update else {
             let before = old.document

@@ -16,6 +16,8 @@ public final class UpdateOperation {
     /// The statement's number for retries.
     private let id: Int32
     private var selection: RecordSelection?
+    /// The search for the first in an order, while it runs.
+    private var search: FirstInOrder?
     private var isDone = false
 
     public init(_ store: DataStore, _ namespace: Namespace, _ statement: UpdateStatement, id: Int32 = 0) {
@@ -79,13 +81,20 @@ public final class UpdateOperation {
     }
 
     private func nextRecord(_ clock: inout SliceClock) throws -> RecordSelection.Next {
-        if selection == nil {
+        if selection == nil, search == nil {
             let scan = try MatchedScan(
                 store, namespace, statement.filter, sort: statement.sort, hint: statement.hint)
             if let sort = statement.sort, !scan.providesSort {
-                return try FirstInOrder.find(scan, sort, &clock).map { .record($0) } ?? .ended
+                search = FirstInOrder(scan, sort)
+            } else {
+                selection = RecordSelection(scan)
             }
-            selection = RecordSelection(scan)
+        }
+        if let search {
+            let next = try search.next(&clock)
+            // One that has changed meanwhile is searched for anew.
+            if case .yield = next {} else { self.search = nil }
+            return next
         }
         guard var running = selection else { return .ended }
         defer { selection = running }
@@ -119,22 +128,5 @@ public final class UpdateOperation {
         }
         isDone = true
         return .done
-    }
-}
-
-/// Finds the record that comes first in an order which no index gives.
-enum FirstInOrder {
-    /// Not resumable: it looks at everything in one slice. Nil when nothing matches.
-    static func find(_ scan: MatchedScan, _ sort: SortPattern, _ clock: inout SliceClock) throws -> RecordKey? {
-        let sorter = DocumentSorter(sort, limit: 1)
-        while true {
-            let end = try scan.run(&clock) { document, record, _ in
-                try sorter.add(document, tag: record.id)
-                return .next
-            }
-            if case .ended = end { break }
-        }
-        sorter.finish()
-        return sorter.count > 0 ? RecordKey(sorter[0].tag) : nil
     }
 }

@@ -34,6 +34,9 @@ struct SliceClock {
     mutating func isOver(_ runtime: any NodeRuntime) -> Bool {
         steps &+= 1
         guard steps % SliceClock.stepsPerReading == 0 else { return false }
-        return runtime.now >= deadline
+        return isOverNow(runtime)
     }
+
+    /// Whether the slice is used up; reads the clock: for steps that are long themselves.
+    func isOverNow(_ runtime: any NodeRuntime) -> Bool { runtime.now >= deadline }
 }

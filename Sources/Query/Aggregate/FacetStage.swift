@@ -16,6 +16,8 @@ final class FacetStage: StageExecution {
     private let source: any StageExecution
     private let facets: [Facet]
     private var bytes = 0
+    /// At the end of the input, the facets that have given all their results.
+    private var drained = 0
     private var isComplete = false
     private let buffer = ByteBuffer()
 
@@ -32,24 +34,32 @@ final class FacetStage: StageExecution {
         while !isComplete {
             switch try source.next() {
             case .document(let document):
-                for facet in facets where try facet.execution.push(document) { try drain(facet) }
+                for facet in facets where try facet.execution.push(document) { _ = try drain(facet) }
             case .needsInput: return .needsInput
+            case .yield: return .yield
             case .end:
-                isComplete = true
-                for facet in facets {
-                    facet.execution.finish()
-                    try drain(facet)
+                while drained < facets.count {
+                    facets[drained].execution.finish()
+                    guard try drain(facets[drained]) else { return .yield }
+                    drained += 1
                 }
+                isComplete = true
                 return .document(try write())
             }
         }
         return .end
     }
 
-    private func drain(_ facet: Facet) throws(ServerError) {
-        while try facet.execution.next({ facet.results.append($0.document) }) {
-            bytes += facet.results.last?.byteCount ?? 0
-            try StageMemory.check(bytes, "$facet")
+    /// Takes the results that a facet has; false when it has more work to do first.
+    private func drain(_ facet: Facet) throws(ServerError) -> Bool {
+        while true {
+            switch try facet.execution.next({ facet.results.append($0.document) }) {
+            case .document:
+                bytes += facet.results.last?.byteCount ?? 0
+                try StageMemory.check(bytes, "$facet")
+            case .needsInput, .end: return true
+            case .yield: return false
+            }
         }
     }
 

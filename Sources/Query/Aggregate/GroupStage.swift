@@ -81,6 +81,7 @@ final class GroupStage: StageExecution {
             switch try source.next() {
             case .document(let document): try add(document)
             case .needsInput: return .needsInput
+            case .yield: return .yield
             case .end:
                 isComplete = true
                 indexes = [:]

@@ -1,6 +1,18 @@
 public import BSON
 public import Core
 
+/// What a pipeline has for its caller.
+public enum PipelineProgress: Sendable {
+    /// One result.
+    case document
+    /// No result until more is pushed.
+    case needsInput
+    /// No result yet: ask again, after a look at the time.
+    case yield
+    /// No more results.
+    case end
+}
+
 /// One run of a pipeline: documents are pushed in, results taken out, and between any two calls the caller may yield.
 ///
 /// Push a document, take results until there are none, push the next. Only `$group`, `$sort`, `$sample` and `$facet`
@@ -20,7 +32,7 @@ public final class PipelineExecution {
         self.output = output
     }
 
-    /// Hands in a document, in place: it must stay valid until `next` has answered false.
+    /// Hands in a document, in place: it must stay valid until `next` needs input.
     ///
     /// False when no more input is needed (a `$limit` was reached). Throws `InternalError` when results were left.
     public func push(_ document: DocumentView) throws(ServerError) -> Bool {
@@ -35,11 +47,11 @@ public final class PipelineExecution {
     /// Says that there is no more input. Blocking stages then give their results.
     public func finish() { input.isFinished = true }
 
-    /// Gives the next result to `body`, in place; false when there is none until more is pushed, or at the end.
+    /// Gives the next result, when there is one, to `body`, in place.
     ///
     /// Throws 10334 for a result larger than a document may be.
-    public func next(_ body: (DocumentView) -> Void) throws(ServerError) -> Bool {
-        if hasEnded { return false }
+    public func next(_ body: (DocumentView) -> Void) throws(ServerError) -> PipelineProgress {
+        if hasEnded { return .end }
         switch try output.next() {
         case .document(let document):
             let bytes = document.byteCount
@@ -51,11 +63,12 @@ public final class PipelineExecution {
             }
             returnedCount += 1
             body(document)
-            return true
-        case .needsInput: return false
+            return .document
+        case .needsInput: return .needsInput
+        case .yield: return .yield
         case .end:
             hasEnded = true
-            return false
+            return .end
         }
     }
 

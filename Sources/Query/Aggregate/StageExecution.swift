@@ -7,6 +7,8 @@ enum StageOutput {
     case document(DocumentView)
     /// Nothing until more input comes.
     case needsInput
+    /// Nothing yet: ask again, after a look at the time.
+    case yield
     case end
 }
 
@@ -132,9 +134,10 @@ final class SortStage: StageExecution {
             switch try source.next() {
             case .document(let document): try sorter.add(document)
             case .needsInput: return .needsInput
+            case .yield: return .yield
             case .end:
-                sorter.finish()
-                isSorted = true
+                isSorted = sorter.finish { true }
+                if !isSorted { return .yield }
             }
         }
         guard index < sorter.count else { return .end }
@@ -161,6 +164,7 @@ final class CountStage: StageExecution {
             switch try source.next() {
             case .document: count += 1
             case .needsInput: return .needsInput
+            case .yield: return .yield
             case .end:
                 isDone = true
                 guard count > 0 else { return .end }
@@ -197,6 +201,7 @@ final class SampleStage: StageExecution {
             switch try source.next() {
             case .document(let document): try take(document)
             case .needsInput: return .needsInput
+            case .yield: return .yield
             case .end: isComplete = true
             }
         }

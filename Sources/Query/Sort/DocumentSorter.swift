@@ -26,6 +26,8 @@ public final class DocumentSorter {
     private var entries: [Entry] = []
     private var liveBytes = 0
     private var sequence = 0
+    /// The order in the making, between the steps of `finish`.
+    private var ordering: StepwiseSort<Entry>?
     private var isSorted = false
 
     /// A sorter that keeps the first `limit` documents, or all when that is nil or 0.
@@ -73,14 +75,24 @@ public final class DocumentSorter {
         }
     }
 
-    /// Brings the documents in order; none may be added afterwards.
-    public func finish() {
-        guard !isSorted else { return }
+    /// Goes on bringing the documents in order until that is done, which it says, or `isOver` says that time is up.
+    /// None may be added afterwards.
+    public func finish(until isOver: () -> Bool = { false }) -> Bool {
+        guard !isSorted else { return true }
+        if ordering == nil {
+            ordering = StepwiseSort(entries) { [unowned self] in isBefore($0, $1) }
+            entries = []
+        }
+        while ordering?.step() == false {
+            if isOver() { return false }
+        }
+        entries = ordering?.elements ?? []
+        ordering = nil
         isSorted = true
-        entries.sort { isBefore($0, $1) }
+        return true
     }
 
-    /// Document `index` in sorted order; valid as long as the sorter. `finish` comes first.
+    /// Document `index` in sorted order; valid as long as the sorter. `finish` must have said that it is done.
     public subscript(index: Int) -> (document: DocumentView, tag: UInt64) {
         let entry = entries[index]
         return (DocumentView(base: UnsafeRawPointer(arena.base + entry.offset + entry.keyCount)), entry.tag)

@@ -42,6 +42,13 @@ public struct ElectionChoice: Sendable {
     public static let fast = ElectionChoice(name: "fast", policy: FastElectionPolicy())
     /// MongoDB's protocol version 1.
     public static let mongodb = ElectionChoice(name: "mongodb", policy: MongoDBElectionPolicy())
+    /// As `fast`, but members of the zone `home` stand first. A member's zone is the value of its tag `tag`.
+    /// - Parameter home: nil for the zone with the most voters.
+    public static func zoneAware(home: String? = nil, tag: String = "dc") -> ElectionChoice {
+        custom(ZoneAwareElectionPolicy(tag: tag, home: home))
+    }
+    /// Only the member that the configuration names so, `host:port`, ever stands.
+    public static func fixed(host: String) -> ElectionChoice { custom(FixedElectionPolicy(host: host)) }
     /// A policy of your own.
     public static func custom(_ policy: any ElectionPolicy) -> ElectionChoice {
         ElectionChoice(name: policy.name, policy: policy)

@@ -30,6 +30,10 @@ extension PluginRegistry {
                 options: MongoDBElectionPolicy.options, make: { try MongoDBElectionPolicy($0) }))
         registry.register(
             electionPolicy: Plugin(
+                "zone-aware", summary: "as fast, but members of the home zone stand first",
+                options: ZoneAwareElectionPolicy.options, make: { try ZoneAwareElectionPolicy($0) }))
+        registry.register(
+            electionPolicy: Plugin(
                 "fixed", summary: "only one named member stands",
                 options: FixedElectionPolicy.options, make: { try FixedElectionPolicy($0) }))
         return registry

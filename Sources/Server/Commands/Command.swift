@@ -15,6 +15,8 @@ struct CommandTraits: OptionSet {
     static let retryable = CommandTraits(rawValue: 1 << 3)
     /// Speaks for another member: needs the internal handshake.
     static let memberOnly = CommandTraits(rawValue: 1 << 4)
+    /// Gives data to another member: that must be in the configuration, and not an earlier life of one.
+    static let followerOnly = CommandTraits(rawValue: 1 << 7)
     /// Works before anything else does: no session, no gossip checks.
     static let handshake = CommandTraits(rawValue: 1 << 5)
     /// Only with `enableTestCommands`.

@@ -26,5 +26,7 @@ enum CommandSet {
         OplogServing.add(to: &table)
         Rollback.add(to: &table)
         ReplicaSetCommands.add(to: &table)
+        MaintenanceCommands.add(to: &table)
+        DefaultConcernCommands.add(to: &table)
     }
 }

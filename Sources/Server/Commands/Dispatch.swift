@@ -109,6 +109,11 @@ extension Node {
                 .unauthorized,
                 "\(command.name) is for members of the replica set; this connection has not introduced itself")
         }
+        if traits.contains(.followerOnly), let peer = connection.peer, let role = role as? ReplicaSetRole,
+            let obstacle = role.member.obstacle(toFollower: peer.memberID, peer.incarnation)
+        {
+            throw ServerError(.unauthorized, "\(command.name) is refused: \(obstacle)")
+        }
         if isShuttingDown, !traits.contains(.handshake) {
             throw ServerError(.interruptedAtShutdown, "interrupted at shutdown")
         }
@@ -160,6 +165,7 @@ extension Node {
         connection.beginWaiting()
         role.awaitWriteConcern(optime, concern, deadline: context.deadline, on: connection) { [self] failure in
             guard !connection.isClosed else { return }
+            let start = connection.connection.output.count
             let writer = startReply(reply.form, to: reply.id, in: connection.connection.output, connection)
             fields.withView { for field in $0 { writer.document.append(field.key, field.value) } }
             if let failure {
@@ -168,6 +174,7 @@ extension Node {
             writer.document.append("ok", double: 1)
             role.appendGossip(to: writer.document, operationTime: optime.timestamp)
             writer.finish()
+            connection.compressReply(from: start)
             connection.endWaiting()
         }
     }
@@ -197,7 +204,11 @@ extension Node {
             } catch {
                 finish(context.reply, failing: error, arguments: arguments, command: command)
             }
-            if !connection.isClosed, !request.isUnacknowledged { connection.connection.output.append(output.bytes) }
+            if !connection.isClosed, !request.isUnacknowledged {
+                let start = connection.connection.output.count
+                connection.connection.output.append(output.bytes)
+                connection.compressReply(from: start)
+            }
             connection.endWaiting()
         }
     }

@@ -12,10 +12,15 @@ extension CommandContext {
         try node.role.checkReadable(arguments, querySecondaryOk: request.querySecondaryOk)
     }
 
-    /// The read concern of this command: its own, or `local`.
+    /// The read concern of this command: its own, or the set's default; one without a level gets the default's.
     func readConcern() throws(ServerError) -> ReadConcern {
-        guard let view = arguments.readConcern, !view.isEmpty else { return ReadConcern() }
-        return try ReadConcern(view)
+        var concern = ReadConcern()
+        if let view = arguments.readConcern, !view.isEmpty {
+            concern = try ReadConcern(view)
+            if view["level"] != nil { return concern }
+        }
+        if let level = node.role.defaultReadConcern { concern.level = level }
+        return concern
     }
 
     /// The point in time that the command reads at, once that may be read.

@@ -58,7 +58,9 @@ extension CommandContext {
     /// - Throws: `FailedToParse` for one that cannot be understood; `UnsatisfiableWriteConcern` on a standalone.
     func writeConcern() throws(ServerError) -> WriteConcern {
         guard let view = arguments.writeConcern, !view.isEmpty else { return node.role.defaultWriteConcern }
-        let concern = try WriteConcern(view)
+        var concern = try WriteConcern(view)
+        // Who says nothing of `w` leaves it to the set.
+        if view["w"] == nil { concern.w = node.role.defaultWriteConcern.w }
         if !node.role.isReplicated {
             if case .number(let count) = concern.w, count > 1 {
                 throw ServerError(.badValue, "cannot use 'w' > 1 when a host is not replicated")

@@ -25,6 +25,8 @@ protocol NodeRole: AnyObject {
 
     /// What a write without a write concern of its own waits for.
     var defaultWriteConcern: WriteConcern { get }
+    /// The level that a read without one gets; nil: `local`.
+    var defaultReadConcern: ReadConcern.Level? { get }
     /// Calls `completion` once: with nil when `optime` is acknowledged as `concern` asks, else with what the reply's
     /// `writeConcernError` says. The wait ends when `connection` closes: nobody is left to be told.
     func awaitWriteConcern(
@@ -53,6 +55,7 @@ final class StandaloneRole: NodeRole {
     }
     func appendServerStatus(to writer: DocumentWriter) {}
     var defaultWriteConcern: WriteConcern { .acknowledged }
+    var defaultReadConcern: ReadConcern.Level? { nil }
     func awaitWriteConcern(
         _ optime: OpTime, _ concern: WriteConcern, deadline: Instant, on connection: ClientConnection?,
         completion: @escaping (ServerError?) -> Void

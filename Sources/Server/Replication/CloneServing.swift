@@ -9,10 +9,13 @@ enum CloneServing {
     static func add(to table: inout CommandTable) {
         table.add(
             Command(
-                "replSetGetPosition", [.memberOnly, .adminOnly], help: "how far this member is, for members",
+                "replSetGetPosition", [.memberOnly, .followerOnly, .adminOnly],
+                help: "how far this member is, for members",
                 run: position))
         table.add(
-            Command("replSetListCollections", [.memberOnly, .adminOnly], help: "all collections, for members") {
+            Command(
+                "replSetListCollections", [.memberOnly, .followerOnly, .adminOnly], help: "all collections, for members"
+            ) {
                 context in
                 context.writer.array("collections") { array in
                     for collection in context.node.data.catalog.collections where !collection.namespace.isLocal {
@@ -23,10 +26,13 @@ enum CloneServing {
             })
         table.add(
             Command(
-                "replSetCloneDocuments", [.memberOnly, .adminOnly], help: "documents of a collection, for members",
+                "replSetCloneDocuments", [.memberOnly, .followerOnly, .adminOnly],
+                help: "documents of a collection, for members",
                 run: documents))
         table.add(
-            Command("replSetCloneSessions", [.memberOnly, .adminOnly], help: "session records, for members") {
+            Command(
+                "replSetCloneSessions", [.memberOnly, .followerOnly, .adminOnly], help: "session records, for members"
+            ) {
                 context in
                 guard case .binary(_, let after)? = context.body["after"].map({ Value($0) }) else {
                     throw ServerError(.failedToParse, "replSetCloneSessions needs 'after'")

@@ -7,7 +7,8 @@ internal import Replication
 /// again.
 ///
 /// The source holds a request back until it has something new (replication-facts §6), so an entry is here half a round
-/// trip after it was written. A frame is small enough to be applied in one step of the loop.
+/// trip after it was written. A frame is small enough to be applied in one step of the loop. A delayed member holds
+/// entries until they are old enough; until then it has not got them, whoever asks.
 final class OplogFetcher {
     private unowned let node: Node
     weak var role: ReplicaSetRole?
@@ -22,6 +23,8 @@ final class OplogFetcher {
     private var isRequesting = false
     /// An entry waits for an index build before it can be applied; nothing is fetched meanwhile.
     private var isHeldUp = false
+    private var delayed = DelayedEntries()
+    private var delayTimer: TimerToken?
     private var whenIdle: (() -> Void)?
 
     init(node: Node) { self.node = node }
@@ -46,6 +49,8 @@ final class OplogFetcher {
         host = nil
         sourceRollbackID = nil
         isRequesting = false
+        // Held for an entry of another history, they would have to be taken back: whoever is followed next has them.
+        delayed.removeAll()
         link?.close()
         link = nil
     }
@@ -58,10 +63,10 @@ final class OplogFetcher {
 
     /// Asks for more, unless a request is under way or there is nobody to ask.
     func fetch() {
-        guard let link, let role, !isRequesting, !isHeldUp, role.initialSync == nil, role.rollback == nil else {
-            return
-        }
-        let after = node.lastOpTime
+        guard let link, let role, !isRequesting, !isHeldUp, !delayed.isFull, role.initialSync == nil,
+            role.rollback == nil
+        else { return }
+        let after = delayed.last ?? node.lastOpTime
         guard !after.isNull else { return }
         isRequesting = true
         let generation = generation
@@ -102,6 +107,10 @@ final class OplogFetcher {
         // after it voted would have to throw it away again (Raft §5.1). The next request tells the source of the term.
         if metadata.term < role.member.term { return fetch() }
         switch outcome {
+        case .stale where !delayed.isEmpty, .diverged where !delayed.isEmpty:
+            // What we hold was never applied: it is dropped, and the question asked again behind what was.
+            delayed.removeAll()
+            return fetch()
         case .behind: return fail("it is behind us", deniedFor: Limits.syncSourceDenialShort)
         case .stale:
             // A member that was cloned of late has a short log; the primary has the last word.
@@ -116,7 +125,7 @@ final class OplogFetcher {
                 return fail("an answer without its entries", deniedFor: Limits.syncSourceDenialLong)
             }
             do {
-                try apply(frame)
+                if role.member.ownDelay > .zero || !delayed.isEmpty { try hold(frame) } else { try apply(frame) }
             } catch let error as ServerError where error.code == .invalidBSON || error.code == .failedToParse {
                 return fail("a damaged batch: \(error)", deniedFor: Limits.syncSourceDenialShort)
             } catch let held as HeldUp {
@@ -124,6 +133,7 @@ final class OplogFetcher {
             } catch {
                 return node.fail(error)
             }
+            applyDue()
         }
         role.reportProgress()
         role.drive { member, now in member.onBatchFetched(from: id, metadata, now: now) }
@@ -146,6 +156,51 @@ final class OplogFetcher {
         throw HeldUp(build: build)
     }
 
+    // MARK: Delay
+
+    private func hold(_ frame: UnsafeRawBufferPointer) throws {
+        try Oplog.openFrame(frame) { bytes in
+            guard let base = bytes.baseAddress else { return }
+            let entry = DocumentView(base: base)
+            guard let optime = OpTime(entry), optime > delayed.last ?? node.lastOpTime else { return }
+            delayed.append(bytes, optime, wall: WallTime(milliseconds: entry["wall"]?.asDateTime ?? 0))
+        }
+    }
+
+    /// Applies what is old enough by now, a slice of the loop at a time, and looks again when the next entry will be.
+    /// Also called when the configuration has changed, and with it perhaps the delay.
+    func applyDue() {
+        guard let role, !isHeldUp, !delayed.isEmpty, role.rollback == nil else { return }
+        if let delayTimer { node.runtime.cancel(delayTimer) }
+        delayTimer = nil
+        let end = node.runtime.now + Limits.loopSliceMax
+        var wait = delayed.wait(for: role.member.ownDelay, at: node.runtime.wallClock)
+        let isDue = wait == .zero
+        do {
+            while wait == .zero, node.runtime.now < end {
+                try delayed.withFirst { try take($0, $1) }
+                delayed.removeFirst()
+                wait = delayed.wait(for: role.member.ownDelay, at: node.runtime.wallClock)
+            }
+        } catch let held as HeldUp {
+            finish(held.build)
+            wait = nil
+        } catch {
+            return node.fail(error)
+        }
+        if let wait {
+            delayTimer = node.runtime.schedule(after: max(wait, .milliseconds(1))) { [weak self] in
+                self?.delayTimer = nil
+                self?.applyDue()
+            }
+        }
+        guard isDue else { return }
+        role.reportProgress()
+        fetch()
+    }
+
+    // MARK: Index builds
+
     /// An entry commits an index build that is not through here: nothing is applied before it is.
     private struct HeldUp: Error, @unchecked Sendable {
         let build: IndexBuild
@@ -165,6 +220,7 @@ final class OplogFetcher {
             isHeldUp = false
             whenIdle?()
             whenIdle = nil
+            applyDue()
             fetch()
         }
     }

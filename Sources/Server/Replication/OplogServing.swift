@@ -8,7 +8,9 @@ internal import Replication
 enum OplogServing {
     static func add(to table: inout CommandTable) {
         table.add(
-            Command("replSetFetchOplog", [.memberOnly, .adminOnly], help: "entries of the oplog, for members") {
+            Command(
+                "replSetFetchOplog", [.memberOnly, .followerOnly, .adminOnly], help: "entries of the oplog, for members"
+            ) {
                 context in
                 guard let role = context.node.role as? ReplicaSetRole else { throw notAMember() }
                 guard let after = context.body["after"]?.asDocument.flatMap({ OpTime($0) }),

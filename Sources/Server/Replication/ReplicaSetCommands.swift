@@ -58,6 +58,10 @@ enum ReplicaSetCommands {
                 guard let host = context.argument.asString else {
                     throw wrongType("replSetSyncFrom", context.argument, "string")
                 }
+                context.writer.append("syncFromRequested", string: host)
+                if let before = try role(context).member.syncSourceHost {
+                    context.writer.append("prevSyncTarget", string: before)
+                }
                 return try MemberCommands.answer(context) { role, id in
                     role.drive { member, now in member.onSyncFromCommand(id, host: host, now: now) }
                 }
@@ -99,6 +103,8 @@ enum ReplicaSetCommands {
         let config: ReplicaSetConfig
         if let view = context.argument.asDocument, !view.isEmpty {
             config = try ReplicaSetConfig(userDocument: view, defaultVersion: 1)
+        } else if context.argument.type == .string || context.argument.type == .array {
+            throw wrongType("replSetInitiate", context.argument, "object")
         } else {
             let set = context.node.options.replicaSetName ?? ""
             let host = context.node.advertisedName

@@ -8,6 +8,7 @@ extension ReplicaSetRole {
     var isReplicated: Bool { true }
     var term: Int64 { member.term }
     var defaultWriteConcern: WriteConcern { member.defaultWriteConcern }
+    var defaultReadConcern: ReadConcern.Level? { defaults.readConcernLevel }
 
     func checkWritable(_ database: UnsafeRawBufferPointer) throws(ServerError) {
         // The `local` database is this member's own.

@@ -29,6 +29,7 @@ extension ReplicaSetRole {
             whenDurable { role in
                 role.drive { member, now in member.onConfigPersisted(token, now: now) }
                 role.dropUnusedLinks()
+                role.syncSource.applyDue()
             }
         case .initiate(let config): try initiate(config)
         case .stateChanged(let state): stateChanged(state)

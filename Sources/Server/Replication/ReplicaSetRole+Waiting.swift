@@ -38,7 +38,7 @@ extension ReplicaSetRole {
             writer.append("wtimeout", bool: true)
             writer.document("writeConcern") {
                 concern.encode(to: $0)
-                $0.append("provenance", string: "clientSupplied")
+                $0.append("provenance", string: concern.provenance.rawValue)
             }
         }
         return ServerError(.writeConcernTimeout, "waiting for replication timed out", details: details)

@@ -32,6 +32,8 @@ final class ReplicaSetRole: NodeRole {
     /// The step of telling the member about its own writes is queued, once for all writes of a turn of the loop.
     private var isProgressQueued = false
     private(set) var acceptsWrites = false
+    /// The concerns of those who name none, as this member's data say.
+    private(set) var defaults = StoredDefaults()
     /// Something the followers wait for: new entries, or a new commit point.
     let oplogChanged: LoopSignal
     private var isStopped = false
@@ -65,6 +67,7 @@ final class ReplicaSetRole: NodeRole {
     func start() {
         node.data.onAppend = { [unowned self] _ in appended() }
         syncSource.role = self
+        refreshDefaults()
         drive { member, now in member.onStart(now: now) }
     }
 
@@ -156,6 +159,7 @@ final class ReplicaSetRole: NodeRole {
     func completeWaiter(_ id: WaiterID, _ result: WaiterResult) { waiters.removeValue(forKey: id)?(result) }
 
     func setAcceptsWrites(_ accepts: Bool) { acceptsWrites = accepts }
+    func setDefaults(_ next: StoredDefaults) { defaults = next }
 
     func startInitialSync() {
         initialSync?.cancel()
@@ -273,6 +277,7 @@ final class ReplicaSetRole: NodeRole {
     func reportProgress() {
         isProgressQueued = false
         guard !isStopped else { return }
+        refreshDefaults()
         let progress = currentProgress()
         drive { member, now in member.onLocalProgress(progress, now: now) }
         oplogChanged.fire()

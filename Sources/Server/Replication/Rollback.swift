@@ -127,7 +127,8 @@ extension Rollback {
     static func add(to table: inout CommandTable) {
         table.add(
             Command(
-                "replSetFindCommonPoint", [.memberOnly, .adminOnly], help: "which entries this member has, for members"
+                "replSetFindCommonPoint", [.memberOnly, .followerOnly, .adminOnly],
+                help: "which entries this member has, for members"
             ) { context in
                 guard let optimes = context.body["optimes"]?.asArray else {
                     throw ServerError(.failedToParse, "replSetFindCommonPoint needs 'optimes'")

@@ -197,6 +197,13 @@ final class Fixture {
         }
     }
 
+    /// Writes to the engine behind the back of everything above it.
+    func write(_ body: (WriteBatch) -> Void) throws {
+        let batch = WriteBatch()
+        body(batch)
+        try engine.apply(batch)
+    }
+
     func createCollection(_ namespace: Namespace = orders, _ options: Document = [:]) throws {
         try options.withView { _ = try store.createCollection(namespace, $0, context) }
     }

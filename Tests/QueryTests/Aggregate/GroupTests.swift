@@ -90,7 +90,7 @@ import Testing
             try document.withView { view in
                 for _ in 0..<14 {
                     _ = try execution.push(view)
-                    while try execution.next({ _ in }) {}
+                    while case .document = try execution.next({ _ in }) {}
                 }
             }
         }

@@ -13,16 +13,24 @@ func pipeline(_ stages: String, context: QueryContext = QueryContext()) throws -
 /// Runs a pipeline over documents, taking results after every push.
 func run(_ execution: PipelineExecution, over documents: [Document]) throws -> [Document] {
     var results: [Document] = []
+    func takeResults() throws {
+        while true {
+            switch try execution.next({ results.append($0.document) }) {
+            case .document, .yield: continue
+            case .needsInput, .end: return
+            }
+        }
+    }
     for document in documents {
         let isWanted = try document.withView { view in
             guard try execution.push(view) else { return false }
-            while try execution.next({ results.append($0.document) }) {}
+            try takeResults()
             return true
         }
         if !isWanted { break }
     }
     execution.finish()
-    while try execution.next({ results.append($0.document) }) {}
+    try takeResults()
     return results
 }
 

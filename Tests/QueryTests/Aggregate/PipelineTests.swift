@@ -136,7 +136,7 @@ import Testing
         try document.withView { view in
             while try execution.push(view) {
                 pushed += 1
-                while try execution.next({ _ in taken += 1 }) {}
+                while case .document = try execution.next({ _ in taken += 1 }) {}
             }
         }
         #expect(taken == 2)

@@ -10,7 +10,7 @@ import Testing
         for (index, document) in documents.enumerated() {
             try document.withView { try sorter.add($0, tag: UInt64(index)) }
         }
-        sorter.finish()
+        #expect(sorter.finish())
         return (0..<sorter.count).map { index in
             let (document, tag) = sorter[index]
             #expect(document.document == documents[Int(tag)])
@@ -68,6 +68,23 @@ import Testing
         }
     }
 
+    @Test("a sort in steps, between which time is up, gives the same order")
+    func steps() throws {
+        var random = MatchRandom(seed: 11)
+        for count in [0, 1, 2, 1000, 1023, 1024, 1025, 2048, 3000, 5000, 9001] {
+            let keys = (0..<count).map { _ in Int32(random.next() % 500) }
+            let sorter = DocumentSorter(try sortPattern(["a": 1]))
+            for (index, key) in keys.enumerated() {
+                try (["a": .int32(key)] as Document).withView { try sorter.add($0, tag: UInt64(index)) }
+            }
+            var steps = 1
+            while !sorter.finish(until: { true }) { steps += 1 }
+            #expect(steps >= count / 1024)
+            let wanted = keys.indices.sorted { (keys[$0], $0) < (keys[$1], $1) }
+            #expect((0..<sorter.count).map { Int(sorter[$0].tag) } == wanted)
+        }
+    }
+
     @Test("a limited sort gives back the memory of documents that fell out")
     func compaction() throws {
         let sorter = DocumentSorter(try sortPattern(["a": 1]), limit: 2, bytesMax: 100_000)
@@ -75,7 +92,7 @@ import Testing
             let document: Document = ["a": .int32(Int32(value)), "pad": .string(String(repeating: "x", count: 1000))]
             try document.withView { try sorter.add($0) }
         }
-        sorter.finish()
+        #expect(sorter.finish())
         #expect((0..<sorter.count).map { sorter[$0].document["a"]?.asInt32 } == [0, 1])
         #expect(sorter.byteCount < 3000)
     }

@@ -27,8 +27,7 @@ enum FindAndModifyCommand {
         try context.checkWritable()
         let namespace = try context.namespace()
         let concern = try context.writeConcern()
-        let isPoint = context.body["query"]?.asDocument?.first.map { $0.key == "_id" } ?? false
-        if isPoint, context.body.byteCount <= Limits.shortWriteBytes {
+        if StatementCommand.isPoint(context.body["query"]), context.body.byteCount <= Limits.shortWriteBytes {
             let before = context.node.lastOpTime
             let operation = try open(context, namespace)
             _ = try operation.run(try context.writeContext(), until: .distantFuture)

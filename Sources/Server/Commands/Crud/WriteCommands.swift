@@ -249,8 +249,14 @@ enum StatementCommand {
     typealias Compile = (DocumentView, Int32) throws -> Running
 
     /// A query for one `_id` is one look-up; anything else may have to scan, and is sliced.
-    static func isPointQuery(_ statement: DocumentView) -> Bool {
-        statement["q"]?.asDocument?.first.map { $0.key == "_id" } ?? false
+    static func isPointQuery(_ statement: DocumentView) -> Bool { isPoint(statement["q"]) }
+
+    /// Whether a filter begins with the equality of `_id`.
+    static func isPoint(_ filter: ValueView?) -> Bool {
+        guard let first = filter?.asDocument?.first, first.key == "_id", first.value.type != .regex else {
+            return false
+        }
+        return first.value.type != .document || first.value.asDocument?.first?.key.isOperator != true
     }
 
     static func run(

@@ -2,19 +2,19 @@ internal import BSON
 internal import Core
 internal import Data
 
-/// `validate` and `dbHash`: whether what is stored agrees with itself, and with another member. Both look at everything
-/// in one step of the loop.
+/// `validate` and `dbHash`: whether what is stored agrees with itself, and with another member.
 enum CheckCommands {
     static func add(to table: inout CommandTable) {
         table.add(
             Command("validate", [.read], help: "whether a collection agrees with its indexes") { context in
-                try context.checkReadable()
                 let namespace = try context.namespace()
-                guard let collection = context.node.data.catalog.find(namespace) else {
-                    throw ServerError(.namespaceNotFound, "Collection '\(namespace)' does not exist to validate.")
+                return try SingleReplyRead.start(context) { context, _ in
+                    guard let collection = context.node.data.catalog.find(namespace) else {
+                        throw ServerError(.namespaceNotFound, "Collection '\(namespace)' does not exist to validate.")
+                    }
+                    let validation = CollectionValidation(context.node.data, collection)
+                    return SingleReplyRead(run: validation.run) { write(validation.report, namespace, to: $0) }
                 }
-                write(try context.node.data.validate(collection), namespace, to: context.writer)
-                return .done
             })
         table.add(
             Command("dbHash", [.read], help: "one hash for each collection, equal where the data is", run: hash),
@@ -38,7 +38,7 @@ enum CheckCommands {
         }
         writer.append("valid", bool: report.errors.isEmpty)
         writer.append("repaired", bool: false)
-        writer.array("warnings") { _ in }
+        writer.array("warnings") { for warning in report.warnings { $0.append(string: warning) } }
         writer.array("errors") { for error in report.errors { $0.append(string: error) } }
         writer.array("extraIndexEntries") { _ in }
         writer.array("missingIndexEntries") { _ in }
@@ -46,18 +46,27 @@ enum CheckCommands {
     }
 
     private static func hash(_ context: CommandContext) throws -> CommandOutcome {
-        try context.checkReadable()
         let node = context.node
         let startedAt = node.runtime.now
+        let database = context.database
         var wanted: Set<String>?
         if let value = context.body["collections"] {
             guard let names = value.asArray else { throw wrongType("dbHash.collections", value, "array") }
             wanted = Set(names.compactMap { $0.value.asString })
         }
-        let hash = try node.data.hash(database: context.database)
-        let collections = (hash["collections"]?.asDocument?.fields ?? []).filter { wanted?.contains($0.key) ?? true }
-        let catalogued = node.data.catalog.collections(in: context.database)
-        let writer = context.writer
+        return try SingleReplyRead.start(context) { context, _ in
+            let hash = try DatabaseHash(context.node.data, database: database, collections: wanted)
+            return SingleReplyRead(run: hash.run, write: { write(hash.result, database, startedAt, node, to: $0) }) {
+                hash.close()
+            }
+        }
+    }
+
+    private static func write(
+        _ hash: Document, _ database: String, _ startedAt: Instant, _ node: Node, to writer: DocumentWriter
+    ) {
+        let collections = hash["collections"]?.asDocument?.fields ?? []
+        let catalogued = node.data.catalog.collections(in: database)
         writer.append("host", string: node.advertisedName)
         writer.document("collections") { writer in for (name, hash) in collections { writer.append(name, hash) } }
         writer.array("capped") { array in
@@ -73,6 +82,5 @@ enum CheckCommands {
         }
         writer.append("md5" as String, hash["md5"] ?? .null)
         writer.append("timeMillis", int32: Int32(clamping: (node.runtime.now - startedAt).wholeMilliseconds))
-        return .done
     }
 }

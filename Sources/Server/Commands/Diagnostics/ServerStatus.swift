@@ -44,6 +44,14 @@ enum ServerStatus {
             $0.append("persistent", bool: node.engine.survivesRestart)
             $0.append("statistics", node.engine.statistics)
         }
+        if let loop = runtime.loopStatistics {
+            writer.document("eventLoop") {
+                $0.append("turns", int64: Int64(truncatingIfNeeded: loop.turns))
+                $0.append("longestHoldMicros", int64: loop.longestHold.wholeMicroseconds)
+                $0.append("holdsOver5Millis", int64: Int64(truncatingIfNeeded: loop.longHolds))
+                $0.append("holdsOver20Millis", int64: Int64(truncatingIfNeeded: loop.farTooLongHolds))
+            }
+        }
         writer.document("logicalSessionRecordCache") {
             $0.append("activeSessionsCount", int32: Int32(truncatingIfNeeded: node.sessions.count))
         }

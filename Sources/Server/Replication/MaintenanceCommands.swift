@@ -1,0 +1,50 @@
+internal import BSON
+internal import Core
+internal import Data
+internal import Replication
+
+/// The commands by which people look after one member.
+enum MaintenanceCommands {
+    static func add(to table: inout CommandTable) {
+        table.add(
+            Command("replSetMaintenance", [.adminOnly], help: "takes a secondary out of reads and elections, or back") {
+                context in
+                let isOn = context.argument.isTruthy
+                return try MemberCommands.answer(context) { role, id in
+                    role.drive { member, now in member.onMaintenanceCommand(id, isOn: isOn, now: now) }
+                }
+            })
+        table.add(
+            Command("replSetResizeOplog", [.adminOnly], help: "changes the size of this member's oplog", run: resize))
+    }
+
+    private static func resize(_ context: CommandContext) throws -> CommandOutcome {
+        guard context.node.role is ReplicaSetRole else { throw OplogServing.notAMember() }
+        for element in context.body where !GenericArguments.isGeneric(element.key) {
+            switch element.key {
+            case "replSetResizeOplog", "size": continue
+            case "minRetentionHours":
+                guard element.value.asNumber == 0 else {
+                    throw ServerError(
+                        .commandNotSupported,
+                        "replSetResizeOplog.minRetentionHours must be 0: the oplog is bounded by its size alone")
+                }
+            default: throw context.unknownField(element.key)
+            }
+        }
+        let bounds = Double(Limits.oplogMegabytesMin)...Double(Limits.oplogMegabytesMax)
+        if let value = context.body["size"] {
+            guard let megabytes = value.asNumber else { throw wrongType("replSetResizeOplog.size", value, "double") }
+            guard bounds.contains(megabytes) else {
+                throw ServerError(
+                    .badValue,
+                    "BSON field 'size' must be from \(Limits.oplogMegabytesMin) to \(Limits.oplogMegabytesMax) "
+                        + "megabytes, not \(megabytes)")
+            }
+            context.node.data.oplog.bytesMax = Int(megabytes * 1024 * 1024)
+        } else if context.body["minRetentionHours"] == nil {
+            throw ServerError(.badValue, "replSetResizeOplog needs 'size', in megabytes")
+        }
+        return .done
+    }
+}

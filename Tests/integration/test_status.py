@@ -1,0 +1,87 @@
+"""What replSetGetStatus says of the members."""
+import datetime
+
+import bson
+from conftest import eventually, free_port
+from pymongo.write_concern import WriteConcern
+
+
+def test_status_has_every_field(replica_set, database_name):
+    client = replica_set.client()
+    client[database_name].c.with_options(write_concern=WriteConcern(w=3, wtimeout=5000)).insert_one({})
+    eventually(lambda: all(m.get("syncSourceHost") for m in replica_set.status()["members"] if m["state"] == 2))
+    primary = replica_set.primary
+    status = primary.command("replSetGetStatus")
+    assert status["set"] == "rs0"
+    assert isinstance(status["date"], datetime.datetime)
+    assert status["myState"] == 1
+    assert status["term"] >= 1
+    assert status["heartbeatIntervalMillis"] == 200
+    assert status["majorityVoteCount"] == 2
+    assert status["writeMajorityCount"] == 2
+    assert status["votingMembersCount"] == 3
+    assert status["writableVotingMembersCount"] == 3
+    for name in ("lastCommittedOpTime", "readConcernMajorityOpTime", "appliedOpTime", "durableOpTime"):
+        assert set(status["optimes"][name]) == {"ts", "t"}
+        assert isinstance(status["optimes"][name]["ts"], bson.Timestamp)
+        assert status["optimes"][name]["t"] == status["term"]
+    assert status["syncSourceHost"] == ""
+    assert status["syncSourceId"] == -1
+    assert status["ok"] == 1
+    assert "operationTime" in status and "$clusterTime" in status
+    for member in status["members"]:
+        assert member["health"] == 1
+        assert member["uptime"] >= 0
+        assert set(member["optime"]) == {"ts", "t"}
+        assert set(member["optimeDurable"]) == {"ts", "t"}
+        assert member["optimeDate"].year >= 2024
+        assert member["optimeDurableDate"].year >= 2024
+        assert member["configVersion"] >= 1
+        assert member["configTerm"] == status["term"]
+        assert member["stateStr"] == {1: "PRIMARY", 2: "SECONDARY"}[member["state"]]
+        if member.get("self"):
+            assert member["name"] == primary.host
+            assert "lastHeartbeat" not in member and "pingMs" not in member
+            assert "infoMessage" in member
+        else:
+            assert abs((member["lastHeartbeat"] - status["date"]).total_seconds()) < 5
+            assert abs((member["lastHeartbeatRecv"] - status["date"]).total_seconds()) < 5
+            assert member["pingMs"] >= 0
+            assert member["syncingTo"] == member["syncSourceHost"]
+            assert member["syncSourceHost"] in {m.host for m in replica_set.members}
+        assert ("electionTime" in member) == (member["state"] == 1)
+        assert ("electionDate" in member) == (member["state"] == 1)
+    secondary = replica_set.secondaries[0].command("replSetGetStatus")
+    assert secondary["myState"] == 2
+    assert secondary["syncSourceHost"] == secondary["syncingTo"]
+    assert secondary["syncSourceHost"] in {m.host for m in replica_set.members}
+    assert secondary["syncSourceId"] in {m.index for m in replica_set.members}
+
+
+def test_a_member_never_heard_of_is_in_startup(make_replica_set):
+    replica_set = make_replica_set(1)
+    replica_set.initiate()
+    nobody = f"127.0.0.1:{free_port()}"
+
+    def add(config):
+        config["members"].append({"_id": 7, "host": nobody, "votes": 0, "priority": 0})
+
+    replica_set.reconfigure(add)
+    row = replica_set.status()["members"][1]
+    assert (row["_id"], row["name"]) == (7, nobody)
+    assert (row["state"], row["stateStr"]) in ((0, "STARTUP"), (8, "(not reachable/healthy)"))
+    assert row["uptime"] == 0
+    assert row["optimeDate"] == datetime.datetime(1970, 1, 1)
+    assert row["optime"] == {"ts": bson.Timestamp(0, 0), "t": -1}
+    assert row["lastHeartbeatRecv"] == datetime.datetime(1970, 1, 1)
+    assert row["configVersion"] == -2
+
+
+def test_a_dead_member_is_shown_as_dead(replica_set):
+    victim = replica_set.secondaries[0]
+    victim.kill()
+    row = eventually(
+        lambda: next((m for m in replica_set.status()["members"] if m["_id"] == victim.index and m["health"] == 0), None))
+    assert (row["state"], row["stateStr"]) == (8, "(not reachable/healthy)")
+    assert row["uptime"] == 0
+    assert row["lastHeartbeatMessage"]
