@@ -81,7 +81,7 @@ struct RollbackTests {
         #expect(indexes["cursor"]?.asDocument?["firstBatch"]?.asArray?.count == 1)
     }
 
-    @Test("while it rolls back a member says so: in its hello, in its status, and to the others")
+    @Test("while it rolls back a member says so in its hello and its status, and answers no reads")
     func visible() throws {
         let diverged = try diverge(seed: 5, lost: 10...3000)
         diverged.set.heal()

@@ -34,19 +34,6 @@ extension Fixture {
         while case .yield = try operation.run(until: .zero) {}
         return operation.values
     }
-
-    fileprivate func aggregate(_ pipeline: Value..., at point: ReadPoint) throws -> [Document] {
-        let cursor = try Document(array: pipeline).withView {
-            try AggregateCursor(store, Fixture.orders, pipeline: $0, context: context.query, at: point)
-        }
-        defer { cursor.close() }
-        var found: [Document] = []
-        try cursor.forEach {
-            found.append($0.document)
-            return true
-        }
-        return found
-    }
 }
 
 @Suite("Reads at a point in time")
@@ -78,9 +65,11 @@ struct PointInTimeTests {
         #expect(try node.count(["a": 0], at: .latest) == 0)
         #expect(try node.distinct("a", at: point) == [0, 1, 2, 3])
         #expect(try node.distinct("a", at: .latest).count == 3)
-        let joined = try node.aggregate(
+        let join: [Value] = [
             ["$match": ["_id": 1]],
-            ["$lookup": ["from": "items", "localField": "_id", "foreignField": "_id", "as": "item"]], at: point)
+            ["$lookup": ["from": "items", "localField": "_id", "foreignField": "_id", "as": "item"]],
+        ]
+        let joined = try node.aggregate(join, at: point)
         #expect(joined == [["_id": 1, "a": 1, "item": [["_id": 1, "name": "tea"]]]])
     }
 

@@ -185,6 +185,23 @@ final class Fixture {
         }
     }
 
+    /// All results of a pipeline, with slices that are over at once and batches of two.
+    func aggregate(_ stages: [Value], at point: ReadPoint = .latest) throws -> [Value] {
+        let cursor = try Document(array: stages).withView {
+            try AggregateCursor(store, Fixture.orders, pipeline: $0, context: context.query, at: point)
+        }
+        defer { cursor.close() }
+        let writer = DocumentWriter(startingIn: ByteBuffer())
+        var array = writer.beginArray("b")
+        while true {
+            let progress = try cursor.next(into: &array, maxDocuments: 2, maxBytes: 1 << 20, deadline: runtime.now)
+            if case .exhausted = progress { break }
+        }
+        array.finish()
+        writer.finish()
+        return Document(trusted: writer.buffer.toArray())["b"]?.asArray ?? []
+    }
+
     func createIndex(_ specification: Document, on namespace: Namespace = orders) throws {
         let outcome = try specification.withView { try store.createIndexes(namespace, [$0], context) }
         guard let build = outcome.build else { return }
