@@ -117,6 +117,8 @@ public enum Limits {
     public static let historyUnderPressureMax: Duration = .seconds(1)
     /// Bytes of previous values in one undo record; one larger value has a record of its own.
     public static let undoRecordBytesMax = 64 * 1024
+    /// How long a write waits at most for a majority that lags far behind, before it goes on or is refused.
+    public static let flowControlWaitMax: Duration = .milliseconds(100)
     /// Undo records that one step prunes at most, and how many must be due before it does.
     public static let undoPrunedPerStepMax = 32
     public static let undoPruneBatchMin = 8

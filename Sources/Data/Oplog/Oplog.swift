@@ -50,11 +50,11 @@ public final class Oplog {
     public var byteCount: Int { sealedEntryBytes + tail.byteCount }
     /// Bytes that hold them: compressed where they are sealed. This is what `bytesMax` bounds.
     public var storedBytes: Int { sealedFrameBytes + tail.byteCount }
+    /// Bytes of the entries that the commit point has not passed.
+    public var uncommittedBytes: Int { tail.byteCount - tail.byteCount(ofFirst: sealableCount) }
     /// More memory than allowed, and nothing that may be dropped. What the commit point has passed in the tail does not
     /// count: the next appends seal and drop it, if they are not refused.
-    public var isOverfull: Bool {
-        storedBytes > bytesMax && storedBytes - tail.byteCount(ofFirst: sealableCount) > bytesMax && !mayDropFirst
-    }
+    public var isOverfull: Bool { sealedFrameBytes + uncommittedBytes > bytesMax && !mayDropFirst }
     public var sealedBlockCount: Int { blocks.count }
 
     // MARK: Writing

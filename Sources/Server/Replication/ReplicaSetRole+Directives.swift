@@ -142,6 +142,7 @@ extension ReplicaSetRole {
         case .readmission(let id): message = ["msg": "readmission", "memberId": .int32(id)]
         }
         var context = WriteContext(term: member.term, wall: runtime.wallClock, isReplicated: true)
+        // Without these the set cannot commit what its oplog may be full of.
         context.isNeededBySet = true
         let optime = try message.withView { try node.data.appendNoOp($0, context) }
         drive { member, now in member.onNoOpWritten(purpose, optime, now: now) }

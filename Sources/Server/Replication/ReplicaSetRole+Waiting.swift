@@ -95,7 +95,7 @@ extension ReplicaSetRole {
         guard target <= node.data.clock.time else {
             throw ServerError(
                 .invalidOptions,
-                "readConcern afterClusterTime value must not be greater than the current clusterTime")
+                "the cluster time that a read concern asks for must not be greater than the current clusterTime")
         }
         if acceptsWrites {
             try appendNoOp(["msg": "after cluster time"])

@@ -2,8 +2,8 @@ import BSON
 import Core
 import Replication
 
-/// Configurations are safe (I20): a (term, version) names one of them, and any two that could both elect a primary share
-/// a voter in every pair of quorums.
+/// Configurations are safe (I20): a (term, version) names one of them, and any two that could both elect a primary
+/// share a voter in every pair of quorums.
 struct ConfigChecker {
     private var known: [ConfigVersion: ReplicaSetConfig] = [:]
     private var forced: Set<ConfigVersion> = []

@@ -10,8 +10,8 @@ struct ListChecker {
     private let place: [Int64: Int]
     private let append: [Int64: ListHistory.Append]
 
-    /// - Parameter final: nil when the set is unavailable for good; then the longest list that a majority read has shown
-    ///   stands for it, and acknowledged writes may be missing.
+    /// - Parameter final: nil when the set is unavailable for good; then the longest list that a majority read has
+    /// shown   stands for it, and acknowledged writes may be missing.
     init(_ history: ListHistory, final given: [ListHistory.Key: [Int64]]?) {
         self.history = history
         var lists = given ?? [:]

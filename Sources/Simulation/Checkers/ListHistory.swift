@@ -1,8 +1,8 @@
 import BSON
 import Core
 
-/// What clients did to documents that hold a list each, and what they saw: appends of numbers that are never used twice,
-/// and reads of whole lists.
+/// What clients did to documents that hold a list each, and what they saw: appends of numbers that are never used
+/// twice, and reads of whole lists.
 ///
 /// A list tells the order of its writes by itself, so every promise about reads is a comparison with the list that is
 /// there in the end (Elle's list-append, Kingsbury and Alvaro 2020). Instants are ticks of one counter.

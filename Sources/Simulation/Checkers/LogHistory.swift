@@ -1,6 +1,7 @@
 import Core
 
-/// All entries that any member's log has ever held, as a tree: an optime names one entry, and one entry comes before it.
+/// All entries that any member's log has ever held, as a tree: an optime names one entry, and one entry comes before
+/// it.
 struct LogHistory {
     private struct Entry {
         let hash: UInt64

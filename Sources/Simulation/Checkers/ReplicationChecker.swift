@@ -6,9 +6,9 @@ import Server
 /// Watches the members of one replica set and ends the run when a promise of the protocol is broken.
 ///
 /// It sees all members at once, which no member does: one primary a term over the whole run (I1), one vote a term and
-/// life (I2), logs that agree wherever they meet (I3), leaders that have all that was committed (I4), commit points that
-/// never go back, are held by a majority, and below which nobody rolls back (I5, I6), equal data at equal optimes (I8),
-/// and configurations whose quorums meet (I20). The numbers are those of docs/simulation.md.
+/// life (I2), logs that agree wherever they meet (I3), leaders that have all that was committed (I4), commit points
+/// that never go back, are held by a majority, and below which nobody rolls back (I5, I6), equal data at equal optimes
+/// (I8), and configurations whose quorums meet (I20). The numbers are those of docs/simulation.md.
 final class ReplicationChecker {
     private struct Life {
         let incarnation: Incarnation

@@ -3,8 +3,8 @@ import Client
 public import Core
 
 /// Clients that append to lists and read them, in all the ways that promise something: with majority writes and
-/// linearizable, majority, snapshot and causal reads, on the primary and on secondaries, alone and in sessions, and with
-/// requests that are sent more than once. `ListChecker` compares what they saw with what is there in the end.
+/// linearizable, majority, snapshot and causal reads, on the primary and on secondaries, alone and in sessions, and
+/// with requests that are sent more than once. `ListChecker` compares what they saw with what is there in the end.
 public final class ListWorkload {
     static let collection = "lists"
     /// Lists in use at a time, and appends to one before a new one takes its place: readers read whole lists.

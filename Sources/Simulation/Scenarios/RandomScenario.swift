@@ -93,8 +93,8 @@ public struct RandomScenario {
         }
     }
 
-    /// At quiescence: data and indexes agree (I8, I9), entries that are applied twice change nothing (I10), nobody waits
-    /// for anything (I29).
+    /// At quiescence: data and indexes agree (I8, I9), entries that are applied twice change nothing (I10), nobody
+    /// waits for anything (I29).
     private func checkAtRest(_ set: SimulatedReplicaSet) throws {
         // Longer than any wait of a getMore or of a client that left.
         try set.world.run(for: .seconds(6))

@@ -192,7 +192,7 @@ enum InsertCommand {
             do {
                 optime = try data.insertOne(document, into: collection, write, statement: statement)
                 context.writer.append("n", int32: 1)
-            } catch let error as ServerError {
+            } catch let error as ServerError where !error.code.concernsCommand {
                 let outcome = WriteOutcome()
                 outcome.errors = [StatementError(index: 0, error: error)]
                 outcome.append(to: context.writer)

@@ -103,10 +103,11 @@ extension NamedScenario {
         let set = stage.set
         let old = set.members[0]
         var answer: Document?
-        let documents = (1...40).map { Value.document(["_id": .int32($0)]) }
-        old.send(["insert": "things", "documents": .array(documents)], database: WriteWorkload.database) {
-            answer = $0
-        }
+        // A search by a field without an index is a task; the step-down runs in front of it.
+        old.send(
+            ["findAndModify": "things", "query": ["n": 1], "update": ["n": 1], "upsert": true],
+            database: WriteWorkload.database
+        ) { answer = $0 }
         old.send(["replSetStepDown": 60, "secondaryCatchUpPeriodSecs": 0, "force": true]) { _ in }
         try stage.wait("an answer") { answer != nil }
         try stage.expect(answer?["ok"]?.asNumber != 1, "the write is refused, not \(answer ?? [:])")
