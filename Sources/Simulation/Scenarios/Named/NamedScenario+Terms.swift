@@ -62,7 +62,8 @@ extension NamedScenario {
         let known = m[1].commitPoint
         var highest = known
         set.onMemberChanged = { _ in
-            if m[1].lastApplied <= old { highest = max(highest, m[1].commitPoint) }
+            guard let member = m[1].member, member.isPrimary, member.commitPoint.term < member.term else { return }
+            highest = max(highest, member.commitPoint)
         }
         try stage.elect(m[1], untilWritable: false)
         try stage.wait("the old entry on a majority") {
