@@ -179,7 +179,9 @@ final class InitialSync {
                 outageSince = since
                 progress.noteRetry(now: wall)
                 let isLeft = error.code == .networkTimeout || !role.member.isUp(progress.source)
-                if isLeft, role.member.initialSyncSource(now: now, otherThan: progress.source) != nil {
+                // Who hears nobody is cut off: a change of the source would only lose what has been cloned.
+                let member = role.member
+                if isLeft, member.initialSyncSource(now: now, otherThan: progress.source, heardSince: since) != nil {
                     role.denySource(progress.source)
                     throw Failure("\(progress.source) does not answer (\(error.message)), and another member may")
                 }
