@@ -142,8 +142,8 @@ def test_a_source_that_hangs_is_left_for_another(make_replica_set):
     client = replica_set.client()
     fill(client.test.things.with_options(write_concern=WriteConcern(w=3, wtimeout=60000)), COUNT)
     member = add_member(replica_set, votes=0, priority=0)
-    hung = replica_set.primary
-    wait_until_cloning(member, "test.things", COUNT)
+    host = wait_until_cloning(member, "test.things", COUNT)["syncSourceHost"]
+    hung = next(other for other in replica_set.members if other.host == host)
     hung.pause()
     started = time.monotonic()
     eventually(lambda: sync_status(member)["failedInitialSyncAttempts"] == 1, 15, "the hung source left")
