@@ -1,16 +1,22 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
+// Planted bugs for the simulator's own test (Sources/Core/Mutants.swift). Nothing outside the simulator can reach them;
+// a build with QUORATE_SIMULATION=0 in the environment does not even contain them.
+let simulationSettings: [SwiftSetting] =
+    Context.environment["QUORATE_SIMULATION"] == "0" ? [] : [.define("QUORATE_SIMULATION")]
+
 // One set of settings for every Swift target: Swift 6 mode, the strict upcoming features of docs/ARCHITECTURE.md, and
 // whole-program optimisation across modules in release builds (a small accessor is otherwise a call).
-let swiftSettings: [SwiftSetting] = [
-    .enableUpcomingFeature("ExistentialAny"),
-    .enableUpcomingFeature("MemberImportVisibility"),
-    .enableUpcomingFeature("InternalImportsByDefault"),
-    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
-    // Overlapping accesses are looked for in debug builds; at run time each check costs more than many an access.
-    .unsafeFlags(["-cross-module-optimization", "-enforce-exclusivity=unchecked"], .when(configuration: .release)),
-]
+let swiftSettings: [SwiftSetting] =
+    [
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+        .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+        // Overlapping accesses are looked for in debug builds; at run time each check costs more than many an access.
+        .unsafeFlags(["-cross-module-optimization", "-enforce-exclusivity=unchecked"], .when(configuration: .release)),
+    ] + simulationSettings
 let cSettings: [CSetting] = [.unsafeFlags(["-Wall", "-Wextra", "-O2", "-fno-omit-frame-pointer"])]
 
 /// A C target of the hot path, under CSupport/.
@@ -66,6 +72,9 @@ let package = Package(
         system("CXXHash", "libxxhash", "libxxhash-dev"),
         system("CUV", "libuv", "libuv1-dev"),
         system("CPCRE2", "libpcre2-8", "libpcre2-dev"),
+        system("CSnappy", "snappy", "libsnappy-dev"),
+        system("CZlib", "zlib", "zlib1g-dev"),
+        system("CZstd", "libzstd", "libzstd-dev"),
 
         // The C hot path.
         hot("CBSON", exclude: ["fuzz"]),
@@ -78,7 +87,7 @@ let package = Package(
         module("BSON", ["CBSON"]),
         module("Core", ["BSON", "CHooks"]),
         module("LiveRuntime", ["Core", "CUV", "CHooks"]),
-        module("Wire", ["BSON", "Core"]),
+        module("Wire", ["BSON", "Core", "CSnappy", "CZlib", "CZstd"]),
         module("Query", ["BSON", "Core", "CPCRE2"]),
         module("Data", ["BSON", "Core", "Query", "COplog", "CTree", "CHash"]),
         module("Replication", ["BSON", "Core"]),

@@ -70,6 +70,12 @@ public enum Limits {
     public static let awaitMax: Duration = .seconds(24 * 3600)
     /// Requests of one connection that wait for an answer.
     public static let connectionPendingRequestsMax = 1000
+    /// A compressed message that becomes larger than this is decompressed by a helper thread, not on the loop.
+    public static let decompressionBytesOnLoop = 256 * 1024
+    /// Replies that are compressed for a client that compresses: shorter ones gain nothing, longer ones would hold the
+    /// loop.
+    public static let compressedReplyBytesMin = 256
+    public static let compressedReplyBytesMax = 256 * 1024
     /// Queued closures and task steps that a loop runs before it looks for input again.
     public static let loopJobsPerTurnMax = 256
     /// A callback that holds the loop longer than this is counted as too long.
@@ -111,6 +117,8 @@ public enum Limits {
     public static let historyUnderPressureMax: Duration = .seconds(1)
     /// Bytes of previous values in one undo record; one larger value has a record of its own.
     public static let undoRecordBytesMax = 64 * 1024
+    /// How long a write waits at most for a majority that lags far behind, before it goes on or is refused.
+    public static let flowControlWaitMax: Duration = .milliseconds(100)
     /// Undo records that one step prunes at most, and how many must be due before it does.
     public static let undoPrunedPerStepMax = 32
     public static let undoPruneBatchMin = 8

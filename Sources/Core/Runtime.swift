@@ -42,6 +42,9 @@ public protocol NodeRuntime: AnyObject {
 
     /// How the loop is doing; nil where time is not spent, as in the simulator.
     var loopStatistics: LoopStatistics? { get }
+
+    /// What the simulator adds; nil everywhere else.
+    var simulation: SimulationHooks? { get }
 }
 
 /// How a loop is doing, for `serverStatus` and for people who look for what made a node late. Counted since its start.

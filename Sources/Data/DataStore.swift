@@ -23,17 +23,22 @@ public final class DataStore {
     /// Called after an insert into a capped collection: wakes tailing cursors where nothing is logged.
     public var onCappedInsert: (() -> Void)?
 
+    /// Bytes of undo above the commit point beyond which writes are refused.
+    let undoBytesMax: Int
     let entries = OplogEntryWriter()
     let scratch = WriteScratch()
     let indexChanges = IndexChanges()
     private var objectIDs: ObjectIDGenerator
 
-    public init(runtime: any NodeRuntime, versions: VersionStore, oplog: Oplog) {
+    /// - Parameter undoBytesMax: nil for as much as the oplog or the history may take.
+    public init(runtime: any NodeRuntime, versions: VersionStore, oplog: Oplog, undoBytesMax: Int? = nil) {
+        self.undoBytesMax = undoBytesMax ?? max(oplog.bytesMax, Limits.historyBytesMax)
         self.runtime = runtime
         self.versions = versions
         self.oplog = oplog
         catalog = Catalog(versions: versions)
-        sessions = SessionRecords(versions: versions)
+        sessions = SessionRecords(
+            versions: versions, forgetsStatements: runtime.hasMutant(.retryAppliedTwice))
         objectIDs = ObjectIDGenerator(runtime)
     }
 
@@ -58,13 +63,22 @@ public final class DataStore {
 
     // MARK: Steps
 
-    /// The optime of the next write.
+    /// Whether what waits for a majority takes half of the room that there is for it, or history all of its own:
+    /// writers should be slowed down.
+    public var isUnderPressure: Bool {
+        oplog.uncommittedBytes > oplog.bytesMax / 2 || versions.undoBytes > undoBytesMax / 2
+            || versions.historyPressure == .full
+    }
+
+    /// The optime of the next write. Refuses one that could not be undone: while the commit point stands still, what is
+    /// needed to go back to it may neither be dropped nor grow for ever.
     @inline(__always)
     func nextOpTime(_ context: WriteContext) throws -> OpTime {
-        if context.isReplicated, oplog.isOverfull {
+        if context.isReplicated, !context.isNeededBySet, oplog.isOverfull || versions.undoBytes > undoBytesMax {
             throw ServerError(
                 .exceededMemoryLimit,
-                "the oplog is full of writes that no majority has: they can neither be dropped nor undone beyond it")
+                "too many writes wait for a majority of the set: no further one could be undone. Writes are taken "
+                    + "again when enough members have caught up")
         }
         return OpTime(term: context.isReplicated ? context.term : -1, timestamp: try clock.tick(context.wall))
     }

@@ -76,6 +76,8 @@ public enum Directive: Sendable {
     case log(LogLevel, String)
     /// Why nothing happened.
     case ignored(Ignored)
+    /// A rare path was taken: the simulator counts it.
+    case probe(StaticString)
 }
 
 /// What a no-op entry is for.

@@ -22,6 +22,7 @@ extension Member {
             directives.append(
                 .complete(pending.request, ServerError(.alreadyInitialized, "another member initiated the set first")))
         }
+        if candidacy != nil { probe("configuration during candidacy") }
         abandonCandidacy("a newer configuration came in", now: now)
         store(theirs, for: .heartbeat)
     }
@@ -177,7 +178,8 @@ extension Member {
         guard let pending = pendingReconfig, let config else { return }
         switch pending.stage {
         case .waitingForCurrent:
-            guard configStore == nil, pending.isForced || (configIsCommitted && oplogIsCommittedInConfig) else {
+            let isSafe = configIsCommitted && oplogIsCommittedInConfig || mutants.isActive(.reconfigUnsafe)
+            guard configStore == nil, pending.isForced || isSafe else {
                 return
             }
             var next: ReplicaSetConfig

@@ -83,7 +83,10 @@ extension Member {
 
     mutating func tickElections(_ now: Instant) {
         if leadership != nil {
-            if let lost = majorityLostAt, lost <= now { stepDown(.lostMajority, now: now) }
+            if let lost = majorityLostAt, lost <= now {
+                probe("primary lost its majority")
+                stepDown(.lostMajority, now: now)
+            }
             if let deadline = leadership?.catchUpDeadline, deadline <= now { startDrain() }
             return
         }
@@ -138,6 +141,11 @@ extension Member {
         }
         guard let config, let me = selfConfig else { return }
         log(.info, "standing for election in term \(term + 1): \(reason.rawValue)")
+        switch reason {
+        case .catchUpTakeover: probe("catch-up takeover")
+        case .priorityTakeover: probe("priority takeover")
+        default: break
+        }
         electionTimer = nil
         candidateMetrics.start(reason, view: self, now: now)
         let exchange = Exchange(nextNumber())
@@ -186,7 +194,7 @@ extension Member {
         // An aye to the dry run that comes late is no vote.
         let exchange = Exchange(nextNumber())
         candidacy?.exchange = exchange
-        candidacy?.ayes = [me.id]
+        if !mutants.isActive(.dryRunCounts) { candidacy?.ayes = [me.id] }
         candidacy?.noes = []
         let deadline = now + settings.electionTimeout
         candidacy?.deadline = deadline
@@ -275,6 +283,7 @@ extension Member {
     mutating func abandonCandidacy(_ why: String, now: Instant) {
         guard let ended = candidacy else { return }
         candidacy = nil
+        probe(ended.phase == .dryRun ? "dry run failed" : "election failed")
         log(.info, "not elected in term \(ended.term): \(why)")
         if let request = ended.request {
             directives.append(.complete(request, ServerError(.commandFailed, "election failed: \(why)")))
@@ -292,7 +301,10 @@ extension Member {
     mutating func adoptTerm(_ newTerm: Int64, now: Instant) {
         guard newTerm > term else { return }
         guard newTerm <= Limits.electionTermMax else { return ignore(.olderTerm) }
-        if leadership != nil { stepDown(.higherTerm(newTerm), now: now) }
+        if leadership != nil {
+            probe("primary saw a higher term")
+            stepDown(.higherTerm(newTerm), now: now)
+        }
         abandonCandidacy("term \(newTerm) has begun", now: now)
         term = newTerm
         primaryID = nil

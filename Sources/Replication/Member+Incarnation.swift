@@ -13,6 +13,7 @@ extension Member {
     /// Whether votes and positions of that incarnation count in the current configuration.
     func counts(_ index: Int, _ incarnation: Incarnation?) -> Bool {
         guard let member = config?.members[index], !member.isNewlyAdded else { return false }
+        if mutants.isActive(.incarnationIgnored) { return true }
         guard let expected = member.incarnation else { return true }
         return expected == incarnation
     }
@@ -42,6 +43,7 @@ extension Member {
             return true
         }
         guard spoke > known || askedAt != nil else {
+            probe("message of an earlier life ignored")
             ignore(.olderIncarnation)
             return false
         }
@@ -93,6 +95,7 @@ extension Member {
                 // of one that elects nor of one that commits. With an arbiter in the set, waiting for it would be for
                 // good.
                 guard configIsCommitted, oplogIsCommitted(in: next) else { return waitForCommitment() }
+                probe("member that forgot set back")
                 log(.info, "\(member.host) came back without its memory; it votes again after a new initial sync")
                 store(next, for: .readmission)
                 return
@@ -125,6 +128,7 @@ extension Member {
             waitForCommitment()
             return false
         }
+        probe("member readmitted")
         var next = config
         next.members[index].isNewlyAdded = false
         next.members[index].incarnation = incarnation

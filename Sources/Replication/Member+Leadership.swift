@@ -53,7 +53,10 @@ extension Member {
         if progress.applied >= target { return startDrain() }
         let source = syncSource.flatMap { config?.index(of: $0) }
         if let source, peers[source].isUp, peers[source].reported > progress.applied { return }
-        if let source = catchUpSource(now) { setSyncSource(source) }
+        if let source = catchUpSource(now) {
+            probe("catch-up")
+            setSyncSource(source)
+        }
     }
 
     /// Any member that is ahead, whether chaining is allowed or not.

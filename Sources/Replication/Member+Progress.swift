@@ -66,7 +66,7 @@ extension Member {
             return settle(now)
         }
         // Before anything is counted: an acknowledgement from a higher term never commits in ours.
-        adoptTerm(message.term, now: now)
+        if !mutants.isActive(.staleTermAccepted) { adoptTerm(message.term, now: now) }
         for position in message.positions { take(position, now: now) }
         directives.append(.complete(id, nil))
         return settle(now)
@@ -95,7 +95,8 @@ extension Member {
     mutating func advanceCommitPoint() {
         guard let leadership, let first = leadership.firstOpTime, let config else { return }
         let reached = majorityReached(durable: config.writeConcernMajorityJournalDefault)
-        guard reached >= first, reached > commitPoint, reached.term == term else { return }
+        if !mutants.isActive(.commitIgnoresTerm) { guard reached >= first, reached.term == term else { return } }
+        guard reached > commitPoint else { return }
         commitPoint = reached
         directives.append(.commitPointAdvanced(reached))
     }
@@ -120,7 +121,8 @@ extension Member {
             }
             count += 1
         }
-        return CommitPoint.reached(&positions, count: count, majority: config.writeMajority)
+        let missing = mutants.isActive(.commitPointOffByOne) && config.writeMajority > 1 ? 1 : 0
+        return CommitPoint.reached(&positions, count: count, majority: config.writeMajority - missing)
     }
 
     /// A follower's rule. From a heartbeat only when it is of the term of our own last entry, which puts it on our
@@ -129,7 +131,10 @@ extension Member {
         guard leadership == nil else { return }
         var point = learned
         if selfConfig?.isArbiter != true, learned.term != progress.written.term {
-            guard fromSyncSource else { return }
+            guard fromSyncSource || mutants.isActive(.commitPointOfAnyBranch) else {
+                if learned > commitPoint { probe("commit point of another branch ignored") }
+                return
+            }
             point = min(learned, progress.written)
         }
         guard point > commitPoint else { return }

@@ -15,9 +15,11 @@ extension Member {
             directives.append(.complete(attempt.request, reason == .command ? nil : error))
         }
         failReconfig(ServerError(.primarySteppedDown, "stepped down while reconfiguring"))
-        failWaiters(
-            ServerError(.primarySteppedDown, "Primary stepped down while waiting for replication"),
-            includingReads: false)
+        if !mutants.isActive(.stepDownKeepsWaiters) {
+            failWaiters(
+                ServerError(.primarySteppedDown, "Primary stepped down while waiting for replication"),
+                includingReads: false)
+        }
         setSyncSource(nil)
         directives.append(.steppedDown(reason))
         heartbeatEveryone(now)
@@ -116,6 +118,7 @@ extension Member {
         if case .handOff(let member) = policy.decide(.steppingDown(candidates: electable), view).kind,
             electable.contains(member), let index = config?.index(of: member)
         {
+            probe("handed over")
             directives.append(.sendStepUp(to: peers[index].host))
         }
     }

@@ -28,6 +28,7 @@ extension Member {
     mutating func leaveLostSyncSource(_ now: Instant) {
         guard let id = syncSource, let index = config?.index(of: id), id != primaryID else { return }
         if !peers[index].isUp {
+            probe("sync source lost")
             log(.info, "leaving sync source \(peers[index].host): it is down")
         } else if primaryID != nil, peers[index].term < term {
             log(.info, "leaving sync source \(peers[index].host): it has not been heard in term \(term)")

@@ -19,10 +19,12 @@ extension Member {
         }
         if let index = config.index(of: request.candidateID), index != selfIndex {
             guard noteIncarnation(index, request.incarnation, askedAt: nil, now: now) else {
+                probe("vote request of an earlier life")
                 refuse(request, id, "the request is of an earlier life of the candidate")
                 return settle(now)
             }
         }
+        if candidacy != nil { probe("vote asked for while standing") }
         adoptTerm(request.term, now: now)
         if let obstacle = voteObstacle(request, now: now) {
             refuse(request, id, obstacle)
@@ -37,6 +39,7 @@ extension Member {
     }
 
     private mutating func refuse(_ request: VoteRequest, _ id: RequestID, _ why: String) {
+        probe(request.isDryRun ? "dry run refused" : "vote refused")
         if !request.isDryRun { participantMetrics = ParticipantMetrics(request, isGranted: false, reason: why) }
         directives.append(
             .replyToVoteRequest(id, VoteResponse(term: term, isGranted: false, reason: why, incarnation: incarnation)))
@@ -44,6 +47,7 @@ extension Member {
 
     /// The aye leaves this member only when it is durable: after a restart it must not vote again in this term.
     private mutating func grant(_ request: VoteRequest, _ id: RequestID, now: Instant) {
+        if !votesBeingPersisted.isEmpty { probe("vote while another is being written") }
         let vote = LastVote(term: request.term, candidateID: request.candidateID)
         lastVote = vote
         participantMetrics = ParticipantMetrics(request, isGranted: true, reason: "")
@@ -62,15 +66,17 @@ extension Member {
         if request.config.isOlder(than: config.configVersion) {
             return "the candidate's configuration \(request.config) is older than ours, \(config.configVersion)"
         }
-        if request.term < term { return "the candidate's term \(request.term) is below ours, \(term)" }
+        if request.term < term, !mutants.isActive(.staleTermAccepted) {
+            return "the candidate's term \(request.term) is below ours, \(term)"
+        }
         if request.term > term { return "the term \(request.term) cannot be" }
         if !counts(index, request.incarnation) { return "the candidate forgot what it acknowledged" }
         // A primary of the configuration's term exists, so every later election is for a later term.
         if !request.isDryRun, request.term <= config.term { return "term \(config.term) has had its election" }
-        if request.lastWritten < progress.written {
+        if request.lastWritten < progress.written, !mutants.isActive(.voteForStaleLog) {
             return "the candidate's last entry \(request.lastWritten) is behind ours, \(progress.written)"
         }
-        if !request.isDryRun, let vote = lastVote, vote.term >= request.term {
+        if !request.isDryRun, let vote = lastVote, vote.term >= request.term, !mutants.isActive(.votesTwice) {
             return "already voted for member \(vote.candidateID) in term \(vote.term)"
         }
         if selfConfig?.isArbiter == true, request.config == config.configVersion, let primaryID,

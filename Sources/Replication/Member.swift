@@ -15,10 +15,13 @@ public struct MemberStart: Sendable {
     /// The top of the oplog; null when it is empty or an initial sync was under way.
     public var progress: Progress
     public var seed: UInt64
+    /// Planted bugs, in the simulator.
+    public var mutants: Mutants
 
     public init(
         setName: String, ownHosts: [String], incarnation: Incarnation, isVolatile: Bool = false,
-        config: ReplicaSetConfig? = nil, lastVote: LastVote? = nil, progress: Progress = Progress(), seed: UInt64
+        config: ReplicaSetConfig? = nil, lastVote: LastVote? = nil, progress: Progress = Progress(), seed: UInt64,
+        mutants: Mutants = []
     ) {
         self.setName = setName
         self.ownHosts = ownHosts
@@ -28,6 +31,7 @@ public struct MemberStart: Sendable {
         self.lastVote = lastVote
         self.progress = progress
         self.seed = seed
+        self.mutants = mutants
     }
 }
 
@@ -49,6 +53,7 @@ public struct Member: Sendable {
     let ownHosts: [String]
     let isVolatile: Bool
     let policy: any ElectionPolicy
+    let mutants: Mutants
     var random: SeededGenerator
 
     public internal(set) var incarnation: Incarnation
@@ -122,6 +127,7 @@ public struct Member: Sendable {
         lastVote = start.lastVote
         progress = start.progress
         self.policy = policy
+        mutants = start.mutants
         var generator = SeededGenerator(seed: start.seed)
         run = generator.next()
         random = generator
@@ -238,6 +244,8 @@ public struct Member: Sendable {
     }
 
     mutating func ignore(_ why: Ignored) { directives.append(.ignored(why)) }
+    /// Counts a rare path (docs/simulation.md).
+    mutating func probe(_ name: StaticString) { directives.append(.probe(name)) }
     mutating func log(_ level: LogLevel, _ line: String) { directives.append(.log(level, line)) }
 
     // MARK: What the shell reports about the data

@@ -85,7 +85,7 @@ extension Request {
         switch header.opCode {
         case OpCode.message: try self.init(message: message, header: header)
         case OpCode.query: try self.init(query: message, header: header)
-        case OpCode.compressed: throw .closing("compressed message, but no compressor was negotiated")
+        case OpCode.compressed: throw .closing("a compressed message inside another message")
         default: throw .closing("unsupported operation code \(header.opCode)")
         }
     }

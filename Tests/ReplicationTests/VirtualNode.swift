@@ -201,7 +201,7 @@ final class VirtualNode {
             }
             world.acknowledged.append(payload)
         case .log(_, let line): world.note("  \(id): \(line)")
-        case .startWrites, .stopWrites, .steppedDown, .topologyChanged, .ignored: break
+        case .probe, .startWrites, .stopWrites, .steppedDown, .topologyChanged, .ignored: break
         }
     }
 

@@ -15,7 +15,7 @@ struct OtherProcessTests {
         }
         let sets = try (UInt64(1)...20).map { seed in
             var scenario = RandomScenario(seed: seed)
-            scenario.safetyPhase = .seconds(2)
+            scenario.swarm.safetyPhase = .seconds(2)
             let report = try scenario.run(seed: seed)
             return "set \(seed) \(report.events) \(String(report.traceHash, radix: 16))"
         }

@@ -8,7 +8,7 @@ import Testing
         // what must not be called.
         "BSON": ["CBSON", "Glibc"],
         "Core": ["BSON", "CHooks"],
-        "Wire": ["BSON", "Core"],
+        "Wire": ["BSON", "Core", "CSnappy", "CZlib", "CZstd"],
         "Query": ["BSON", "Core", "CPCRE2", "Glibc"],
         "Data": ["BSON", "Core", "Query", "COplog", "CTree", "CHash", "Glibc"],
         "Replication": ["BSON", "Core"],

@@ -99,6 +99,7 @@ extension DataStore {
         guard let id = view.object2?["_id"] else {
             throw InvariantViolation("the update at \(view.optime) has no o2._id")
         }
+        if mode == .initialSync, runtime.hasMutant(.initialSyncSkipsUpdates) { return try skip(view, mode) }
         guard let collection = try collection(view, mode) else { return try skip(view, mode) }
         guard let (record, old) = try record(withID: id, in: collection) else {
             if mode == .steady {

@@ -12,7 +12,7 @@ public final class Catalog {
     private var byName = NameTable()
     /// The collection that was looked up last: mostly the next one too.
     private var lastFound: Collection?
-    /// Drops whose data is kept until they are majority-committed, oldest first.
+    /// Drops whose data is kept until no rollback and no read in the past can ask for it, oldest first.
     private(set) var pendingDrops: [PendingDrop] = []
     private var nextTable = DataTables.firstOfCollections
     /// Numbers below this one are noted as given out.

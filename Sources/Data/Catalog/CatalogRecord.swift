@@ -4,7 +4,8 @@ import Query
 
 /// The stored form of a collection: one document with all its indexes, keyed by its table's number.
 ///
-/// `{ns, uuid, table, since, former: [{ns, since}], options, indexes: [{spec, table, state, visibleFrom, multikey, build?}]}`
+/// `{ns, uuid, table, since, former: [{ns, since}], options, indexes: [{spec, table, state, visibleFrom, multikey,
+/// build?}]}`
 enum CatalogRecord {
     /// The key of a collection's record.
     static func key(_ table: TableID) -> [UInt8] {

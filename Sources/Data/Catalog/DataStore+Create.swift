@@ -112,9 +112,9 @@ extension DataStore {
     /// Appends a no-op (`op: "n"`): a new primary's first entry, the answer to a causal wait, a note. A step of its
     /// own.
     @discardableResult
-    public func appendNoOp(_ message: DocumentView, _ context: WriteContext, object2: DocumentView? = nil) throws
-        -> OpTime
-    {
+    public func appendNoOp(
+        _ message: DocumentView, _ context: WriteContext, object2: DocumentView? = nil
+    ) throws -> OpTime {
         let optime = try nextOpTime(context)
         let header = OplogEntryWriter.Header(
             op: "n", namespace: UnsafeRawBufferPointer(start: nil, count: 0), uuid: nil, optime: optime,

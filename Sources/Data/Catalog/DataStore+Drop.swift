@@ -3,7 +3,7 @@ import Core
 
 extension DataStore {
     /// Drops a collection with its indexes; false when there is none. Its data stays, hidden, until the drop is
-    /// majority-committed (`onCommitPoint`), so that a rollback can bring it back; a standalone gives it back at once.
+    /// majority-committed and no read in the past can see it (`onCommitPoint`); a standalone gives it back at once.
     @discardableResult
     public func dropCollection(_ namespace: Namespace, _ context: WriteContext) throws -> Bool {
         guard let collection = catalog.find(namespace) else { return false }
@@ -48,8 +48,8 @@ extension DataStore {
         indexBuilds.removeAll { $0.collection === collection }
     }
 
-    /// Drops tables in the open batch: at once where no rollback can come, else in two phases. `collection` when it goes
-    /// as a whole.
+    /// Drops tables in the open batch: at once where no rollback can come, else in two phases. `collection` when it
+    /// goes as a whole.
     func dropTables(_ tables: [TableID], collection: Collection?, at optime: OpTime?) throws {
         guard let optime, versions.keepsHistory else {
             for table in tables { versions.dropTable(table, .local) }

@@ -81,7 +81,8 @@ public final class Collection {
         return formerNames.last { $0.since <= timestamp }?.namespace
     }
 
-    /// Keeps the present name for reads in the past, before another is given. `oldest` is the earliest that may be read.
+    /// Keeps the present name for reads in the past, before another is given. `oldest` is the earliest that may be
+    /// read.
     func rememberName(readableFrom oldest: Timestamp) {
         formerNames.append(FormerName(namespace: namespace, since: namedSince))
         while formerNames.count > 1, formerNames[1].since <= oldest { formerNames.removeFirst() }

@@ -31,7 +31,13 @@ public final class Oplog {
     /// Opened blocks, the one used last at the end.
     var opened: [OpenedBlock] = []
 
-    public init(bytesMax: Int) { self.bytesMax = bytesMax }
+    /// Uncompressed bytes of a sealed block: less than usual where the whole log has room for few.
+    private let blockBytes: Int
+
+    public init(bytesMax: Int) {
+        self.bytesMax = bytesMax
+        blockBytes = max(1024, min(Limits.oplogBlockBytes, bytesMax / 4))
+    }
 
     deinit { tail.removeAll() }
 
@@ -44,8 +50,11 @@ public final class Oplog {
     public var byteCount: Int { sealedEntryBytes + tail.byteCount }
     /// Bytes that hold them: compressed where they are sealed. This is what `bytesMax` bounds.
     public var storedBytes: Int { sealedFrameBytes + tail.byteCount }
-    /// More memory than allowed, and nothing that may be dropped.
-    public var isOverfull: Bool { storedBytes > bytesMax && !mayDropFirst }
+    /// Bytes of the entries that the commit point has not passed.
+    public var uncommittedBytes: Int { tail.byteCount - tail.byteCount(ofFirst: sealableCount) }
+    /// More memory than allowed, and nothing that may be dropped. What the commit point has passed in the tail does not
+    /// count: the next appends seal and drop it, if they are not refused.
+    public var isOverfull: Bool { sealedFrameBytes + uncommittedBytes > bytesMax && !mayDropFirst }
     public var sealedBlockCount: Int { blocks.count }
 
     // MARK: Writing
@@ -99,8 +108,8 @@ public final class Oplog {
     }
 
     private func sealIfDue() throws {
-        guard tail.byteCount(ofFirst: sealableCount) >= Limits.oplogBlockBytes else { return }
-        let run = tail.run(from: 0, before: sealableCount, bytesMax: Limits.oplogBlockBytes)
+        guard tail.byteCount(ofFirst: sealableCount) >= blockBytes else { return }
+        let run = tail.run(from: 0, before: sealableCount, bytesMax: blockBytes)
         let compress = run.bytes.count <= Limits.oplogCompressedBytesMax
         let block = OplogBlock(
             frame: try Frame.seal(run.bytes, count: run.count, compress: compress), first: tail[0].optime,

@@ -1,4 +1,4 @@
-public import BSON
+import BSON
 public import Core
 
 /// The durable note that a rollback is under way, and where to: a member that stops in the middle of one goes on with

@@ -1,4 +1,4 @@
-public import BSON
+import BSON
 public import Core
 
 /// Takes back everything behind a common point: keeps what is lost, undoes it, cuts the oplog and loads what is in
@@ -68,9 +68,8 @@ public final class RollbackOperation {
                 try mark.store(store.versions)
                 phase = .undoing
             case .undoing:
-                guard try store.versions.undo(after: mark.common, limit: Limits.rollbackKeysPerSlice) else {
-                    return .yield
-                }
+                let limit = store.runtime.buggified("small rollback slice", Limits.rollbackKeysPerSlice, 1)
+                guard try store.versions.undo(after: mark.common, limit: limit) else { return .yield }
                 try finish()
                 phase = .done
             case .done: return .done

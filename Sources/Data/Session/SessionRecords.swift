@@ -10,7 +10,13 @@ public final class SessionRecords {
     private var cached: [[UInt8]: SessionRecord] = [:]
     private let buffer = ByteBuffer(capacity: 512)
 
-    init(versions: VersionStore) { self.versions = versions }
+    /// A planted bug.
+    private let forgetsStatements: Bool
+
+    init(versions: VersionStore, forgetsStatements: Bool) {
+        self.versions = versions
+        self.forgetsStatements = forgetsStatements
+    }
 
     /// Forgets what is in memory: after a rollback the table is the truth.
     func reload() { cached.removeAll() }
@@ -51,7 +57,7 @@ public final class SessionRecords {
                 "Retryable write with txnNumber \(transactionNumber) is prohibited on session because a newer "
                     + "retryable write with txnNumber \(record.transactionNumber) has already started on this session.")
         }
-        if let outcome = record.outcome(of: statement, transactionNumber: transactionNumber) {
+        if let outcome = record.outcome(of: statement, transactionNumber: transactionNumber), !forgetsStatements {
             return .alreadyExecuted(outcome)
         }
         return .execute

@@ -43,7 +43,7 @@ public struct InsertOperation {
                 do {
                     try store.insertOne(document, into: collection, context, statement: statement)
                     n += 1
-                } catch let error as ServerError {
+                } catch let error as ServerError where error.code != .exceededMemoryLimit {
                     errors.append(StatementError(index: index, error: error))
                     isDone = isOrdered
                 }

@@ -13,6 +13,8 @@ public struct WriteContext {
     public var wall: WallTime
     /// Whether the write goes to the oplog. A standalone and the `local` database do without.
     public var isReplicated: Bool
+    /// The set itself needs the entry, to commit what fills the oplog: it is written to a full one, too.
+    public var isNeededBySet = false
     /// The write comes from a chunk migration; its entries say so.
     public var isFromMigration = false
     /// Whether documents may be written that the collection's validator refuses.

@@ -21,6 +21,8 @@ struct CommandTraits: OptionSet {
     static let handshake = CommandTraits(rawValue: 1 << 5)
     /// Only with `enableTestCommands`.
     static let testOnly = CommandTraits(rawValue: 1 << 6)
+    /// May come with the read concern `snapshot`: reads at a point in time, or goes on with such a read.
+    static let snapshotRead = CommandTraits(rawValue: 1 << 7)
 }
 
 /// How a command's handler ended.

@@ -53,6 +53,9 @@ extension Node {
         if failPoints.isActive, let failure = failCommand(context) {
             return .later { context in try await context.node.run(context, failing: failure) }
         }
+        if context.command.traits.contains(.write), isLagged {
+            return .later { context in try await context.node.runSlowed(context) }
+        }
         return try context.command.run(context)
     }
 
@@ -116,9 +119,20 @@ extension Node {
         }
         if let session = arguments.sessionID { try sessions.touch(session, now: runtime.now) }
         try checkTransactionNumber(command, arguments)
+        if !traits.contains(.snapshotRead), let concern = arguments.readConcern {
+            try checkNoSnapshot(command, concern)
+        }
         if let time = arguments.clusterTime { try role.advanceClusterTime(to: time) }
         guard let limit = arguments.maxTimeMillis, limit > 0 else { return .distantFuture }
         return runtime.now + .milliseconds(limit)
+    }
+
+    /// A snapshot session sends its read concern with everything.
+    private func checkNoSnapshot(_ command: Command, _ concern: DocumentView) throws(ServerError) {
+        guard let level = concern["level"]?.asStringBytes, KeyView(level) == "snapshot" else { return }
+        throw ServerError(
+            .invalidOptions,
+            "The command '\(command.name)' does not support readConcern snapshot; find, aggregate and distinct do")
     }
 
     private func checkTransactionNumber(_ command: Command, _ arguments: GenericArguments) throws(ServerError) {
@@ -151,6 +165,7 @@ extension Node {
         connection.beginWaiting()
         role.awaitWriteConcern(optime, concern, deadline: context.deadline, on: connection) { [self] failure in
             guard !connection.isClosed else { return }
+            let start = connection.connection.output.count
             let writer = startReply(reply.form, to: reply.id, in: connection.connection.output, connection)
             fields.withView { for field in $0 { writer.document.append(field.key, field.value) } }
             if let failure {
@@ -159,6 +174,7 @@ extension Node {
             writer.document.append("ok", double: 1)
             role.appendGossip(to: writer.document, operationTime: optime.timestamp)
             writer.finish()
+            connection.compressReply(from: start)
             connection.endWaiting()
         }
     }
@@ -188,7 +204,11 @@ extension Node {
             } catch {
                 finish(context.reply, failing: error, arguments: arguments, command: command)
             }
-            if !connection.isClosed, !request.isUnacknowledged { connection.connection.output.append(output.bytes) }
+            if !connection.isClosed, !request.isUnacknowledged {
+                let start = connection.connection.output.count
+                connection.connection.output.append(output.bytes)
+                connection.compressReply(from: start)
+            }
             connection.endWaiting()
         }
     }

@@ -17,6 +17,12 @@ final class ClientConnection: ConnectionDelegate {
     var saidHello = false
     private(set) var isClosed = false
 
+    /// What was agreed upon in `hello`; and how the request that is being answered came, which is how its reply goes.
+    var compressors: [Compressor] = []
+    var replyCompressor: Compressor?
+    /// The message within a compressed one.
+    var plain: ByteBuffer?
+
     /// A command waits; further messages wait behind it in `backlog`.
     private var isBusy = false
     private var backlog: ByteBuffer?
@@ -88,7 +94,7 @@ final class ClientConnection: ConnectionDelegate {
         var consumed = 0
         while !isClosed, let message = reader.next() {
             consumed += message.count
-            node.handle(message, on: self)
+            take(message)
             if isBusy {
                 let rest = UnsafeRawBufferPointer(rebasing: messages[consumed...])
                 if !rest.isEmpty { keep(rest) }
@@ -110,9 +116,14 @@ final class ClientConnection: ConnectionDelegate {
     func beginWaiting() { isBusy = true }
 
     /// The command that waited is answered; the next may run.
-    func endWaiting() {
+    func endWaiting() { continueAfterWaiting {} }
+
+    /// What was waited for is there: `body` handles it, and may put it off again; then the next may run.
+    func continueAfterWaiting(_ body: () -> Void) {
         isBusy = false
         guard !isClosed else { return }
+        body()
+        guard !isClosed, !isBusy else { return }
         connection.flush()
         guard let waiting = backlog else { return }
         backlog = nil

@@ -35,11 +35,7 @@ extension Node {
             return context.connection.close(because: "the fail point failCommand says so")
         }
         if let code = settings.errorCode { throw InjectedFailure(code, .failCommand, labels: settings.errorLabels) }
-        switch try context.command.run(context) {
-        case .done: break
-        case .awaitingWriteConcern(let optime, let concern): try await context.awaitWriteConcern(optime, concern)
-        case .later(let work): try await work(context)
-        }
+        try await runToEnd(context)
         if let error = settings.writeConcernError, !context.reportedWriteConcernError {
             context.writer.append("writeConcernError" as String, .document(error))
             let code = ErrorCode(rawValue: error["code"]?.asInteger.flatMap { Int32(exactly: $0) } ?? 0)

@@ -12,7 +12,7 @@ extension Node {
     private func finish(_ build: IndexBuild) async {
         defer { indexBuildEnded.fire() }
         do {
-            while try build.step(until: runtime.now + Limits.loopSliceMax) == .yield {
+            while try build.step(until: runtime.loopSliceEnd) == .yield {
                 await yieldLoop()
                 guard isPrimary else { return }
             }

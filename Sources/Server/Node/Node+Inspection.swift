@@ -51,6 +51,40 @@ extension Node {
         }
     }
 
+    /// Takes over the oplog of an earlier life whose storage this node goes on with. Before `start`; stands for oplog
+    /// files, which an engine in memory has not.
+    package func inheritOplog(of earlier: Node) throws {
+        try earlier.data.oplog.read(
+            from: .zero, inclusive: true, direction: .forward, limitEntries: .max, limitBytes: .max
+        ) { [oplog = data.oplog] entry in
+            guard let base = entry.baseAddress, let optime = OpTime(DocumentView(base: base)) else { return true }
+            try oplog.append(entry, optime: optime)
+            return true
+        }
+    }
+
+    /// Applies the newest entries once more, as a recovery that does not know where it stopped would: nothing may
+    /// change. Ends this node's history, so it is the last thing that is done with it.
+    package func replayOplog(last count: Int) throws {
+        var entries: [Document] = []
+        try data.oplog.read(
+            from: lastOpTime.timestamp, inclusive: true, direction: .backward, limitEntries: count, limitBytes: .max
+        ) { entry in
+            if let base = entry.baseAddress { entries.append(DocumentView(base: base).document) }
+            return true
+        }
+        try data.versions.setKeepsHistory(false, since: lastOpTime)
+        for entry in entries.reversed() { _ = try entry.withView { try data.apply($0, .replay) } }
+        while let build = try data.nextDeferredBuild() {
+            while try build.step(until: .distantFuture, .committing) == .yield {}
+            try data.finishDeferredBuild(build)
+        }
+    }
+
+    /// Cursors and connections that are open.
+    package var openCursors: Int { cursors.count }
+    package var openConnections: Int { connectionCount }
+
     /// Waits that have not been answered: commands, write concerns, read concerns.
     package var waiterCount: Int { (role as? ReplicaSetRole)?.waiterCount ?? 0 }
 }

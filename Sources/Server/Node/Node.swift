@@ -21,6 +21,7 @@ public final class Node {
     let data: DataStore
     let cursors: CursorRegistry
     let failPoints = FailPoints()
+    var flowControl = FlowControl()
     /// An index build was committed or aborted.
     let indexBuildEnded: LoopSignal
     /// Something was written: tailing cursors look again.

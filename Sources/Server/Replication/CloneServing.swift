@@ -39,7 +39,10 @@ enum CloneServing {
                 }
                 var last: [UInt8]?
                 try context.writer.array("records") { (array: inout ArrayWriter) throws in
-                    last = try context.node.data.readSessions(after: after, limit: Limits.cloneBatchDocuments) {
+                    last = try context.node.data.readSessions(
+                        after: after,
+                        limit: context.runtime.buggified("small clone batch", Limits.cloneBatchDocuments, 3)
+                    ) {
                         array.append($0)
                     }
                 }
@@ -109,7 +112,8 @@ enum CloneServing {
         var last: UInt64?
         try context.writer.array("documents") { (array: inout ArrayWriter) throws in
             last = try data.readRecords(
-                of: collection, after: UInt64(after), limit: Limits.cloneBatchDocuments,
+                of: collection, after: UInt64(after),
+                limit: context.runtime.buggified("small clone batch", Limits.cloneBatchDocuments, 3),
                 bytesMax: Limits.cloneBatchBytes
             ) { array.append($0) }
         }

@@ -62,6 +62,7 @@ final class InitialSync {
                     try await run()
                     return
                 } catch let error as Failure {
+                    node.runtime.probe("initial sync began again")
                     failure = error.reason
                 } catch let error as ServerError {
                     failure = "\(error)"
@@ -258,6 +259,7 @@ final class InitialSync {
                     progress.appliedEntries += 1
                 }
             }
+            if !missing.isEmpty { node.runtime.probe("initial sync fetched documents again") }
             if node.lastOpTime >= stop.applied, !missing.isEmpty {
                 try await fetch(missing)
                 missing = []
@@ -288,7 +290,7 @@ final class InitialSync {
 
     private func buildIndexes() async throws {
         while let build = try node.data.nextDeferredBuild() {
-            while try build.step(until: node.runtime.now + Limits.loopSliceMax, .committing) == .yield {
+            while try build.step(until: node.runtime.loopSliceEnd, .committing) == .yield {
                 await node.yieldLoop()
                 if isCancelled { return }
             }

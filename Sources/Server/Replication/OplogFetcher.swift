@@ -105,7 +105,10 @@ final class OplogFetcher {
         sourceRollbackID = metadata.rollbackID
         // Sent before the source knew our term: what it says may be a deposed primary's, and a member that took it
         // after it voted would have to throw it away again (Raft §5.1). The next request tells the source of the term.
-        if metadata.term < role.member.term { return fetch() }
+        if metadata.term < role.member.term, !node.runtime.hasMutant(.staleTermAccepted) {
+            node.runtime.probe("batch of an older term dropped")
+            return fetch()
+        }
         switch outcome {
         case .stale where !delayed.isEmpty, .diverged where !delayed.isEmpty:
             // What we hold was never applied: it is dropped, and the question asked again behind what was.
@@ -209,9 +212,10 @@ final class OplogFetcher {
     /// Finishes the build in slices, then fetches again from the entry that waited for it.
     private func finish(_ build: IndexBuild) {
         isHeldUp = true
+        node.runtime.probe("entry waited for an index build")
         node.runtime.spawn("index build") { [self] in
             do {
-                while try build.step(until: node.runtime.now + Limits.loopSliceMax, .committing) == .yield {
+                while try build.step(until: node.runtime.loopSliceEnd, .committing) == .yield {
                     await node.yieldLoop()
                 }
             } catch {

@@ -52,7 +52,7 @@ enum OplogServing {
                 append(.diverged, role, to: writer)
             } else if let frame = try oplog.nextFrame(
                 after: inclusive ? Timestamp(rawValue: after.timestamp.rawValue - 1) : after.timestamp,
-                limitBytes: Limits.oplogFrameBytes)
+                limitBytes: role.runtime.buggified("small batch of entries", Limits.oplogFrameBytes, 300))
             {
                 frame.bytes.withUnsafeBytes { writer.append("frame", binary: $0) }
                 append(.entries, role, to: writer)

@@ -22,7 +22,7 @@ extension ReplicaSetRole {
         case .replyToVoteRequest(let id, let response): answer(id, .vote(response))
         case .complete(let id, let error): answer(id, .done(error))
         case .persistVote(let vote, let token):
-            try local.persist(vote, node.data)
+            if !runtime.hasMutant(.voteNotPersisted) { try local.persist(vote, node.data) }
             whenDurable { role in role.drive { member, now in member.onVotePersisted(token, now: now) } }
         case .persistConfig(let config, let token):
             try local.persist(config, node.data)
@@ -50,6 +50,7 @@ extension ReplicaSetRole {
             node.onTopologyChange?()
         case .log(let level, let line): runtime.log.log(level, "replication", line)
         case .ignored: break
+        case .probe(let name): runtime.probe(name)
         }
     }
 
@@ -140,7 +141,9 @@ extension ReplicaSetRole {
         case .newPrimary: message = ["msg": "new primary"]
         case .readmission(let id): message = ["msg": "readmission", "memberId": .int32(id)]
         }
-        let context = WriteContext(term: member.term, wall: runtime.wallClock, isReplicated: true)
+        var context = WriteContext(term: member.term, wall: runtime.wallClock, isReplicated: true)
+        // Without these the set cannot commit what its oplog may be full of.
+        context.isNeededBySet = true
         let optime = try message.withView { try node.data.appendNoOp($0, context) }
         drive { member, now in member.onNoOpWritten(purpose, optime, now: now) }
     }

@@ -47,18 +47,24 @@ extension ReplicaSetRole {
     // MARK: Reads
 
     func readPoint(_ concern: ReadConcern) throws(ServerError) -> ReadPoint? {
-        if let after = concern.afterClusterTime, after > node.lastOpTime.timestamp { return nil }
+        if let after = concern.afterClusterTime, after > node.lastOpTime.timestamp,
+            !runtime.hasMutant(.clusterTimeIgnored)
+        {
+            return nil
+        }
         switch concern.level {
         case .local, .available: return .latest
         case .majority:
+            if runtime.hasMutant(.majorityReadsLatest) { return .latest }
             let point = member.majorityReadPoint.timestamp
-            guard point > .zero, point >= concern.afterClusterTime ?? .zero else { return nil }
+            let wanted = runtime.hasMutant(.clusterTimeIgnored) ? nil : concern.afterClusterTime
+            guard point > .zero, point >= wanted ?? .zero else { return nil }
             return .at(point)
         case .snapshot:
             let point = concern.atClusterTime ?? member.majorityReadPoint.timestamp
             guard point > .zero, point <= node.lastOpTime.timestamp, point <= member.majorityReadPoint.timestamp
             else { return nil }
-            return .at(point)
+            return runtime.hasMutant(.snapshotReadsLatest) ? .latest : .at(point)
         case .linearizable:
             guard concern.afterClusterTime == nil else {
                 throw ServerError(.invalidOptions, "readConcern level linearizable does not go with afterClusterTime")
@@ -89,7 +95,7 @@ extension ReplicaSetRole {
         guard target <= node.data.clock.time else {
             throw ServerError(
                 .invalidOptions,
-                "readConcern afterClusterTime value must not be greater than the current clusterTime")
+                "the cluster time that a read concern asks for must not be greater than the current clusterTime")
         }
         if acceptsWrites {
             try appendNoOp(["msg": "after cluster time"])
@@ -125,11 +131,15 @@ extension ReplicaSetRole {
     /// be acknowledged by a majority.
     func confirmLinearizable(_ deadline: Instant) async throws(ServerError) {
         guard acceptsWrites else { throw ServerError(.notWritablePrimary, "not primary") }
+        if runtime.hasMutant(.linearizableNotConfirmed) { return }
         let optime = try appendNoOp(["msg": "linearizable read"])
         let failure = await withUnsafeContinuation { (continuation: UnsafeContinuation<ServerError?, Never>) in
             awaitWriteConcern(optime, .majority, deadline: deadline, on: nil) { continuation.resume(returning: $0) }
         }
-        if let failure { throw failure }
+        if let failure {
+            runtime.probe("linearizable read failed")
+            throw failure
+        }
     }
 
     // MARK: No-ops
@@ -149,6 +159,7 @@ extension ReplicaSetRole {
 
     private func askPrimaryForNoOp() {
         guard let host = member.primaryHost else { return }
+        runtime.probe("secondary asked for a no-op")
         link(to: host).request(timeout: Limits.peerRequestTimeout) {
             $0.append("appendOplogNote", int32: 1)
             $0.document("data") { $0.append("msg", string: "a secondary waits for a cluster time") }

@@ -60,7 +60,8 @@ final class ReplicaSetRole: NodeRole {
         let start = MemberStart(
             setName: setName, ownHosts: [node.advertisedName], incarnation: local.incarnation,
             isVolatile: !node.engine.survivesRestart, config: local.config, lastVote: local.lastVote,
-            progress: Progress(all: last), seed: node.runtime.randomNumber())
+            progress: Progress(all: last), seed: node.runtime.randomNumber(),
+            mutants: node.runtime.simulation?.mutants ?? [])
         member = Member(start, policy: policy)
         syncSource = OplogFetcher(node: node)
     }
@@ -191,6 +192,7 @@ final class ReplicaSetRole: NodeRole {
         guard rollback == nil, initialSync == nil, member.state == .secondary || member.state == .recovering else {
             return
         }
+        runtime.probe("rollback")
         runtime.log.log(
             .warning, "replication", "our last entry \(node.lastOpTime) is not in \(host)'s history: rolling back")
         syncSource.stop()
@@ -217,6 +219,7 @@ final class ReplicaSetRole: NodeRole {
         guard initialSync == nil else { return }
         runtime.log.log(
             .warning, "replication", "our last entry is \(answer.rawValue) at the sync source: data are cloned anew")
+        runtime.probe("resynchronisation")
         syncSource.stop()
         rollback?.cancel()
         rollback = nil

@@ -59,7 +59,8 @@ final class Rollback {
         while !isCancelled {
             var optimes: [OpTime] = []
             try node.data.oplog.read(
-                from: from, inclusive: isFirst, direction: .backward, limitEntries: Limits.rollbackOptimesPerRequest,
+                from: from, inclusive: isFirst, direction: .backward,
+                limitEntries: node.runtime.buggified("few optimes", Limits.rollbackOptimesPerRequest, 2),
                 limitBytes: .max
             ) { entry in
                 if let base = entry.baseAddress, let optime = OpTime(DocumentView(base: base)) {
@@ -107,7 +108,7 @@ final class Rollback {
         // Cursors hold on to what is about to be replaced.
         node.cursors.closeAll()
         let id = try role.local.beginRollback(to: common, node)
-        let operation = try RollbackOperation(data, to: common, rollbackID: id)
+        let operation = try RollbackOperation(data, to: try firstKept(common), rollbackID: id)
         while true {
             do {
                 if case .done = try operation.run(until: node.runtime.now + Limits.loopSliceMax) { break }
@@ -123,6 +124,14 @@ final class Rollback {
 }
 
 extension Rollback {
+    /// What is undone comes behind it. With that bug planted, one entry too many stays.
+    private func firstKept(_ common: OpTime) throws -> OpTime {
+        guard node.runtime.hasMutant(.rollbackSkipsEntry) else { return common }
+        var next = common
+        try node.forEachOplogEntry(after: common.timestamp) { if next == common { next = OpTime($0) ?? common } }
+        return next
+    }
+
     /// `replSetFindCommonPoint`: the source's side. Of the given optimes, newest first, the first that it has.
     static func add(to table: inout CommandTable) {
         table.add(

@@ -5,15 +5,21 @@ import Server
 
 /// Watches the members of one replica set and ends the run when a promise of the protocol is broken.
 ///
-/// It sees all members at once, which no member does: one primary a term over the whole run, one vote a term and life,
-/// logs that agree wherever they meet, commit points that never go back, and leaders that have all that was committed.
+/// It sees all members at once, which no member does: one primary a term over the whole run (I1), one vote a term and
+/// life (I2), logs that agree wherever they meet (I3), leaders that have all that was committed (I4), commit points
+/// that never go back, are held by a majority, and below which nobody rolls back (I5, I6), equal data at equal optimes
+/// (I8), and configurations whose quorums meet (I20). The numbers are those of docs/simulation.md.
 final class ReplicationChecker {
     private struct Life {
-        let node: String
         let incarnation: Incarnation
+        /// A member with a disk keeps its incarnation over restarts, its run it does not.
+        var node: ObjectIdentifier
         var commitPoint = OpTime.null
         /// The newest entry that was compared with the others' logs.
         var compared = OpTime.null
+        var config = ConfigVersion.none
+        /// Where its oplog begins.
+        var first: OpTime?
     }
 
     private struct Vote: Hashable {
@@ -21,25 +27,22 @@ final class ReplicationChecker {
         let term: Int64
     }
 
-    /// What all logs must hold at an optime.
-    private struct Entry {
-        let hash: UInt64
-        /// The entry before it; null where only logs were seen that begin here.
-        var previous: OpTime
-    }
-
     private unowned let world: SimulatedWorld
     private let timeline: Timeline
     private var lives: [String: Life] = [:]
     private var primaries: [Int64: Incarnation] = [:]
     private var votes: [Vote: MemberID] = [:]
-    private var entries: [OpTime: Entry] = [:]
     private var leaders: Set<Int64> = []
+    private var configs = ConfigChecker()
+    private(set) var history = LogHistory()
+    /// The data's hash at an optime, and who had it.
+    private var hashes: [OpTime: (hash: String, member: String)] = [:]
+    private var hashed: [String: OpTime] = [:]
     /// The newest commit point that any member has ever known.
     private(set) var committed = OpTime.null
     /// How many primaries were elected.
     var elections: Int { primaries.count }
-    private(set) var entriesCompared: UInt64 = 0
+    private(set) var dataComparisons = 0
 
     init(_ world: SimulatedWorld, _ timeline: Timeline) {
         self.world = world
@@ -52,23 +55,35 @@ final class ReplicationChecker {
     }
 
     /// Looks at a member that has just been told something.
-    func memberChanged(_ name: String, _ node: Node) {
+    func memberChanged(_ simulated: SimulatedMember, _ node: Node, in set: SimulatedReplicaSet) {
         guard let member = node.member else { return }
+        let name = simulated.name
         do {
             try member.checkInvariants()
         } catch {
             return fail("\(name): \(error)")
         }
-        var life = lives[name] ?? Life(node: name, incarnation: member.incarnation)
-        if life.incarnation != member.incarnation { life = Life(node: name, incarnation: member.incarnation) }
+        let object = ObjectIdentifier(node)
+        var life = lives[name] ?? Life(incarnation: member.incarnation, node: object)
+        if life.incarnation != member.incarnation { life = Life(incarnation: member.incarnation, node: object) }
+        if life.node != object {
+            // What a commit point was is learned again after a restart; what is in the log stays.
+            life.node = object
+            life.commitPoint = .null
+        }
         if member.commitPoint < life.commitPoint {
             fail("\(name): the commit point went back from \(life.commitPoint) to \(member.commitPoint)")
         }
+        let hasAdvanced = member.commitPoint > life.commitPoint
         life.commitPoint = member.commitPoint
         lives[name] = life
+        compareLog(name, node)
         checkVote(name, member)
         if member.isPrimary { checkPrimary(name, member, node) }
-        committed = max(committed, member.commitPoint)
+        if hasAdvanced, member.isPrimary { checkCommitPoint(name, member, set) }
+        if member.commitPoint > committed { committed = member.commitPoint }
+        checkConfig(name, member, set)
+        checkOplogStart(name, member, node)
     }
 
     private func checkVote(_ name: String, _ member: Member) {
@@ -104,20 +119,65 @@ final class ReplicationChecker {
         return try node.oplogContains(optime)
     }
 
-    /// Compares what a member's log has gained with what the others' logs hold (log matching, Raft §5.3).
+    /// A primary that moves its commit point says that a majority holds the entry. Members that died have taken what
+    /// they held with them, or will show it again.
+    private func checkCommitPoint(_ name: String, _ member: Member, _ set: SimulatedReplicaSet) {
+        guard let config = member.config else { return }
+        let lacking = config.members.filter { voter in
+            guard voter.isVoter, voter.isDataBearing, let other = set.members.first(where: { $0.id == voter.id }),
+                other.isAlive, let node = other.node, let their = node.member,
+                voter.incarnation == nil || voter.incarnation == their.incarnation
+            else { return false }
+            return (try? holds(node, member.commitPoint)) == false
+        }
+        if config.writableVoterCount - lacking.count < config.writeMajority {
+            let names = lacking.map(\.host).joined(separator: ", ")
+            fail("\(name) counts \(member.commitPoint) as committed, and \(names) do not have it")
+        }
+    }
+
+    /// Nothing above its commit point is dropped from the front of a member's oplog: it could not be rolled back (I19).
+    private func checkOplogStart(_ name: String, _ member: Member, _ node: Node) {
+        guard let first = node.oplogFirst, var life = lives[name], first != life.first else { return }
+        let before = life.first
+        life.first = first
+        lives[name] = life
+        guard let before, before < first, !node.isInitialSyncRunning, let previous = history.previous(first),
+            previous > committed
+        else { return }
+        fail("\(name) has dropped \(previous) from its oplog, and only \(committed) is committed")
+    }
+
+    private func checkConfig(_ name: String, _ member: Member, _ set: SimulatedReplicaSet) {
+        guard let config = member.config, var life = lives[name], config.configVersion != life.config else { return }
+        if config.configVersion.isOlder(than: life.config) {
+            fail("\(name) went back from the configuration \(life.config) to \(config.configVersion)")
+        }
+        life.config = config.configVersion
+        lives[name] = life
+        let remembering = set.members.filter { $0.isAlive || set.remembers }.compactMap(\.member)
+        if let problem = configs.noted(config, by: name, among: remembering) { fail(problem) }
+    }
+
+    // MARK: Logs
+
+    /// Compares what a member's log has gained with what the others' logs hold (log matching, Raft §5.3), and what it
+    /// has lost with what was committed.
     func compareLog(_ name: String, _ node: Node) {
         guard let member = node.member, var life = lives[name], life.incarnation == member.incarnation,
             let last = node.oplogLast, last != life.compared
         else { return }
         do {
-            // Thrown away to be cloned anew: the log begins afresh.
-            if !life.compared.isNull, try !node.oplogContains(life.compared) { life.compared = .null }
-            var previous = life.compared
+            if !life.compared.isNull, try !holds(node, life.compared) { try noteRollback(name, &life, node) }
+            // What was dropped in front before it was seen here leaves a gap, and no predecessor.
+            let isGap = node.oplogFirst.map { $0 > life.compared } ?? true
+            var previous = isGap ? .null : life.compared
             try node.forEachOplogEntry(after: life.compared.timestamp) { entry in
                 guard let optime = OpTime(entry) else { return fail("\(name): an entry without an optime") }
-                compare(name, optime, after: previous, hash: Trace.hash(entry.bytes))
+                if let problem = history.add(optime, after: previous, hash: Trace.hash(entry.bytes)) {
+                    fail("\(name): \(problem)")
+                }
                 previous = optime
-                entriesCompared += 1
             }
             life.compared = previous
         } catch {
@@ -126,17 +186,42 @@ final class ReplicationChecker {
         lives[name] = life
     }
 
-    private func compare(_ name: String, _ optime: OpTime, after previous: OpTime, hash: UInt64) {
-        guard var known = entries[optime] else {
-            entries[optime] = Entry(hash: hash, previous: previous)
-            return
+    /// Finds where the log goes on from: behind what was rolled back, or nowhere when it was thrown away to be cloned
+    /// anew. What is lost of one life must not have been committed (I5).
+    private func noteRollback(_ name: String, _ life: inout Life, _ node: Node) throws {
+        var kept = life.compared
+        while !kept.isNull, try !node.oplogContains(kept) {
+            if history.isPrefix(kept, of: committed), !node.isInitialSyncRunning {
+                fail("\(name) rolled back \(kept), which was committed")
+            }
+            kept = history.previous(kept) ?? .null
+            if let first = node.oplogFirst, kept < first { kept = .null }
         }
-        if known.hash != hash { fail("\(name): the entry \(optime) differs from another member's") }
-        if known.previous.isNull {
-            known.previous = previous
-            entries[optime] = known
-        } else if !previous.isNull, previous != known.previous {
-            fail("\(name): before \(optime) it has \(previous), another member \(known.previous)")
+        life.compared = kept
+    }
+
+    // MARK: Data
+
+    /// Members that have applied the same hold the same (I8), while the set is at work.
+    func compareData(_ set: SimulatedReplicaSet) {
+        for member in set.members where member.isAlive {
+            guard let node = member.node, let state = member.state, state == .primary || state == .secondary,
+                !node.isInitialSyncRunning, let last = node.oplogLast, hashed[member.name] != last
+            else { continue }
+            hashed[member.name] = last
+            do {
+                let hash = try node.dataHash()
+                if let known = hashes[last] {
+                    dataComparisons += 1
+                    if known.hash != hash {
+                        fail("\(member.name) and \(known.member) have applied \(last) and hold different data")
+                    }
+                } else {
+                    hashes[last] = (hash, member.name)
+                }
+            } catch {
+                fail("\(member.name): its data cannot be hashed: \(error)")
+            }
         }
     }
 }

@@ -86,6 +86,17 @@ public final class SimulatedNetwork {
         for pipe in openPipes() where pipe.connects(a, b) { pipe.breakDown("connection reset by the network") }
     }
 
+    /// The next message of each open connection between two nodes ends in the middle; then the connection breaks, or
+    /// nothing more comes.
+    public func breakNextMessages(between a: String, and b: String, thenReset: Bool) {
+        for pipe in openPipes() where pipe.connects(a, b) { pipe.breaksNextMessage = thenReset ? .reset : .silence }
+    }
+
+    /// Breaks the connections that have fallen silent in the middle of a message.
+    public func resetHalfMessages() {
+        for pipe in openPipes() where pipe.isSilent { pipe.breakDown("connection reset by the network") }
+    }
+
     func conditions(from: SimulatedRuntime, to: SimulatedRuntime) -> LinkConditions {
         links[Link(from: from.name, to: to.name)] ?? defaultLink
     }

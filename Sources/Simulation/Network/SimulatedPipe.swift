@@ -33,6 +33,11 @@ final class SimulatedPipe {
     private let toServer: Direction
     private let toClient: Direction
     private var isBroken = false
+    /// What follows the first half of the next message.
+    enum HalfMessage { case none, reset, silence }
+    var breaksNextMessage = HalfMessage.none
+    /// Half a message was sent; the rest, and all behind it, is lost.
+    private(set) var isSilent = false
 
     init(network: SimulatedNetwork, number: UInt64, client: SimulatedConnection, server: SimulatedConnection) {
         self.network = network
@@ -62,6 +67,8 @@ final class SimulatedPipe {
 
     func send(_ bytes: UnsafeRawBufferPointer, fromClient: Bool) {
         let direction = direction(fromClient)
+        if isSilent { return }
+        if breaksNextMessage != .none { return sendHalf(bytes, on: direction) }
         let link = network.conditions(from: direction.from.runtime, to: direction.to.runtime)
         if network.generator.nextBool(probability: link.resetProbability) {
             return breakDown("connection reset by the network")
@@ -73,6 +80,19 @@ final class SimulatedPipe {
         }
         sendRun(UnsafeRawBufferPointer(rebasing: bytes[start...]), on: direction)
         answerForTheDead(direction)
+    }
+
+    private func sendHalf(_ bytes: UnsafeRawBufferPointer, on direction: Direction) {
+        let thenReset = breaksNextMessage == .reset
+        breaksNextMessage = .none
+        sendRun(UnsafeRawBufferPointer(rebasing: bytes[..<(bytes.count / 2)]), on: direction)
+        isSilent = !thenReset
+        guard thenReset else { return }
+        // Behind the first half, which arrives.
+        for direction in [toServer, toClient] {
+            send(.end(.failed("connection reset mid-message")), on: direction, kind: .close, payload: number)
+        }
+        isBroken = true
     }
 
     private func sendRun(_ bytes: UnsafeRawBufferPointer, on direction: Direction) {

@@ -49,6 +49,7 @@ public final class SimulatedRuntime: NodeRuntime {
     public var now: Instant { isAlive ? world.now : timeOfDeath }
     public var wallClock: WallTime { clock.read(at: now) }
     public func randomNumber() -> UInt64 { generator.next() }
+    public var simulation: SimulationHooks? { world.hooks }
 
     @discardableResult
     public func schedule(at deadline: Instant, _ body: @escaping () -> Void) -> TimerToken {

@@ -25,6 +25,8 @@ public final class SimulatedWorld {
     public private(set) var runtimes: [SimulatedRuntime] = []
     /// More events than this in one instant are a livelock.
     public var eventsPerInstantMax = 5_000_000
+    /// What the nodes find in `NodeRuntime.simulation`.
+    public internal(set) var hooks: SimulationHooks?
     /// Events that have run.
     public private(set) var eventCount: UInt64 = 0
 

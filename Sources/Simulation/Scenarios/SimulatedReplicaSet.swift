@@ -4,7 +4,8 @@ public import ElectionPolicies
 import Replication
 import Server
 
-/// A replica set of real nodes in a `SimulatedWorld`, with volatile storage, and checkers that watch all the time.
+/// A replica set of real nodes in a `SimulatedWorld`, and checkers that watch all the time. Members forget at a crash,
+/// unless the set remembers.
 ///
 ///     let world = SimulatedWorld(seed: 7)
 ///     let set = SimulatedReplicaSet(world, members: 3)
@@ -16,36 +17,73 @@ public final class SimulatedReplicaSet {
     public struct Timing: Sendable {
         public var heartbeatInterval: Duration = .milliseconds(200)
         public var electionTimeout: Duration = .seconds(1)
+        public var catchUpTakeoverDelay: Duration = .seconds(30)
         public init() {}
         public init(heartbeatInterval: Duration, electionTimeout: Duration) {
             self.heartbeatInterval = heartbeatInterval
             self.electionTimeout = electionTimeout
         }
+        /// MongoDB's.
+        public static let mongoDB = Timing(heartbeatInterval: .seconds(2), electionTimeout: .seconds(10))
     }
 
     public let world: SimulatedWorld
     public let name: String
     public let policy: any ElectionPolicy
+    /// Policies of single members that differ from the set's.
+    private let policies: [Int: any ElectionPolicy]
+    /// What was written is still there after a crash: members have disks, which never fail.
+    public let remembers: Bool
+    public let oplogBytesMax: Int?
     public let timing: Timing
     public let timeline: Timeline
+    /// All nodes, the spare ones at the end.
     public private(set) var members: [SimulatedMember] = []
+    /// How many of them the first configuration names.
+    public let initialCount: Int
     let checker: ReplicationChecker
     /// How often logs are compared.
-    private let comparisonInterval: Duration = .milliseconds(100)
+    private let comparisonInterval: Duration = .milliseconds(500)
     private var watch: SimulatedRuntime?
+    /// Called after each event that a member was told of.
+    var onMemberChanged: ((SimulatedMember) -> Void)?
+    /// The next member that begins to take entries back, or to be cloned, crashes so much later.
+    var crashesInRollback: Duration?
+    var crashesInInitialSync: Duration?
+    private(set) var crashedInRollback = 0
+    private(set) var crashedInInitialSync = 0
 
-    public init(
+    public convenience init(
         _ world: SimulatedWorld, name: String = "rs0", members count: Int = 3,
         policy: any ElectionPolicy = FastElectionPolicy(), timing: Timing = Timing(), logLevel: LogLevel = .info
+    ) {
+        self.init(
+            world, name: name, kinds: Array(repeating: .normal, count: count), policy: policy, timing: timing,
+            logLevel: logLevel)
+    }
+
+    /// - Parameters:
+    ///   - spares: further nodes, which no configuration names yet.
+    ///   - policies: for members, by place, that elect differently from the others.
+    ///   - remembers: what was written is still there after a crash.
+    ///   - oplogBytesMax: nil for the default.
+    public init(
+        _ world: SimulatedWorld, name: String = "rs0", kinds: [MemberKind], spares: [MemberKind] = [],
+        policy: any ElectionPolicy = FastElectionPolicy(), policies: [Int: any ElectionPolicy] = [:],
+        remembers: Bool = false, oplogBytesMax: Int? = nil, timing: Timing = Timing(), logLevel: LogLevel = .info
     ) {
         self.world = world
         self.name = name
         self.policy = policy
+        self.policies = policies
+        self.remembers = remembers
+        self.oplogBytesMax = oplogBytesMax
         self.timing = timing
+        initialCount = kinds.count
         timeline = Timeline(world)
         checker = ReplicationChecker(world, timeline)
-        for index in 0..<count {
-            let member = SimulatedMember(name: "\(name)-\(index)", id: MemberID(index), set: self)
+        for (index, kind) in (kinds + spares).enumerated() {
+            let member = SimulatedMember(name: "\(name)-\(index)", id: MemberID(index), kind: kind, set: self)
             members.append(member)
             world.addNode(member.name, log: timeline.sink(for: member.name, minimumLevel: logLevel)) {
                 [unowned member] in
@@ -65,20 +103,46 @@ public final class SimulatedReplicaSet {
         }
     }
 
+    /// Does something some time from now, whatever becomes of the members.
+    func later(_ delay: Duration, _ body: @escaping () -> Void) { watch?.schedule(after: delay, body) }
+
     /// Resumes a paused member some time from now. Its own timers are held while it is paused.
     func wake(_ member: SimulatedMember, after delay: Duration) {
-        watch?.schedule(after: delay) { if member.isPaused { member.resume() } }
+        later(delay) { if member.isPaused { member.resume() } }
     }
+
+    func policy(of member: SimulatedMember) -> any ElectionPolicy { policies[Int(member.id)] ?? policy }
 
     func memberChanged(_ member: SimulatedMember) {
         guard let node = member.node else { return }
-        checker.memberChanged(member.name, node)
+        checker.memberChanged(member, node, in: self)
+        onMemberChanged?(member)
+        if let delay = crashesInRollback, member.state == .rollback {
+            crashesInRollback = nil
+            later(delay) { [unowned self] in
+                guard member.isAlive, member.state == .rollback else { return }
+                crashedInRollback += 1
+                member.crash()
+            }
+        }
+        // A founding voter that is cloned counts already; on a disk it remembers that it does.
+        if let delay = crashesInInitialSync, member.isInitialSyncRunning,
+            remembers || member.member?.isCountedVoter == false
+        {
+            crashesInInitialSync = nil
+            later(delay) { [unowned self] in
+                guard member.isInitialSyncRunning else { return }
+                crashedInInitialSync += 1
+                member.crash()
+            }
+        }
     }
 
     private func compareLogs() {
         for member in members where member.isAlive {
             if let node = member.node { checker.compareLog(member.name, node) }
         }
+        checker.compareData(self)
     }
 
     // MARK: Start
@@ -104,10 +168,13 @@ public final class SimulatedReplicaSet {
         [
             "_id": .string(name), "version": 1,
             "members": .array(
-                members.map { ["_id": .int32($0.id), "host": .string($0.endpoint.description)] }),
+                members.prefix(initialCount).map {
+                    $0.kind.description(id: $0.id, host: $0.endpoint.description)
+                }),
             "settings": [
                 "heartbeatIntervalMillis": .int64(timing.heartbeatInterval.wholeMilliseconds),
                 "electionTimeoutMillis": .int64(timing.electionTimeout.wholeMilliseconds),
+                "catchUpTakeoverDelayMillis": .int64(timing.catchUpTakeoverDelay.wholeMilliseconds),
             ],
         ]
     }
@@ -128,23 +195,78 @@ public final class SimulatedReplicaSet {
 
     /// Whether the member holds what the set needs it for: taking part, counted, its log a part of the primary's.
     func isIntact(_ member: SimulatedMember, primary: SimulatedMember) -> Bool {
-        guard member.isAlive, !member.isPaused, let state = member.state, state == .primary || state == .secondary,
-            let config = primary.member?.config, let place = config.index(of: member.id),
-            !config.members[place].isNewlyAdded, !member.lastApplied.isNull
-        else { return false }
-        return (try? primary.node?.oplogContains(member.lastApplied)) == true
+        missing(of: member, primary: primary) == nil
+    }
+
+    /// What keeps the member from being intact; nil when nothing does.
+    private func missing(of member: SimulatedMember, primary: SimulatedMember) -> String? {
+        guard member.isAlive else { return "is dead" }
+        guard !member.isPaused, let state = member.state, let config = primary.member?.config,
+            let place = config.index(of: member.id)
+        else { return "is paused, starting or not in the configuration" }
+        if config.members[place].isNewlyAdded { return "has not got its vote back" }
+        if config.members[place].isArbiter { return state == .arbiter ? nil : "is \(state.name)" }
+        guard state == .primary || state == .secondary else { return "is \(state.name)" }
+        guard !member.lastApplied.isNull, let node = primary.node else { return "has no data" }
+        let isKnown = (try? node.oplogContains(member.lastApplied)) == true
+        return isKnown ? nil : "has entries up to \(member.lastApplied), which the primary has not"
+    }
+
+    /// The members that the primary's configuration names.
+    func participants(_ config: ReplicaSetConfig) -> [SimulatedMember] {
+        members.filter { config.index(of: $0.id) != nil }
+    }
+
+    /// What keeps the set from agreement, in lines; empty when all agree.
+    public var missingForAgreement: [String] {
+        guard let primary, let own = primary.member, let config = own.config else {
+            return ["no member is primary and takes writes"]
+        }
+        let primaries = members.filter { $0.member?.isPrimary == true && $0.isAlive }
+        var lines: [String] = []
+        if primaries.count > 1 { lines.append("primaries: \(primaries.map(\.name).joined(separator: ", "))") }
+        let last = primary.lastApplied
+        for member in participants(config) {
+            if let why = missing(of: member, primary: primary) {
+                lines.append("\(member.name) \(why)")
+                continue
+            }
+            let isArbiter = config.index(of: member.id).map { config.members[$0].isArbiter } ?? false
+            if !isArbiter, member.lastApplied != last {
+                lines.append("\(member.name) has applied \(member.lastApplied), the primary \(last)")
+            }
+            if !isArbiter, member.commitPoint != last {
+                lines.append("\(member.name) knows the commit point \(member.commitPoint), not \(last)")
+            }
+            if member.term != own.term { lines.append("\(member.name) is in term \(member.term), not \(own.term)") }
+            if let theirs = member.member?.config?.configVersion, theirs != config.configVersion {
+                lines.append("\(member.name) has the configuration \(theirs), not \(config.configVersion)")
+            }
+        }
+        return lines
+    }
+
+    /// Whether enough voters are alive that remember: those whose votes the newest configuration counts. When they are
+    /// not, the set is unavailable for good, as promised, and must only never be wrong.
+    public var canElect: Bool {
+        let alive = members.filter(\.isAlive).compactMap(\.member)
+        let configs = alive.compactMap(\.config)
+        guard let newest = configs.max(by: { $0.configVersion.isOlder(than: $1.configVersion) }) else { return false }
+        let voters = newest.members.filter { voter in
+            voter.isVoter
+                && alive.contains { member in
+                    member.ownID == voter.id && member.config != nil
+                        && (voter.incarnation == nil || voter.incarnation == member.incarnation)
+                }
+        }
+        return voters.count >= newest.votingMajority && voters.contains(where: \.isElectable)
     }
 
     /// Whether all members agree: one primary, everybody counted and caught up, everything committed everywhere.
     public var isConverged: Bool {
-        guard let primary, let own = primary.member, let config = own.config,
-            members.filter({ $0.member?.isPrimary == true && $0.isAlive }).count == 1
-        else { return false }
-        let last = primary.lastApplied
-        return members.allSatisfy { member in
-            isIntact(member, primary: primary) && member.lastApplied == last && member.commitPoint == last
-                && member.term == own.term && member.member?.config?.configVersion == config.configVersion
-        }
+        // Looked at after each event: the cheap questions come first.
+        guard let primary, let own = primary.member, own.commitPoint == primary.lastApplied else { return false }
+        return missingForAgreement.isEmpty
     }
 
     // MARK: Waiting
@@ -160,7 +282,10 @@ public final class SimulatedReplicaSet {
 
     /// Runs the world until all members agree, and then checks their data against one another.
     public func runUntilConverged(within limit: Duration) throws {
-        try run(until: \.isConverged, within: limit, "agreement of all members")
+        try world.run(
+            until: { self.isConverged }, atMost: limit,
+            "agreement of all members in \(name)\n  \(self.summary)\n"
+                + "  missing: \(self.missingForAgreement.joined(separator: "; "))\n")
         try checkEquality()
     }
 
@@ -173,7 +298,7 @@ public final class SimulatedReplicaSet {
     public func checkEquality() throws {
         compareLogs()
         var first: (name: String, hash: String)?
-        for member in members {
+        for member in members where member.isAlive && (member.state == .primary || member.state == .secondary) {
             guard let node = member.node else { continue }
             let problems = try node.inconsistencies()
             guard problems.isEmpty else { throw failure("\(member.name): \(problems.joined(separator: "; "))") }
@@ -225,6 +350,18 @@ public final class SimulatedReplicaSet {
     public func block(from: SimulatedMember, to: SimulatedMember) {
         timeline.add("NETWORK", "BLOCK \(from.name) -> \(to.name)")
         world.apply(.block(from: from.name, to: to.name))
+    }
+
+    /// No message passes between two nodes, clients' included.
+    func cut(_ a: String, _ b: String) {
+        world.apply(.block(from: a, to: b))
+        world.apply(.block(from: b, to: a))
+    }
+
+    /// Messages pass again between two nodes.
+    func join(_ a: String, _ b: String) {
+        world.apply(.unblock(from: a, to: b))
+        world.apply(.unblock(from: b, to: a))
     }
 
     /// Lets all messages of the whole world pass again.

@@ -128,6 +128,11 @@ extension Oplog {
         let stalled = Oplog(bytesMax: 100_000)
         for index in 1...3000 { try stalled.append(oplogEntry(time(index)), time(index)) }
         #expect(stalled.first == time(1) && stalled.isOverfull)
+        // What the commit point has passed meanwhile is sealed and dropped by the appends that are to come.
+        stalled.setCommitPoint(time(3000).timestamp)
+        #expect(!stalled.isOverfull && stalled.uncommittedBytes == 0)
+        for index in 3001...3100 { try stalled.append(oplogEntry(time(index)), time(index)) }
+        #expect(try #require(stalled.first) > time(1))
     }
 
     @Test("a reader at a block's beginning is sent the sealed block as it is")

@@ -13,29 +13,10 @@ struct ReachingStageTests {
         return node
     }
 
-    /// All results, with a slice that is over at once and batches of two.
-    private func results(_ node: Fixture, _ stages: [Value]) throws -> [Value] {
-        let cursor = try Document(array: stages).withView {
-            try AggregateCursor(node.store, Fixture.orders, pipeline: $0, context: node.context.query)
-        }
-        defer { cursor.close() }
-        let writer = DocumentWriter(startingIn: ByteBuffer())
-        var array = writer.beginArray("b")
-        while true {
-            let progress = try cursor.next(
-                into: &array, maxDocuments: 2, maxBytes: 1 << 20, deadline: node.runtime.now)
-            if case .exhausted = progress { break }
-        }
-        array.finish()
-        writer.finish()
-        return Document(trusted: writer.buffer.toArray())["b"]?.asArray ?? []
-    }
-
     @Test("$lookup by equality gives each document its partners, whatever the slices and batches are")
     func lookup() async throws {
         let node = try await filled()
-        let found = try results(
-            node,
+        let found = try node.aggregate(
             [
                 ["$lookup": ["from": "stock", "localField": "a", "foreignField": "n", "as": "s"]],
                 ["$project": ["count": ["$size": "$s"]]],
@@ -51,10 +32,10 @@ struct ReachingStageTests {
     @Test("$unionWith shows its input first, then the other collection, and stops at a limit behind it")
     func union() async throws {
         let node = try await filled()
-        let all = try results(node, [["$unionWith": "stock"], ["$project": ["_id": 1]]])
+        let all = try node.aggregate([["$unionWith": "stock"], ["$project": ["_id": 1]]])
         #expect(all.count == 10)
         #expect(all[6] == ["_id": 0])
-        #expect(try results(node, [["$unionWith": "stock"], ["$limit": 7]]).count == 7)
+        #expect(try node.aggregate([["$unionWith": "stock"], ["$limit": 7]]).count == 7)
     }
 
     @Test("pipelines inside pipelines end at a limit instead of on the stack")
@@ -64,14 +45,14 @@ struct ReachingStageTests {
         for _ in 0..<(Limits.subPipelineDepthMax + 1) {
             pipeline = [["$unionWith": ["coll": "stock", "pipeline": .array(pipeline)]]]
         }
-        let error = #expect(throws: ServerError.self) { try results(node, pipeline) }
+        let error = #expect(throws: ServerError.self) { try node.aggregate(pipeline) }
         #expect(error?.code == .maxSubPipelineDepthExceeded)
     }
 
     @Test("an output stage inside a pipeline is refused")
     func output() async throws {
         let node = try await filled()
-        let error = #expect(throws: ServerError.self) { try results(node, [["$out": "x"]]) }
+        let error = #expect(throws: ServerError.self) { try node.aggregate([["$out": "x"]]) }
         #expect(error?.code.rawValue == 40601)
     }
 }

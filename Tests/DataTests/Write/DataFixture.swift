@@ -57,14 +57,16 @@ final class Fixture {
 
     init(
         isReplicated: Bool = true, keepsHistory: Bool? = nil, seed: UInt64 = 1,
-        engine: any StorageEngine = MemoryStorage()
+        engine: any StorageEngine = MemoryStorage(), historyWindow: Duration = .zero, undoBytesMax: Int? = nil
     ) async throws {
         runtime = StillRuntime(seed: seed)
         self.engine = engine
-        versions = VersionStore(engine: engine, keepsHistory: keepsHistory ?? isReplicated)
+        versions = VersionStore(
+            engine: engine, keepsHistory: keepsHistory ?? isReplicated, historyWindow: historyWindow)
         try await versions.open()
         self.isReplicated = isReplicated
-        store = DataStore(runtime: runtime, versions: versions, oplog: Oplog(bytesMax: 64 << 20))
+        store = DataStore(
+            runtime: runtime, versions: versions, oplog: Oplog(bytesMax: 64 << 20), undoBytesMax: undoBytesMax)
         try store.load()
     }
 
@@ -181,6 +183,23 @@ final class Fixture {
             default: return found
             }
         }
+    }
+
+    /// All results of a pipeline, with slices that are over at once and batches of two.
+    func aggregate(_ stages: [Value], at point: ReadPoint = .latest) throws -> [Value] {
+        let cursor = try Document(array: stages).withView {
+            try AggregateCursor(store, Fixture.orders, pipeline: $0, context: context.query, at: point)
+        }
+        defer { cursor.close() }
+        let writer = DocumentWriter(startingIn: ByteBuffer())
+        var array = writer.beginArray("b")
+        while true {
+            let progress = try cursor.next(into: &array, maxDocuments: 2, maxBytes: 1 << 20, deadline: runtime.now)
+            if case .exhausted = progress { break }
+        }
+        array.finish()
+        writer.finish()
+        return Document(trusted: writer.buffer.toArray())["b"]?.asArray ?? []
     }
 
     func createIndex(_ specification: Document, on namespace: Namespace = orders) throws {

@@ -58,7 +58,7 @@ enum IndexCommands {
         let data = context.node.data
         defer { context.node.indexBuildEnded.fire() }
         do {
-            while try build.step(until: context.runtime.now + Limits.loopSliceMax) == .yield {
+            while try build.step(until: context.runtime.loopSliceEnd) == .yield {
                 await context.node.yieldLoop()
                 try context.checkWritable()
                 try context.checkDeadline()

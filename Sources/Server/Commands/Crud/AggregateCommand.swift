@@ -6,7 +6,9 @@ internal import Query
 /// `aggregate`: the first batch of a pipeline's results, and a cursor for the rest.
 enum AggregateCommand {
     static func add(to table: inout CommandTable) {
-        table.add(Command("aggregate", [.read], help: "the results of a pipeline over a collection", run: run))
+        table.add(
+            Command(
+                "aggregate", [.read, .snapshotRead], help: "the results of a pipeline over a collection", run: run))
     }
 
     private static func run(_ context: CommandContext) throws -> CommandOutcome {

@@ -8,9 +8,10 @@ enum AggregateOutput {
         try checkWritable(stage, context)
         let concern = try context.writeConcern()
         let readConcern = try context.readConcern()
-        guard readConcern.level != .linearizable else {
+        guard readConcern.level != .linearizable, readConcern.level != .snapshot else {
             throw ServerError(
-                .invalidOptions, "$out and $merge cannot be used with a 'linearizable' read concern level")
+                .invalidOptions,
+                "$out and $merge cannot be used with a '\(readConcern.level.rawValue)' read concern level")
         }
         return .later { context in
             let point = try await context.awaitReadPoint(readConcern)
@@ -47,7 +48,7 @@ enum AggregateOutput {
             var array = ArrayWriter(startingIn: buffer)
             let progress = try source.next(
                 into: &array, maxDocuments: Limits.shortWriteStatements, maxBytes: Limits.cursorBatchBytesMax,
-                deadline: context.runtime.now + Limits.loopSliceMax)
+                deadline: context.runtime.loopSliceEnd)
             array.finish()
             let write = try context.writeContext()
             for element in DocumentView(base: UnsafeRawPointer(buffer.base)) {

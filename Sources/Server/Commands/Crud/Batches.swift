@@ -40,7 +40,7 @@ enum Batches {
         do {
             let batch = Batch()
             let progress = try batch.fill(
-                from: cursor.source, limit: cursor.firstBatchSize, deadline: context.runtime.now + Limits.loopSliceMax)
+                from: cursor.source, limit: cursor.firstBatchSize, deadline: context.runtime.loopSliceEnd)
             cursor.partial = batch
             guard progress != .yield else { return false }
             try writeFirst(context, cursor, batch, progress, point: point)
@@ -75,7 +75,7 @@ enum Batches {
     ) async throws -> CursorProgress {
         while true {
             let progress = try batch.fill(
-                from: source, limit: limit, deadline: context.runtime.now + Limits.loopSliceMax)
+                from: source, limit: limit, deadline: context.runtime.loopSliceEnd)
             guard progress == .yield else { return progress }
             await context.node.yieldLoop()
             try context.checkDeadline()

@@ -22,7 +22,7 @@ enum BulkWriteCommand {
         let concern = try context.writeConcern()
         return .later { context in
             let bulk = try BulkWrite(context)
-            while case .yield = try bulk.run(context, until: context.runtime.now + Limits.loopSliceMax) {
+            while case .yield = try bulk.run(context, until: context.runtime.loopSliceEnd) {
                 await context.node.yieldLoop()
                 try context.checkDeadline()
             }

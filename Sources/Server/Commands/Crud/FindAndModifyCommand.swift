@@ -38,7 +38,7 @@ enum FindAndModifyCommand {
         return .later { context in
             let operation = try open(context, namespace)
             while case .yield = try operation.run(
-                try context.writeContext(), until: context.runtime.now + Limits.loopSliceMax)
+                try context.writeContext(), until: context.runtime.loopSliceEnd)
             {
                 await context.node.yieldLoop()
                 try context.checkWritable()

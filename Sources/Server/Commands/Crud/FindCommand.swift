@@ -7,7 +7,7 @@ internal import Wire
 /// `find`: the first batch of a query, and a cursor for the rest.
 enum FindCommand {
     static func add(to table: inout CommandTable) {
-        table.add(Command("find", [.read], help: "documents that match a filter", run: run))
+        table.add(Command("find", [.read, .snapshotRead], help: "documents that match a filter", run: run))
     }
 
     private static func run(_ context: CommandContext) throws -> CommandOutcome {

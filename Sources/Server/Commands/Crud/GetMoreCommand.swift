@@ -5,8 +5,9 @@ internal import Data
 /// `getMore` and `killCursors`: the rest of a query, or the end of it.
 enum GetMoreCommand {
     static func add(to table: inout CommandTable) {
-        table.add(Command("getMore", [.read], help: "the next batch of a cursor", run: run))
-        table.add(Command("killCursors", help: "closes cursors", run: kill))
+        // The cursor has its point in time; the session's read concern comes along.
+        table.add(Command("getMore", [.read, .snapshotRead], help: "the next batch of a cursor", run: run))
+        table.add(Command("killCursors", [.snapshotRead], help: "closes cursors", run: kill))
     }
 
     private static func run(_ context: CommandContext) throws -> CommandOutcome {
@@ -49,7 +50,7 @@ enum GetMoreCommand {
         entry.isPinned = true
         do {
             let progress = try batch.fill(
-                from: entry.source, limit: batchSize, deadline: context.runtime.now + Limits.loopSliceMax)
+                from: entry.source, limit: batchSize, deadline: context.runtime.loopSliceEnd)
             guard progress == .yield else {
                 entry.isPinned = false
                 finish(context, entry, batch, progress)

@@ -21,8 +21,8 @@ struct SingleReplyRead {
         if let point = try context.node.role.readPoint(concern), concern.level != .linearizable {
             let read = try openHolding(context, point, open)
             do {
-                if case .done = try read.run(context.runtime.now + Limits.loopSliceMax) {
-                    try read.write(context.writer)
+                if case .done = try read.run(context.runtime.loopSliceEnd) {
+                    try finish(context, read, point, concern)
                     read.close()
                     return .done
                 }
@@ -30,19 +30,30 @@ struct SingleReplyRead {
                 read.close()
                 throw error
             }
-            return .later { context in try await finish(context, read, concern) }
+            return .later { context in try await goOn(context, read, point, concern) }
         }
         return .later { context in
             let point = try await context.awaitReadPoint(concern)
             try context.checkReadable()
-            try await finish(context, try openHolding(context, point, open), concern)
+            try await goOn(context, try openHolding(context, point, open), point, concern)
         }
     }
 
-    private static func finish(_ context: CommandContext, _ read: SingleReplyRead, _ concern: ReadConcern) async throws
-    {
+    /// Writes the reply. With `snapshot` it says at which time it was read: a session reads there from now on.
+    private static func finish(
+        _ context: CommandContext, _ read: SingleReplyRead, _ point: ReadPoint, _ concern: ReadConcern
+    ) throws {
+        try read.write(context.writer)
+        if concern.level == .snapshot, case .at(let time) = point {
+            context.writer.append("atClusterTime", timestamp: time)
+        }
+    }
+
+    private static func goOn(
+        _ context: CommandContext, _ read: SingleReplyRead, _ point: ReadPoint, _ concern: ReadConcern
+    ) async throws {
         defer { read.close() }
-        while case .yield = try read.run(context.runtime.now + Limits.loopSliceMax) {
+        while case .yield = try read.run(context.runtime.loopSliceEnd) {
             await context.node.yieldLoop()
             try context.checkDeadline()
             try context.checkReadable()
@@ -51,7 +62,7 @@ struct SingleReplyRead {
         if concern.level == .linearizable {
             try await (context.node.role as? ReplicaSetRole)?.confirmLinearizable(context.deadline)
         }
-        try read.write(context.writer)
+        try finish(context, read, point, concern)
     }
 
     /// A read at an earlier time keeps what it reads from being pruned between its slices.
@@ -87,7 +98,8 @@ extension CommandContext {
 enum CountCommands {
     static func add(to table: inout CommandTable) {
         table.add(Command("count", [.read], help: "the number of documents that match a filter", run: count))
-        table.add(Command("distinct", [.read], help: "the values of one field, each once", run: distinct))
+        table.add(
+            Command("distinct", [.read, .snapshotRead], help: "the values of one field, each once", run: distinct))
     }
 
     private static func count(_ context: CommandContext) throws -> CommandOutcome {

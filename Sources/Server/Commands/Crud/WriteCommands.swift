@@ -118,7 +118,7 @@ enum WriteCommands {
         return .later { context in
             let outcome = WriteOutcome()
             let slice = try prepare(context, outcome)
-            while try slice(context, try context.writeContext(), context.runtime.now + Limits.loopSliceMax) == .yield {
+            while try slice(context, try context.writeContext(), context.runtime.loopSliceEnd) == .yield {
                 await context.node.yieldLoop()
                 // The member may have lost its office meanwhile; what is done is remembered for the retry.
                 try context.checkWritable()
@@ -192,7 +192,7 @@ enum InsertCommand {
             do {
                 optime = try data.insertOne(document, into: collection, write, statement: statement)
                 context.writer.append("n", int32: 1)
-            } catch let error as ServerError {
+            } catch let error as ServerError where !error.code.concernsCommand {
                 let outcome = WriteOutcome()
                 outcome.errors = [StatementError(index: 0, error: error)]
                 outcome.append(to: context.writer)

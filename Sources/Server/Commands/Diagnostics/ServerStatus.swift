@@ -69,6 +69,7 @@ enum ServerStatus {
                 }
             }
         }
+        node.appendFlowControl(to: writer)
         node.role.appendServerStatus(to: writer)
     }
 }

@@ -26,6 +26,7 @@ enum HelloCommand {
         let connection = context.connection
         try takeMetadata(context.body["client"], connection)
         try introduce(context)
+        if let offered = context.body["compression"] { try connection.negotiate(offered) }
         connection.saidHello = true
         guard let wait = try parseAwait(context.body) else {
             append(to: context.writer, context, legacy: legacy)
@@ -135,6 +136,10 @@ enum HelloCommand {
         writer.append("minWireVersion", int32: ServerVersion.wireMin)
         writer.append("maxWireVersion", int32: ServerVersion.wireMax)
         writer.append("readOnly", bool: false)
-        if context.body["compression"] != nil { writer.array("compression") { _ in } }
+        if context.body["compression"] != nil {
+            writer.array("compression") {
+                for compressor in context.connection.compressors { $0.append(string: compressor.name) }
+            }
+        }
     }
 }

@@ -1,0 +1,69 @@
+/// Bugs that are planted to see whether the simulator finds them (docs/simulation.md).
+///
+/// A run carries a set of them from the simulator's options through `SimulationHooks` to the protocol. Built without
+/// `QUORATE_SIMULATION`, no set has any of them.
+public struct Mutants: OptionSet, Sendable {
+    public let rawValue: UInt64
+    public init(rawValue: UInt64) { self.rawValue = rawValue }
+
+    /// Whether that bug is planted here and the build has planted bugs at all.
+    @inline(__always) package func isActive(_ mutant: Mutants) -> Bool {
+        #if QUORATE_SIMULATION
+            return contains(mutant)
+        #else
+            return false
+        #endif
+    }
+
+    private static func bit(_ number: UInt64) -> Mutants { Mutants(rawValue: 1 << number) }
+
+    /// A vote is forgotten by a restart.
+    public static let voteNotPersisted = bit(0)
+    /// A primary counts a majority for entries of earlier terms as commitment (Raft §5.4.2).
+    public static let commitIgnoresTerm = bit(1)
+    /// Rollback leaves the oldest entry that it should undo in the data.
+    public static let rollbackSkipsEntry = bit(2)
+    /// The commit point is where one member less than a majority is.
+    public static let commitPointOffByOne = bit(3)
+    /// A retryable write that was executed is executed again.
+    public static let retryAppliedTwice = bit(4)
+    /// Votes go to candidates whose log is behind.
+    public static let voteForStaleLog = bit(5)
+    /// A member that forgot counts as the one that it was.
+    public static let incarnationIgnored = bit(6)
+    /// Entries are taken from a source that has not heard of our term, and acknowledgements of a later term count.
+    public static let staleTermAccepted = bit(7)
+    /// Writes that wait for a majority go on waiting when their primary steps down.
+    public static let stepDownKeepsWaiters = bit(8)
+    /// A linearizable read is answered without asking a majority.
+    public static let linearizableNotConfirmed = bit(9)
+    /// A majority read shows the newest data.
+    public static let majorityReadsLatest = bit(10)
+    /// An initial sync does not apply the updates that were made while it cloned.
+    public static let initialSyncSkipsUpdates = bit(11)
+    /// A read at a time shows the newest data.
+    public static let snapshotReadsLatest = bit(12)
+    /// A read does not wait for what its session has seen.
+    public static let clusterTimeIgnored = bit(13)
+    /// A follower takes any commit point that a heartbeat tells, whatever the term of its own last entry.
+    public static let commitPointOfAnyBranch = bit(14)
+    /// Ayes to the dry run count as votes.
+    public static let dryRunCounts = bit(15)
+    /// A configuration follows another that no majority holds.
+    public static let reconfigUnsafe = bit(16)
+    /// A vote is given although one was given in the term.
+    public static let votesTwice = bit(17)
+
+    /// All of them, with the names that `quorate simulate --mutant` takes.
+    public static let all: [(name: String, mutant: Mutants)] = [
+        ("vote-not-persisted", .voteNotPersisted), ("commit-ignores-term", .commitIgnoresTerm),
+        ("rollback-skips-entry", .rollbackSkipsEntry), ("commit-point-off-by-one", .commitPointOffByOne),
+        ("retry-applied-twice", .retryAppliedTwice), ("vote-for-stale-log", .voteForStaleLog),
+        ("incarnation-ignored", .incarnationIgnored), ("stale-term-accepted", .staleTermAccepted),
+        ("step-down-keeps-waiters", .stepDownKeepsWaiters), ("linearizable-not-confirmed", .linearizableNotConfirmed),
+        ("majority-reads-latest", .majorityReadsLatest), ("initial-sync-skips-updates", .initialSyncSkipsUpdates),
+        ("snapshot-reads-latest", .snapshotReadsLatest), ("cluster-time-ignored", .clusterTimeIgnored),
+        ("commit-point-of-any-branch", .commitPointOfAnyBranch), ("dry-run-counts", .dryRunCounts),
+        ("reconfig-unsafe", .reconfigUnsafe), ("votes-twice", .votesTwice),
+    ]
+}

@@ -1,0 +1,130 @@
+import BSON
+import Client
+import Core
+
+/// Reads on members that do not know what the rest of the set knows.
+extension NamedScenario {
+    static let stale = [
+        NamedScenario(
+            name: "stale-commit-point",
+            summary:
+                "a new primary that has not heard of a commit shows a client its own majority write (SERVER-53813)",
+            make: { SimulatedReplicaSet($0, kinds: [.normal, .normal, .normal], remembers: true) },
+            script: staleCommitPoint),
+        NamedScenario(
+            name: "deposed-linearizable",
+            summary: "a linearizable read on a deposed primary fails, it does not answer (Jepsen, MongoDB 3.4)",
+            make: { SimulatedReplicaSet($0, kinds: [.normal, .normal, .normal], remembers: true) },
+            script: deposedLinearizable),
+        NamedScenario(
+            name: "deposed-waiter",
+            summary: "a majority write that waits on a deposed primary is not acknowledged by its successor's commits",
+            make: ScenarioStage.commanded(3), script: deposedWaiter),
+        NamedScenario(
+            name: "isolated-majority-read",
+            summary: "majority and snapshot reads on an isolated primary do not show what only it has",
+            make: ScenarioStage.commanded(3), script: isolatedMajorityRead),
+    ]
+
+    /// The primary acknowledges and dies before anybody else has heard that the write is committed.
+    private static func staleCommitPoint(_ stage: ScenarioStage) throws -> String {
+        let set = stage.set
+        guard let old = set.primary else { throw set.failure("no primary") }
+        let client = stage.makeClient()
+        var session: ClientSession?
+        var isAcknowledged = false
+        client.runtime.spawn("write") {
+            session = client.client.startSession()
+            let target = client.client["load"]["things"].with(writeConcern: .majority)
+            _ = try? await target.insertOne(["_id": 1], session: session)
+            isAcknowledged = true
+        }
+        // The moment at which it commits: the answer goes out, and nothing to the members.
+        let before = set.committed
+        try stage.wait("the commit") {
+            old.commitPoint > before && set.committed == old.commitPoint && old.lastApplied == old.commitPoint
+                && (try? stage.things(old)) == [1]
+        }
+        for other in set.members where other !== old { set.cut(old.name, other.name) }
+        try stage.wait("the acknowledgement") { isAcknowledged }
+        let unaware = set.members.filter { $0 !== old && $0.commitPoint < old.commitPoint }.count
+        old.crash()
+        set.heal()
+        let seen = try client.run { client in
+            let reader = client["load"]["things"].with(readConcern: .majority)
+            return try await reader.findOne(["_id": 1], session: session)
+        }
+        try stage.expect(seen != nil, "the session sees its own majority write on the new primary")
+        let linearizable = try client.run { client in
+            try await client["load"]["things"].with(readConcern: .linearizable).findOne(["_id": 1])
+        }
+        try stage.expect(linearizable != nil, "a linearizable read sees the acknowledged write")
+        old.restart()
+        try set.runUntilConverged(within: .seconds(60))
+        return "\(unaware) members had not heard of the commit; the write was seen on the new primary"
+    }
+
+    private static func deposedLinearizable(_ stage: ScenarioStage) throws -> String {
+        let set = stage.set
+        guard let old = set.primary else { throw set.failure("no primary") }
+        try stage.write(1, on: old, w: "majority")
+        // Cut off, it takes itself for the primary until its timeout; the others elect another.
+        set.isolate(old)
+        var answer: Document?
+        old.send(
+            [
+                "find": "things", "filter": ["_id": 2], "readConcern": ["level": "linearizable"], "maxTimeMS": 20_000,
+            ], database: WriteWorkload.database
+        ) { answer = $0 }
+        let new = try set.runUntilPrimary(within: .seconds(30), otherThan: old)
+        try stage.write(2, on: new, w: "majority")
+        set.heal()
+        try stage.wait("an answer of the deposed primary", within: .seconds(60)) { answer != nil }
+        try stage.expect(answer?["ok"]?.asNumber != 1, "the read fails, instead of answering \(answer ?? [:])")
+        try set.runUntilConverged(within: .seconds(60))
+        return "the read failed: \(answer?["errmsg"]?.asString ?? "?")"
+    }
+
+    private static func isolatedMajorityRead(_ stage: ScenarioStage) throws -> String {
+        let set = stage.set
+        let old = set.members[0]
+        try stage.write(1, on: old, w: "majority")
+        stage.together([old])
+        try stage.write(2, on: old)
+        for level in ["majority", "snapshot"] {
+            let reply = try stage.run(
+                ["find": "things", "readConcern": ["level": .string(level)], "maxTimeMS": 2000], on: old)
+            let shown = (reply["cursor"]?.asDocument?["firstBatch"]?.asArray ?? []).compactMap {
+                $0.asDocument?["_id"]?.asInteger
+            }
+            try stage.expect(shown == [1], "a \(level) read shows [1], not \(shown)")
+        }
+        stage.together([set.members[1], set.members[2]])
+        try stage.elect(set.members[1])
+        set.heal()
+        try set.runUntilConverged(within: .seconds(60))
+        return "neither showed the write that was then rolled back"
+    }
+
+    private static func deposedWaiter(_ stage: ScenarioStage) throws -> String {
+        let set = stage.set
+        let (old, new) = (set.members[0], set.members[1])
+        stage.together([old])
+        var answer: Document?
+        old.send(
+            ["insert": "things", "documents": [["_id": 1]], "writeConcern": ["w": "majority"]],
+            database: WriteWorkload.database
+        ) { answer = $0 }
+        try stage.wait("the write") { (try? stage.things(old)) == [1] }
+        stage.together([new, set.members[2]])
+        try stage.elect(new)
+        for id in Int64(2)...5 { try stage.write(id, on: new, w: "majority") }
+        set.heal()
+        try stage.wait("an answer of the deposed primary") { answer != nil }
+        let wasAcknowledged = answer?["ok"]?.asNumber == 1 && answer?["writeConcernError"] == nil
+        try set.runUntilConverged(within: .seconds(60))
+        let isThere = try stage.things(new).contains(1)
+        try stage.expect(isThere || !wasAcknowledged, "the lost write was not acknowledged, but got \(answer ?? [:])")
+        return "the write was rolled back and its client told so"
+    }
+}

@@ -1,0 +1,108 @@
+import Core
+import Replication
+
+/// Crashes, stalls and clocks.
+extension RandomFaults {
+    /// Members that may crash. Without disks a crash takes a member's memory away, so there it is only done while the
+    /// others could do without it: losing a majority at once makes the set unavailable, which is a fault of its own.
+    private var expendable: [SimulatedMember] {
+        if set.remembers { return set.members.filter(\.isAlive) }
+        guard let primary = set.primary, !isCut, let config = primary.member?.config else { return [] }
+        let intact = set.members.filter { set.isIntact($0, primary: primary) }
+        let voters = intact.filter { member in
+            config.index(of: member.id).map { config.members[$0].isVoter && config.members[$0].isDataBearing } ?? false
+        }
+        return voters.count > config.writeMajority && intact.count > config.votingMajority ? intact : []
+    }
+
+    mutating func crashOne(_ connections: DeadConnections) -> Bool {
+        let choice = expendable
+        // As often the primary as all others together.
+        let primary = set.primary.flatMap { primary in choice.first { $0 === primary } }
+        guard let victim = generator.nextBool(probability: 0.5) ? primary ?? pick(choice) : pick(choice) else {
+            return false
+        }
+        victim.crash(connections)
+        return true
+    }
+
+    mutating func crashSeveral(_ count: Int) -> Bool {
+        var choice = set.members.filter(\.isAlive)
+        guard choice.count >= count else { return false }
+        var left = count
+        while left > 0, !choice.isEmpty {
+            choice.remove(at: Int(generator.next(below: UInt64(choice.count))))
+                .crash(generator.nextBool(probability: 0.5) ? .halfOpen : .reset)
+            left -= 1
+        }
+        return true
+    }
+
+    mutating func restartLoop() -> Bool {
+        guard let victim = pick(expendable) else { return false }
+        var at = Duration.zero
+        victim.crash()
+        for _ in 0..<(2 + generator.next(below: 5)) {
+            at += milliseconds(1..<400)
+            set.later(at) { [end] in if !end.hasCome { victim.restart() } }
+            at += milliseconds(1..<600)
+            set.later(at) { [end] in if !end.hasCome, victim.isAlive { victim.crash() } }
+        }
+        return true
+    }
+
+    /// Crashes the next member that is cloned, in the middle of it.
+    mutating func crashInInitialSync() -> Bool {
+        set.crashesInInitialSync = milliseconds(0..<20)
+        return true
+    }
+
+    /// Crashes the next member that takes entries back, in the middle of it.
+    mutating func crashInRollback() -> Bool {
+        set.crashesInRollback = milliseconds(0..<3)
+        return true
+    }
+
+    mutating func pauseOne() -> Bool {
+        guard let member = pick(alive) else { return false }
+        member.pause()
+        // The member's own timers are held while it is paused: somebody else wakes it.
+        set.wake(member, after: milliseconds(20..<(generator.nextBool(probability: 0.1) ? 60_000 : 4000)))
+        return true
+    }
+
+    /// The member gets only a part of the time.
+    mutating func slowCPU() -> Bool {
+        guard let member = pick(alive) else { return false }
+        let share = milliseconds(5..<60)
+        let rounds = 10 + Int(generator.next(below: 40))
+        set.timeline.add(member.name, "SLOW: stalls \(share) of every \(share + .milliseconds(5))")
+        for round in 0..<rounds {
+            set.later((share + .milliseconds(5)) * round) { [end, set] in
+                guard !end.hasCome, member.isAlive, !member.isPaused else { return }
+                member.runtime?.pause()
+                set.later(share) { member.runtime?.resume() }
+            }
+        }
+        return true
+    }
+
+    // MARK: Clocks
+
+    mutating func jumpClock() -> Bool {
+        guard let member = pick(alive) else { return false }
+        let far = generator.nextBool(probability: 0.2) ? Int64(86_400_000) : 30_000
+        let offset = milliseconds(-far..<far)
+        set.timeline.add(member.name, "CLOCK JUMPS \(offset)")
+        set.world.apply(.clockJump(member.name, offset))
+        return true
+    }
+
+    mutating func driftClock() -> Bool {
+        guard let member = pick(alive) else { return false }
+        let rate = Int64(generator.next(below: 400_000)) - 200_000
+        set.timeline.add(member.name, "CLOCK DRIFTS by \(rate) parts per million")
+        set.world.apply(.clockDrift(member.name, partsPerMillion: rate))
+        return true
+    }
+}

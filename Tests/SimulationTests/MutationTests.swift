@@ -1,0 +1,47 @@
+import Core
+import Testing
+
+@testable import Simulation
+
+/// Bugs that are planted, to see that the checkers find them. Each is found by the seeds or the scenario named here,
+/// and the same runs pass without it.
+struct MutationTests {
+    /// How a planted bug is found: by a random run of that seed, or by a scenario.
+    enum Finder: Sendable, CustomTestStringConvertible {
+        case seed(UInt64)
+        case scenario(String)
+
+        var testDescription: String {
+            switch self {
+            case .seed(let seed): "seed \(seed)"
+            case .scenario(let name): name
+            }
+        }
+
+        func run(_ mutants: Mutants) throws {
+            switch self {
+            case .seed(let seed):
+                var swarm = Swarm(seed: seed)
+                swarm.mutants = mutants
+                _ = try RandomScenario(swarm: swarm).run(seed: seed)
+            case .scenario(let name):
+                let scenario = try #require(NamedScenario.all.first { $0.name == name })
+                _ = try scenario.run(seed: 1, mutants: mutants)
+            }
+        }
+    }
+
+    static let finders: [(String, Finder)] = []
+
+    @Test("a planted bug is found, and the run passes without it", arguments: finders)
+    func isFound(name: String, finder: Finder) throws {
+        let mutant = try #require(Mutants.all.first { $0.name == name }).mutant
+        #expect(throws: SeedFailure.self) { try finder.run(mutant) }
+        try finder.run([])
+    }
+
+    @Test("every planted bug has a run that finds it")
+    func isComplete() {
+        #expect(Set(Self.finders.map(\.0)) == Set(Mutants.all.map(\.name)))
+    }
+}

@@ -1,0 +1,149 @@
+import BSON
+import Core
+import Server
+import Testing
+
+@testable import Simulation
+
+/// Reads that promise a point in time: linearizable, majority, snapshot.
+struct PointInTimeReadTests {
+    private static let nearest: Value = ["mode": "nearest"]
+
+    private func makeSet(seed: UInt64) throws -> SimulatedReplicaSet {
+        let set = SimulatedReplicaSet(SimulatedWorld(seed: seed))
+        try set.start()
+        return set
+    }
+
+    private func write(_ id: Int32, majority: Bool = true) -> Document {
+        [
+            "insert": "orders", "documents": [["_id": .int32(id)]],
+            "writeConcern": majority ? ["w": "majority"] : ["w": 1],
+        ]
+    }
+
+    private func read(_ concern: Document, timeLimit: Int32? = nil) -> Document {
+        var command: Document = [
+            "find": "orders", "sort": ["_id": 1], "readConcern": .document(concern), "$readPreference": Self.nearest,
+        ]
+        if let timeLimit { command.append("maxTimeMS", .int32(timeLimit)) }
+        return command
+    }
+
+    private func ids(_ reply: Document) -> [Int64] { reply.batch.compactMap { $0["_id"]?.asInteger } }
+
+    @Test("a linearizable read at an isolated primary fails, however long the client would wait", arguments: 1...6)
+    func isolatedPrimary(seed: UInt64) throws {
+        let set = try makeSet(seed: seed)
+        let old = try #require(set.primary)
+        #expect(try old.ask(write(1), in: "shop").isOK)
+        #expect(ids(try old.ask(read(["level": "linearizable"]), in: "shop")) == [1])
+        set.isolate(old)
+        let limited = try old.ask(read(["level": "linearizable"], timeLimit: 100), in: "shop")
+        #expect(!limited.isOK)
+        let reply = try old.ask(read(["level": "linearizable"]), in: "shop")
+        #expect(!reply.isOK, "\(reply)")
+        #expect(reply["cursor"] == nil)
+        // The others have gone on without it.
+        let new = try set.runUntilPrimary(within: .seconds(5), otherThan: old)
+        #expect(try new.ask(write(2), in: "shop").isOK)
+        #expect(try !old.ask(read(["level": "linearizable"], timeLimit: 2000), in: "shop").isOK)
+        #expect(ids(try new.ask(read(["level": "linearizable"]), in: "shop")) == [1, 2])
+    }
+
+    @Test("a primary that slept through its deposition answers no linearizable read when it wakes", arguments: 1...6)
+    func deposedPrimary(seed: UInt64) throws {
+        let set = try makeSet(seed: seed)
+        let old = try #require(set.primary)
+        #expect(try old.ask(write(1), in: "shop").isOK)
+        old.pause()
+        let new = try set.runUntilPrimary(within: .seconds(10), otherThan: old)
+        #expect(try new.ask(write(2), in: "shop").isOK)
+        // It still believes that it is the primary, and has not heard of anything.
+        old.resume()
+        #expect(old.isWritablePrimary)
+        let reply = try old.ask(read(["level": "linearizable"]), in: "shop")
+        #expect(!reply.isOK, "\(reply)")
+        try set.runUntilConverged(within: .seconds(20))
+        for member in set.members where !member.isWritablePrimary {
+            #expect(try member.ask(read(["level": "linearizable"]), in: "shop").code == 10107)
+        }
+    }
+
+    @Test("a snapshot read at one time shows the same at every member, whatever was written since")
+    func everyMember() throws {
+        let set = try makeSet(seed: 11)
+        let primary = try #require(set.primary)
+        for id: Int32 in 1...3 { #expect(try primary.ask(write(id), in: "shop").isOK) }
+        let first = try primary.ask(read(["level": "snapshot"]), in: "shop")
+        let time = try #require(first["cursor"]?.asDocument?["atClusterTime"])
+        #expect(ids(first) == [1, 2, 3])
+        for id: Int32 in 4...6 { #expect(try primary.ask(write(id), in: "shop").isOK) }
+        #expect(try primary.ask(["drop": "orders"], in: "shop").isOK)
+        try set.runUntilConverged(within: .seconds(5))
+        let then: Document = ["level": "snapshot", "atClusterTime": time]
+        for member in set.members {
+            #expect(ids(try member.ask(read(then), in: "shop")) == [1, 2, 3], "\(member.name)")
+            let distinct: Document = [
+                "distinct": "orders", "key": "_id", "readConcern": .document(then), "$readPreference": Self.nearest,
+            ]
+            let values = try member.ask(distinct, in: "shop")
+            #expect(values["values"] == [1, 2, 3])
+            #expect(values["atClusterTime"] == time)
+        }
+        // History goes as time does: what cannot be read any more is refused, never answered with something else.
+        for _ in 0..<3 {
+            try set.world.run(for: .seconds(8))
+            #expect(try set.primary?.ask(write(7), in: "other").isOK == true)
+            #expect(
+                try set.primary?.ask(["delete": "orders", "deletes": [["q": [:], "limit": 0]]], in: "other").isOK
+                    == true)
+        }
+        try set.runUntilConverged(within: .seconds(5))
+        for member in set.members {
+            #expect(try member.ask(read(then), in: "shop")["codeName"] == "SnapshotTooOld", "\(member.name)")
+        }
+    }
+
+    @Test("a snapshot read waits for a time that a majority has yet to reach, and is refused one that is to come")
+    func futureTimes() throws {
+        let set = try makeSet(seed: 12)
+        let primary = try #require(set.primary)
+        #expect(try primary.ask(write(1), in: "shop").isOK)
+        try set.runUntilConverged(within: .seconds(2))
+        set.isolate(primary)
+        let alone = try primary.ask(write(2, majority: false), in: "shop")
+        let time = try #require(alone["operationTime"])
+        let waiting = try primary.ask(read(["level": "snapshot", "atClusterTime": time], timeLimit: 200), in: "shop")
+        #expect(waiting["codeName"] == "MaxTimeMSExpired")
+        #expect(ids(try primary.ask(read(["level": "snapshot"]), in: "shop")) == [1])
+        #expect(ids(try primary.ask(read(["level": "majority"]), in: "shop")) == [1])
+        let later = Timestamp(seconds: try #require(time.asTimestamp).seconds + 1000, increment: 1)
+        let reply = try primary.ask(read(["level": "snapshot", "atClusterTime": .timestamp(later)]), in: "shop")
+        #expect(reply["codeName"] == "InvalidOptions")
+        #expect(
+            try primary.ask(["count": "orders", "readConcern": ["level": "snapshot"]], in: "shop")["codeName"]
+                == "InvalidOptions")
+    }
+
+    @Test("a member that comes back answers majority reads once it knows what a majority has, never before")
+    func afterRestart() throws {
+        let set = try makeSet(seed: 13)
+        let primary = try #require(set.primary)
+        for id: Int32 in 1...3 { #expect(try primary.ask(write(id), in: "shop").isOK) }
+        let victim = try #require(set.secondaries.first)
+        victim.crash()
+        try set.world.run(for: .seconds(1))
+        victim.restart()
+        try set.world.run(for: .milliseconds(1))
+        for _ in 0..<400 {
+            let reply = try victim.ask(read(["level": "majority"], timeLimit: 10), in: "shop")
+            if reply.isOK {
+                #expect(ids(reply) == [1, 2, 3])
+                return
+            }
+            try set.world.run(for: .milliseconds(20))
+        }
+        Issue.record("no majority read was answered")
+    }
+}
