@@ -76,7 +76,9 @@ final class InitialSync {
                 node.runtime.log.log(
                     isHopeless ? .error : .warning, "initial sync", "attempt \(progress.failedCount) failed: \(failure)"
                 )
-                await node.runtime.sleep(for: Limits.initialSyncRetryDelay)
+                // Longer with every failure: what does not work is not tried ten times a second.
+                let pause = Limits.initialSyncRetryDelay * min(progress.failedCount, Limits.initialSyncAttemptsMax)
+                await node.runtime.sleep(for: pause)
             }
         }
     }
