@@ -31,7 +31,7 @@ public struct Mutants: OptionSet, Sendable {
     public static let voteForStaleLog = bit(5)
     /// A member that forgot counts as the one that it was.
     public static let incarnationIgnored = bit(6)
-    /// Entries are taken from a source that has not heard of our term, and acknowledgements of a later term count.
+    /// A primary goes on when it hears of a later term, and entries of a deposed one are taken.
     public static let staleTermAccepted = bit(7)
     /// Writes that wait for a majority go on waiting when their primary steps down.
     public static let stepDownKeepsWaiters = bit(8)

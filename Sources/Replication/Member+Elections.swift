@@ -301,6 +301,7 @@ extension Member {
     mutating func adoptTerm(_ newTerm: Int64, now: Instant) {
         guard newTerm > term else { return }
         guard newTerm <= Limits.electionTermMax else { return ignore(.olderTerm) }
+        if leadership != nil, mutants.isActive(.staleTermAccepted) { return }
         if leadership != nil {
             probe("primary saw a higher term")
             stepDown(.higherTerm(newTerm), now: now)

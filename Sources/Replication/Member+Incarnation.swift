@@ -86,7 +86,9 @@ extension Member {
             guard member.votes > 0, let incarnation = peers[index].incarnation else { continue }
             if member.isNewlyAdded {
                 if readmit(index, incarnation, now: now) { return }
-            } else if let expected = member.incarnation, expected != incarnation {
+            } else if let expected = member.incarnation, expected != incarnation,
+                !mutants.isActive(.incarnationIgnored)
+            {
                 var next = config
                 next.members[index].isNewlyAdded = true
                 next.members[index].incarnation = incarnation

@@ -66,7 +66,7 @@ extension Member {
             return settle(now)
         }
         // Before anything is counted: an acknowledgement from a higher term never commits in ours.
-        if !mutants.isActive(.staleTermAccepted) { adoptTerm(message.term, now: now) }
+        adoptTerm(message.term, now: now)
         for position in message.positions { take(position, now: now) }
         directives.append(.complete(id, nil))
         return settle(now)

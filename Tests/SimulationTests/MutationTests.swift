@@ -31,7 +31,26 @@ struct MutationTests {
         }
     }
 
-    static let finders: [(String, Finder)] = []
+    static let finders: [(String, Finder)] = [
+        ("vote-not-persisted", .scenario("vote-survives-restart")),
+        ("commit-ignores-term", .scenario("old-term-progress")),
+        ("rollback-skips-entry", .scenario("three-terms")),
+        ("commit-point-off-by-one", .scenario("commit-stall")),
+        ("retry-applied-twice", .scenario("repeated-write")),
+        ("vote-for-stale-log", .scenario("stale-candidate")),
+        ("incarnation-ignored", .scenario("vote-of-earlier-life")),
+        ("stale-term-accepted", .scenario("late-batch")),
+        ("step-down-keeps-waiters", .scenario("deposed-waiter")),
+        ("linearizable-not-confirmed", .scenario("deposed-linearizable")),
+        ("majority-reads-latest", .scenario("isolated-majority-read")),
+        ("initial-sync-skips-updates", .scenario("clone-under-load")),
+        ("snapshot-reads-latest", .scenario("isolated-majority-read")),
+        ("cluster-time-ignored", .scenario("causal-secondary")),
+        ("commit-point-of-any-branch", .scenario("three-terms")),
+        ("dry-run-counts", .scenario("split-vote")),
+        ("reconfig-unsafe", .scenario("lonely-reconfig")),
+        ("votes-twice", .scenario("split-vote")),
+    ]
 
     @Test("a planted bug is found, and the run passes without it", arguments: finders)
     func isFound(name: String, finder: Finder) throws {

@@ -34,7 +34,8 @@ enum SimulateCommand {
                 "seconds", .integer(1...100_000), "T", default: "12",
                 help: "virtual seconds during which faults happen"),
             OptionSpecification(
-                "lines", .integer(1...3000), "N", default: "100", help: "how many last events a failure shows"),
+                "lines", .integer(1...3000), "N", default: "100",
+                help: "how many last events a failure shows; given, a scenario always shows them"),
             OptionSpecification(
                 "mutant", .choice(Mutants.all.map(\.name)), "NAME",
                 help: "plants a bug in the simulated members, to see it found"),
@@ -154,8 +155,11 @@ enum SimulateCommand {
         var failures: Int32 = 0
         for seed in try seeds(arguments) {
             do {
-                Console.print(
-                    "scenario \(name), seed \(seed): \(try scenario.run(seed: seed, mutants: mutants(arguments)))")
+                let (summary, timeline) = try scenario.run(seed: seed, mutants: mutants(arguments))
+                Console.print("scenario \(name), seed \(seed): \(summary)")
+                if arguments.isGiven("lines") {
+                    for line in timeline.suffix(arguments.integer("lines") ?? 0) { Console.print(line) }
+                }
             } catch let failure as SeedFailure {
                 failures = 1
                 Console.print("scenario \(name), seed \(seed) FAILED: \(failure.reason)")

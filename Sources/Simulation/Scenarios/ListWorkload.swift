@@ -204,7 +204,7 @@ public final class ListWorkload {
             "updates": [
                 ["q": ["_id": .int64(Int64(key))], "u": ["$push": ["list": .int64(value)]], "upsert": true]
             ],
-            "lsid": ["id": .binary(subtype: 4, id)], "txnNumber": 1,
+            "lsid": ["id": .binary(subtype: 4, id)], "txnNumber": .int64(1),
             "writeConcern": ["w": "majority", "wtimeout": 5000],
         ]
         for _ in 0..<(2 + client.runtime.random(below: 3)) {

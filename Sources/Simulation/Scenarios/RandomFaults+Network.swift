@@ -7,6 +7,9 @@ extension RandomFaults {
         return (a, b)
     }
 
+    /// Cuts that add up leave nobody a majority, and then nothing happens any more.
+    private mutating func healFirst() { if generator.nextBool(probability: 0.8) { putRight() } }
+
     mutating func cut() -> Bool {
         guard set.members.count > 1, let other = pick(set.members) else { return false }
         // Mostly the primary's side: what it writes there alone is taken back.
@@ -15,6 +18,7 @@ extension RandomFaults {
         for other in set.members where other !== member && side.count < set.members.count / 2 {
             if generator.nextBool(probability: 0.4) { side.append(other) }
         }
+        healFirst()
         isCut = true
         let rest = set.members.filter { one in !side.contains { $0 === one } }
         // Clients are on one side, or on both.
@@ -49,6 +53,7 @@ extension RandomFaults {
         guard set.members.count > 2, let middle = pick(set.members) else { return false }
         var halves: [[SimulatedMember]] = [[], []]
         for (index, member) in set.members.filter({ $0 !== middle }).enumerated() { halves[index % 2].append(member) }
+        healFirst()
         isCut = true
         set.partition(halves)
         return true

@@ -21,6 +21,14 @@ extension NamedScenario {
             summary: "a majority write that waits on a deposed primary is not acknowledged by its successor's commits",
             make: ScenarioStage.commanded(3), script: deposedWaiter),
         NamedScenario(
+            name: "causal-secondary",
+            summary: "a secondary that has not seen what a session has seen does not answer it",
+            make: ScenarioStage.commanded(3), script: causalSecondary),
+        NamedScenario(
+            name: "repeated-write",
+            summary: "a retryable write that is sent to each primary in turn happens once",
+            make: ScenarioStage.commanded(3), script: repeatedWrite),
+        NamedScenario(
             name: "isolated-majority-read",
             summary: "majority and snapshot reads on an isolated primary do not show what only it has",
             make: ScenarioStage.commanded(3), script: isolatedMajorityRead),
@@ -83,6 +91,48 @@ extension NamedScenario {
         try stage.expect(answer?["ok"]?.asNumber != 1, "the read fails, instead of answering \(answer ?? [:])")
         try set.runUntilConverged(within: .seconds(60))
         return "the read failed: \(answer?["errmsg"]?.asString ?? "?")"
+    }
+
+    private static func causalSecondary(_ stage: ScenarioStage) throws -> String {
+        let set = stage.set
+        let (primary, secondary) = (set.members[0], set.members[2])
+        stage.together([primary, set.members[1]])
+        let written = try stage.write(1, on: primary)
+        guard let time = written["operationTime"], let clusterTime = written["$clusterTime"] else {
+            throw set.failure("no operation time in \(written)")
+        }
+        let read: Document = [
+            "find": "things", "readConcern": ["afterClusterTime": time], "$clusterTime": clusterTime,
+            "$readPreference": ["mode": "secondary"], "maxTimeMS": 500,
+        ]
+        let early = try stage.run(read, on: secondary)
+        try stage.expect(early["ok"]?.asNumber != 1, "the secondary does not answer \(early) before it has the write")
+        set.heal()
+        try set.runUntilConverged(within: .seconds(30))
+        let late = try stage.run(read, on: secondary)
+        try stage.expect(
+            late["cursor"]?.asDocument?["firstBatch"]?.asArray?.count == 1, "the write is seen then, not \(late)")
+        return "it waited, and answered when it had caught up"
+    }
+
+    private static func repeatedWrite(_ stage: ScenarioStage) throws -> String {
+        let set = stage.set
+        let write: Document = [
+            "update": "things", "updates": [["q": ["_id": 1], "u": ["$inc": ["n": 1]], "upsert": true]],
+            "lsid": ["id": .binary(subtype: 4, Array(repeating: 7, count: 16))], "txnNumber": .int64(1),
+            "writeConcern": ["w": "majority"],
+        ]
+        for primary in set.members {
+            if !primary.isWritablePrimary { try stage.elect(primary) }
+            for _ in 0..<2 {
+                let reply = try stage.run(write, on: primary)
+                try stage.expect(reply["ok"]?.asNumber == 1 && reply["n"]?.asNumber == 1, "success, not \(reply)")
+            }
+        }
+        try set.runUntilConverged(within: .seconds(30))
+        let found = try set.members[0].documents(WriteWorkload.database, "things")
+        try stage.expect(found == [["_id": 1, "n": 1]], "it happened once: \(found)")
+        return "six requests, one write"
     }
 
     private static func isolatedMajorityRead(_ stage: ScenarioStage) throws -> String {

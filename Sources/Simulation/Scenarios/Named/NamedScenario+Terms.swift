@@ -15,6 +15,10 @@ extension NamedScenario {
                 "five members, three terms: a commit point is not taken for a branch that it is not on (SERVER-39626)",
             make: ScenarioStage.commanded(5), script: threeTerms),
         NamedScenario(
+            name: "split-vote",
+            summary: "two candidates of one term at the same moment: whoever is asked by both votes once",
+            make: ScenarioStage.commanded(3), script: splitVote),
+        NamedScenario(
             name: "stale-candidate",
             summary: "a candidate without what was committed gets no vote of those who have it (Raft §5.4.1)",
             make: ScenarioStage.commanded(3), script: staleCandidate),
@@ -99,6 +103,27 @@ extension NamedScenario {
         let left = try stage.things(m[0])
         try stage.expect(left == [11, 12, 21, 22, 23, 24], "only what was committed is left, not \(left)")
         return "three lonely entries were rolled back"
+    }
+
+    private static func splitVote(_ stage: ScenarioStage) throws -> String {
+        let set = stage.set
+        let m = set.members
+        var outcomes: [String] = []
+        for skipsDryRun in [false, true] {
+            let old = m[0]
+            if !old.isWritablePrimary { try stage.elect(old) }
+            old.send(["replSetStepDown": 1, "secondaryCatchUpPeriodSecs": 0, "force": true]) { _ in }
+            try stage.wait("the step-down") { old.state == .secondary }
+            for candidate in [m[1], m[2]] {
+                candidate.send(["replSetStepUp": 1, "skipDryRun": .bool(skipsDryRun)]) { _ in }
+            }
+            try stage.world.run(for: .seconds(1))
+            let elected = m.filter { $0.member?.isPrimary == true }
+            try stage.expect(elected.count <= 1, "one primary at most")
+            outcomes.append(elected.first?.name ?? "nobody")
+            try stage.reunite(under: elected.first ?? m[1])
+        }
+        return "elected: \(outcomes.joined(separator: ", then "))"
     }
 
     private static func staleCandidate(_ stage: ScenarioStage) throws -> String {

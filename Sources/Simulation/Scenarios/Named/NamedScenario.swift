@@ -13,16 +13,17 @@ public struct NamedScenario: Sendable {
     public static let all: [NamedScenario] = (stale + terms + memory).sorted { $0.name < $1.name }
 
     /// Runs it; what is random in it comes from the seed.
-    /// - Returns: what happened, in one line.
+    /// - Returns: what happened, in one line and in many.
     /// - Throws: `SeedFailure`.
-    public func run(seed: UInt64, mutants: Mutants = []) throws -> String {
+    public func run(seed: UInt64, mutants: Mutants = []) throws -> (summary: String, timeline: [String]) {
         let world = SimulatedWorld(seed: seed, shufflesNodes: seed % 2 == 0)
         let probes = Probes(seed: seed, buggifyProbability: 0)
         world.hooks = probes.hooks(mutants: mutants)
         let set = make(world)
         do {
             try set.start()
-            return try script(ScenarioStage(set))
+            let summary = try script(ScenarioStage(set))
+            return (summary, set.timeline.last(3000))
         } catch {
             throw SeedFailure(
                 seed: seed, reason: "\(name): \(error)", timeline: set.timeline.last(3000) + [set.summary])
