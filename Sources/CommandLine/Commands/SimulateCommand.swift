@@ -26,6 +26,7 @@ enum SimulateCommand {
             OptionSpecification(
                 "trials", .integer(1...1_000_000), "N", default: "1000", help: "trials of each setting of an experiment"
             ),
+            OptionSpecification("raw", .flag, help: "prints each trial of an experiment: scripts/election-timing-plot"),
             OptionSpecification("jobs", .integer(1...256), "N", default: "2", help: "how many processes run seeds"),
             OptionSpecification(
                 "members", .integer(1...Limits.votersMax), "N",
@@ -189,10 +190,16 @@ enum SimulateCommand {
 
     private static func runElectionTiming(_ arguments: Arguments) throws -> Int32 {
         let trials = arguments.integer("trials") ?? 1000
-        Console.print(ElectionTiming.header)
+        let isRaw = arguments.flag("raw")
+        if !isRaw { Console.print(ElectionTiming.header) }
         for spread in ElectionTiming.spreads {
-            let times = try ElectionTiming.run(spreadMillis: spread, trials: trials, seed: UInt64(1))
-            Console.print(ElectionTiming.line(spreadMillis: spread, times))
+            let times = try ElectionTiming.run(
+                spreadMillis: spread, trials: trials, seed: UInt64(arguments.integer("seed") ?? 1))
+            if isRaw {
+                for time in times { Console.print("\(spread) \(Double(time.nanoseconds) / 1e6)") }
+            } else {
+                Console.print(ElectionTiming.line(spreadMillis: spread, times))
+            }
         }
         return 0
     }

@@ -7,7 +7,7 @@ struct SweepRunner {
     /// Seeds that one process runs.
     private static let chunk: UInt64 = 20
     /// A seed that takes longer than this has hung.
-    private static let secondsPerSeedMax: Double = 120
+    private static let secondsPerSeedMax: Double = 600
 
     let jobs: Int
     /// What the workers' command lines hold beside the seeds.

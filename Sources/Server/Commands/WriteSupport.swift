@@ -13,8 +13,10 @@ extension CommandContext {
         try node.role.checkWritable(database)
     }
 
-    /// What the data layer has to know of this write. Made anew after every suspension: the term may have changed.
+    /// What the data layer has to know of this write. Made anew after every suspension, the start of a task included:
+    /// the member may have lost its office, and a write in a term that another member leads would be taken for its.
     func writeContext() throws -> WriteContext {
+        try checkWritable()
         let role = node.role
         let wall = runtime.wallClock
         let isLocal = arguments.database.map { KeyView($0) == "local" } ?? false

@@ -34,7 +34,11 @@ final class ReplicaSetRole: NodeRole {
     private var waiters: [WaiterID: (WaiterResult) -> Void] = [:]
     /// The step of telling the member about its own writes is queued, once for all writes of a turn of the loop.
     private var isProgressQueued = false
-    private(set) var acceptsWrites = false
+    /// Writes were started and not stopped.
+    private var hasStartedWrites = false
+    /// Whether a write may begin. Asks the member, too: between its decision to step down and the directive that says so,
+    /// those who waited are told, and their connections go on with the next request.
+    var acceptsWrites: Bool { hasStartedWrites && member.isWritablePrimary }
     /// The concerns of those who name none, as this member's data say.
     private(set) var defaults = StoredDefaults()
     /// Something the followers wait for: new entries, or a new commit point.
@@ -162,7 +166,7 @@ final class ReplicaSetRole: NodeRole {
 
     func completeWaiter(_ id: WaiterID, _ result: WaiterResult) { waiters.removeValue(forKey: id)?(result) }
 
-    func setAcceptsWrites(_ accepts: Bool) { acceptsWrites = accepts }
+    func setAcceptsWrites(_ accepts: Bool) { hasStartedWrites = accepts }
     func setDefaults(_ next: StoredDefaults) { defaults = next }
 
     func startInitialSync() {

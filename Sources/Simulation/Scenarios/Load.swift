@@ -7,6 +7,7 @@ final class Load {
     private let lists: ListWorkload
     private let writers: WriteWorkload?
     private let definitions: DefinitionWorkload?
+    private var keptDocuments = 0
 
     init(_ set: SimulatedReplicaSet, _ swarm: Swarm) {
         self.set = set
@@ -21,7 +22,7 @@ final class Load {
 
     func start() {
         lists.start(sessions: swarm.sessions)
-        writers?.start(pause: .milliseconds(200))
+        writers?.start(unsafe: 2, pause: .milliseconds(200))
         definitions?.start()
     }
 
@@ -31,9 +32,14 @@ final class Load {
         try lists.stop(within: limit)
     }
 
-    func check(isAvailable: Bool) throws {
+    /// - Parameter hasCloned: a member threw its data away in the course of the run.
+    func check(isAvailable: Bool, hasCloned: Bool) throws {
         try lists.check(isAvailable: isAvailable)
-        if isAvailable { try writers?.check() }
+        guard isAvailable else { return }
+        try writers?.check()
+        // A member that was cloned anew has thrown away what it held alone.
+        guard set.remembers, !hasCloned else { return }
+        keptDocuments = try writers?.checkRolledBack() ?? 0
     }
 
     /// When a majority write was acknowledged last.
@@ -45,6 +51,7 @@ final class Load {
         var counts = lists.counts
         counts["write"] = writers?.acknowledged
         counts["write of unknown outcome"] = writers?.unknown
+        counts["document kept by a rollback"] = keptDocuments > 0 ? keptDocuments : nil
         counts["change of a definition"] = definitions?.done
         return counts
     }

@@ -20,6 +20,7 @@ extension RandomFaults {
         }
         healFirst()
         isCut = true
+        if generator.nextBool(probability: 0.5) { hold = swarm.timing.electionTimeout * 2 }
         let rest = set.members.filter { one in !side.contains { $0 === one } }
         // Clients are on one side, or on both.
         let onSide = generator.nextBool(probability: 0.3)

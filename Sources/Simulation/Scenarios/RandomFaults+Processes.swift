@@ -53,13 +53,13 @@ extension RandomFaults {
 
     /// Crashes the next member that is cloned, in the middle of it.
     mutating func crashInInitialSync() -> Bool {
-        set.crashesInInitialSync = milliseconds(0..<20)
+        set.crashesInInitialSync = milliseconds(0..<4)
         return true
     }
 
     /// Crashes the next member that takes entries back, in the middle of it.
     mutating func crashInRollback() -> Bool {
-        set.crashesInRollback = milliseconds(0..<3)
+        set.crashesInRollback = milliseconds(0..<2)
         return true
     }
 

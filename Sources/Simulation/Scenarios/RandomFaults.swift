@@ -11,6 +11,8 @@ struct RandomFaults {
     /// What has happened, by kind.
     private(set) var counts: [FaultKind: Int] = [:]
     var isCut = false
+    /// Nothing else happens for so long: a cut has its effect when elections time out.
+    var hold: Duration?
     /// Ends with the faults: what they have planned is not done any more.
     let end = FaultsEnd()
     private let possible: [(kind: FaultKind, weight: UInt64)]
@@ -37,7 +39,11 @@ struct RandomFaults {
 
     /// How long until the next fault.
     mutating func nextPause() -> Duration {
-        .nanoseconds(Int64(generator.nextFraction() * 2 * Double(swarm.faultInterval.nanoseconds)))
+        if let hold {
+            self.hold = nil
+            return hold
+        }
+        return .nanoseconds(Int64(generator.nextFraction() * 2 * Double(swarm.faultInterval.nanoseconds)))
     }
 
     /// Lets one fault happen, or ends some.

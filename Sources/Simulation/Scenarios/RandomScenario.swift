@@ -15,9 +15,9 @@ public struct RandomScenario {
         "rollback", "resynchronisation", "catch-up", "catch-up takeover", "priority takeover", "dry run refused",
         "dry run failed", "vote refused", "election failed", "vote asked for while standing", "handed over",
         "primary saw a higher term", "primary lost its majority", "member that forgot set back", "member readmitted",
-        "batch of an older term dropped", "linearizable read failed", "initial sync began again", "sync source lost",
+        "batch of an older term dropped", "linearizable read failed", "sync source lost",
         "secondary asked for a no-op", "configuration during candidacy", "odd: small batch of entries",
-        "odd: short slice", "odd: small clone batch", "odd: few optimes", "odd: small rollback slice",
+        "odd: short slice", "odd: small clone batch",
     ]
 
     public init(swarm: Swarm) { self.swarm = swarm }
@@ -62,7 +62,7 @@ public struct RandomScenario {
         }
         faults.endAll()
         let isAvailable = try heal(set, load)
-        try load.check(isAvailable: isAvailable)
+        try load.check(isAvailable: isAvailable, hasCloned: probes.counts["resynchronisation"] != nil)
         if isAvailable { try checkAtRest(set) }
         var counts = faults.counts
         counts[.duplicate] = load.duplicates > 0 ? load.duplicates : nil

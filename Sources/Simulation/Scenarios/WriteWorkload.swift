@@ -15,6 +15,8 @@ public final class WriteWorkload {
     private let client: SimulatedClient
     private var inserts: [Int64: Outcome] = [:]
     private var increments: [Int64: Outcome] = [:]
+    /// Writes that the primary alone has confirmed: they may be rolled back, and are then kept (I18).
+    private var unsafe: [Int64: Outcome] = [:]
     private var nextID: Int64 = 0
     private var running = 0
     private var isStopped = false
@@ -72,7 +74,10 @@ public final class WriteWorkload {
         let outcome = await outcome {
             _ = try await target.insertOne(["_id": .int64(id), "text": "written by the workload"])
         }
-        guard collection == "majority" else { return }
+        guard collection == "majority" else {
+            unsafe[id] = outcome
+            return
+        }
         inserts[id] = outcome
         if outcome == .acknowledged { lastAcknowledged = client.runtime.now }
     }
@@ -107,6 +112,28 @@ public final class WriteWorkload {
             try checkInserts(member)
             try checkIncrements(member)
         }
+    }
+
+    /// Every document that was confirmed and is gone was rolled back, and is kept by whoever did so; and nothing is kept
+    /// that nobody wrote (I18). For members that remember: what others held went with them.
+    func checkRolledBack() throws -> Int {
+        guard let primary = set.primary else { return 0 }
+        let there = Set(try primary.documents(Self.database, "one").compactMap { $0["_id"]?.asInteger })
+        var kept: Set<Int64> = []
+        for member in set.members {
+            for entry in try member.documents("local", "rollback") where entry["ns"]?.asString == "\(Self.database).one"
+            {
+                guard let id = entry["document"]?.asDocument?["_id"]?.asInteger, unsafe[id] != nil else {
+                    throw set.failure("\(member.name) keeps a document that nobody wrote: \(entry)")
+                }
+                kept.insert(id)
+            }
+        }
+        for (id, outcome) in unsafe.sorted(by: { $0.key < $1.key })
+        where outcome == .acknowledged && !there.contains(id) && !kept.contains(id) {
+            throw set.failure("the w:1 write \(id) was rolled back, and nobody has kept it")
+        }
+        return kept.count
     }
 
     private func checkInserts(_ member: SimulatedMember) throws {

@@ -21,6 +21,10 @@ extension NamedScenario {
             summary: "a majority write that waits on a deposed primary is not acknowledged by its successor's commits",
             make: ScenarioStage.commanded(3), script: deposedWaiter),
         NamedScenario(
+            name: "late-long-write",
+            summary: "a long write that was taken before a step-down and begins after it is refused",
+            make: ScenarioStage.commanded(3), script: lateLongWrite),
+        NamedScenario(
             name: "causal-secondary",
             summary: "a secondary that has not seen what a session has seen does not answer it",
             make: ScenarioStage.commanded(3), script: causalSecondary),
@@ -91,6 +95,25 @@ extension NamedScenario {
         try stage.expect(answer?["ok"]?.asNumber != 1, "the read fails, instead of answering \(answer ?? [:])")
         try set.runUntilConverged(within: .seconds(60))
         return "the read failed: \(answer?["errmsg"]?.asString ?? "?")"
+    }
+
+    /// The request is taken, and its task begins behind the step-down. Written now, its entries would be in a term that
+    /// another member may lead.
+    private static func lateLongWrite(_ stage: ScenarioStage) throws -> String {
+        let set = stage.set
+        let old = set.members[0]
+        var answer: Document?
+        // A search by a field without an index is a task; the step-down runs in front of it.
+        old.send(
+            ["findAndModify": "things", "query": ["n": 1], "update": ["n": 1], "upsert": true],
+            database: WriteWorkload.database
+        ) { answer = $0 }
+        old.send(["replSetStepDown": 60, "secondaryCatchUpPeriodSecs": 0, "force": true]) { _ in }
+        try stage.wait("an answer") { answer != nil }
+        try stage.expect(answer?["ok"]?.asNumber != 1, "the write is refused, not \(answer ?? [:])")
+        try stage.expect(try stage.things(old).isEmpty, "nothing is written after the step-down")
+        try stage.reunite(under: set.members[1])
+        return "it was refused: \(answer?["errmsg"]?.asString ?? "?")"
     }
 
     private static func causalSecondary(_ stage: ScenarioStage) throws -> String {
