@@ -36,8 +36,8 @@ final class ReplicaSetRole: NodeRole {
     private var isProgressQueued = false
     /// Writes were started and not stopped.
     private var hasStartedWrites = false
-    /// Whether a write may begin. Asks the member, too: between its decision to step down and the directive that says so,
-    /// those who waited are told, and their connections go on with the next request.
+    /// Whether a write may begin. Asks the member, too: between its decision to step down and the directive that says
+    /// so, those who waited are told, and their connections go on with the next request.
     var acceptsWrites: Bool { hasStartedWrites && member.isWritablePrimary }
     /// The concerns of those who name none, as this member's data say.
     private(set) var defaults = StoredDefaults()
