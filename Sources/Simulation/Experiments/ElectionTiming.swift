@@ -7,8 +7,8 @@ import Replication
 ///
 /// Members run the whole protocol of this project; only the policy is the paper's: stand when nothing was heard of the
 /// leader for a time drawn uniformly from a range, and again for as long after a try that failed. As there, the leader
-/// crashes right after it has reached everybody, so that all timers start together. A message takes 2 ms, so a candidate
-/// needs 8 ms: a dry run, which the paper has not, and the vote.
+/// crashes right after it has reached everybody, so that all timers start together. A message takes 2 ms, so a
+/// candidate needs 8 ms: a dry run, which the paper has not, and the vote.
 public enum ElectionTiming {
     /// Timeouts are 150 ms to 150 ms plus one of these.
     public static let spreads = [0, 1, 5, 25, 50, 150]

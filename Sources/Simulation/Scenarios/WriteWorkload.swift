@@ -114,8 +114,8 @@ public final class WriteWorkload {
         }
     }
 
-    /// Every document that was confirmed and is gone was rolled back, and is kept by whoever did so; and nothing is kept
-    /// that nobody wrote (I18). For members that remember: what others held went with them.
+    /// Every document that was confirmed and is gone was rolled back, and is kept by whoever did so; and nothing is
+    /// kept that nobody wrote (I18). For members that remember: what others held went with them.
     func checkRolledBack() throws -> Int {
         guard let primary = set.primary else { return 0 }
         let there = Set(try primary.documents(Self.database, "one").compactMap { $0["_id"]?.asInteger })
