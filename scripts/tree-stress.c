@@ -124,6 +124,26 @@ static void compare_scan(ctree_view view, const model *m) {
     if (filled < limit && at >= 0 && at < (long)m->count) fail("a scan ends too early");
 }
 
+// Many reads at once, in order or not, find what single ones find.
+static void compare_many(ctree_view view) {
+    uint64_t ids[130];
+    const void *keys[130];
+    ctree_row rows[130], row;
+    size_t count = below(130), start = below(3000), hits = 0;
+    for (size_t i = 0; i < count; i++) {
+        ids[i] = __builtin_bswap64(below(3) == 0 ? below(3000) : start + i);
+        keys[i] = &ids[i];
+    }
+    size_t found = ctree_get_many(&view, keys, 8, rows, count);
+    for (size_t i = 0; i < count; i++) {
+        bool is_there = ctree_get(&view, keys[i], 8, &row);
+        if (is_there != (rows[i].key != NULL)) fail("what many reads find");
+        if (is_there && (rows[i].value != row.value || rows[i].value_length != row.value_length)) fail("many values");
+        hits += is_there;
+    }
+    if (hits != found) fail("how many are found");
+}
+
 static void model_put(model *m, const unsigned char *key, size_t length, const void *value, size_t value_length) {
     bool found;
     size_t at = model_search(m, key, length, &found);
@@ -197,6 +217,7 @@ int main(int argc, char **argv) {
             }
         }
         if (below(500) == 0) compare_all(ctree_current(tree), &now);
+        if (below(50) == 0) compare_many(ctree_current(tree));
         if (below(5000) == 0) {
             if (below(2) == 0) {
                 ctree_clear(tree);

@@ -25,6 +25,44 @@ bool ctree_get(const ctree_view *view, const void *key, size_t key_length, ctree
     return true;
 }
 
+// Where `key` is in a leaf, or LEAF_ENTRY_ABSENT; LEAF_ENTRY_ELSEWHERE when it may be in another leaf.
+#define LEAF_ENTRY_ABSENT (-1)
+#define LEAF_ENTRY_ELSEWHERE (-2)
+static int leaf_entry(const node *leaf, const uint8_t *key, size_t key_length) {
+    bool found;
+    unsigned at = node_search(leaf, 0, key, key_length, &found);
+    if (found) return (int)at;
+    return at == 0 || at == leaf->count ? LEAF_ENTRY_ELSEWHERE : LEAF_ENTRY_ABSENT;
+}
+
+size_t ctree_get_many(
+    const ctree_view *view, const void *const *keys, size_t key_length, ctree_row *rows, size_t count) {
+    size_t found = 0;
+    const node *leaf = NULL;
+    for (size_t i = 0; i < count; i++) {
+        // Records that follow one another in an index were often written one after the other: the leaf of the last key
+        // is tried before the tree is descended.
+        int at = leaf == NULL ? LEAF_ENTRY_ELSEWHERE : leaf_entry(leaf, keys[i], key_length);
+        if (at == LEAF_ENTRY_ELSEWHERE && view->root != NULL) {
+            const node *n = view->root;
+            while (!n->is_leaf) {
+                n = n->children[inner_position(n, keys[i], key_length)];
+                node_prefetch(n);
+            }
+            leaf = n;
+            at = leaf_entry(leaf, keys[i], key_length);
+        }
+        if (at >= 0) {
+            row_set(&rows[i], leaf->records[at]);
+            __builtin_prefetch(rows[i].value);
+            found++;
+        } else {
+            rows[i] = (ctree_row){0};
+        }
+    }
+    return found;
+}
+
 // The way from the root to a leaf entry.
 typedef struct path {
     const node *nodes[DEPTH_MAX];

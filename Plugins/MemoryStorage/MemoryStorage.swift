@@ -90,6 +90,27 @@ public final class MemoryStorage: StorageEngine {
     }
 }
 
+extension MemoryStorage: StorageManyReading {
+    public func getMany(
+        _ table: TableID, keys: UnsafeBufferPointer<UnsafeRawPointer?>, keyByteCount: Int,
+        into values: UnsafeMutableBufferPointer<UnsafeRawBufferPointer>
+    ) throws {
+        guard let tree = ctree_find(try opened(), table.rawValue) else {
+            values.update(repeating: UnsafeRawBufferPointer(start: nil, count: 0))
+            return
+        }
+        var view = ctree_current(tree)
+        withUnsafeTemporaryAllocation(of: ctree_row.self, capacity: keys.count) { rows in
+            _ = ctree_get_many(&view, keys.baseAddress, keyByteCount, rows.baseAddress, keys.count)
+            for index in keys.indices {
+                let row = rows[index]
+                values[index] = UnsafeRawBufferPointer(
+                    start: row.key == nil ? nil : row.value, count: Int(row.value_length))
+            }
+        }
+    }
+}
+
 extension MemoryStorage: StorageSnapshots {
     public func openSnapshot() throws -> any StorageSnapshot {
         MemorySnapshot(ctree_snapshot_open(try opened()), of: self)

@@ -14,7 +14,7 @@ public struct ConformanceViolation: Error, CustomStringConvertible {
 /// engines larger than memory, and against `NotResidentStorage`, which answers so at random.
 public struct StorageConformance {
     private let makeEngine: () throws -> any StorageEngine
-    private let seed: UInt64
+    let seed: UInt64
     private let steps: Int
 
     /// `makeEngine` makes a new, empty engine each time.
@@ -32,6 +32,7 @@ public struct StorageConformance {
         try await onNewEngine { try await checkLimits($0) }
         try await onNewEngine { try await checkMarks($0) }
         try await onNewEngine { try await checkAgainstModel($0) }
+        try await onNewEngine { try checkManyReads($0.engine) }
         try await checkReopen()
     }
 

@@ -70,6 +70,15 @@ public protocol StoragePrefetching: StorageEngine {
     func prefetch(_ table: TableID, _ keys: [[UInt8]]) async throws
 }
 
+/// An optional power: many point reads in one call, for scans of an index that fetch what it leads to.
+public protocol StorageManyReading: StorageEngine {
+    /// Puts the values of `keys`, which are all `keyByteCount` bytes long, into the places of `values`, which is as
+    /// long: an absent one gets no base address.
+    func getMany(
+        _ table: TableID, keys: UnsafeBufferPointer<UnsafeRawPointer?>, keyByteCount: Int,
+        into values: UnsafeMutableBufferPointer<UnsafeRawBufferPointer>) throws
+}
+
 /// An optional power: a state of all tables that stays readable while writes go on, for checkpoints. Snapshots are
 /// opened and closed on the loop and may be read on a helper thread in between.
 public protocol StorageSnapshots: StorageEngine {

@@ -84,6 +84,9 @@ public struct ReplicaSet: Sendable {
         guard members[0].holdsData, members[0].priority > 0 else {
             throw ReplicaSetError("the first member must be one that can become primary")
         }
+        guard members.allSatisfy({ $0.delay >= .zero && $0.delay.components.attoseconds == 0 }) else {
+            throw ReplicaSetError("a member's delay must be in whole seconds")
+        }
         return try await RunningReplicaSet.start(self)
     }
 

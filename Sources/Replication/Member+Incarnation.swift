@@ -12,15 +12,22 @@ public import Core
 extension Member {
     /// Whether votes and positions of that incarnation count in the current configuration.
     func counts(_ index: Int, _ incarnation: Incarnation?) -> Bool {
-        guard let member = config?.members[index], !member.isNewlyAdded else { return false }
+        config.map { counts($0.members[index], incarnation) } ?? false
+    }
+
+    private func counts(_ member: MemberConfig, _ incarnation: Incarnation?) -> Bool {
+        guard !member.isNewlyAdded else { return false }
         if mutants.isActive(.incarnationIgnored) { return true }
         guard let expected = member.incarnation else { return true }
         return expected == incarnation
     }
 
     /// Whether the member at `index` counts as the life that spoke last.
-    func counts(_ index: Int) -> Bool {
-        index == selfIndex ? counts(index, incarnation) : counts(index, peers[index].incarnation)
+    func counts(_ index: Int) -> Bool { config.map { counts(index, in: $0) } ?? false }
+
+    /// The same in a configuration of the same members.
+    func counts(_ index: Int, in config: ReplicaSetConfig) -> Bool {
+        counts(config.members[index], index == selfIndex ? incarnation : peers[index].incarnation)
     }
 
     /// This member has a vote, and remembers the ones it cast.
@@ -130,11 +137,18 @@ extension Member {
             waitForCommitment()
             return false
         }
-        probe("member readmitted")
         var next = config
         next.members[index].isNewlyAdded = false
         next.members[index].incarnation = incarnation
         next.version += 1
+        // Next to arbiters a majority of voters can elect this member without those that made a majority for writes:
+        // it must have all that they committed, and goes on having it while the configuration is stored
+        // (`advanceCommitPoint`).
+        guard majorityReached(of: next, durable: next.writeConcernMajorityJournalDefault) >= commitPoint else {
+            waitForCommitment()
+            return false
+        }
+        probe("member readmitted")
         store(next, for: .readmission)
         return true
     }

@@ -94,7 +94,12 @@ extension Member {
     /// follows them (Raft §5.4.2).
     mutating func advanceCommitPoint() {
         guard let leadership, let first = leadership.firstOpTime, let config else { return }
-        let reached = majorityReached(durable: config.writeConcernMajorityJournalDefault)
+        var reached = majorityReached(durable: config.writeConcernMajorityJournalDefault)
+        if let storing = configStore, storing.purpose == .readmission {
+            // Its majority for writes must have what is committed before it comes.
+            let next = storing.config
+            reached = min(reached, majorityReached(of: next, durable: next.writeConcernMajorityJournalDefault))
+        }
         if !mutants.isActive(.commitIgnoresTerm) { guard reached >= first, reached.term == term else { return } }
         guard reached > commitPoint else { return }
         commitPoint = reached
@@ -112,7 +117,7 @@ extension Member {
         for index in config.members.indices {
             let member = config.members[index]
             guard member.isVoter, member.isDataBearing, count < Limits.votersMax else { continue }
-            if counts(index) {
+            if counts(index, in: config) {
                 let mine = index == selfIndex
                 positions[count] =
                     durable

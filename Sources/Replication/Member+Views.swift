@@ -36,14 +36,16 @@ extension Member {
     public func isUp(_ host: String) -> Bool { config?.index(ofHost: host).map { peers[$0].isUp } ?? false }
 
     /// The member to clone from: the primary as a rule, else the nearest that is readable and has data; nil: none yet.
-    /// `otherThan`: a host that is not asked.
-    public func initialSyncSource(now: Instant, otherThan excluded: String? = nil) -> String? {
+    /// `otherThan`: a host that is not asked; then only members that were heard since `heardSince`.
+    public func initialSyncSource(
+        now: Instant, otherThan excluded: String? = nil, heardSince: Instant = .zero
+    ) -> String? {
         guard let config, selfIndex != nil else { return nil }
         var best: Int?
         for index in peers.indices where index != selfIndex {
             let peer = peers[index]
             guard peer.isUp, peer.state.isReadable, peer.deniedUntil <= now, !peer.progress.applied.isNull,
-                config.members[index].isDataBearing, peer.host != excluded
+                config.members[index].isDataBearing, peer.host != excluded, peer.lastHeard ?? .zero >= heardSince
             else { continue }
             if peer.id == primaryID { return peer.host }
             if let known = best, peers[known].ping ?? .zero <= peer.ping ?? .zero { continue }

@@ -63,6 +63,41 @@ import Testing
         }
     }
 
+    @Test("members of every kind are what they are called")
+    func kinds() async throws {
+        let set = ReplicaSet("kinds") {
+            Member()
+            Member.passive(tags: ["dc": "sf"])
+            Member.hidden()
+            Member.delayed(by: .seconds(3600))
+            Member.withoutVote()
+        }
+        try await withSet(set) { set in
+            _ = try await set.client["shop"]["orders"].insert(["_id": 1], writeConcern: .w(4))
+            func hello(_ index: Int) async throws -> Document { try await set.members[index].run(["hello": 1]) }
+            #expect(try await hello(1)["passive"]?.asBool == true)
+            #expect(try await hello(1)["tags"]?.asDocument == ["dc": "sf"])
+            #expect(try await hello(2)["hidden"]?.asBool == true)
+            #expect(try await hello(3)["secondaryDelaySecs"]?.asInteger == 3600)
+            #expect(try await hello(4)["passive"]?.asBool == true)
+            let status = try await set.primary.run(["replSetGetStatus": 1])
+            #expect(status["votingMembersCount"]?.asInteger == 3)
+            // All but the delayed one have it.
+            let count: Document = ["count": "orders", "$readPreference": ["mode": "nearest"]]
+            #expect(try await set.members[3].run(count, database: "shop")["n"]?.asInteger == 0)
+            #expect(try await set.members[4].run(count, database: "shop")["n"]?.asInteger == 1)
+        }
+    }
+
+    @Test("a delay that is no number of whole seconds is refused")
+    func brokenDelay() async {
+        let set = ReplicaSet("broken") {
+            Member()
+            Member.delayed(by: .milliseconds(1500))
+        }
+        await #expect(throws: ReplicaSetError.self) { try await set.start() }
+    }
+
     @Test("two sets in one process know nothing of each other")
     func sideBySide() async throws {
         try await withSet(ReplicaSet("left")) { left in

@@ -128,6 +128,53 @@ import Testing
     }
 }
 
+/// Next to arbiters a majority of voters may elect without the members that made a majority for writes.
+@Suite struct ArbiterReadmissionTests {
+    /// A primary whose only other data member was set back and has got as far as the no-op, (2, 21).
+    private func waiting() -> (MemberFixture, Incarnation) {
+        let reborn = Incarnation(startedAt: WallTime(milliseconds: 9000), nonce: 77)
+        var it = MemberFixture(3) {
+            $0.members[2].isArbiter = true
+            $0.members[2].priority = 0
+            for index in 0..<3 { $0.members[index].incarnation = MemberFixture.incarnation(MemberID(index)) }
+        }
+        it.becomePrimary()
+        it.answer(2, it.report(2, state: .arbiter))
+        _ = it.persist(it.answer(1, it.report(1, state: .startup2, at: .null, incarnation: reborn)))
+        it.answer(2, it.report(2, state: .arbiter))
+        _ = it.member.onNoOpWritten(.readmission(1), OpTime(2, 21), now: it.now)
+        _ = it.member.onLocalProgress(Progress(all: OpTime(2, 21)), now: it.now)
+        #expect(it.member.config?.members[1].isNewlyAdded == true)
+        #expect(it.member.commitPoint == OpTime(2, 21))
+        return (it, reborn)
+    }
+
+    @Test("a member gets its vote back only when it has all that was committed without it")
+    func waitsForCommitted() {
+        var (it, reborn) = waiting()
+        _ = it.member.onLocalProgress(Progress(all: OpTime(2, 30)), now: it.now)
+        #expect(it.member.commitPoint == OpTime(2, 30))
+        _ = it.persist(it.answer(1, it.report(1, at: OpTime(2, 25), incarnation: reborn)))
+        #expect(it.member.config?.members[1].isNewlyAdded == true)
+        _ = it.persist(it.answer(1, it.report(1, at: OpTime(2, 30), incarnation: reborn)))
+        #expect(it.member.config?.members[1].isNewlyAdded == false)
+    }
+
+    @Test("while the configuration that gives a vote back is stored, entries commit only where both agree")
+    func commitsByBoth() {
+        var (it, reborn) = waiting()
+        let directives = it.answer(1, it.report(1, at: OpTime(2, 21), incarnation: reborn))
+        #expect(directives.has { if case .persistConfig = $0 { true } else { false } })
+        _ = it.member.onLocalProgress(Progress(all: OpTime(2, 40)), now: it.now)
+        #expect(it.member.commitPoint == OpTime(2, 21))
+        _ = it.persist(directives)
+        #expect(it.member.config?.members[1].isNewlyAdded == false)
+        #expect(it.member.commitPoint == OpTime(2, 21))
+        _ = it.position(1, Progress(all: OpTime(2, 40)), incarnation: reborn)
+        #expect(it.member.commitPoint == OpTime(2, 40))
+    }
+}
+
 /// Default write concerns: who set them, and what excludes what.
 @Suite struct DefaultConcernInstanceTests {
     @Test("the implicit default is the majority, or 1 where arbiters could keep a majority from acknowledging")

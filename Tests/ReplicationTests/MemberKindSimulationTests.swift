@@ -45,6 +45,20 @@ import Testing
         }
     }
 
+    @Test("with an even number of volatile voters, arbiter or not, one that forgot comes back and nothing is lost")
+    func fourVolatile() {
+        var faults = Set.allFaults
+        faults.isVolatile = true
+        faults.reconfigs = false
+        for seed in 1...Set.seeds {
+            let hasArbiter = seed % 3 == 0
+            let problems = Set.check(
+                4, seed: 7000 + seed, faults, { if hasArbiter { Self.makeLastAnArbiter(&$0) } }
+            ) { _ in Set.policy(seed) }
+            #expect(problems == [], "seed \(7000 + seed)")
+        }
+    }
+
     @Test("fifty members, seven of which vote, elect, write, fail over and all have everything")
     func fifty() {
         let world = Set.initiated(

@@ -96,4 +96,23 @@ import Testing
         #expect(refuse(&it, "m0:27017") == .invalidOptions)
         #expect(it.member.onSyncFromCommand(RequestID(1), host: "m2:27017", now: it.now).syncSource == .some(2))
     }
+
+    @Test("a member that is further delayed than we are is a source only when there is no other", arguments: [0, 10])
+    func delayedSource(ownDelay: Int64) {
+        func choose(otherIsUp: Bool) -> MemberID? {
+            var it = Self.measured {
+                $0.members[0].secondaryDelaySeconds = ownDelay
+                $0.members[1].secondaryDelaySeconds = 10
+            }
+            it.member.setSyncSource(nil)
+            it.member.peers[1].reported = OpTime(1, 30)
+            it.member.peers[2].reported = OpTime(1, 30)
+            it.member.peers[2].isUp = otherIsUp
+            _ = it.member.onTick(now: it.now)
+            return it.member.syncSource
+        }
+        // The delayed one is the closer one: who is as late itself may take it.
+        #expect(choose(otherIsUp: true) == (ownDelay == 0 ? 2 : 1))
+        #expect(choose(otherIsUp: false) == 1)
+    }
 }

@@ -110,13 +110,15 @@ final class VirtualNode {
     /// Calls the member and carries out what it says.
     func `do`(_ event: (inout Member) -> [Directive]) {
         let before = member.commitPoint
+        let life = member.incarnation
         let directives = event(&member)
         do { try member.checkInvariants() } catch { world.fail("member \(id): \(error)") }
-        if member.commitPoint < before {
+        // Who throws its data away, to be cloned anew, begins with nothing under another name.
+        if member.commitPoint < before, member.incarnation == life {
             world.fail("the commit point of \(id) falls from \(before) to \(member.commitPoint)")
         }
-        let life = life
-        for directive in directives where self.life == life { carryOut(directive) }
+        let run = self.life
+        for directive in directives where self.life == run { carryOut(directive) }
         setTimer()
     }
 

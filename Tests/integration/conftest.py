@@ -282,7 +282,7 @@ class ReplicaSet:
                 member.start()
                 restarted.append(member)
             assert member.is_running, f"member {member.index} died: {member.log()[-4000:]}"
-            with contextlib.suppress(pymongo.errors.OperationFailure):
+            with contextlib.suppress(pymongo.errors.OperationFailure, pymongo.errors.AutoReconnect):
                 member.command("replSetFreeze", 0)
         self.wait_until_healthy()
         for member in restarted:

@@ -83,6 +83,9 @@ def test_plugins_lists_every_part_with_its_options():
         (["node", "--set", "fxied.member=1"], ["unknown plug-in 'fxied'", "did you mean 'fixed'?"]),
         (["node", "--set", "fixed.membre=1"], ["no option 'membre'"]),
         (["node", "--set", "enableTestCommands=2"], ["0 or 1"]),
+        (["node", "--oplog-size", "0"], ["--oplog-size", "from 1 to"]),
+        (["up", "replica-set", "--port", "0", "--default-write-concern", "9"], ["--default-write-concern 9"]),
+        (["up", "replica-set", "--port", "0", "--default-write-concern", "most"], ["'most'"]),
         (["node", "--log-level", "loud"], ["--log-level must be one of"]),
         (["node", "extra"], ["unexpected argument 'extra'"]),
         (["bench"], ["missing URI"]),
@@ -224,6 +227,19 @@ def test_arbiters_vote_and_hold_no_data():
         with pymongo.MongoClient(process.match.group(1), serverSelectionTimeoutMS=5000) as client:
             states = [member["stateStr"] for member in client.admin.command("replSetGetStatus")["members"]]
             assert sorted(states) == ["ARBITER", "PRIMARY", "SECONDARY"]
+    finally:
+        assert process.stop()[0] == 0
+
+
+def test_the_oplogs_size_and_the_default_write_concern_are_set_by_flag():
+    process = Process(
+        "up", "replica-set", "--port", 0, "--oplog-size", 5, "--default-write-concern", 2, ready=READY)
+    try:
+        with pymongo.MongoClient(process.match.group(1), serverSelectionTimeoutMS=5000) as client:
+            assert client.local.command("collStats", "oplog.rs")["maxSize"] == 5 * 2**20
+            reply = client.admin.command("getDefaultRWConcern")
+            assert reply["defaultWriteConcern"] == {"w": 2, "wtimeout": 0}
+            assert reply["defaultWriteConcernSource"] == "global"
     finally:
         assert process.stop()[0] == 0
 

@@ -10,6 +10,8 @@ from pymongo.read_preferences import ReadPreference
 from pymongo.write_concern import WriteConcern
 
 TEXT = "x" * 400
+# So many that a copy takes long enough to be looked at.
+COUNT = 60_000
 
 
 def fill(collection, count):
@@ -45,7 +47,7 @@ def wait_until_cloning(member, namespace, count):
 def one_member_with_data(make_replica_set):
     replica_set = make_replica_set(1)
     replica_set.initiate()
-    fill(replica_set.client().test.things, 40000)
+    fill(replica_set.client().test.things, COUNT)
     return replica_set
 
 
@@ -54,7 +56,7 @@ def test_status_tells_how_far_an_initial_sync_is(one_member_with_data):
     replica_set.client().test.things.create_index("n")
     replica_set.client().other.few.insert_many([{} for _ in range(10)])
     member = add_member(replica_set, votes=0, priority=0)
-    assert wait_until_cloning(member, "test.things", 40000)
+    assert wait_until_cloning(member, "test.things", COUNT)
     during = member.command("replSetGetStatus")
     assert during["myState"] == 5
     status = during["initialSyncStatus"]
@@ -65,7 +67,7 @@ def test_status_tells_how_far_an_initial_sync_is(one_member_with_data):
     assert status["initialSyncAttempts"] == []
     assert status["totalInitialSyncElapsedMillis"] >= 0
     assert status["appliedOps"] == 0
-    assert status["approxTotalDataSize"] > 40000 * 400
+    assert status["approxTotalDataSize"] > COUNT * 400
     assert 0 < status["approxTotalBytesCopied"] < status["approxTotalDataSize"]
     assert status["remainingInitialSyncEstimatedMillis"] >= 0
     assert status["syncSourceHost"] == replica_set.members[0].host
@@ -73,8 +75,8 @@ def test_status_tells_how_far_an_initial_sync_is(one_member_with_data):
     assert databases["databasesToClone"] + databases["databasesCloned"] == 2
     assert databases["test"]["collections"] == 1 and databases["test"]["clonedCollections"] == 0
     collection = databases["test"]["test.things"]
-    assert collection["documentsToCopy"] == 40000
-    assert 0 < collection["documentsCopied"] < 40000
+    assert collection["documentsToCopy"] == COUNT
+    assert 0 < collection["documentsCopied"] < COUNT
     assert collection["indexes"] == 2
     assert collection["fetchedBatches"] > 0
     assert 0 < collection["approxBytesCopied"] < collection["bytesToCopy"]
@@ -88,7 +90,7 @@ def test_status_tells_how_far_an_initial_sync_is(one_member_with_data):
     assert after["initialSyncAttempts"][0]["syncSource"] == replica_set.members[0].host
     assert after["initialSyncEnd"] >= after["initialSyncStart"]
     assert after["databases"]["databasesToClone"] == 0
-    assert copied(after, "test.things") == 40000
+    assert copied(after, "test.things") == COUNT
     assert after["approxTotalBytesCopied"] == after["approxTotalDataSize"]
     replica_set.wait_for_equal_data("test")
     replica_set.wait_for_equal_data("other")
@@ -98,12 +100,12 @@ def test_a_clone_goes_on_where_it_was_after_the_source_was_away(one_member_with_
     replica_set = one_member_with_data
     source = replica_set.members[0]
     member = add_member(replica_set, votes=0, priority=0)
-    wait_until_cloning(member, "test.things", 40000)
+    wait_until_cloning(member, "test.things", COUNT)
     source.pause()
     status = eventually(lambda: (s := sync_status(member)).get("syncSourceUnreachableSince") and s)
     assert status["currentOutageDurationMillis"] >= 0
     held = copied(sync_status(member), "test.things")
-    assert 0 < held < 40000
+    assert 0 < held < COUNT
     source.resume()
     replica_set.wait_until_healthy(60)
     after = sync_status(member, initialSync=1)
@@ -111,7 +113,7 @@ def test_a_clone_goes_on_where_it_was_after_the_source_was_away(one_member_with_
     assert after["totalTimeUnreachableMillis"] > 0
     assert after["operationsRetried"] > 0
     # Each document came once: nothing was cloned anew.
-    assert copied(after, "test.things") == 40000
+    assert copied(after, "test.things") == COUNT
     replica_set.wait_for_equal_data("test")
 
 
@@ -119,14 +121,14 @@ def test_a_clone_begins_anew_when_the_source_has_forgotten(make_replica_set):
     replica_set = make_replica_set()
     replica_set.initiate()
     things = replica_set.client().test.things
-    fill(things.with_options(write_concern=WriteConcern(w=3, wtimeout=60000)), 40000)
+    fill(things.with_options(write_concern=WriteConcern(w=3, wtimeout=60000)), COUNT)
     member = add_member(replica_set, votes=0, priority=0)
-    host = wait_until_cloning(member, "test.things", 40000)["syncSourceHost"]
+    host = wait_until_cloning(member, "test.things", COUNT)["syncSourceHost"]
     source = next(other for other in replica_set.members if other.host == host)
     source.kill()
     source.start()
     eventually(lambda: member.command("replSetGetStatus")["myState"] == 2, 60, "an initial sync from another member")
-    assert member.direct.test.things.count_documents({}) == 40000
+    assert member.direct.test.things.count_documents({}) == COUNT
     after = sync_status(member, initialSync=1)
     assert after["failedInitialSyncAttempts"] >= 1
     assert after["syncSourceHost"] != source.host
@@ -138,10 +140,10 @@ def test_a_source_that_hangs_is_left_for_another(make_replica_set):
     replica_set = make_replica_set()
     replica_set.initiate()
     client = replica_set.client()
-    fill(client.test.things.with_options(write_concern=WriteConcern(w=3, wtimeout=60000)), 40000)
+    fill(client.test.things.with_options(write_concern=WriteConcern(w=3, wtimeout=60000)), COUNT)
     member = add_member(replica_set, votes=0, priority=0)
-    wait_until_cloning(member, "test.things", 40000)
-    hung = replica_set.primary
+    host = wait_until_cloning(member, "test.things", COUNT)["syncSourceHost"]
+    hung = next(other for other in replica_set.members if other.host == host)
     hung.pause()
     started = time.monotonic()
     eventually(lambda: sync_status(member)["failedInitialSyncAttempts"] == 1, 15, "the hung source left")

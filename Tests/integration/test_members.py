@@ -67,7 +67,8 @@ def test_the_driver_knows_arbiters(set_with_arbiter):
     arbiter = set_with_arbiter.members[2]
     eventually(lambda: client.arbiters == {arbiter.address})
     eventually(lambda: len(client.secondaries) == 1)
-    assert client.nodes == {member.address for member in set_with_arbiter.members[:2]} | {arbiter.address}
+    everybody = {member.address for member in set_with_arbiter.members}
+    eventually(lambda: client.nodes == everybody)
     assert arbiter.address not in client.secondaries
 
 
@@ -155,7 +156,7 @@ def test_the_driver_finds_passive_members_and_not_hidden_ones(make_replica_set):
         client = replica_set.client(f"mongodb://{seed.host}/?replicaSet=rs0")
         client.admin.command("ping")
         eventually(lambda: client.secondaries == {passive.address})
-        assert client.nodes == {primary.address, passive.address}
+        eventually(lambda: client.nodes == {primary.address, passive.address})
         cursor = client.test.things.with_options(read_preference=ReadPreference.SECONDARY).find()
         list(cursor)
         assert cursor.address == passive.address
@@ -266,6 +267,42 @@ def test_a_delay_that_is_taken_back_ends_at_once(set_with_delayed):
     eventually(lambda: set_with_delayed.members[2].direct.test.things.count_documents({}) == 100, 3)
     assert "secondaryDelaySecs" not in set_with_delayed.members[2].hello()
     set_with_delayed.wait_for_equal_data("test")
+
+
+def test_a_delayed_member_stays_delayed_over_failovers_and_restarts(set_with_delayed):
+    things = set_with_delayed.client().test.things
+    delayed = set_with_delayed.members[2]
+    written = {}
+
+    def write(number):
+        things.with_options(write_concern=WriteConcern(w=1)).insert_one({"_id": number})
+        written[number] = time.monotonic()
+
+    for number in range(10):
+        write(number)
+    # What it held of the old primary's entries it gets from the new one.
+    set_with_delayed.step_down()
+    for number in range(10, 20):
+        write(number)
+    appeared = {}
+
+    def all_there(count):
+        for document in delayed.direct.test.things.find():
+            appeared.setdefault(document["_id"], time.monotonic())
+        return len(appeared) == count
+
+    eventually(lambda: all_there(20))
+    # The wall clock of the entry counts, in milliseconds, and the poll comes a little later.
+    assert all(1.9 < appeared[number] - written[number] for number in written)
+    # One that comes back empty copies what is there now, and is delayed from then on.
+    delayed.kill()
+    delayed.start()
+    set_with_delayed.wait_until_healthy()
+    delayed.forget_connections()
+    assert delayed.direct.test.things.count_documents({}) == 20
+    write(20)
+    eventually(lambda: all_there(21))
+    assert 1.9 < appeared[20] - written[20] < 3.5
 
 
 # Chains

@@ -16,12 +16,15 @@ def client(replica_set):
 
 
 @pytest.fixture
-def database(client, database_name):
-    """Orders with an index and the items that they are of, on every member."""
+def database(replica_set, client, database_name):
+    """Orders with an index and the items that they are of; every member knows that a majority has them."""
     database = client.get_database(database_name, write_concern=EVERYWHERE)
     database.items.insert_many([{"_id": n, "name": f"item {n}"} for n in range(3)])
     database.orders.create_index("item")
     database.orders.insert_many([{"_id": n, "item": n % 3} for n in range(9)])
+    for member in replica_set.members:
+        known = member.direct[database_name].get_collection("orders", read_concern=ReadConcern("majority"))
+        eventually(lambda known=known: len(list(known.find())) == 9)
     return database
 
 

@@ -201,7 +201,7 @@ def test_hidden_members_are_unknown_to_clients_and_vote(make_replica_set):
     assert hidden.hello()["hidden"] is True
     client = replica_set.client(f"mongodb://{replica_set.members[0].host}/?replicaSet=rs0")
     client.admin.command("ping")
-    assert client.nodes == {replica_set.members[0].address, replica_set.members[1].address}
+    eventually(lambda: client.nodes == {replica_set.members[0].address, replica_set.members[1].address})
     assert len(replica_set.status()["members"]) == 3
     replica_set.members[0].kill()
     eventually(lambda: replica_set.find_primary() is replica_set.members[1], what="a primary elected with the hidden vote")

@@ -66,6 +66,10 @@ bool ctree_store_collect(ctree_store *store, size_t budget);
 // Reading.
 ctree_view ctree_current(const ctree *tree);
 bool ctree_get(const ctree_view *view, const void *key, size_t key_length, ctree_row *row);
+// Looks up `count` keys of one length, as good as any in the order of the tree. A row whose key is not there gets a NULL
+// key. Returns how many were found.
+size_t ctree_get_many(
+    const ctree_view *view, const void *const *keys, size_t key_length, ctree_row *rows, size_t count);
 // Fills `rows` with up to `limit` entries from the bound on, ascending or descending; returns how many.
 size_t ctree_fill(
     const ctree_view *view, ctree_bound bound, const void *key, size_t key_length, bool backward, ctree_row *rows,

@@ -13,6 +13,7 @@ struct PartOptions: Sendable {
     let options: [String: PluginOptions]
     let logLevel: LogLevel
     let enableTestCommands: Bool
+    let oplogMegabytes: Int?
 
     static func specifications(_ registry: PluginRegistry) -> [OptionSpecification] {
         [
@@ -28,6 +29,9 @@ struct PartOptions: Sendable {
             OptionSpecification(
                 "set", .repeated, "PLUGIN.OPTION=VALUE",
                 help: "an option of a part (see 'quorate plugins'), or NAME=VALUE of the server"),
+            OptionSpecification(
+                "oplog-size", .integer(Limits.oplogMegabytesMin...Limits.oplogMegabytesMax), "MB",
+                help: "size of a member's oplog; without it, what suits the storage"),
             OptionSpecification(
                 "log-level", .choice(["debug", "info", "warning", "error"]), "LEVEL", default: "warning",
                 help: "which lines go to standard error"),
@@ -84,7 +88,7 @@ struct PartOptions: Sendable {
         }
         return PartOptions(
             storage: storage, transport: transport, electionPolicy: policy, options: options, logLevel: level,
-            enableTestCommands: enableTestCommands)
+            enableTestCommands: enableTestCommands, oplogMegabytes: arguments.integer("oplog-size"))
     }
 
     private static func find<Part>(
@@ -105,6 +109,7 @@ struct PartOptions: Sendable {
         node.transportName = transport.name
         node.electionPolicyName = electionPolicy.name
         node.enableTestCommands = enableTestCommands
+        node.oplogBytesMax = oplogMegabytes.map { $0 * 1024 * 1024 }
         node.processID = getpid()
         node.coreCount = sysconf(Int32(_SC_NPROCESSORS_ONLN))
         node.memoryBytes = Int64(sysconf(Int32(_SC_PHYS_PAGES))) * Int64(sysconf(Int32(_SC_PAGESIZE)))

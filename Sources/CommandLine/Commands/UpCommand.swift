@@ -1,3 +1,4 @@
+internal import BSON
 internal import Core
 internal import LiveRuntime
 internal import Quorate
@@ -25,9 +26,20 @@ enum UpCommand {
                             "port", .integer(0...65000), "P", default: "27017",
                             help: "where the first member listens, the others behind it; 0 for any free ports"),
                         OptionSpecification("name", .text, "NAME", default: "rs0", help: "the set's name"),
+                        OptionSpecification(
+                            "default-write-concern", .text, "W",
+                            help: "what writes wait for that name no concern: a number of members or 'majority'"),
                     ] + PartOptions.specifications(registry)
                 ) { try await replicaSet($0, registry) }
             ])
+    }
+
+    private static func setDefault(_ concern: String, _ set: RunningReplicaSet) async throws {
+        let w: Value = Int32(concern).map { .int32($0) } ?? .string(concern)
+        let reply = try await set.primary.run(["setDefaultRWConcern": 1, "defaultWriteConcern": ["w": w]])
+        guard reply["ok"]?.asNumber == 1 else {
+            throw UsageError("--default-write-concern \(concern): \(reply["errmsg"]?.asString ?? "refused")")
+        }
     }
 
     private static func replicaSet(_ arguments: Arguments, _ registry: PluginRegistry) async throws -> Int32 {
@@ -67,6 +79,12 @@ enum UpCommand {
                 options.arguments = arguments.all
             }
             .start()
+        if let concern = arguments.text("default-write-concern") {
+            do { try await setDefault(concern, set) } catch {
+                await set.stop()
+                throw error
+            }
+        }
         let seeds = set.members.map(\.endpoint.description).joined(separator: ",")
         Console.print(
             """

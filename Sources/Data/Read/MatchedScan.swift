@@ -23,7 +23,8 @@ final class MatchedScan {
     /// Plans the scan. `BadValue` (2) for a hint that names no index.
     init(
         _ store: DataStore, _ namespace: Namespace, _ filter: Filter, sort: SortPattern? = nil, hint: QueryHint? = nil,
-        at point: ReadPoint = .latest, needsPosition: Bool = false, filterDocument: Document? = nil
+        at point: ReadPoint = .latest, needsPosition: Bool = false, filterDocument: Document? = nil,
+        expected: Int? = nil
     ) throws {
         runtime = store.runtime
         self.filter = filter
@@ -46,7 +47,8 @@ final class MatchedScan {
         let plan = try Planner.plan(
             filter: filter, sort: sort, hint: hint, indexes: MatchedScan.indexes(of: collection, at: point))
         self.plan = plan
-        source = .records(RecordScan(store.versions, collection, try ScanSource(plan, collection), at: point))
+        source = .records(
+            RecordScan(store.versions, collection, try ScanSource(plan, collection), at: point, expected: expected))
     }
 
     /// The indexes that a read at `point` may use.

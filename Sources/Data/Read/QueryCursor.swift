@@ -36,7 +36,8 @@ public final class QueryCursor {
         self.request = request
         scan = try MatchedScan(
             store, request.namespace, request.filter, sort: request.sort, hint: request.hint, at: point,
-            needsPosition: request.projection?.needsPosition ?? false, filterDocument: request.filterDocument)
+            needsPosition: request.projection?.needsPosition ?? false, filterDocument: request.filterDocument,
+            expected: request.limit > 0 ? Int(clamping: request.limit) : nil)
         toSkip = request.skip
         if request.isTailable, !request.namespace.isOplog, let collection = scan.collection,
             collection.options.capped == nil

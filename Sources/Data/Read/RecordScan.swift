@@ -9,7 +9,10 @@ final class RecordScan {
     private let collection: Collection
     private let source: ScanSource
     private let point: ReadPoint
-    private let rows = RowBuffer(limit: RecordScan.firstBatch)
+    private let rows: RowBuffer
+    /// The documents that a page of index rows leads to.
+    private var documents: [UnsafeRawBufferPointer] = []
+    private var recordPointers: [UnsafeRawPointer?] = []
     /// The key of the last row that was taken; empty before the first of a segment.
     private let last = ByteBuffer(capacity: 32)
     /// The segment, or the `_id`, that is being read.
@@ -22,7 +25,12 @@ final class RecordScan {
     private static let firstBatch = 8
     private static let laterBatch = 128
 
-    init(_ versions: VersionStore, _ collection: Collection, _ source: ScanSource, at point: ReadPoint) {
+    /// - Parameter expected: how many documents the reader wants, where it says so.
+    init(
+        _ versions: VersionStore, _ collection: Collection, _ source: ScanSource, at point: ReadPoint,
+        expected: Int? = nil
+    ) {
+        rows = RowBuffer(limit: expected.map { min(max($0, 1), RecordScan.laterBatch) } ?? RecordScan.firstBatch)
         self.versions = versions
         self.collection = collection
         self.source = source
@@ -39,7 +47,8 @@ final class RecordScan {
         if case .latest = point, collection.isDropped { throw killed("collection dropped") }
         switch source {
         case .collection(let direction):
-            return try walk(collection.table, [], nil, direction, &clock, runtime) { row in
+            return try walk(collection.table, [], nil, direction, &clock, runtime) { position in
+                let row = self.rows.rows[position]
                 self.documentsExamined += 1
                 return try body(try storedDocument(row.value), try self.recordKey(row.key))
             }
@@ -63,11 +72,15 @@ final class RecordScan {
             guard collection.indexes.contains(where: { $0 === index }) else {
                 throw killed("index '\(index.name)' dropped")
             }
-            let end = try walk(index.table, current.lower, current.upper, current.direction, &clock, runtime) { row in
-                self.keysExamined += 1
-                let record = try self.recordKey(index.isUnique ? row.value : self.suffix(row.key))
-                return try self.show(record, body)
-            }
+            let end = try walk(
+                index.table, current.lower, current.upper, current.direction, &clock, runtime,
+                prepare: { try self.fetch($0, index) },
+                body: { position in
+                    self.keysExamined += 1
+                    let row = self.rows.rows[position]
+                    let record = try self.recordKey(index.isUnique ? row.value : self.suffix(row.key))
+                    return try self.show(record, self.documents[position], body)
+                })
             guard case .ended = end else { return end }
             segment += 1
             last.removeAll()
@@ -86,16 +99,44 @@ final class RecordScan {
         return RecordKey(loadingFrom: base)
     }
 
-    /// Shows the document of a record, once.
-    private func show(_ record: RecordKey, _ body: Body) throws -> ScanVerdict {
-        if shown?.contains(record.id) == true { return .next }
-        let document = try record.withBytes { key in
+    /// Gets the documents that the first index rows lead to, up to `count`. Returns of how many.
+    private func fetch(_ count: Int, _ index: CollectionIndex) throws -> Int {
+        recordPointers.removeAll(keepingCapacity: true)
+        for row in rows.rows[..<count] {
+            let id = index.isUnique ? row.value : suffix(row.key)
+            _ = try recordKey(id)
+            recordPointers.append(id.baseAddress)
+        }
+        let nothing = UnsafeRawBufferPointer(start: nil, count: 0)
+        if documents.count < count {
+            documents.append(contentsOf: repeatElement(nothing, count: count - documents.count))
+        }
+        return try recordPointers.withUnsafeBufferPointer { keys in
+            try documents.withUnsafeMutableBufferPointer { values in
+                try versions.getMany(
+                    collection.table, keys: keys, keyByteCount: RecordKey.byteCount, at: point,
+                    into: UnsafeMutableBufferPointer(rebasing: values[..<keys.count]))
+            }
+        }
+    }
+
+    private func document(_ record: RecordKey) throws -> UnsafeRawBufferPointer {
+        try record.withBytes { key in
             switch try versions.get(collection.table, key, at: point) {
-            case .found(let bytes): try storedDocument(bytes)
-            case .absent: throw InvariantViolation("an index entry of \(collection.namespace) has no record")
+            case .found(let bytes): bytes
+            case .absent: UnsafeRawBufferPointer(start: nil, count: 0)
             case .notResident: throw StorageNotResident(table: collection.table, key: [UInt8](key))
             }
         }
+    }
+
+    /// Shows the document of a record, once.
+    private func show(_ record: RecordKey, _ bytes: UnsafeRawBufferPointer, _ body: Body) throws -> ScanVerdict {
+        if shown?.contains(record.id) == true { return .next }
+        guard bytes.baseAddress != nil else {
+            throw InvariantViolation("an index entry of \(collection.namespace) has no record")
+        }
+        let document = try storedDocument(bytes)
         documentsExamined += 1
         let verdict = try body(document, record)
         if case .refuse = verdict { return verdict }
@@ -115,7 +156,8 @@ final class RecordScan {
             case .notResident: throw StorageNotResident(table: table, key: ids[segment])
             case .found(let value):
                 keysExamined += 1
-                verdict = try show(try recordKey(value), body)
+                let record = try recordKey(value)
+                verdict = try show(record, try document(record), body)
             }
             if case .refuse = verdict { return .stopped }
             segment += 1
@@ -128,26 +170,30 @@ final class RecordScan {
 
     /// Shows the rows of a table from behind the last one taken, inside the bounds. Every way out, an error too,
     /// remembers the last row that was taken.
+    /// - Parameter prepare: makes the first so many rows ready, and says of how many it could.
     private func walk(
         _ table: TableID, _ lower: [UInt8], _ upper: [UInt8]?, _ direction: ScanDirection, _ clock: inout SliceClock,
-        _ runtime: any NodeRuntime, _ body: (RowBuffer.Row) throws -> ScanVerdict
+        _ runtime: any NodeRuntime, prepare: (Int) throws -> Int = { $0 },
+        body: (Int) throws -> ScanVerdict
     ) throws -> ScanEnd {
         while true {
             rows.removeAll()
             let scan = try fill(table, lower, upper, direction)
             let inside = rowsInside(lower, upper, direction)
-            var taken = inside.lowerBound
-            defer { if taken > inside.lowerBound { remember(rows.rows[taken - 1].key) } }
-            while taken < inside.upperBound {
-                let verdict = try body(rows.rows[taken])
+            let ready = inside > 0 ? try prepare(inside) : 0
+            var taken = 0
+            defer { if taken > 0 { remember(rows.rows[taken - 1].key) } }
+            while taken < ready {
+                let verdict = try body(taken)
                 if case .refuse = verdict { return .stopped }
                 taken += 1
                 if case .stop = verdict { return .stopped }
                 if clock.isOver(runtime) { return .yield }
             }
-            if inside.upperBound < rows.count { return .ended }
+            if ready < inside { continue }
+            if inside < rows.count { return .ended }
             if case .notResident = scan {
-                if inside.isEmpty { throw StorageNotResident(table: table, key: last.toArray()) }
+                if inside == 0 { throw StorageNotResident(table: table, key: last.toArray()) }
             } else if !rows.isFull {
                 return .ended
             }
@@ -177,19 +223,22 @@ final class RecordScan {
         }
     }
 
-    /// The rows inside the bounds: a prefix of what was read.
-    private func rowsInside(_ lower: [UInt8], _ upper: [UInt8]?, _ direction: ScanDirection) -> Range<Int> {
+    /// How many rows, from the first on, lie inside the bounds: most often all.
+    private func rowsInside(_ lower: [UInt8], _ upper: [UInt8]?, _ direction: ScanDirection) -> Int {
         switch direction {
         case .forward:
-            guard let upper else { return 0..<rows.count }
-            return upper.withUnsafeBytes { bound in
-                0..<(rows.rows.firstIndex { compareBytes($0.key, bound) >= 0 } ?? rows.count)
-            }
+            guard let upper else { return rows.count }
+            return upper.withUnsafeBytes { bound in prefix { compareBytes($0, bound) < 0 } }
         case .backward:
-            if lower.isEmpty { return 0..<rows.count }
-            return lower.withUnsafeBytes { bound in
-                0..<(rows.rows.firstIndex { compareBytes($0.key, bound) < 0 } ?? rows.count)
-            }
+            if lower.isEmpty { return rows.count }
+            return lower.withUnsafeBytes { bound in prefix { compareBytes($0, bound) >= 0 } }
         }
+    }
+
+    /// How many rows in front have keys for which `isInside` holds; it holds for none behind them.
+    private func prefix(_ isInside: (UnsafeRawBufferPointer) -> Bool) -> Int {
+        let all = rows.rows
+        if let last = all.last, isInside(last.key) { return all.count }
+        return all.firstIndex { !isInside($0.key) } ?? all.count
     }
 }

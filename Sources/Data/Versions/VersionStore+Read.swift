@@ -22,6 +22,31 @@ extension VersionStore {
         return try engine.get(table, key)
     }
 
+    /// The values of keys of one length; an absent one has no base address. Returns how many could be read, from the
+    /// first on: fewer where the next is not in memory, at least one. The pointers are valid until the next write,
+    /// commit or suspension.
+    func getMany(
+        _ table: TableID, keys: UnsafeBufferPointer<UnsafeRawPointer?>, keyByteCount: Int, at point: ReadPoint,
+        into values: UnsafeMutableBufferPointer<UnsafeRawBufferPointer>
+    ) throws -> Int {
+        if let manyReading, !hasOverrides(at: point) {
+            if case .at(let time) = point { try checkReadable(time) }
+            try manyReading.getMany(table, keys: keys, keyByteCount: keyByteCount, into: values)
+            return keys.count
+        }
+        for (index, key) in keys.enumerated() {
+            let key = UnsafeRawBufferPointer(start: key, count: keyByteCount)
+            switch try get(table, key, at: point) {
+            case .found(let value): values[index] = value
+            case .absent: values[index] = UnsafeRawBufferPointer(start: nil, count: 0)
+            case .notResident:
+                if index == 0 { throw StorageNotResident(table, key) }
+                return index
+            }
+        }
+        return keys.count
+    }
+
     /// Empties `rows` and fills it with up to `rows.limit` entries of the table at a point in time, from `bound` on.
     /// Fewer than the limit with `.done` means the end. The pointers are valid until the next write, commit or
     /// suspension.

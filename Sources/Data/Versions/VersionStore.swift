@@ -46,6 +46,8 @@ public final class VersionStore {
 
     let keyBuffer = ByteBuffer(capacity: 64)
     let mergeRows = RowBuffer(limit: 128)
+    /// The engine, where it reads many keys at once.
+    let manyReading: (any StorageManyReading)?
     private var cursors: [TableID: any StorageCursor] = [:]
     @exclusivity(unchecked) private var lastCursor: (table: TableID, cursor: any StorageCursor)?
 
@@ -56,6 +58,7 @@ public final class VersionStore {
     ) {
         self.historyWindow = UInt64(clamping: historyWindow.components.seconds) << 32
         self.engine = engine
+        manyReading = engine as? any StorageManyReading
         self.keepsHistory = keepsHistory
         self.historyBytesMax = historyBytesMax
     }

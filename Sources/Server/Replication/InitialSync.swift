@@ -76,7 +76,9 @@ final class InitialSync {
                 node.runtime.log.log(
                     isHopeless ? .error : .warning, "initial sync", "attempt \(progress.failedCount) failed: \(failure)"
                 )
-                await node.runtime.sleep(for: Limits.initialSyncRetryDelay)
+                // Longer with every failure: what does not work is not tried ten times a second.
+                let pause = Limits.initialSyncRetryDelay * min(progress.failedCount, Limits.initialSyncAttemptsMax)
+                await node.runtime.sleep(for: pause)
             }
         }
     }
@@ -180,7 +182,9 @@ final class InitialSync {
                 outageSince = since
                 progress.noteRetry(now: wall)
                 let isLeft = error.code == .networkTimeout || !role.member.isUp(progress.source)
-                if isLeft, role.member.initialSyncSource(now: now, otherThan: progress.source) != nil {
+                // Who hears nobody is cut off: a change of the source would only lose what has been cloned.
+                let member = role.member
+                if isLeft, member.initialSyncSource(now: now, otherThan: progress.source, heardSince: since) != nil {
                     role.denySource(progress.source)
                     throw Failure("\(progress.source) does not answer (\(error.message)), and another member may")
                 }

@@ -56,11 +56,12 @@ enum ReplicaSetCommands {
             })
         table.add(
             Command("replSetSyncFrom", [.adminOnly], help: "makes a secondary sync from that member") { context in
+                let role = try role(context)
                 guard let host = context.argument.asString else {
                     throw wrongType("replSetSyncFrom", context.argument, "string")
                 }
                 context.writer.append("syncFromRequested", string: host)
-                if let before = try role(context).member.syncSourceHost {
+                if let before = role.member.syncSourceHost {
                     context.writer.append("prevSyncTarget", string: before)
                 }
                 return try MemberCommands.answer(context) { role, id in
@@ -128,6 +129,7 @@ enum ReplicaSetCommands {
     }
 
     private static func reconfigure(_ context: CommandContext) throws -> CommandOutcome {
+        _ = try role(context)
         guard let view = context.argument.asDocument else {
             throw wrongType("replSetReconfig", context.argument, "object")
         }

@@ -10,12 +10,17 @@ public struct MemberKind: Sendable {
     public var votes = 1
     public var isArbiter = false
     public var isHidden = false
+    /// The value of its tag `dc`.
+    public var zone: String?
 
-    public init(priority: Int = 1, votes: Int = 1, isArbiter: Bool = false, isHidden: Bool = false) {
+    public init(
+        priority: Int = 1, votes: Int = 1, isArbiter: Bool = false, isHidden: Bool = false, zone: String? = nil
+    ) {
         self.priority = priority
         self.votes = votes
         self.isArbiter = isArbiter
         self.isHidden = isHidden
+        self.zone = zone
     }
 
     public static let normal = MemberKind()
@@ -30,6 +35,7 @@ public struct MemberKind: Sendable {
         if isHidden { document.append("hidden", true) }
         if priority != 1 { document.append("priority", .int32(Int32(priority))) }
         if votes != 1 { document.append("votes", .int32(Int32(votes))) }
+        if let zone { document.append("tags", ["dc": .string(zone)]) }
         return .document(document)
     }
 }
