@@ -125,7 +125,12 @@ enum SimulateCommand {
             report: { seed, lines in
                 totals.addFailure(of: seed)
                 printFailure(seed, lines, arguments)
-            }, count: { totals.add($0) })
+            }, count: { counts in
+                totals.add(counts)
+                // A long sweep that is stopped has said how far it came.
+                guard totals.seeds % 1000 == 0 else { return }
+                for line in totals.lines(seconds: SweepRunner.seconds - start) { Console.print(line) }
+            })
         try runner.run(seeds)
         for line in totals.lines(seconds: SweepRunner.seconds - start) { Console.print(line) }
         if arguments.flag("all-faults"), !totals.missing.isEmpty { return 1 }
