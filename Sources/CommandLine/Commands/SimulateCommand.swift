@@ -125,7 +125,8 @@ enum SimulateCommand {
             report: { seed, lines in
                 totals.addFailure(of: seed)
                 printFailure(seed, lines, arguments)
-            }, count: { counts in
+            },
+            count: { counts in
                 totals.add(counts)
                 // A long sweep that is stopped has said how far it came.
                 guard totals.seeds % 1000 == 0 else { return }

@@ -246,7 +246,7 @@ public final class SimulatedReplicaSet {
         return lines
     }
 
-    /// Whether enough voters are alive that remember: those whose votes the newest configuration counts. When they are
+    /// Whether enough voters are alive that remember, to elect and to commit: those that the newest configuration counts. When they are
     /// not, the set is unavailable for good, as promised, and must only never be wrong.
     public var canElect: Bool {
         let alive = members.filter(\.isAlive).compactMap(\.member)
@@ -259,7 +259,9 @@ public final class SimulatedReplicaSet {
                         && (voter.incarnation == nil || voter.incarnation == member.incarnation)
                 }
         }
+        // With arbiters a set can elect that cannot commit any more.
         return voters.count >= newest.votingMajority && voters.contains(where: \.isElectable)
+            && voters.count(where: \.isDataBearing) >= newest.writeMajority
     }
 
     /// Whether all members agree: one primary, everybody counted and caught up, everything committed everywhere.
