@@ -246,8 +246,8 @@ public final class SimulatedReplicaSet {
         return lines
     }
 
-    /// Whether enough voters are alive that remember, to elect and to commit: those that the newest configuration counts. When they are
-    /// not, the set is unavailable for good, as promised, and must only never be wrong.
+    /// Whether enough voters are alive that remember, to elect and to commit: those that the newest configuration
+    /// counts. When they are not, the set is unavailable for good, as promised, and must only never be wrong.
     public var canElect: Bool {
         let alive = members.filter(\.isAlive).compactMap(\.member)
         let configs = alive.compactMap(\.config)
