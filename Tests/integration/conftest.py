@@ -18,6 +18,12 @@ PROGRAM = os.environ.get("QUORATE", str(ROOT / ".build/release/quorate"))
 READY_SECONDS = 20
 
 
+def close_client(client):
+    """Closes a client whose servers may be gone: it does not look for them for long, to end its sessions."""
+    with pymongo.timeout(0.2):
+        client.close()
+
+
 class Process:
     """One run of the program, started and stopped by the test that uses it."""
 
@@ -174,7 +180,7 @@ class Member:
     def forget_connections(self):
         """The driver takes a connection to be to what its first hello said: a member without a set."""
         if self.direct_client is not None:
-            self.direct_client.close()
+            close_client(self.direct_client)
             self.direct_client = None
 
     def close(self):
@@ -307,7 +313,7 @@ class ReplicaSet:
 
     def close(self):
         for client in self.clients:
-            client.close()
+            close_client(client)
         for member in self.members:
             member.close()
 
@@ -327,7 +333,7 @@ class ReplicaSetInOneProcess:
 
     def close(self):
         for client in self.clients:
-            client.close()
+            close_client(client)
         return self.process.stop()
 
 
