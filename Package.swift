@@ -129,7 +129,7 @@ let package = Package(
         example("PatientElections", ["Quorate", "Core", "CommandLine", "Conformance"]),
 
         // Tests.
-        tests("BSONTests", ["BSON", "CBSON"]),
+        tests("BSONTests", ["BSON", "CBSON", "Core"]),
         tests("CoreTests", ["Core", "BSON", "ReadSelectors"]),
         tests("PolicyTests", ["Conformance", "Core", "BSON", "ElectionPolicies", "ReadSelectors"]),
         tests("WireTests", ["Wire", "BSON", "Core"]),

@@ -32,7 +32,7 @@ public struct ElectionPolicyConformance {
     // MARK: Single answers
 
     private func checkAnswers() throws {
-        var generator = SeededGenerator(seed: seed)
+        var generator = SplitMix64(seed: seed)
         for _ in 0..<views {
             let view = ElectionViewDraw.view(&generator, hosts: hosts)
             for event in ElectionViewDraw.events(view, &generator) { try checkAnswer(to: event, view) }
@@ -83,7 +83,7 @@ public struct ElectionPolicyConformance {
     }
 
     private func stands(in set: ElectionView, as index: Int) -> Bool {
-        var generator = SeededGenerator(seed: seed &+ UInt64(index))
+        var generator = SplitMix64(seed: seed &+ UInt64(index))
         var view = set
         view.selfIndex = index
         for position in view.members.indices { view.members[position].isSelf = position == index }

@@ -4,7 +4,7 @@ import Core
 /// Views and events for election policies, drawn from a generator.
 enum ElectionViewDraw {
     /// A view that can be: roles, states and times agree with one another, but nothing is as usual.
-    static func view(_ generator: inout SeededGenerator, hosts: [String]) -> ElectionView {
+    static func view(_ generator: inout SplitMix64, hosts: [String]) -> ElectionView {
         let count = 1 + generator.below(9)
         let selfIndex = generator.below(count)
         let now = Instant.zero + .milliseconds(Int64(1_000_000 + generator.below(1_000_000)))
@@ -31,7 +31,7 @@ enum ElectionViewDraw {
             catchUpTakeoverDelay: generator.below(2) == 0 ? nil : .seconds(30), random: generator.next())
     }
 
-    private static func member(at index: Int, _ generator: inout SeededGenerator, _ hosts: [String]) -> ElectionMember {
+    private static func member(at index: Int, _ generator: inout SplitMix64, _ hosts: [String]) -> ElectionMember {
         let isArbiter = generator.below(6) == 0
         let states: [MemberState] = [.secondary, .secondary, .recovering, .startup2, .rollback, .down, .unknown]
         let isUp = generator.below(4) > 0
@@ -53,7 +53,7 @@ enum ElectionViewDraw {
     }
 
     /// All kinds of events that may come with a view.
-    static func events(_ view: ElectionView, _ generator: inout SeededGenerator) -> [ElectionEvent] {
+    static func events(_ view: ElectionView, _ generator: inout SplitMix64) -> [ElectionEvent] {
         var events: [ElectionEvent] = [
             .started, .initiated, .electionTimer, .takeoverTimer, .primaryHeard, .primaryDescribed,
             .primaryConnectionLost, .termAdvanced, .candidacyFailed,

@@ -24,7 +24,7 @@ public struct ReadSelectorConformance {
 
     /// Whatever the descriptions say, it picks one of the suitable members, and the same one when all is the same.
     private func checkAnswers() throws {
-        var generator = SeededGenerator(seed: seed)
+        var generator = SplitMix64(seed: seed)
         var one = make()
         var other = make()
         for _ in 0..<requests {
@@ -64,13 +64,13 @@ public struct ReadSelectorConformance {
     private func select(_ selector: inout any ReadSelector, _ request: ReadSelectionRequest, _ start: UInt64)
         -> Endpoint?
     {
-        var generator = SeededGenerator(seed: start)
+        var generator = SplitMix64(seed: start)
         return selector.select(request) { bound in bound == 0 ? 0 : generator.next() % bound }
     }
 
     private func address(_ index: Int) -> Endpoint { Endpoint(host: "member\(index)", port: 27017) }
 
-    private func draw(_ generator: inout SeededGenerator) -> ReadSelectionRequest {
+    private func draw(_ generator: inout SplitMix64) -> ReadSelectionRequest {
         let count = 1 + generator.below(8)
         var servers: [ServerDescription] = []
         for index in 0..<count {

@@ -4,7 +4,7 @@ extension StorageConformance {
     /// Many reads at once find what single reads find, whatever the order of the keys and however many are absent.
     func checkManyReads(_ engine: any StorageEngine) throws {
         guard let many = engine as? any StorageManyReading else { return }
-        var generator = SeededGenerator(seed: seed)
+        var generator = SplitMix64(seed: seed)
         let table = TableID(rawValue: 22)
         for round in 0..<60 {
             let batch = WriteBatch()

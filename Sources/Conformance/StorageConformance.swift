@@ -137,7 +137,7 @@ public struct StorageConformance {
 
     /// Random batches, reads and scans agree with a dictionary.
     private func checkAgainstModel(_ engine: EngineUnderTest) async throws {
-        var random = SeededGenerator(seed: seed)
+        var random = SplitMix64(seed: seed)
         var model: [TableID: [[UInt8]: [UInt8]]] = [table: [:], other: [:]]
         for step in 0..<steps {
             let target = random.below(4) == 0 ? other : table
@@ -194,7 +194,7 @@ public struct StorageConformance {
 
     // MARK: Comparing
 
-    private func randomKey(_ random: inout SeededGenerator) -> [UInt8] {
+    private func randomKey(_ random: inout SplitMix64) -> [UInt8] {
         (0...random.below(4)).map { _ in [0, 1, 0x7F, 0x80, 0xFF][random.below(5)] }
     }
 

@@ -5,7 +5,7 @@ public import Core
 /// memory does, as often as a test wants. Behind the claim is a real engine.
 public final class NotResidentStorage: StoragePrefetching {
     private let inner: any StorageEngine
-    private var random: SeededGenerator
+    private var random: SplitMix64
     private let oneIn: Int
     /// After a prefetch, this many reads are answered: otherwise an unlucky caller would never get on.
     private var resident = 0
@@ -15,7 +15,7 @@ public final class NotResidentStorage: StoragePrefetching {
     public init(_ inner: any StorageEngine, seed: UInt64, oneIn: Int = 4) {
         self.inner = inner
         self.oneIn = oneIn
-        random = SeededGenerator(seed: seed)
+        random = SplitMix64(seed: seed)
     }
 
     fileprivate func refuses() -> Bool {

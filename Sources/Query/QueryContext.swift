@@ -23,24 +23,15 @@ public struct QueryContext: Sendable {
     }
 }
 
-/// The numbers of one query, from a seed that the node draws (SplitMix64): the same seed replays the same results.
+/// The numbers of one query, from a seed that the node draws: the same seed replays the same results.
 public final class QueryRandom {
-    private var state: UInt64
+    private var numbers: SplitMix64
 
-    public init(seed: UInt64) { state = seed }
-
-    /// The next 64 random bits.
-    public func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
-    }
+    public init(seed: UInt64) { numbers = SplitMix64(seed: seed) }
 
     /// A number in `0 ..< bound`; 0 when `bound` is 0.
-    public func next(below bound: UInt64) -> UInt64 { bound == 0 ? 0 : next().multipliedFullWidth(by: bound).high }
+    public func next(below bound: UInt64) -> UInt64 { numbers.next(below: bound) }
 
     /// A number in `0 ..< 1`.
-    public func nextUnit() -> Double { Double(next() >> 11) / 9_007_199_254_740_992 }
+    public func nextUnit() -> Double { numbers.nextUnit() }
 }

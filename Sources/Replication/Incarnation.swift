@@ -31,16 +31,3 @@ public struct Incarnation: Hashable, Comparable, Sendable {
         a.startedAt != b.startedAt ? a.startedAt < b.startedAt : a.nonce < b.nonce
     }
 }
-
-/// SplitMix64: the member's own generator, seeded by the shell. Not a plug point.
-public struct SeededGenerator: Sendable {
-    private var state: UInt64
-    public init(seed: UInt64) { state = seed }
-    public mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-}

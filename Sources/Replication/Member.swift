@@ -54,7 +54,7 @@ public struct Member: Sendable {
     let isVolatile: Bool
     let policy: any ElectionPolicy
     let mutants: Mutants
-    var random: SeededGenerator
+    var random: SplitMix64
 
     public internal(set) var incarnation: Incarnation
     public internal(set) var config: ReplicaSetConfig?
@@ -128,7 +128,7 @@ public struct Member: Sendable {
         progress = start.progress
         self.policy = policy
         mutants = start.mutants
-        var generator = SeededGenerator(seed: start.seed)
+        var generator = SplitMix64(seed: start.seed)
         run = generator.next()
         random = generator
         term = max(start.lastVote?.term ?? 0, start.progress.written.term, start.config?.term ?? 0, 0)

@@ -1,4 +1,5 @@
 import BSON
+import Core
 import Testing
 
 @Suite("Documents, views and writers")

@@ -291,7 +291,7 @@ struct TimerHeapTests {
     @Test("the heap agrees with a sorted list", arguments: 0..<20)
     func againstSortedList(seed: UInt64) {
         final class Fired { var last = -1 }
-        var generator = SplitMix64(state: seed)
+        var generator = SplitMix64(seed: seed)
         var heap = TimerHeap()
         var list: [(deadline: Int64, number: Int, token: TimerToken)] = []
         var spent: [TimerToken] = []

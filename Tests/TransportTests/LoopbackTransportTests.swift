@@ -204,7 +204,7 @@ struct LoopbackTransportTests {
     func repeats() throws {
         func run() throws -> [String] {
             let pair = try Pair()
-            var generator = SplitMix64(state: 42)
+            var generator = SplitMix64(seed: 42)
             for _ in 0..<300 {
                 switch Int.random(in: 0..<6, using: &generator) {
                 case 0: pair.network.setPartitioned(Bool.random(using: &generator), between: "a", and: "b")

@@ -66,7 +66,7 @@ struct MessageFramerTests {
 
     @Test("however a stream is split, the same messages come out", arguments: 0..<20)
     func randomSplits(seed: Int) {
-        var generator = SplitMix64(state: UInt64(seed))
+        var generator = SplitMix64(seed: UInt64(seed))
         var stream: [UInt8] = []
         for _ in 0..<Int.random(in: 1...50, using: &generator) {
             let length =

@@ -7,18 +7,6 @@ import LoopbackTransport
 import SocketTransport
 import Testing
 
-/// A small seeded generator: a failing test repeats.
-struct SplitMix64: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-}
-
 /// Carries values that live on one loop through a test that only passes them back to it.
 typealias OnLoop = Confined
 

@@ -17,7 +17,8 @@ final class BenchRun {
     private var firstError: String?
     private var measuredFrom = Instant.distantFuture
     private var lastInserted: Int64 = 0
-    private var random: UInt64 = 0x9E37_79B9_7F4A_7C15
+    /// The same requests in every run.
+    private var random = SplitMix64(seed: 0)
     private var ending: UnsafeContinuation<Void, Never>?
 
     init(runtime: LiveRuntime, settings: BenchSettings) {
@@ -85,19 +86,10 @@ final class BenchRun {
             requests.insert.append(to: output, requestID: requestID, key: lastInserted)
             return false
         }
-        let key = Int64(truncatingIfNeeded: nextRandom(below: UInt64(settings.keys)))
-        let isRead = nextRandom(below: 100) < settings.workload.readPercent
+        let key = Int64(truncatingIfNeeded: random.next(below: UInt64(settings.keys)))
+        let isRead = random.next(below: 100) < settings.workload.readPercent
         (isRead ? requests.read : requests.update).append(to: output, requestID: requestID, key: key)
         return isRead
-    }
-
-    /// SplitMix64: the same requests in every run.
-    private func nextRandom(below bound: UInt64) -> UInt64 {
-        random &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = random
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return (mixed ^ (mixed >> 31)).multipliedFullWidth(by: bound).high
     }
 
     func completed(failure: String?, sentAt: Instant, now: Instant) {

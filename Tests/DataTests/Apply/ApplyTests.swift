@@ -5,7 +5,7 @@ import Testing
 
 /// Random writes of all kinds on one node.
 struct RandomWrites {
-    var numbers: SeededNumbers
+    var numbers: SplitMix64
     let node: Fixture
     let namespaces = [Fixture.orders, Namespace("shop", "items"), Namespace("store", "a.b")]
 
@@ -83,7 +83,7 @@ struct ApplyTests {
     @Test("applying all entries in order gives equal data and a consistent copy", arguments: 1...12)
     func applyAll(seed: UInt64) async throws {
         let primary = try await Fixture(seed: seed)
-        var writes = RandomWrites(numbers: SeededNumbers(seed: seed), node: primary)
+        var writes = RandomWrites(numbers: SplitMix64(seed: seed), node: primary)
         let secondary = try await Fixture(seed: seed + 100)
         var applied = 0
         for round in 0..<300 {
@@ -102,7 +102,7 @@ struct ApplyTests {
     @Test("applying any suffix again gives equal data", arguments: 1...10)
     func applySuffixTwice(seed: UInt64) async throws {
         let primary = try await Fixture(seed: seed)
-        var writes = RandomWrites(numbers: SeededNumbers(seed: seed &* 77), node: primary)
+        var writes = RandomWrites(numbers: SplitMix64(seed: seed &* 77), node: primary)
         for _ in 0..<120 { try writes.run() }
         let clone = try await Fixture(keepsHistory: false, seed: seed + 100)
         let entries = try primary.entries()
@@ -142,7 +142,7 @@ struct ApplyTests {
     @Test("what is in memory after a reload equals what it was before", arguments: 1...6)
     func reload(seed: UInt64) async throws {
         let node = try await Fixture(seed: seed)
-        var writes = RandomWrites(numbers: SeededNumbers(seed: seed &* 31), node: node)
+        var writes = RandomWrites(numbers: SplitMix64(seed: seed &* 31), node: node)
         for _ in 0..<150 { try writes.run() }
         let before = try node.store.hashOfEverything()
         let counters = node.store.catalog.collections.map { [$0.count, $0.dataBytes] }
@@ -157,7 +157,7 @@ struct ApplyTests {
     @Test("a rollback brings back the data, the catalog and the dropped collections", arguments: 1...8)
     func rollback(seed: UInt64) async throws {
         let node = try await Fixture(seed: seed)
-        var writes = RandomWrites(numbers: SeededNumbers(seed: seed &* 131), node: node)
+        var writes = RandomWrites(numbers: SplitMix64(seed: seed &* 131), node: node)
         for _ in 0..<80 { try writes.run() }
         let hash = try node.store.hashOfEverything()
         let point = try #require(node.store.oplog.last)

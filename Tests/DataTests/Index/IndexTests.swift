@@ -9,7 +9,7 @@ struct IndexTests {
     @Test("reads by any plan find what a look at every document finds", arguments: 1...10)
     func agreesWithScan(seed: UInt64) async throws {
         let node = try await Fixture(seed: seed)
-        var writes = RandomWrites(numbers: SeededNumbers(seed: seed &* 991), node: node)
+        var writes = RandomWrites(numbers: SplitMix64(seed: seed &* 991), node: node)
         try node.insertOne(["_id": 1000])
         try node.createIndex(["key": ["a": 1], "name": "a_1"])
         try node.createIndex(["key": ["b": -1, "a": 1], "name": "b_a"])
@@ -59,7 +59,7 @@ struct IndexTests {
     @Test("a build goes on while documents are written, and a secondary ends with the same", arguments: 1...6)
     func concurrentBuild(seed: UInt64) async throws {
         let node = try await Fixture(seed: seed)
-        var writes = RandomWrites(numbers: SeededNumbers(seed: seed), node: node)
+        var writes = RandomWrites(numbers: SplitMix64(seed: seed), node: node)
         for id in 0..<300 { try node.insertOne(["_id": .int32(Int32(id)), "a": .int32(Int32(writes.pick(20)))]) }
         let specification: Document = ["key": ["a": 1], "name": "a_1"]
         let outcome = try specification.withView { try node.store.createIndexes(Fixture.orders, [$0], node.context) }

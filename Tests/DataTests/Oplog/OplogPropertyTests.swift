@@ -7,7 +7,7 @@ import Testing
 @Suite struct OplogPropertyTests {
     @Test("the log agrees with an array", arguments: 1...6 as ClosedRange<UInt64>)
     func agreesWithArray(seed: UInt64) throws {
-        var random = StorageRandom(seed: seed)
+        var random = SplitMix64(seed: seed)
         let oplog = Oplog(bytesMax: 150_000)
         var model: [(optime: OpTime, bytes: [UInt8])] = []
         var clock = 1
@@ -49,7 +49,7 @@ import Testing
     }
 
     func check(
-        _ oplog: Oplog, _ model: [(optime: OpTime, bytes: [UInt8])], _ random: inout StorageRandom
+        _ oplog: Oplog, _ model: [(optime: OpTime, bytes: [UInt8])], _ random: inout SplitMix64
     ) throws {
         guard let first = oplog.first, let last = oplog.last else { return }
         let span = Int(last.timestamp.rawValue - first.timestamp.rawValue) + 4

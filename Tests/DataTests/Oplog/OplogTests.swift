@@ -181,7 +181,7 @@ extension Oplog {
         ]
         for frame in frames {
             #expect(try !Self.open(frame.bytes).isEmpty)
-            var random = StorageRandom(seed: 3)
+            var random = SplitMix64(seed: 3)
             for round in 0..<2000 {
                 // Every bit of the header, then bits anywhere.
                 let bit = round < 256 ? round : random.below(frame.bytes.count * 8)

@@ -89,7 +89,7 @@ struct RollbackOperationTests {
     @Test("random writes: what differs from the common point is kept, and everything is as it was", arguments: 1...10)
     func randomWrites(seed: UInt64) async throws {
         let node = try await Fixture(seed: seed)
-        var writes = RandomWrites(numbers: SeededNumbers(seed: seed &* 71), node: node)
+        var writes = RandomWrites(numbers: SplitMix64(seed: seed &* 71), node: node)
         for _ in 0..<80 { try writes.run() }
         let hash = try node.store.hashOfEverything()
         let common = try #require(node.store.oplog.last)
@@ -118,7 +118,7 @@ struct RollbackOperationTests {
     @Test("what is in memory after a rollback equals a cold start from the same tables", arguments: 1...10)
     func coldStart(seed: UInt64) async throws {
         let node = try await Fixture(seed: seed, engine: LastingStorage())
-        var writes = RandomWrites(numbers: SeededNumbers(seed: seed &* 17), node: node)
+        var writes = RandomWrites(numbers: SplitMix64(seed: seed &* 17), node: node)
         for _ in 0..<60 { try writes.run() }
         let common = try #require(node.store.oplog.last)
         for _ in 0..<60 { try writes.run() }
@@ -136,7 +136,7 @@ struct RollbackOperationTests {
     func resumes(seed: UInt64) async throws {
         func prepare() async throws -> (node: Fixture, common: OpTime) {
             let node = try await Fixture(seed: seed, engine: LastingStorage())
-            var writes = RandomWrites(numbers: SeededNumbers(seed: seed &* 37), node: node)
+            var writes = RandomWrites(numbers: SplitMix64(seed: seed &* 37), node: node)
             for _ in 0..<40 { try writes.run() }
             let common = try #require(node.store.oplog.last)
             for _ in 0..<150 { try writes.run() }

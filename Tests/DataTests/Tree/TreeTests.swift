@@ -1,3 +1,4 @@
+import Core
 import CTree
 import Testing
 
@@ -47,7 +48,7 @@ import Testing
 
     @Test("random writes agree with a dictionary, and a snapshot keeps what it saw", arguments: 0..<6 as Range<UInt64>)
     func agreesWithDictionary(seed: UInt64) {
-        var random = StorageRandom(seed: seed)
+        var random = SplitMix64(seed: seed)
         let store = ctree_store_create()
         defer { ctree_store_destroy(store) }
         let tree = ctree_make(store, 5)

@@ -7,7 +7,7 @@ import Testing
 /// Random steps, reads, prunes, rollbacks and restarts, against full copies of everything.
 @Suite struct VersionStorePropertyTests {
     final class Run {
-        var random: StorageRandom
+        var random: SplitMix64
         let engine: any StorageEngine
         var store: VersionStore
         var model = VersionModel()
@@ -19,7 +19,7 @@ import Testing
         var term: Int64 = 1
 
         init(seed: UInt64, engine: any StorageEngine) {
-            random = StorageRandom(seed: seed)
+            random = SplitMix64(seed: seed)
             self.engine = engine
             store = VersionStore(engine: engine, keepsHistory: true)
         }

@@ -9,11 +9,11 @@ import Testing
 final class StillRuntime: NodeRuntime {
     var now = Instant.zero
     var wallClock = WallTime(milliseconds: 1_700_000_000_000)
-    var numbers: SeededNumbers
+    var numbers: SplitMix64
     /// How far the clock moves with each reading: makes every slice end.
     var nanosecondsPerReading: Int64 = 0
 
-    init(seed: UInt64) { numbers = SeededNumbers(seed: seed) }
+    init(seed: UInt64) { numbers = SplitMix64(seed: seed) }
 
     func randomNumber() -> UInt64 { numbers.next() }
     func schedule(at deadline: Instant, _ body: @escaping () -> Void) -> TimerToken { TimerToken(id: 0) }
@@ -30,19 +30,6 @@ final class StillRuntime: NodeRuntime {
 
     private final class Mailbox: LoopMailbox {
         func enqueue(_ body: @escaping @Sendable () -> Void) { body() }
-    }
-}
-
-/// SplitMix64.
-struct SeededNumbers: RandomNumberGenerator {
-    private var state: UInt64
-    init(seed: UInt64) { state = seed }
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
     }
 }
 

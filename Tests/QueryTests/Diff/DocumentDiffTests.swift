@@ -112,8 +112,8 @@ import Testing
 
 /// Random documents and random changes to them.
 struct DiffRandom {
-    private var source: MatchRandom
-    init(seed: UInt64) { source = MatchRandom(seed: seed) }
+    private var source: SplitMix64
+    init(seed: UInt64) { source = SplitMix64(seed: seed) }
 
     mutating func chance(_ percent: UInt64) -> Bool { source.chance(percent) }
     private mutating func number(_ bound: Int) -> Int { Int(source.next() % UInt64(bound)) }

@@ -4,17 +4,7 @@ import Testing
 
 @testable import Query
 
-/// A seeded generator (SplitMix64) for the random tests of matching and planning.
-struct MatchRandom: RandomNumberGenerator {
-    private var state: UInt64
-    init(seed: UInt64) { state = seed }
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
-    }
+extension SplitMix64 {
     mutating func pick<T>(_ list: [T]) -> T { list[Int(next() % UInt64(list.count))] }
     mutating func chance(_ percent: UInt64) -> Bool { next() % 100 < percent }
 }

@@ -6,7 +6,7 @@ import Testing
 
 /// Random documents, filters and sorts over few names and few values, so that they meet.
 struct PlanGenerator {
-    var random: MatchRandom
+    var random: SplitMix64
     static let paths = ["a", "b", "a.b", "a.c", "c", "a.b.c", "a.0", "b.1.c"]
 
     mutating func scalar() -> Value {
@@ -122,7 +122,7 @@ struct PlanGenerator {
     @Test(
         "a plan finds exactly what a collection scan finds, and in the order of the sort it claims", arguments: 0..<40)
     func planned(_ seed: UInt64) throws {
-        var generator = PlanGenerator(random: MatchRandom(seed: seed))
+        var generator = PlanGenerator(random: SplitMix64(seed: seed))
         var indexed = 0
         var sorted = 0
         for _ in 0..<10 {
@@ -170,7 +170,7 @@ struct PlanGenerator {
 
     @Test("bounds and their complement hold every value once")
     func complement() {
-        var random = MatchRandom(seed: 3)
+        var random = SplitMix64(seed: 3)
         for _ in 0..<300 {
             let bounds = FieldBounds(
                 (0..<Int(random.next() % 4)).map { _ in

@@ -60,7 +60,7 @@ import Testing
         return .array(elements)
     }
 
-    private func randomValue(_ random: inout MatchRandom, depth: Int) -> Value {
+    private func randomValue(_ random: inout SplitMix64, depth: Int) -> Value {
         guard depth > 0, random.chance(60) else { return random.pick([1, 2, "s", nil]) }
         if random.chance(35) { return .array((0..<3).map { _ in randomValue(&random, depth: depth - 1) }) }
         var document = Document()
@@ -114,7 +114,7 @@ import Testing
 
     @Test("one pass over a document does what modifiers one after the other do", arguments: 0..<4)
     func model(_ seed: UInt64) throws {
-        var random = MatchRandom(seed: seed)
+        var random = SplitMix64(seed: seed)
         var (successes, failures) = (0, 0)
         for _ in 0..<1500 {
             let document = Document { writer in
