@@ -78,6 +78,8 @@ public enum Limits {
     public static let compressedReplyBytesMax = 256 * 1024
     /// Queued closures and task steps that a loop runs before it looks for input again.
     public static let loopJobsPerTurnMax = 256
+    /// And how long they may take together: operations in slices queue their next one at once.
+    public static let loopTurnMax: Duration = .milliseconds(2)
     /// A callback that holds the loop longer than this is counted as too long.
     public static let loopHoldMax: Duration = .milliseconds(5)
     /// One that holds it longer than this is counted as far too long.

@@ -30,8 +30,8 @@ extension EventLoop {
         spareMail.removeAll(keepingCapacity: true)
     }
 
-    /// Before each poll: runs what is queued, at most `Limits.loopJobsPerTurnMax`, so that input and output are not
-    /// starved.
+    /// Before each poll: runs what is queued, at most `Limits.loopJobsPerTurnMax` and for `Limits.loopTurnMax`, so that
+    /// input and output are not starved.
     func turn() {
         statistics.turns &+= 1
         runQueue()
@@ -49,8 +49,9 @@ extension EventLoop {
         guard !queue.isEmpty else { return }
         callbackBegan()
         let executor = asUnownedTaskExecutor()
+        let end = callbackStart + Limits.loopTurnMax
         for _ in 0..<Limits.loopJobsPerTurnMax {
-            guard let work = queue.popFirst() else { break }
+            guard callbackStart < end, let work = queue.popFirst() else { break }
             switch work {
             case .body(let body): body()
             case .job(let job): job.runSynchronously(on: executor)

@@ -90,6 +90,29 @@ struct EventLoopTests {
         #expect(fired == ["fired"])
     }
 
+    @Test("work in slices that queue one another lets timers in after a few of them")
+    func slices() async throws {
+        let slices = try await withLoop { runtime in
+            var slices = 0
+            var isOver = false
+            func slice() {
+                slices += 1
+                let end = runtime.now + .milliseconds(1)
+                while runtime.now < end {}
+                if !isOver { runtime.enqueue { slice() } }
+            }
+            slice()
+            await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
+                runtime.schedule(after: .milliseconds(1)) {
+                    isOver = true
+                    continuation.resume()
+                }
+            }
+            return slices
+        }
+        #expect(slices < 20)
+    }
+
     @Test("what is queued runs in order, also what is queued meanwhile")
     func queueOrder() async throws {
         let entries = try await withLoop { runtime in

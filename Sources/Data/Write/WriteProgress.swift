@@ -21,9 +21,11 @@ public struct StatementError: Sendable {
     }
 }
 
-/// Counts steps, so that the clock is not read for each of them.
+/// Counts steps, so that the clock is not read for each of them. Once it has found the slice used up, it says so at
+/// every step: an operation of two loops, each of which may go on when the other ends, would else miss every reading.
 struct SliceClock {
     private var steps = 0
+    private var isUsedUp = false
     private let deadline: Instant
     private static let stepsPerReading = 16
 
@@ -33,10 +35,13 @@ struct SliceClock {
     @inline(__always)
     mutating func isOver(_ runtime: any NodeRuntime) -> Bool {
         steps &+= 1
-        guard steps % SliceClock.stepsPerReading == 0 else { return false }
+        guard steps % SliceClock.stepsPerReading == 0 else { return isUsedUp }
         return isOverNow(runtime)
     }
 
     /// Whether the slice is used up; reads the clock: for steps that are long themselves.
-    func isOverNow(_ runtime: any NodeRuntime) -> Bool { runtime.now >= deadline }
+    mutating func isOverNow(_ runtime: any NodeRuntime) -> Bool {
+        isUsedUp = isUsedUp || runtime.now >= deadline
+        return isUsedUp
+    }
 }

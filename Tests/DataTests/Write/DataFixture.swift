@@ -7,7 +7,14 @@ import Testing
 
 /// A runtime for tests of synchronous code: a clock that moves by hand, seeded numbers, nothing else.
 final class StillRuntime: NodeRuntime {
-    var now = Instant.zero
+    private var time = Instant.zero
+    var now: Instant {
+        get {
+            time = time + .nanoseconds(nanosecondsPerReading)
+            return time
+        }
+        set { time = newValue }
+    }
     var wallClock = WallTime(milliseconds: 1_700_000_000_000)
     var numbers: SplitMix64
     /// How far the clock moves with each reading: makes every slice end.

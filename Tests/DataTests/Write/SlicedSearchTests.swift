@@ -45,6 +45,32 @@ import Testing
         #expect(try node.collection().count == 299)
     }
 
+    @Test("an update of many ends each slice soon after its time, wherever the readings of the clock fall")
+    func many() async throws {
+        let node = try await Fixture()
+        for id in 0..<3000 { try node.insertOne(["_id": .int32(Int32(id)), "rank": 0]) }
+        node.runtime.nanosecondsPerReading = 1
+        for readings in 1...40 {
+            let statement: Document = ["q": [:], "u": ["$inc": ["rank": 1]], "multi": true]
+            let operation = try statement.withView {
+                UpdateOperation(node.store, Fixture.orders, try UpdateStatement($0, context: node.context.query))
+            }
+            var most = 0
+            var done = 0
+            func slice() throws -> WriteProgress {
+                let progress = try operation.run(
+                    node.context, until: node.runtime.now + .nanoseconds(Int64(readings)))
+                most = max(most, operation.n - done)
+                done = operation.n
+                return progress
+            }
+            while case .yield = try slice() {}
+            #expect(operation.n == 3000)
+            // A reading is sixteen steps.
+            #expect(most <= 16 * (readings + 2), "\(readings) readings")
+        }
+    }
+
     @Test("an update of the first in an order searches again when that one has changed")
     func update() async throws {
         let node = try await filled()
