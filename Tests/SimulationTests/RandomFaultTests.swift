@@ -30,6 +30,13 @@ struct RandomFaultTests {
         _ = try RandomScenario(seed: seed).run(seed: seed)
     }
 
+    @Test("a member that was removed a moment ago need not have what the others have")
+    func justRemoved() throws {
+        var scenario = RandomScenario(seed: 29302)
+        scenario.safetyPhase = .seconds(5)
+        _ = try scenario.run(seed: 29302)
+    }
+
     @Test("a set that has no faults and no bugs is found to be well", arguments: 1...7)
     func peace(members: Int) throws {
         var swarm = Swarm()
