@@ -300,10 +300,11 @@ public final class SimulatedReplicaSet {
     public func checkEquality() throws {
         compareLogs()
         var first: (name: String, hash: String)?
-        // One that was just removed, and does not know it yet, still shows SECONDARY and need not have the newest entries.
+        // One that was just removed, and does not know it yet, still shows SECONDARY and may lack the newest entries.
         let config = primary?.member?.config
         for member in members where member.isAlive && (member.state == .primary || member.state == .secondary) {
-            guard let node = member.node, config?.members.contains(where: { $0.id == member.id }) ?? true else { continue }
+            guard let node = member.node else { continue }
+            if let config, !config.members.contains(where: { $0.id == member.id }) { continue }
             let problems = try node.inconsistencies()
             guard problems.isEmpty else { throw failure("\(member.name): \(problems.joined(separator: "; "))") }
             let hash = try node.dataHash()
