@@ -33,7 +33,7 @@ struct RandomFaultTests {
     @Test("a member that was removed a moment ago need not have what the others have")
     func justRemoved() throws {
         var scenario = RandomScenario(seed: 29302)
-        scenario.safetyPhase = .seconds(5)
+        scenario.swarm.safetyPhase = .seconds(5)
         _ = try scenario.run(seed: 29302)
     }
 
