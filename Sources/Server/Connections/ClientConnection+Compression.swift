@@ -17,12 +17,7 @@ extension ClientConnection {
     /// Handles one whole message. A large one is decompressed by a helper thread, and the connection waits for it.
     func take(_ message: UnsafeRawBufferPointer) {
         replyCompressor = nil
-        guard CompressedMessage.isOne(message) else {
-            let start = connection.output.count
-            node.handle(message, on: self)
-            compressReply(from: start)
-            return
-        }
+        guard CompressedMessage.isOne(message) else { return node.handle(message, on: self) }
         do throws(InvalidMessage) {
             let compressed = try CompressedMessage(message)
             guard compressors.contains(compressed.compressor) else {
