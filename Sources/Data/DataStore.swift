@@ -54,9 +54,7 @@ public final class DataStore {
 
     /// Brings a key that a step missed into memory.
     public func prefetch(_ missing: StorageNotResident) async throws {
-        if let engine = versions.engine as? any StoragePrefetching {
-            try await engine.prefetch(missing.table, [missing.key])
-        }
+        try await versions.engine.prefetch(missing.table, [missing.key])
     }
 
     func newObjectID() -> ObjectID { objectIDs.next(runtime.wallClock) }

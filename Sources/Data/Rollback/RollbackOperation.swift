@@ -111,7 +111,7 @@ public final class RollbackOperation {
 
 extension DataStore {
     func makeRollbackArchive() -> any RollbackArchive {
-        (versions.engine as? any RollbackFileKeeping)?.makeRollbackArchive() ?? LocalRollbackCollection(self)
+        (versions.engine.raw as? any RollbackFileKeeping)?.makeRollbackArchive() ?? LocalRollbackCollection(self)
     }
 
     /// Finishes the rollback that an earlier life has left unfinished, loads everything, and returns where it went; nil

@@ -29,10 +29,9 @@ extension VersionStore {
         _ table: TableID, keys: UnsafeBufferPointer<UnsafeRawPointer?>, keyByteCount: Int, at point: ReadPoint,
         into values: UnsafeMutableBufferPointer<UnsafeRawBufferPointer>
     ) throws -> Int {
-        if let manyReading, !hasOverrides(at: point) {
+        if !hasOverrides(at: point) {
             if case .at(let time) = point { try checkReadable(time) }
-            try manyReading.getMany(table, keys: keys, keyByteCount: keyByteCount, into: values)
-            return keys.count
+            if try engine.getMany(table, keys: keys, keyByteCount: keyByteCount, into: values) { return keys.count }
         }
         for (index, key) in keys.enumerated() {
             let key = UnsafeRawBufferPointer(start: key, count: keyByteCount)
@@ -59,7 +58,7 @@ extension VersionStore {
                 rows.removeAll()
                 return .done
             }
-            return try cursor(table).read(from: bound, direction: direction, into: rows)
+            return try engine.read(cursor(table), from: bound, direction: direction, into: rows)
         }
         var merge = VersionMerge(
             store: self, table: table, direction: direction, point: point, bound: bound, first: first)
@@ -156,7 +155,8 @@ struct VersionMerge {
         let fetched = store.mergeRows
         if index == fetched.count, !isEngineDone {
             fetched.limit = max(wanted, 1)
-            let scan = try store.cursor(table).read(from: bound, direction: direction, into: fetched)
+            let scan = try store.engine.read(
+                store.cursor(table), from: bound, direction: direction, into: fetched)
             index = 0
             if case .notResident = scan { isNotResident = true }
             isEngineDone = isNotResident || !fetched.isFull

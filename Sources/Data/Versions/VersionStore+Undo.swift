@@ -21,7 +21,7 @@ extension VersionStore {
         var bound = StorageBound.start
         var isDone = false
         while !isDone, images < limit {
-            let scan = try cursor(.undo).read(from: bound, direction: .backward, into: rows)
+            let scan = try engine.read(cursor(.undo), from: bound, direction: .backward, into: rows)
             for row in rows.rows where !isDone && images < limit {
                 let step = try UndoRecord.parseKey(row.key).optime
                 isDone = step.timestamp <= optime.timestamp
@@ -144,14 +144,15 @@ extension VersionStore {
         var isDone = false
         while !isDone {
             let scan = try last.withUnsafeBytes { key in
-                try cursor(.undo).read(from: key.isEmpty ? .start : .behind(key), direction: .forward, into: rows)
+                try engine.read(
+                    cursor(.undo), from: key.isEmpty ? .start : .behind(key), direction: .forward, into: rows)
             }
             for row in rows.rows { try loadRecord(row) }
             if let row = rows.rows.last { last = [UInt8](row.key) }
             switch scan {
             case .done: isDone = !rows.isFull
             case .notResident:
-                guard let engine = engine as? any StoragePrefetching else {
+                guard engine.raw is any StoragePrefetching else {
                     throw ServerError(.internalError, "the storage engine has keys that it cannot bring into memory")
                 }
                 try await engine.prefetch(.undo, [last])

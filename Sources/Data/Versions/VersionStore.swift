@@ -17,7 +17,7 @@ public import Core
 /// - An error of the engine stops the member. `StorageNotResident` does not: abort, prefetch, start again.
 public final class VersionStore {
     // The hot path goes around exclusivity checks: the store is confined to one loop and holds no access over a call.
-    public let engine: any StorageEngine
+    public let engine: GuardedEngine
     /// Whether writes keep what they replace. Off for a standalone, and while an initial sync clones.
     @exclusivity(unchecked) public private(set) var keepsHistory: Bool
     /// Reads before this time fail with `SnapshotTooOld`.
@@ -46,8 +46,6 @@ public final class VersionStore {
 
     let keyBuffer = ByteBuffer(capacity: 64)
     let mergeRows = RowBuffer(limit: 128)
-    /// The engine, where it reads many keys at once.
-    let manyReading: (any StorageManyReading)?
     private var cursors: [TableID: any StorageCursor] = [:]
     @exclusivity(unchecked) private var lastCursor: (table: TableID, cursor: any StorageCursor)?
 
@@ -57,8 +55,7 @@ public final class VersionStore {
         historyWindow: Duration = .zero
     ) {
         self.historyWindow = UInt64(clamping: historyWindow.components.seconds) << 32
-        self.engine = engine
-        manyReading = engine as? any StorageManyReading
+        self.engine = GuardedEngine(engine)
         self.keepsHistory = keepsHistory
         self.historyBytesMax = historyBytesMax
     }

@@ -1,5 +1,6 @@
 internal import BSON
 internal import Core
+internal import Data
 internal import Wire
 
 /// How replies end: success, failure, and what gossips on both.
@@ -54,14 +55,15 @@ extension Node {
         appendLabels(failure, isRetryableWrite: isRetryableWrite, to: writer)
     }
 
-    /// What a client is told of an error. A broken promise stops the node; the client learns that it was not its fault.
+    /// What a client is told of an error. A broken promise, of our own or of the storage engine, stops the node; the
+    /// client learns that it was not its fault.
     private func serverError(for error: any Error) -> ServerError {
         switch error {
         case let error as ServerError: return error
         case let error as InjectedFailure: return error.error
-        case let error as InvariantViolation:
+        case is InvariantViolation, is StorageFailure:
             fail(error)
-            return ServerError(.internalError, error.description)
+            return ServerError(.internalError, "\(error)")
         case let error as InvalidMessage: return ServerError(.invalidBSON, error.reason)
         case let error as InvalidBSON: return ServerError(.invalidBSON, error.description)
         default: return ServerError(.internalError, String(describing: error))

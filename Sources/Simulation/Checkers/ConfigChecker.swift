@@ -2,15 +2,21 @@ import BSON
 import Core
 import Replication
 
-/// Configurations are safe (I20): a (term, version) names one of them, and any two that could both elect a primary
-/// share a voter in every pair of quorums.
+/// Configurations are safe (I20): a (term, version) names one of them, any two that could both elect a primary share a
+/// voter in every pair of quorums, and none takes the place of one that a majority does not hold.
 struct ConfigChecker {
     private var known: [ConfigVersion: ReplicaSetConfig] = [:]
-    private var forced: Set<ConfigVersion> = []
+    /// Who has ever held which.
+    private var holders: [ConfigVersion: Set<MemberID>] = [:]
 
-    /// A member has installed `config`. Returns what is wrong.
-    mutating func noted(_ config: ReplicaSetConfig, by name: String, among members: [Member]) -> String? {
+    /// A member has installed `config` in the place of `previous`. Returns what is wrong.
+    mutating func noted(
+        _ config: ReplicaSetConfig, after previous: ConfigVersion, by installer: Member, _ name: String,
+        among members: [Member]
+    ) -> String? {
         let version = config.configVersion
+        if let id = installer.ownID { holders[version, default: []].insert(id) }
+        if installer.isPrimary, let problem = replaced(previous, with: config, by: name) { return problem }
         if let other = known[version] {
             if other != config { return "\(name) has another configuration \(version) than a member before it" }
         } else {
@@ -26,6 +32,16 @@ struct ConfigChecker {
             }
         }
         return nil
+    }
+
+    /// A primary has changed its configuration: a majority of the voters must hold the one before it.
+    private func replaced(_ previous: ConfigVersion, with config: ReplicaSetConfig, by name: String) -> String? {
+        guard previous.term == config.term, config.term != ConfigVersion.uninitializedTerm, let old = known[previous]
+        else { return nil }
+        let holding = holders[previous] ?? []
+        let count = old.members.count { $0.isVoter && holding.contains($0.id) }
+        guard count < old.votingMajority else { return nil }
+        return "\(name) replaced the configuration \(previous), which \(count) voters of \(old.votingMajority) hold"
     }
 
     /// Whether a majority of its voters hold nothing newer: those would refuse.

@@ -32,6 +32,8 @@ final class ReplicationChecker {
     private var lives: [String: Life] = [:]
     private var primaries: [Int64: Incarnation] = [:]
     private var votes: [Vote: MemberID] = [:]
+    /// Who voted for whom, by term.
+    private var ayes: [Int64: [MemberID: Set<MemberID>]] = [:]
     private var leaders: Set<Int64> = []
     private var configs = ConfigChecker()
     private(set) var history = LogHistory()
@@ -93,6 +95,17 @@ final class ReplicationChecker {
             fail("\(name) voted twice in term \(vote.term): for \(earlier) and for \(vote.candidateID)")
         }
         votes[key] = vote.candidateID
+        if let voter = member.ownID { ayes[vote.term, default: [:]][vote.candidateID, default: []].insert(voter) }
+    }
+
+    /// A primary has the votes of a majority of its own configuration (Raft §5.2).
+    private func checkMandate(_ name: String, _ member: Member) {
+        guard let config = member.config, let own = member.ownID else { return }
+        let voters = ayes[member.term]?[own] ?? []
+        let count = config.members.count { $0.isVoter && voters.contains($0.id) }
+        if count < config.votingMajority {
+            fail("\(name) is primary of term \(member.term) by \(count) votes of \(config.votingMajority)")
+        }
     }
 
     private func checkPrimary(_ name: String, _ member: Member, _ node: Node) {
@@ -100,6 +113,7 @@ final class ReplicationChecker {
             if other != member.incarnation { fail("two primaries in term \(member.term): the second is \(name)") }
         } else {
             primaries[member.term] = member.incarnation
+            checkMandate(name, member)
         }
         guard member.isWritablePrimary, leaders.insert(member.term).inserted, !committed.isNull else { return }
         // Leader completeness (Raft §5.4.3). A commit point of a later term says nothing about this leader.
@@ -153,10 +167,11 @@ final class ReplicationChecker {
         if config.configVersion.isOlder(than: life.config) {
             fail("\(name) went back from the configuration \(life.config) to \(config.configVersion)")
         }
+        let previous = life.config
         life.config = config.configVersion
         lives[name] = life
         let remembering = set.members.filter { $0.isAlive || set.remembers }.compactMap(\.member)
-        if let problem = configs.noted(config, by: name, among: remembering) { fail(problem) }
+        if let problem = configs.noted(config, after: previous, by: member, name, among: remembering) { fail(problem) }
     }
 
     // MARK: Logs

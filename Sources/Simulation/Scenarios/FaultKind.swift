@@ -1,4 +1,4 @@
-/// What can go wrong in a random run. Disks never fail here: those faults come with storage in files.
+/// What can go wrong in a random run. Disks only vanish here: their other faults come with storage in files.
 public enum FaultKind: String, CaseIterable, Sendable {
     // Processes.
     case crash
@@ -10,6 +10,8 @@ public enum FaultKind: String, CaseIterable, Sendable {
     case crashInRollback = "crash in rollback"
     case pause
     case slowCPU = "slow CPU"
+    case lostDisk = "disk lost"
+    case storageThrows = "storage engine throws"
     // The network.
     case slowLink = "slow link"
     case loss
@@ -19,6 +21,7 @@ public enum FaultKind: String, CaseIterable, Sendable {
     case partial = "partial partition"
     case bridge
     case flapping = "flapping link"
+    case swizzle = "swizzled links"
     case reset
     case resetMidMessage = "reset mid-message"
     case halfMessage = "half a message, then silence"
@@ -26,6 +29,8 @@ public enum FaultKind: String, CaseIterable, Sendable {
     // Clocks.
     case clockJump = "clock jump"
     case clockDrift = "clock drift"
+    case clockStrobe = "clock strobe"
+    case clockFrozen = "clock frozen"
     // The cluster.
     case stepDown = "step-down"
     case stepUp = "step-up"
@@ -35,8 +40,16 @@ public enum FaultKind: String, CaseIterable, Sendable {
     case changePriority = "priority changed"
     case sourceDies = "chained sync source dies"
     // Clients.
+    case clientDies = "client dies"
     case duplicate = "duplicate request"
+    case killedCursor = "cursor killed mid-batch"
+    case sharedSession = "session shared"
+
+    /// What clients do of themselves, drawn or not.
+    var isOfWorkload: Bool { self == .duplicate || self == .killedCursor || self == .sharedSession }
 
     /// Takes the memory of a majority away from members without disks: such a set is unavailable from then on.
     var needsMemory: Bool { self == .crashMajority || self == .crashAll }
+    /// Moves a wall clock. A delayed member waits by two of them, and might wait for a day.
+    var movesClock: Bool { [.clockJump, .clockDrift, .clockStrobe, .clockFrozen].contains(self) }
 }

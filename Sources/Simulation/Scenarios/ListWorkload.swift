@@ -17,6 +17,7 @@ public final class ListWorkload {
     private var appended: [Int64] = []
     private var nextValue: Int64 = 0
     private var nextSession = 0
+    private var visitors = 0
     private var running = 0
     private var isStopped = false
     /// Operations that were answered, by what they were.
@@ -74,13 +75,15 @@ public final class ListWorkload {
 
     private func step(_ client: SimulatedClient) async {
         let key = key(client)
-        switch client.runtime.random(below: 14) {
+        switch client.runtime.random(below: 16) {
         case 0, 1, 2, 3: await append(client, key, .majority, session: nil, nil)
         case 4, 10, 11: await append(client, key, .w(1), session: nil, nil)
         case 5: await appendTwice(client, key)
         case 6, 7: await read(client, key, .linearizable, .primary, session: nil, nil)
         case 8: await read(client, key, .majority, preference(client), session: nil, nil)
         case 9: await read(client, key, .local, preference(client), session: nil, nil)
+        case 12: await killCursor(client)
+        case 13: await shareSession(client)
         default: await readSnapshot(client, key)
         }
     }
@@ -215,9 +218,58 @@ public final class ListWorkload {
                     else { return }
                     acknowledged(place)
                 }
-                count("duplicate request")
+                count(FaultKind.duplicate.rawValue)
             }
-            await sleep(client, upTo: .milliseconds(400))
+            // Now and then the next one comes while this one runs.
+            if client.runtime.random(below: 4) > 0 { await sleep(client, upTo: .milliseconds(400)) }
+        }
+    }
+
+    // MARK: Clients that behave badly
+
+    /// A cursor that is killed while its next batch may be under way.
+    private func killCursor(_ client: SimulatedClient) async {
+        let hosts = set.members.filter { $0.isWritablePrimary || $0.state == .secondary }
+        guard !hosts.isEmpty else { return }
+        let member = hosts[Int(client.runtime.random(below: UInt64(hosts.count)))]
+        member.send(
+            ["find": .string(Self.collection), "batchSize": 1, "maxTimeMS": 3000], database: WriteWorkload.database
+        ) { [weak self, weak member] reply in
+            guard let self, let member, let id = reply["cursor"]?.asDocument?["id"]?.asInteger, id != 0 else { return }
+            let getMore: Document = ["getMore": .int64(id), "collection": .string(Self.collection), "batchSize": 1]
+            let kill: Document = ["killCursors": .string(Self.collection), "cursors": [.int64(id)]]
+            member.send(getMore, database: WriteWorkload.database) { _ in }
+            member.send(kill, database: WriteWorkload.database) { [weak self] reply in
+                if reply["cursorsKilled"]?.asArray?.count == 1 { self?.count(FaultKind.killedCursor.rawValue) }
+            }
+        }
+    }
+
+    /// Two operations at once in one session, as no driver promises to make work: each takes effect once or not at all.
+    private func shareSession(_ client: SimulatedClient) async {
+        let session = client.client.startSession()
+        let other = key(client)
+        var isDone = false
+        client.runtime.spawn("second user of a session") { [self] in
+            await append(client, other, .w(1), session: nil, session)
+            isDone = true
+        }
+        await append(client, key(client), .majority, session: nil, session)
+        count(FaultKind.sharedSession.rawValue)
+        while !isDone { await sleep(client, upTo: .milliseconds(50)) }
+        session.end()
+    }
+
+    /// A client of its own, whose process dies in the middle of writing.
+    func visit(for lifetime: Duration, thenDying connections: DeadConnections) {
+        visitors += 1
+        let visitor = SimulatedClient(set, name: "visitor-\(visitors)")
+        visitor.runtime.spawn("visitor") { [self] in
+            while !isStopped { await append(visitor, key(visitor), .majority, session: nil, nil) }
+        }
+        set.later(lifetime) { [set] in
+            set.timeline.add(visitor.name, "CRASH (\(connections))")
+            set.world.apply(.crash(visitor.name, connections: connections))
         }
     }
 

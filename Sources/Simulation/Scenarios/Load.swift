@@ -26,25 +26,34 @@ final class Load {
         definitions?.start()
     }
 
+    /// A further client writes for so long, and then its process dies.
+    func visit(for lifetime: Duration, thenDying connections: DeadConnections) {
+        lists.visit(for: lifetime, thenDying: connections)
+    }
+
     func stop(within limit: Duration) throws {
         try definitions?.stop(within: limit)
         try writers?.stop(within: limit)
         try lists.stop(within: limit)
     }
 
-    /// - Parameter hasCloned: a member threw its data away in the course of the run.
-    func check(isAvailable: Bool, hasCloned: Bool) throws {
+    /// - Parameter keepsAll: no member has forgotten, or thrown away, what it held.
+    func check(isAvailable: Bool, keepsAll: Bool) throws {
         try lists.check(isAvailable: isAvailable)
         guard isAvailable else { return }
         try writers?.check()
-        // A member that was cloned anew has thrown away what it held alone.
-        guard set.remembers, !hasCloned else { return }
+        guard keepsAll else { return }
         keptDocuments = try writers?.checkRolledBack() ?? 0
     }
 
     /// When a majority write was acknowledged last.
     var lastAcknowledged: Instant { max(lists.lastAcknowledged, writers?.lastAcknowledged ?? .zero) }
-    var duplicates: Int { lists.counts["duplicate request"] ?? 0 }
+    /// What clients have done of themselves that counts as a fault.
+    var faults: [FaultKind: Int] {
+        var counts: [FaultKind: Int] = [:]
+        for kind in FaultKind.allCases where kind.isOfWorkload { counts[kind] = lists.counts[kind.rawValue] }
+        return counts
+    }
 
     /// What was done, by kind.
     var operations: [String: Int] {

@@ -74,6 +74,23 @@ extension RandomFaults {
         return true
     }
 
+    /// Some members are cut off one after another, and come back in another order (FoundationDB's "swizzle-clogging").
+    mutating func swizzle() -> Bool {
+        let victims = set.members.filter { _ in generator.nextBool(probability: 0.5) }
+        guard set.members.count > 1, !victims.isEmpty else { return false }
+        isCut = true
+        set.timeline.add("NETWORK", "SWIZZLE \(victims.map(\.name))")
+        let all = milliseconds(100..<3000)
+        for victim in victims {
+            let others = set.members.filter { $0 !== victim }.map(\.name)
+            set.later(milliseconds(0..<500)) { [end, set] in
+                if !end.hasCome { for other in others { set.cut(victim.name, other) } }
+            }
+            set.later(all + milliseconds(500..<1000)) { [set] in for other in others { set.join(victim.name, other) } }
+        }
+        return true
+    }
+
     mutating func disturbLinks(_ kind: FaultKind) -> Bool {
         let nodes = set.members.map(\.name) + clients
         guard let a = pick(nodes), let b = pick(nodes.filter { $0 != a }) else { return false }

@@ -6,7 +6,11 @@ extension RandomFaults {
     /// Members that may crash. Without disks a crash takes a member's memory away, so there it is only done while the
     /// others could do without it: losing a majority at once makes the set unavailable, which is a fault of its own.
     private var expendable: [SimulatedMember] {
-        if set.remembers { return set.members.filter(\.isAlive) }
+        self.set.remembers ? self.set.members.filter(\.isAlive) : forgettable
+    }
+
+    /// Members whose memory the others could do without.
+    private var forgettable: [SimulatedMember] {
         guard let primary = set.primary, !isCut, let config = primary.member?.config else { return [] }
         let intact = set.members.filter { set.isIntact($0, primary: primary) }
         let voters = intact.filter { member in
@@ -23,6 +27,21 @@ extension RandomFaults {
             return false
         }
         victim.crash(connections)
+        return true
+    }
+
+    /// A disk is replaced by an empty one.
+    mutating func loseDisk() -> Bool {
+        guard set.remembers, let victim = pick(forgettable) else { return false }
+        victim.loseDisk()
+        victim.crash()
+        return true
+    }
+
+    /// A storage engine throws: its member stops itself and says why.
+    mutating func failStorage() -> Bool {
+        guard let victim = pick(expendable.filter { !$0.isPaused }) else { return false }
+        victim.failStorage()
         return true
     }
 
@@ -95,6 +114,29 @@ extension RandomFaults {
         let offset = milliseconds(-far..<far)
         set.timeline.add(member.name, "CLOCK JUMPS \(offset)")
         set.world.apply(.clockJump(member.name, offset))
+        return true
+    }
+
+    /// The clock jumps to and fro, ahead and back.
+    mutating func strobeClock() -> Bool {
+        guard let member = pick(alive) else { return false }
+        let offset = milliseconds(1..<5000)
+        let period = milliseconds(1..<100)
+        set.timeline.add(member.name, "CLOCK STROBES by \(offset) every \(period)")
+        for round in 0..<(2 * (5 + Int(generator.next(below: 20)))) {
+            set.later(period * round) { [set] in
+                set.world.apply(.clockJump(member.name, round.isMultiple(of: 2) ? offset : .zero - offset))
+            }
+        }
+        return true
+    }
+
+    /// The clock stands still.
+    mutating func freezeClock() -> Bool {
+        guard let member = pick(alive) else { return false }
+        set.timeline.add(member.name, "CLOCK STANDS STILL")
+        set.world.apply(.clockDrift(member.name, partsPerMillion: -1_000_000))
+        set.later(milliseconds(100..<5000)) { [set] in set.world.apply(.clockDrift(member.name, partsPerMillion: 0)) }
         return true
     }
 

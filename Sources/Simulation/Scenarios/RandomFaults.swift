@@ -5,6 +5,7 @@ import Core
 struct RandomFaults {
     let set: SimulatedReplicaSet
     let swarm: Swarm
+    let load: Load
     /// The names of the clients' nodes.
     let clients: [String]
     var generator: SeededGenerator
@@ -19,10 +20,11 @@ struct RandomFaults {
 
     final class FaultsEnd { var hasCome = false }
 
-    init(_ set: SimulatedReplicaSet, _ swarm: Swarm, clients: [String]) {
+    init(_ set: SimulatedReplicaSet, _ swarm: Swarm, _ load: Load) {
         self.set = set
         self.swarm = swarm
-        self.clients = clients
+        self.load = load
+        clients = load.names
         generator = SeededGenerator(seed: set.world.seed, purpose: "faults of \(set.name)")
         possible = swarm.possibleFaults
     }
@@ -79,18 +81,23 @@ struct RandomFaults {
         case .crashInRollback: crashInRollback()
         case .pause: pauseOne()
         case .slowCPU: slowCPU()
+        case .lostDisk: loseDisk()
+        case .storageThrows: failStorage()
         case .slowLink, .loss, .reorder: disturbLinks(kind)
         case .partition: cut()
         case .oneWay: cutOneWay()
         case .partial: cutPair()
         case .bridge: bridge()
         case .flapping: flap()
+        case .swizzle: swizzle()
         case .reset: reset()
         case .resetMidMessage: breakMessages(thenReset: true)
         case .halfMessage: breakMessages(thenReset: false)
         case .lostAnswers: loseAnswers()
         case .clockJump: jumpClock()
         case .clockDrift: driftClock()
+        case .clockStrobe: strobeClock()
+        case .clockFrozen: freezeClock()
         case .stepDown: stepDown()
         case .stepUp:
             command("step-up", ["replSetStepUp": 1, "skipDryRun": .bool(generator.nextBool(probability: 0.5))])
@@ -99,7 +106,8 @@ struct RandomFaults {
         case .removeMember: removeMember()
         case .changePriority: changePriority()
         case .sourceDies: killChainedSource()
-        case .duplicate: true  // the workload sends it
+        case .clientDies: visit()
+        case .duplicate, .killedCursor, .sharedSession: false  // the workload does them
         }
     }
 
@@ -122,6 +130,7 @@ struct RandomFaults {
         }
         set.world.network.resetHalfMessages()
         for member in set.members {
+            member.mendStorage()
             if member.isPaused { member.resume() }
             if !member.isAlive { member.restart() }
             set.world.apply(.clockDrift(member.name, partsPerMillion: 0))

@@ -54,7 +54,7 @@ public struct RandomScenario {
         }
         let load = Load(set, swarm)
         load.start()
-        var faults = RandomFaults(set, swarm, clients: load.names)
+        var faults = RandomFaults(set, swarm, load)
         let end = world.now + swarm.safetyPhase
         while world.now < end {
             try world.run(for: faults.nextPause())
@@ -62,12 +62,15 @@ public struct RandomScenario {
         }
         faults.endAll()
         let isAvailable = try heal(set, load)
-        try load.check(isAvailable: isAvailable, hasCloned: probes.counts["resynchronisation"] != nil)
+        // A member that was cloned anew, or lost its disk, has thrown away what it held alone.
+        let hasThrownAway = probes.counts["resynchronisation"] != nil || set.members.contains { $0.lostDisks > 0 }
+        try load.check(isAvailable: isAvailable, keepsAll: swarm.remembers && !hasThrownAway)
         if isAvailable { try checkAtRest(set) }
         var counts = faults.counts
-        counts[.duplicate] = load.duplicates > 0 ? load.duplicates : nil
+        counts.merge(load.faults) { $0 + $1 }
         counts[.crashInRollback] = set.crashedInRollback > 0 ? set.crashedInRollback : nil
         counts[.crashInInitialSync] = set.crashedInInitialSync > 0 ? set.crashedInInitialSync : nil
+        counts[.storageThrows] = set.members.reduce(0) { $0 + $1.storageFailures }
         return SeedReport(
             set, swarm, probes, faults: counts, operations: load.operations, isAvailable: isAvailable)
     }

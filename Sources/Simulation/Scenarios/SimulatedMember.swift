@@ -10,16 +10,20 @@ public struct MemberKind: Sendable {
     public var votes = 1
     public var isArbiter = false
     public var isHidden = false
+    /// How far it stays behind (`secondaryDelaySecs`); whole seconds.
+    public var delay = Duration.zero
     /// The value of its tag `dc`.
     public var zone: String?
 
     public init(
-        priority: Int = 1, votes: Int = 1, isArbiter: Bool = false, isHidden: Bool = false, zone: String? = nil
+        priority: Int = 1, votes: Int = 1, isArbiter: Bool = false, isHidden: Bool = false, delay: Duration = .zero,
+        zone: String? = nil
     ) {
         self.priority = priority
         self.votes = votes
         self.isArbiter = isArbiter
         self.isHidden = isHidden
+        self.delay = delay
         self.zone = zone
     }
 
@@ -35,6 +39,7 @@ public struct MemberKind: Sendable {
         if isHidden { document.append("hidden", true) }
         if priority != 1 { document.append("priority", .int32(Int32(priority))) }
         if votes != 1 { document.append("votes", .int32(Int32(votes))) }
+        if delay > .zero { document.append("secondaryDelaySecs", .int64(delay.components.seconds)) }
         if let zone { document.append("tags", ["dc": .string(zone)]) }
         return .document(document)
     }
@@ -51,7 +56,11 @@ public final class SimulatedMember {
     /// The present life's node. Earlier ones are kept: their tasks, which never run again, hold on to them.
     package private(set) var node: Node?
     private var earlier: [Node] = []
-    private let disk: RememberingStorage?
+    private var disk: RememberingStorage?
+    /// The disk of the present life is the one of the life before.
+    private var keepsDisk = true
+    /// What the storage engine of the present life does when it is told to.
+    private var faults = StorageFaults()
     /// How often it was started again.
     public var restarts: Int { earlier.count }
     public var endpoint: Endpoint { Endpoint(host: name, port: 27017) }
@@ -66,8 +75,10 @@ public final class SimulatedMember {
 
     /// Builds and starts what runs on the member; without a disk, each life begins with an empty engine.
     func boot(_ runtime: SimulatedRuntime) {
-        let previous = node
-        if let previous { earlier.append(previous) }
+        let previous = keepsDisk ? node : nil
+        keepsDisk = true
+        faults = StorageFaults()
+        if let node { earlier.append(node) }
         var options = NodeOptions(endpoint: endpoint)
         options.replicaSetName = set.name
         options.transportName = "simulated"
@@ -75,11 +86,20 @@ public final class SimulatedMember {
         options.oplogBytesMax = set.oplogBytesMax
         let node = Node(
             runtime: runtime, transport: runtime.world.network.transport(for: runtime),
-            engine: disk?.engine() ?? MemoryStorage(), electionPolicy: set.policy(of: self), options: options)
+            engine: FaultyStorage(disk?.engine() ?? MemoryStorage(), faults), electionPolicy: set.policy(of: self),
+            options: options)
         self.node = node
         let world = runtime.world
         let name = name
-        node.onFailure = { [unowned world] error in world.fail("\(name) stopped itself: \(error)") }
+        let faults = faults
+        node.onFailure = { [unowned self, unowned world] error in
+            guard faults.hasThrown, "\(error)".contains("storage engine FaultyStorage failed") else {
+                return world.fail("\(name) stopped itself: \(error)")
+            }
+            // As the process that runs it would end.
+            storageFailures += 1
+            runtime.enqueue { [unowned self] in if self.node === node { crash() } }
+        }
         let set = set
         let remembers = disk != nil
         runtime.spawn("start the node") { [unowned self, unowned set, unowned world] in
@@ -88,6 +108,7 @@ public final class SimulatedMember {
                 try await node.start()
                 node.onMemberEvent = { [unowned self, unowned set] in set.memberChanged(self) }
             } catch {
+                guard !faults.hasThrown else { return node.onFailure?(error) ?? () }
                 world.fail("\(name) did not start: \(error)")
             }
         }
@@ -131,6 +152,28 @@ public final class SimulatedMember {
         set.timeline.add(name, "CRASH (\(connections))")
         set.world.apply(.crash(name, connections: connections))
     }
+    /// Takes its disk away: the next life begins empty.
+    func loseDisk() {
+        set.timeline.add(name, "LOSES ITS DISK")
+        disk = RememberingStorage()
+        keepsDisk = false
+        lostDisks += 1
+    }
+
+    /// Lets the storage engine throw at the next batch that it is given.
+    func failStorage() {
+        set.timeline.add(name, "STORAGE ENGINE FAILS")
+        faults.throwsNext = true
+    }
+    /// The storage engine does not throw any more; a life in which it has is at its end.
+    func mendStorage() {
+        faults.throwsNext = false
+        if faults.hasThrown, isAlive { crash() }
+    }
+    /// How often its disk was lost, or its storage engine has thrown.
+    private(set) var lostDisks = 0
+    private(set) var storageFailures = 0
+
     /// Starts the next life: empty, or with what the disk kept.
     public func restart() {
         set.timeline.add(name, "RESTART")

@@ -73,7 +73,7 @@ public struct Swarm: Sendable {
             }
         } else {
             faultInterval = .milliseconds(200 + Int64(generator.next(below: 1500)))
-            for kind in FaultKind.allCases where generator.nextBool(probability: 0.4) {
+            for kind in FaultKind.allCases where !kind.isOfWorkload && generator.nextBool(probability: 0.4) {
                 faults.append((kind, 1 + generator.next(below: 4)))
             }
         }
@@ -98,11 +98,15 @@ public struct Swarm: Sendable {
     }
 
     private static func drawKind(_ generator: inout SeededGenerator) -> MemberKind {
-        switch generator.next(below: 6) {
+        switch generator.next(below: 7) {
         case 0: .arbiter
         case 1: .hidden
         case 2: .nonVoting
         case 3: MemberKind(priority: 0)
+        case 4:
+            MemberKind(
+                priority: 0, isHidden: generator.nextBool(probability: 0.5),
+                delay: .seconds(1 + Int64(generator.next(below: 3))))
         default: MemberKind(priority: 1 + Int(generator.next(below: 3)))
         }
     }
@@ -118,6 +122,7 @@ public struct Swarm: Sendable {
 
     /// The faults that may be drawn in a set like this.
     var possibleFaults: [(kind: FaultKind, weight: UInt64)] {
-        faults.filter { !$0.kind.needsMemory || losesMajorities }
+        let isDelayed = (kinds + spares).contains { $0.delay > .zero }
+        return faults.filter { (losesMajorities || !$0.kind.needsMemory) && !(isDelayed && $0.kind.movesClock) }
     }
 }

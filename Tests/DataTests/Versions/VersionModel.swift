@@ -93,7 +93,7 @@ extension VersionStore {
     }
 
     func bringIn(_ table: TableID, _ key: [UInt8]) async throws {
-        if let engine = engine as? any StoragePrefetching { try await engine.prefetch(table, [key]) }
+        if let engine = engine.raw as? any StoragePrefetching { try await engine.prefetch(table, [key]) }
     }
 
     func put(_ table: TableID, _ kind: TableKind = .replicated, _ key: [UInt8], _ value: [UInt8]) throws {
