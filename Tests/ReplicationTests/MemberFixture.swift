@@ -18,7 +18,12 @@ struct MemberFixture {
 
     static func config(_ count: Int, _ change: (inout ReplicaSetConfig) -> Void = { _ in }) -> ReplicaSetConfig {
         var config = ReplicaSetConfig(
-            setName: "rs", members: (0..<count).map { MemberConfig(id: MemberID($0), host: "m\($0):27017") })
+            setName: "rs",
+            members: (0..<count).map { id in
+                var member = MemberConfig(id: MemberID(id), host: "m\(id):27017")
+                member.incarnation = incarnation(MemberID(id))
+                return member
+            })
         config.term = 1
         config.settings.electionTimeoutMillis = 1000
         config.settings.heartbeatIntervalMillis = 200
