@@ -14,7 +14,9 @@ extension Member {
 
     /// Takes a configuration that another member holds, when it is newer than ours.
     mutating func considerConfig(_ theirs: ReplicaSetConfig, now: Instant) {
-        guard theirs.setName == setName else { return ignore(.wrongSetName) }
+        guard stranger(theirs.setName, theirs.settings.replicaSetID) == nil else {
+            return ignore(.wrongSet)
+        }
         guard (config?.configVersion ?? .none).isOlder(than: theirs.configVersion) else { return ignore(.olderConfig) }
         guard mayTakeConfig else { return }
         if let pending = pendingInitiate {

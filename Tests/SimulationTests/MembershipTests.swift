@@ -38,6 +38,30 @@ struct MembershipTests {
         try spare.set.runUntilConverged(within: .seconds(60))
     }
 
+    @Test("of two that initiate at once at most one succeeds, and the set comes to agree", arguments: 1...8)
+    func initiateTwice(seed: UInt64) throws {
+        let set = SimulatedReplicaSet(SimulatedWorld(seed: seed))
+        try set.world.run(until: { set.members.allSatisfy { $0.member != nil } }, atMost: .seconds(1))
+        let config: Document = [
+            "_id": .string(set.name), "version": 1,
+            "members": .array(
+                set.members.map { ["_id": .int32($0.id), "host": .string($0.endpoint.description)] }),
+        ]
+        var replies: [Document] = []
+        for member in set.members.prefix(2) {
+            member.send(["replSetInitiate": .document(config)]) { replies.append($0) }
+            // Apart by less than a round trip, more or less.
+            try set.world.run(for: .microseconds(Int64(seed - 1) * 100))
+        }
+        try set.world.run(until: { replies.count == 2 }, atMost: .seconds(30), "two answers")
+        #expect(replies.count { $0.isOK } <= 1, "\(replies)")
+        if !replies.contains(where: \.isOK) {
+            #expect(try set.members[0].run(["replSetInitiate": .document(config)]).isOK)
+        }
+        try set.runUntilConverged(within: .seconds(30))
+        #expect(Set(set.members.map { $0.member?.config?.settings.replicaSetID }).count == 1)
+    }
+
     @Test("an arbiter that was added later and forgot its vote gives no second one in the term")
     func arbiterForgetsItsVote() throws {
         let stage = try commanded([.normal, .normal], spares: [.arbiter])
