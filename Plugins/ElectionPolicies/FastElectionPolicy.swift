@@ -49,8 +49,12 @@ public struct FastElectionPolicy: ElectionPolicy {
         return isAlone && view.mayStand ? .standNow(.electionTimeout) : .wait(until: timeout(view))
     }
 
+    /// What members of one rank are spread over; one that stood in vain tries again within milliseconds, so that it can
+    /// be short.
+    private func spread(_ view: ElectionView) -> Duration { view.electionTimeout / 50 }
+
     private func timeout(_ view: ElectionView) -> Instant {
-        view.now + view.electionTimeout + view.randomDuration(upTo: view.electionTimeout * 3 / 20)
+        view.now + view.electionTimeout + step(view) * rank(view) + view.randomDuration(upTo: spread(view))
     }
 
     private func timerDecision(_ view: ElectionView) -> ElectionDecision {
@@ -64,7 +68,7 @@ public struct FastElectionPolicy: ElectionPolicy {
         // Our own loop ran late: what the primary sent may lie unread. It gets that much more, once.
         if let due = view.electionTimer, view.primaryIndex != nil {
             let late = view.now - due
-            if late > view.electionTimeout / 10, silence < view.electionTimeout * 2 + view.electionTimeout * 3 / 20 {
+            if late > view.electionTimeout / 10, silence < view.electionTimeout * 2 + spread(view) {
                 return .wait(until: view.now + min(late, view.electionTimeout))
             }
         }

@@ -3,10 +3,13 @@ internal import Glibc
 internal import LiveRuntime
 internal import Synchronization
 
-/// SIGINT and SIGTERM: the first asks for a stop in good order, the second ends the process at once.
+/// SIGINT and SIGTERM: the first asks for a stop in good order, the second, or one that comes before all is started,
+/// ends the process at once.
 final class StopSignals: Sendable {
     private struct State {
         var count = 0
+        /// Nothing is there yet that could be stopped in good order.
+        var isStarting = false
         var waiter: UnsafeContinuation<Void, Never>?
     }
     private let state = Mutex(State())
@@ -25,14 +28,25 @@ final class StopSignals: Sendable {
     }
 
     private func arrived() {
-        let (count, waiter) = state.withLock { state in
+        let (endsNow, waiter) = state.withLock { state in
             state.count += 1
             defer { state.waiter = nil }
-            return (state.count, state.waiter)
+            return (state.count > 1 || state.isStarting, state.waiter)
         }
-        if count > 1 { _exit(130) }
+        if endsNow { _exit(130) }
         // Who waits lives on no loop.
         loop.outsideLeakGuard { waiter?.resume() }
+    }
+
+    /// Runs what starts a cluster: a signal that comes meanwhile ends the process.
+    func whileStarting<Started>(_ start: () async throws -> Started) async rethrows -> Started {
+        let hasCome = state.withLock { state in
+            state.isStarting = true
+            return state.count > 0
+        }
+        if hasCome { _exit(130) }
+        defer { state.withLock { $0.isStarting = false } }
+        return try await start()
     }
 
     /// Returns when the first signal has come.

@@ -8,6 +8,8 @@ public struct HeartbeatRequest: Sendable, Equatable {
     public var from: String
     /// nil while the sender has no place in a configuration.
     public var fromID: MemberID?
+    /// Host of the receiver as the sender's configuration names it: tells a member how others call it.
+    public var to: String?
     public var report: MemberReport
     /// Asks whether the receiver could be initiated: no data, no configuration.
     public var isQuorumCheck = false
@@ -16,6 +18,7 @@ public struct HeartbeatRequest: Sendable, Equatable {
         writer.append("replSetHeartbeat", string: setName)
         writer.append("from", string: from)
         writer.append("fromId", int32: fromID ?? -1)
+        if let to { writer.append("to", string: to) }
         report.encode(to: writer)
         if isQuorumCheck { writer.append("checkEmpty", bool: true) }
     }
@@ -27,11 +30,16 @@ public struct HeartbeatRequest: Sendable, Equatable {
         self.setName = setName
         self.from = from
         fromID = id >= 0 ? id : nil
+        to = view["to"]?.asString
         self.report = report
         isQuorumCheck = view["checkEmpty"]?.asBool ?? false
     }
 
-    init(setName: String, from: String, fromID: MemberID?, report: MemberReport, isQuorumCheck: Bool = false) {
+    init(
+        setName: String, from: String, fromID: MemberID?, to: String? = nil, report: MemberReport,
+        isQuorumCheck: Bool = false
+    ) {
+        self.to = to
         self.setName = setName
         self.from = from
         self.fromID = fromID

@@ -47,12 +47,31 @@ extension Member {
         return settle(now)
     }
 
+    /// Which of its members this one is.
+    func ownPlace(in config: ReplicaSetConfig) -> Int? {
+        for host in ownHosts { if let index = config.index(ofHost: host) { return index } }
+        return nil
+    }
+
+    /// A name under which this member was reached is a name of its own. Taken while no configuration names it: one that
+    /// knows its place stays there, whatever it is called.
+    mutating func learnOwnHost(_ host: String) {
+        guard selfIndex == nil, !ownHosts.contains(host), ownHosts.count < Limits.ownHostsMax else { return }
+        log(.info, "others reach this node as \(host)")
+        ownHosts.append(host)
+    }
+
     /// Makes `next` the configuration and fits everything else to it.
     mutating func adopt(_ next: ReplicaSetConfig, now: Instant) {
         let isFirst = followerState == .startup
         let known = peers
         config = next
-        selfIndex = next.members.firstIndex { ownHosts.contains($0.host) }
+        selfIndex = ownPlace(in: next)
+        if selfIndex == nil {
+            log(
+                .warning,
+                "configuration \(next.configVersion) does not name this node (\(ownHosts.joined(separator: ", ")))")
+        }
         peers = next.members.map { member in
             known.first { $0.id == member.id && $0.host == member.host }
                 ?? Peer(id: member.id, host: member.host, nextHeartbeat: now)
@@ -139,7 +158,7 @@ extension Member {
                 .notWritablePrimary, "New config can only be proposed by a primary; current state is \(state.name)")
         }
         let fitted = try next.following(config, force: force)
-        guard let index = fitted.members.firstIndex(where: { ownHosts.contains($0.host) }) else {
+        guard let index = ownPlace(in: fitted) else {
             throw ServerError(.nodeNotFound, "no member of the new configuration maps to this node")
         }
         guard force || fitted.members[index].isElectable else {
@@ -222,7 +241,7 @@ extension Member {
 
     /// Who forces a configuration counts in it: somebody has to elect a primary, who then takes the others in.
     private func nameOwnLife(in next: inout ReplicaSetConfig) {
-        if let me = next.members.firstIndex(where: { ownHosts.contains($0.host) }), next.members[me].votes > 0 {
+        if let me = ownPlace(in: next), next.members[me].votes > 0 {
             next.members[me].isNewlyAdded = false
             next.members[me].incarnation = incarnation
         }

@@ -42,7 +42,7 @@ extension Member {
         peers[index].sentAt = now
         let request = HeartbeatRequest(
             setName: setName, from: selfConfig?.host ?? ownHosts.first ?? "", fromID: selfConfig?.id,
-            report: makeReport())
+            to: peers[index].host, report: makeReport())
         directives.append(
             .sendHeartbeat(to: peers[index].host, request, exchange, timeout: heartbeatAttemptTimeout))
     }
@@ -147,9 +147,10 @@ extension Member {
             return settle(now)
         }
         if request.isQuorumCheck {
-            answerQuorumCheck(id)
+            answerQuorumCheck(request, id)
             return settle(now)
         }
+        if let to = request.to { learnOwnHost(to) }
         if let index = sender(of: request) {
             if noteIncarnation(index, request.report.incarnation, askedAt: nil, now: now) {
                 peers[index].lastHeartbeatReceived = now

@@ -34,19 +34,16 @@ extension Member {
         guard proposed.version == 1 else {
             throw ServerError(.newReplicaSetConfigurationIncompatible, "the first configuration must have version 1")
         }
-        guard let me = proposed.members.firstIndex(where: { ownHosts.contains($0.host) }) else {
-            throw ServerError(.invalidReplicaSetConfig, "No host described in new configuration maps to this node")
-        }
-        guard proposed.members[me].isElectable else {
-            throw ServerError(.nodeNotElectable, "this node is not electable under the new configuration")
-        }
+        // Under which name it is meant is found out by asking: one of those who answer is this member itself.
+        let me = ownPlace(in: proposed)
+        if let me { try checkMayInitiate(proposed.members[me]) }
         try Self.checkDefault(of: proposed)
         var first = proposed
         first.term = Member.initiatingTerm
         if first.settings.replicaSetID == nil {
             first.settings.replicaSetID = ObjectID(high: random.next(), low: UInt32(truncatingIfNeeded: random.next()))
         }
-        if proposed.members[me].votes > 0 { first.members[me].incarnation = incarnation }
+        if let me, proposed.members[me].votes > 0 { first.members[me].incarnation = incarnation }
         if isVolatile { first.writeConcernMajorityJournalDefault = false }
         var pending = PendingInitiate(
             request: id, config: first, waitingFor: Array(repeating: nil, count: first.members.count),
@@ -55,7 +52,8 @@ extension Member {
             let exchange = Exchange(nextNumber())
             pending.waitingFor[index] = exchange
             let check = HeartbeatRequest(
-                setName: setName, from: first.members[me].host, fromID: nil, report: makeReport(), isQuorumCheck: true)
+                setName: setName, from: ownHosts.first ?? "", fromID: nil, to: first.members[index].host,
+                report: makeReport(), isQuorumCheck: true)
             directives.append(
                 .sendHeartbeat(to: first.members[index].host, check, exchange, timeout: Limits.initiateWaitMax))
         }
@@ -63,9 +61,17 @@ extension Member {
         initiateWhenAnswered()
     }
 
+    private func checkMayInitiate(_ me: MemberConfig) throws(ServerError) {
+        guard me.isElectable else {
+            throw ServerError(.nodeNotElectable, "this node is not electable under the new configuration")
+        }
+    }
+
     /// At the other side: could this member be initiated?
-    mutating func answerQuorumCheck(_ id: RequestID) {
-        if config != nil {
+    mutating func answerQuorumCheck(_ request: HeartbeatRequest, _ id: RequestID) {
+        if request.report.run == run {
+            directives.append(.replyToHeartbeat(id, HeartbeatResponse(setName: setName, report: makeReport())))
+        } else if config != nil {
             directives.append(.complete(id, ServerError(.alreadyInitialized, "already initialized")))
         } else if pendingInitiate != nil || configStore != nil {
             // Two sets of one name would come of it, and this member would be in both.
@@ -89,6 +95,11 @@ extension Member {
             return true
         }
         pendingInitiate?.waitingFor[index] = nil
+        if response.report.run == run {
+            noteSelf(at: index)
+            initiateWhenAnswered()
+            return true
+        }
         if (pendingInitiate?.config.members[index].votes ?? 0) > 0 {
             pendingInitiate?.config.members[index].incarnation = response.report.incarnation
             if response.report.isVolatile, pendingInitiate?.config.members[index].isArbiter == false {
@@ -97,6 +108,20 @@ extension Member {
         }
         initiateWhenAnswered()
         return true
+    }
+
+    /// The member that answered is this one.
+    private mutating func noteSelf(at index: Int) {
+        guard let pending = pendingInitiate else { return }
+        let me = pending.config.members[index]
+        if let other = ownPlace(in: pending.config) {
+            return failInitiate(
+                ConfigFields.error(
+                    "members.\(index).host", "'\(me.host)' and '\(pending.config.members[other].host)' are this node"))
+        }
+        do { try checkMayInitiate(me) } catch { return failInitiate(error) }
+        learnOwnHost(me.host)
+        if me.votes > 0 { pendingInitiate?.config.members[index].incarnation = incarnation }
     }
 
     /// False when the exchange is none of ours.
@@ -122,6 +147,13 @@ extension Member {
     private mutating func initiateWhenAnswered() {
         guard let pending = pendingInitiate, !pending.isStoring, pending.waitingFor.allSatisfy({ $0 == nil }) else {
             return
+        }
+        guard ownPlace(in: pending.config) != nil else {
+            return failInitiate(
+                ServerError(
+                    .invalidReplicaSetConfig,
+                    "No host described in new configuration maps to this node, "
+                        + ownHosts.joined(separator: ", ")))
         }
         pendingInitiate?.isStoring = true
         directives.append(.initiate(pending.config))

@@ -5,7 +5,7 @@ public import Core
 public struct MemberStart: Sendable {
     /// From `--replSet`.
     public var setName: String
-    /// Every `host:port` under which others reach this member.
+    /// Every `host:port` under which others reach this member, as far as it knows: the first is what it calls itself.
     public var ownHosts: [String]
     public var incarnation: Incarnation
     /// The engine forgets at a restart.
@@ -50,7 +50,8 @@ public struct Member: Sendable {
     public static let initiatingTerm: Int64 = 0
 
     let setName: String
-    let ownHosts: [String]
+    /// Names of this member: its own for itself, and those under which others have reached it.
+    public internal(set) var ownHosts: [String]
     let isVolatile: Bool
     let policy: any ElectionPolicy
     let mutants: Mutants

@@ -62,6 +62,30 @@ struct MembershipTests {
         #expect(Set(set.members.map { $0.member?.config?.settings.replicaSetID }).count == 1)
     }
 
+    @Test("a member knows itself under the names by which others reach it")
+    func otherNames() throws {
+        // Each member listens on a second address, which the configuration names.
+        let set = SimulatedReplicaSet(SimulatedWorld(seed: 3), members: 3)
+        try set.world.run(until: { set.members.allSatisfy { $0.member != nil } }, atMost: .seconds(1))
+        for member in set.members { set.world.network.addAlias("\(member.name)-alias", of: member.endpoint) }
+        func config(_ hosts: [String]) -> Document {
+            [
+                "_id": .string(set.name), "version": 1,
+                "members": .array(
+                    hosts.enumerated().map { ["_id": .int32(Int32($0)), "host": .string("\($1):27017")] }),
+            ]
+        }
+        let twice = try set.members[0].run(
+            ["replSetInitiate": .document(config(["rs0-0-alias", "rs0-0", "rs0-1"]))])
+        #expect(twice.code == 93 && twice["errmsg"]?.asString?.contains("are this node") == true, "\(twice)")
+        let strangers = try set.members[0].run(["replSetInitiate": .document(config(["rs0-1", "rs0-2"]))])
+        #expect(strangers.code == 93, "\(strangers)")
+        let names = set.members.map { "\($0.name)-alias" }
+        let reply = try set.members[0].run(["replSetInitiate": .document(config(names))])
+        #expect(reply.isOK, "\(reply)")
+        try set.runUntilConverged(within: .seconds(30))
+    }
+
     @Test("an arbiter that was added later and forgot its vote gives no second one in the term")
     func arbiterForgetsItsVote() throws {
         let stage = try commanded([.normal, .normal], spares: [.arbiter])

@@ -20,6 +20,10 @@ enum NodeCommand {
                 OptionSpecification(
                     "port", .integer(0...65535), "P", default: "27017", help: "where to listen; 0 for any free port"),
                 OptionSpecification("host", .text, "HOST", default: "127.0.0.1", help: "the address to listen on"),
+                OptionSpecification(
+                    "advertise", .text, "HOST",
+                    help: "the name under which others reach the node; default: the address it listens on, "
+                        + "or the machine's name when that is all of them"),
                 OptionSpecification("replset", .text, "NAME", help: "the replica set that the node belongs to"),
             ] + PartOptions.specifications(registry)
         ) { arguments in
@@ -31,6 +35,8 @@ enum NodeCommand {
             options.replicaSetName = arguments.text("replset")
             options.arguments = arguments.all
             parts.describe(in: &options)
+            let listensOnAll = options.endpoint.host == "0.0.0.0" || options.endpoint.host == "::"
+            options.advertisedHost = arguments.text("advertise") ?? (listensOnAll ? options.hostname : nil)
             let signals = try await StopSignals.watch(log: log)
             let node = try await RunningNode.start(name: "node", log: log) { [options] runtime in
                 try parts.makeNode(runtime, options)

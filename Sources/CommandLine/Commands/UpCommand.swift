@@ -63,8 +63,8 @@ enum UpCommand {
         let elections = try parts.electionPolicy.make(parts.options(of: parts.electionPolicy.name))
         // Watched before anything starts: a signal that comes meanwhile is not lost.
         let signals = try await StopSignals.watch(log: LineLog(minimumLevel: .error))
-        let set =
-            try await members
+        let configured =
+            members
             .storage(.custom(storage.name, storageMaker))
             .transport(
                 .custom(transport.name, firstPort: port) {
@@ -78,7 +78,7 @@ enum UpCommand {
                 parts.describe(in: &options)
                 options.arguments = arguments.all
             }
-            .start()
+        let set = try await signals.whileStarting { try await configured.start() }
         if let concern = arguments.text("default-write-concern") {
             do { try await setDefault(concern, set) } catch {
                 await set.stop()

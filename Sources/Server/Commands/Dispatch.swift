@@ -105,9 +105,10 @@ extension Node {
                 .commandNotFound, "no such command: '\(command.name)' (start with --set enableTestCommands=1)")
         }
         if traits.contains(.memberOnly), connection.peer == nil {
-            throw ServerError(
-                .unauthorized,
-                "\(command.name) is for members of the replica set; this connection has not introduced itself")
+            throw connection.introductionError
+                ?? ServerError(
+                    .unauthorized,
+                    "\(command.name) is for members of the replica set; this connection has not introduced itself")
         }
         if traits.contains(.followerOnly), let peer = connection.peer, let role = role as? ReplicaSetRole,
             let obstacle = role.member.obstacle(toFollower: peer.memberID, peer.incarnation)

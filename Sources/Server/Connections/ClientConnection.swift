@@ -11,6 +11,8 @@ final class ClientConnection: ConnectionDelegate {
 
     /// Who the other side is, once it has introduced itself as a member of this set.
     var peer: PeerIdentity?
+    /// Why its introduction was refused.
+    var introductionError: ServerError?
     /// What the client said about itself in its first `hello`: `client`, as sent.
     var clientMetadata: Document?
     /// Whether the connection has said hello (older drivers: with OP_QUERY).

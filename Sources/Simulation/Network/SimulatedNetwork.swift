@@ -19,6 +19,8 @@ public final class SimulatedNetwork {
     private var owners: [Endpoint: Int32] = [:]
     /// Lives that ended without a word from their hosts.
     private var silent: Set<Int32> = []
+    /// Further names of addresses that are listened on.
+    private var aliases: [Endpoint: Endpoint] = [:]
     private var nextPort = 50_000
     private var nextPipe: UInt64 = 1
     /// All open pipes by number: in order of creation, so that what happens to many happens in one order.
@@ -133,11 +135,16 @@ public final class SimulatedNetwork {
         if listeners[listener.endpoint] === listener { listeners[listener.endpoint] = nil }
     }
 
-    func listener(at endpoint: Endpoint) -> SimulatedListener? { listeners[endpoint] }
+    /// Lets connections to another host name lead to `endpoint`.
+    func addAlias(_ host: String, of endpoint: Endpoint) {
+        aliases[Endpoint(host: host, port: endpoint.port)] = endpoint
+    }
+
+    func listener(at endpoint: Endpoint) -> SimulatedListener? { listeners[aliases[endpoint] ?? endpoint] }
 
     /// The present life of the node that listened at the endpoint last; nil for an address that nobody ever had.
     func owner(of endpoint: Endpoint) -> SimulatedRuntime? {
-        owners[endpoint].flatMap { world.node(world.nodeName($0)) }
+        owners[aliases[endpoint] ?? endpoint].flatMap { world.node(world.nodeName($0)) }
     }
 
     // MARK: Pipes

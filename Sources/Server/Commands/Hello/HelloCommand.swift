@@ -104,8 +104,14 @@ enum HelloCommand {
             let incarnation = view["incarnation"]?.asDocument.flatMap({ Incarnation($0) })
         else { throw ServerError(.failedToParse, "'internalMember' must be {setName, memberId, incarnation}") }
         guard let own = context.node.options.replicaSetName, own == setName else {
-            throw ServerError(
-                .inconsistentReplicaSetNames, "this node is not a member of the replica set '\(setName)'")
+            let error =
+                context.node.options.replicaSetName.map {
+                    ServerError(
+                        .inconsistentReplicaSetNames, "this node belongs to the replica set '\($0)', not '\(setName)'")
+                }
+                ?? ServerError(.noReplicationEnabled, "this node was not started with --replset")
+            context.connection.introductionError = error
+            throw error
         }
         context.connection.peer = PeerIdentity(memberID: id, incarnation: incarnation)
     }
