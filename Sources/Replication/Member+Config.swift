@@ -55,16 +55,19 @@ extension Member {
 
     /// A name under which this member was reached is a name of its own. Taken while no configuration names it: one that
     /// knows its place stays there, whatever it is called.
-    mutating func learnOwnHost(_ host: String) {
+    mutating func learnOwnHost(_ host: String, now: Instant) {
         guard selfIndex == nil, !ownHosts.contains(host), ownHosts.count < Limits.ownHostsMax else { return }
         log(.info, "others reach this node as \(host)")
         ownHosts.append(host)
+        // A reconfiguration may have called it so before anybody did.
+        if let config, ownPlace(in: config) != nil { adopt(config, now: now) }
     }
 
     /// Makes `next` the configuration and fits everything else to it.
     mutating func adopt(_ next: ReplicaSetConfig, now: Instant) {
         let isFirst = followerState == .startup
         let known = peers
+        let before = config?.configVersion
         config = next
         selfIndex = ownPlace(in: next)
         if selfIndex == nil {
@@ -76,7 +79,9 @@ extension Member {
             known.first { $0.id == member.id && $0.host == member.host }
                 ?? Peer(id: member.id, host: member.host, nextHeartbeat: now)
         }
-        if isFirst { log(.info, "configuration \(next.configVersion) of '\(next.setName)' is in force") }
+        if isFirst || next.configVersion != before {
+            log(.info, "configuration \(next.configVersion) of '\(next.setName)' is in force")
+        }
         fitFollowerState(isFirst: isFirst)
         adoptTerm(next.term, now: now)
         if let id = syncSource, next.index(of: id) == nil { setSyncSource(nil) }

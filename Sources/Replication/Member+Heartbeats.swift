@@ -150,7 +150,7 @@ extension Member {
             answerQuorumCheck(request, id)
             return settle(now)
         }
-        if let to = request.to { learnOwnHost(to) }
+        if let to = request.to { learnOwnHost(to, now: now) }
         if let index = sender(of: request) {
             if noteIncarnation(index, request.report.incarnation, askedAt: nil, now: now) {
                 peers[index].lastHeartbeatReceived = now

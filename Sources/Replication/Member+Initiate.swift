@@ -96,7 +96,7 @@ extension Member {
         }
         pendingInitiate?.waitingFor[index] = nil
         if response.report.run == run {
-            noteSelf(at: index)
+            noteSelf(at: index, now: now)
             initiateWhenAnswered()
             return true
         }
@@ -111,7 +111,7 @@ extension Member {
     }
 
     /// The member that answered is this one.
-    private mutating func noteSelf(at index: Int) {
+    private mutating func noteSelf(at index: Int, now: Instant) {
         guard let pending = pendingInitiate else { return }
         let me = pending.config.members[index]
         if let other = ownPlace(in: pending.config) {
@@ -120,7 +120,7 @@ extension Member {
                     "members.\(index).host", "'\(me.host)' and '\(pending.config.members[other].host)' are this node"))
         }
         do { try checkMayInitiate(me) } catch { return failInitiate(error) }
-        learnOwnHost(me.host)
+        learnOwnHost(me.host, now: now)
         if me.votes > 0 { pendingInitiate?.config.members[index].incarnation = incarnation }
     }
 

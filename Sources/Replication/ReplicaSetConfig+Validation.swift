@@ -141,11 +141,14 @@ extension ReplicaSetConfig {
         return next
     }
 
-    /// Quorums of neighbouring configurations overlap only when they differ by one vote (replication-facts §12).
+    /// Quorums of neighbouring configurations overlap only when they differ by one vote (replication-facts §12). A
+    /// voter of another host loses its vote until it is known to hold the data, so a new name is one change, too.
     private func checkOneVoterAtATime(_ old: ReplicaSetConfig) throws(ServerError) {
-        let before = old.members.filter { $0.votes > 0 }.map { "\($0.id) \($0.host)" }
-        let after = members.filter { $0.votes > 0 }.map { "\($0.id) \($0.host)" }
-        let changes = before.filter { !after.contains($0) }.count + after.filter { !before.contains($0) }.count
+        let before = old.members.filter { $0.votes > 0 }
+        let after = members.filter { $0.votes > 0 }
+        let gone = before.count { voter in !after.contains { $0.id == voter.id } }
+        let new = after.count { voter in !before.contains { $0.id == voter.id && $0.host == voter.host } }
+        let changes = gone + new
         guard changes <= 1 else {
             throw ServerError(
                 .invalidReplicaSetConfig,

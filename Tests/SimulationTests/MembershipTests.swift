@@ -86,6 +86,40 @@ struct MembershipTests {
         try set.runUntilConverged(within: .seconds(30))
     }
 
+    @Test("a voter is given another name by a reconfiguration, under load")
+    func rename() throws {
+        let set = SimulatedReplicaSet(SimulatedWorld(seed: 4))
+        try set.start()
+        let load = WriteWorkload(set)
+        load.start()
+        let primary = try #require(set.primary)
+        let renamed = try #require(set.secondaries.first)
+        set.world.network.addAlias("elsewhere", of: renamed.endpoint)
+        let shown = try #require(try primary.run(["replSetGetConfig": 1])["config"]?.asDocument)
+        var next = Document()
+        for field in shown.fields where field.key != "term" {
+            switch field.key {
+            case "version": next.append(field.key, .int64((field.value.asInteger ?? 0) + 1))
+            case "members":
+                next.append(
+                    field.key,
+                    .array(
+                        (field.value.asArray ?? []).map { member in
+                            member.asDocument?["_id"]?.asInteger == Int64(renamed.id)
+                                ? ["_id": .int32(renamed.id), "host": "elsewhere:27017"] : member
+                        }))
+            default: next.append(field.key, field.value)
+            }
+        }
+        let reply = try primary.run(["replSetReconfig": .document(next)])
+        #expect(reply.isOK, "\(reply)")
+        try set.world.run(for: .seconds(3))
+        try load.stop()
+        try set.runUntilConverged(within: .seconds(30))
+        try load.check()
+        #expect(renamed.state == .secondary && renamed.member?.isCountedVoter == true)
+    }
+
     @Test("an arbiter that was added later and forgot its vote gives no second one in the term")
     func arbiterForgetsItsVote() throws {
         let stage = try commanded([.normal, .normal], spares: [.arbiter])
