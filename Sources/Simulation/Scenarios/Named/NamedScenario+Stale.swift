@@ -44,12 +44,16 @@ extension NamedScenario {
         guard let old = set.primary else { throw set.failure("no primary") }
         let client = stage.makeClient()
         var session: ClientSession?
-        var isAcknowledged = false
+        var outcome: Result<Void, any Error>?
         client.runtime.spawn("write") {
             session = client.client.startSession()
             let target = client.client["load"]["things"].with(writeConcern: .majority)
-            _ = try? await target.insertOne(["_id": 1], session: session)
-            isAcknowledged = true
+            do {
+                _ = try await target.insertOne(["_id": 1], session: session)
+                outcome = .success(())
+            } catch {
+                outcome = .failure(error)
+            }
         }
         // The moment at which it commits: the answer goes out, and nothing to the members.
         let before = set.committed
@@ -58,8 +62,10 @@ extension NamedScenario {
                 && (try? stage.things(old)) == [1]
         }
         for other in set.members where other !== old { set.cut(old.name, other.name) }
-        try stage.wait("the acknowledgement") { isAcknowledged }
+        try stage.wait("the answer to the write") { outcome != nil }
+        if case .failure(let error)? = outcome { throw set.failure("the write was not acknowledged: \(error)") }
         let unaware = set.members.filter { $0 !== old && $0.commitPoint < old.commitPoint }.count
+        try stage.expect(unaware == set.members.count - 1, "no other member has heard of the commit: \(set.summary)")
         old.crash()
         set.heal()
         let seen = try client.run { client in
@@ -73,7 +79,7 @@ extension NamedScenario {
         try stage.expect(linearizable != nil, "a linearizable read sees the acknowledged write")
         old.restart()
         try set.runUntilConverged(within: .seconds(60))
-        return "\(unaware) members had not heard of the commit; the write was seen on the new primary"
+        return "only the dead primary had heard of the commit; the write was seen on the new one"
     }
 
     private static func deposedLinearizable(_ stage: ScenarioStage) throws -> String {
