@@ -8,7 +8,7 @@ struct Peer: Sendable {
 
     /// Whether the last round of heartbeats reached it.
     var isUp = false
-    /// What it said last; STARTUP before it was ever heard.
+    /// What it said last; STARTUP until it was heard or the first round has found it down.
     var state = MemberState.startup
     var term: Int64 = -1
     var config = ConfigVersion.none
