@@ -1,5 +1,6 @@
 import BSON
 import Core
+import ElectionPolicies
 import Testing
 
 @testable import Replication
@@ -84,7 +85,7 @@ import Testing
         #expect(hello["lastWrite"]?.asDocument?["opTime"] == .document(Document { OpTime(2, 20).write(to: $0) }))
         let empty = Member(
             MemberStart(setName: "rs", ownHosts: ["a:1"], incarnation: MemberFixture.incarnation(0), seed: 1),
-            policy: HostileElectionPolicy(kind: .neverGrants))
+            policy: MongoDBElectionPolicy())
         let uninitialized = Document { empty.writeHello(to: $0) }
         #expect(uninitialized["isreplicaset"] == true)
         #expect(uninitialized["setName"] == nil)

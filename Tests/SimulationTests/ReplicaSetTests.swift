@@ -1,5 +1,6 @@
 import BSON
 import Client
+import Conformance
 import Core
 import ElectionPolicies
 import Testing
@@ -235,30 +236,9 @@ struct ReplicaSetTests {
 
 /// A policy may make a set slow, never wrong.
 struct HostilePolicyTests {
-    /// Stands at every opportunity.
-    struct AlwaysStands: ElectionPolicy {
-        var name: String { "always stands" }
-        func decide(_ event: ElectionEvent, _ view: ElectionView) -> ElectionDecision {
-            switch event {
-            case .dryRunRequested: .grantDryRun
-            case .steppingDown: .abstain
-            default: view.mayStand ? .standNow(.electionTimeout) : .wait(until: view.now + .milliseconds(5))
-            }
-        }
-    }
-
-    /// Behaves, but refuses every dry run.
-    struct RefusesDryRuns: ElectionPolicy {
-        var name: String { "refuses dry runs" }
-        func decide(_ event: ElectionEvent, _ view: ElectionView) -> ElectionDecision {
-            if case .dryRunRequested = event { return .refuseDryRun("out of principle") }
-            return MongoDBElectionPolicy().decide(event, view)
-        }
-    }
-
     @Test("members that always stand elect one primary a term and lose nothing that was acknowledged")
     func alwaysStands() throws {
-        let set = SimulatedReplicaSet(SimulatedWorld(seed: 21), policy: AlwaysStands())
+        let set = SimulatedReplicaSet(SimulatedWorld(seed: 21), policy: HostileElectionPolicy(.always))
         try set.initiate()
         let load = WriteWorkload(set, maximumWait: .seconds(2))
         load.start()
@@ -275,7 +255,7 @@ struct HostilePolicyTests {
 
     @Test("members that refuse every dry run elect nobody, and nothing breaks")
     func refusesDryRuns() throws {
-        let set = SimulatedReplicaSet(SimulatedWorld(seed: 22), policy: RefusesDryRuns())
+        let set = SimulatedReplicaSet(SimulatedWorld(seed: 22), policy: HostileElectionPolicy(.selfish))
         try set.initiate()
         try set.world.run(for: .seconds(20))
         #expect(set.primary == nil)

@@ -92,7 +92,7 @@ extension NamedScenario {
         old.send(
             [
                 "find": "things", "filter": ["_id": 2], "readConcern": ["level": "linearizable"], "maxTimeMS": 20_000,
-            ], database: WriteWorkload.database
+            ], in: WriteWorkload.database
         ) { answer = $0 }
         let new = try set.runUntilPrimary(within: .seconds(30), otherThan: old)
         try stage.write(2, on: new, w: "majority")
@@ -112,7 +112,7 @@ extension NamedScenario {
         // A search by a field without an index is a task; the step-down runs in front of it.
         old.send(
             ["findAndModify": "things", "query": ["n": 1], "update": ["n": 1], "upsert": true],
-            database: WriteWorkload.database
+            in: WriteWorkload.database
         ) { answer = $0 }
         old.send(["replSetStepDown": 60, "secondaryCatchUpPeriodSecs": 0, "force": true]) { _ in }
         try stage.wait("an answer") { answer != nil }
@@ -134,11 +134,11 @@ extension NamedScenario {
             "find": "things", "readConcern": ["afterClusterTime": time], "$clusterTime": clusterTime,
             "$readPreference": ["mode": "secondary"], "maxTimeMS": 500,
         ]
-        let early = try stage.run(read, on: secondary)
+        let early = try secondary.run(read, in: WriteWorkload.database)
         try stage.expect(early["ok"]?.asNumber != 1, "the secondary does not answer \(early) before it has the write")
         set.heal()
         try set.runUntilConverged(within: .seconds(30))
-        let late = try stage.run(read, on: secondary)
+        let late = try secondary.run(read, in: WriteWorkload.database)
         try stage.expect(
             late["cursor"]?.asDocument?["firstBatch"]?.asArray?.count == 1, "the write is seen then, not \(late)")
         return "it waited, and answered when it had caught up"
@@ -154,7 +154,7 @@ extension NamedScenario {
         for primary in set.members {
             if !primary.isWritablePrimary { try stage.elect(primary) }
             for _ in 0..<2 {
-                let reply = try stage.run(write, on: primary)
+                let reply = try primary.run(write, in: WriteWorkload.database)
                 try stage.expect(reply["ok"]?.asNumber == 1 && reply["n"]?.asNumber == 1, "success, not \(reply)")
             }
         }
@@ -171,8 +171,8 @@ extension NamedScenario {
         stage.together([old])
         try stage.write(2, on: old)
         for level in ["majority", "snapshot"] {
-            let reply = try stage.run(
-                ["find": "things", "readConcern": ["level": .string(level)], "maxTimeMS": 2000], on: old)
+            let reply = try old.run(
+                ["find": "things", "readConcern": ["level": .string(level)], "maxTimeMS": 2000], in: WriteWorkload.database)
             let shown = (reply["cursor"]?.asDocument?["firstBatch"]?.asArray ?? []).compactMap {
                 $0.asDocument?["_id"]?.asInteger
             }
@@ -192,7 +192,7 @@ extension NamedScenario {
         var answer: Document?
         old.send(
             ["insert": "things", "documents": [["_id": 1]], "writeConcern": ["w": "majority"]],
-            database: WriteWorkload.database
+            in: WriteWorkload.database
         ) { answer = $0 }
         try stage.wait("the write") { (try? stage.things(old)) == [1] }
         stage.together([new, set.members[2]])
