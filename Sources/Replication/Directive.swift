@@ -103,7 +103,8 @@ public enum Ignored: Hashable, Sendable {
     case olderIncarnation
     case olderExchange
     case unknownMember
-    case wrongSetName
+    /// Another set, of another name or of the same.
+    case wrongSet
     case notInitialized
     case notCandidate
     case notPrimary

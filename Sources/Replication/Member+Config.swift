@@ -14,7 +14,9 @@ extension Member {
 
     /// Takes a configuration that another member holds, when it is newer than ours.
     mutating func considerConfig(_ theirs: ReplicaSetConfig, now: Instant) {
-        guard theirs.setName == setName else { return ignore(.wrongSetName) }
+        guard stranger(theirs.setName, theirs.settings.replicaSetID) == nil else {
+            return ignore(.wrongSet)
+        }
         guard (config?.configVersion ?? .none).isOlder(than: theirs.configVersion) else { return ignore(.olderConfig) }
         guard mayTakeConfig else { return }
         if let pending = pendingInitiate {
@@ -185,6 +187,7 @@ extension Member {
             var next: ReplicaSetConfig
             do { next = try pending.config.following(config, force: true) } catch { return failReconfig(error) }
             if pending.isForced {
+                nameOwnLife(in: &next)
                 // Far above what any other member can have been given meanwhile.
                 let leap = 10_000 + Int64(random.next() % 100_000)
                 next.version = min(max(next.version, config.version) + leap, Int64(Int32.max))
@@ -208,6 +211,17 @@ extension Member {
             pendingReconfig = nil
             directives.append(.complete(pending.request, nil))
         }
+    }
+
+    /// Who forces a configuration counts in it: somebody has to elect a primary, who then takes the others in.
+    private func nameOwnLife(in next: inout ReplicaSetConfig) {
+        if let me = next.members.firstIndex(where: { ownHosts.contains($0.host) }), next.members[me].votes > 0 {
+            next.members[me].isNewlyAdded = false
+            next.members[me].incarnation = incarnation
+        }
+        guard next.voterCount == 0 else { return }
+        // Without a vote of its own, or of an old member, it can only trust the new ones.
+        for index in next.members.indices { next.members[index].isNewlyAdded = false }
     }
 
     private mutating func noteReconfigStored(_ now: Instant) {

@@ -173,8 +173,9 @@ extension Member {
     private mutating func requestVotes() {
         guard let config, let me = selfConfig, let candidacy else { return }
         let request = VoteRequest(
-            setName: setName, isDryRun: candidacy.phase == .dryRun, term: candidacy.term, candidateID: me.id,
-            incarnation: incarnation, config: candidacy.config, lastWritten: progress.written, reason: candidacy.reason)
+            setName: setName, setID: settings.replicaSetID, isDryRun: candidacy.phase == .dryRun,
+            term: candidacy.term, candidateID: me.id, incarnation: incarnation, config: candidacy.config,
+            lastWritten: progress.written, reason: candidacy.reason)
         for member in config.members where member.isVoter && member.id != me.id {
             directives.append(.sendVoteRequest(to: member.host, member.id, request, candidacy.exchange))
         }

@@ -66,6 +66,10 @@ extension Member {
     mutating func answerQuorumCheck(_ id: RequestID) {
         if config != nil {
             directives.append(.complete(id, ServerError(.alreadyInitialized, "already initialized")))
+        } else if pendingInitiate != nil || configStore != nil {
+            // Two sets of one name would come of it, and this member would be in both.
+            let error = ServerError(.configurationInProgress, "another replSetInitiate is in progress")
+            directives.append(.complete(id, error))
         } else if !progress.written.isNull {
             let error = ServerError(
                 .cannotInitializeNodeWithData, "\(ownHosts.first ?? "this node") has data already, cannot initiate set")

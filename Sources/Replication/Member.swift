@@ -231,6 +231,7 @@ public struct Member: Sendable {
         if state != shownState {
             shownState = state
             directives.append(.stateChanged(state))
+            if !state.isReadable { failReadWaiters() }
         }
         let summary = TopologySummary(self)
         if summary != shownTopology {
