@@ -56,30 +56,30 @@ struct PointInTimeReadTests {
     func linearizableCursor() throws {
         let set = try makeSet(seed: 3)
         let old = try #require(set.primary)
-        for id in Int32(1)...10 { #expect(try old.ask(write(id), in: "shop").isOK) }
+        for id in Int32(1)...10 { #expect(try old.run(write(id), in: "shop").isOK) }
         func open() throws -> Int64 {
-            let reply = try old.ask(
+            let reply = try old.run(
                 ["find": "orders", "batchSize": 2, "readConcern": ["level": "linearizable"]], in: "shop")
             return try #require(reply["cursor"]?.asDocument?["id"]?.asInteger)
         }
-        let healthy = try old.ask(["getMore": .int64(try open()), "collection": "orders"], in: "shop")
+        let healthy = try old.run(["getMore": .int64(try open()), "collection": "orders"], in: "shop")
         #expect(healthy["cursor"]?.asDocument?["nextBatch"]?.asArray?.count == 8)
         let cursor = try open()
         set.isolate(old)
-        let reply = try old.ask(["getMore": .int64(cursor), "collection": "orders"], in: "shop")
+        let reply = try old.run(["getMore": .int64(cursor), "collection": "orders"], in: "shop")
         #expect(!reply.isOK && reply["cursor"] == nil, "\(reply)")
     }
 
     @Test("a read waits on a secondary for a cluster time that its primary has not heard of")
     func futureClusterTime() throws {
         let set = try makeSet(seed: 4)
-        #expect(try set.primary?.ask(write(1), in: "shop").isOK == true)
+        #expect(try set.primary?.run(write(1), in: "shop").isOK == true)
         try set.runUntilConverged(within: .seconds(5))
         let secondary = try #require(set.secondaries.first)
         let ahead = secondary.lastApplied.timestamp.rawValue + 20 << 32
         let time = Value.timestamp(Timestamp(rawValue: ahead))
         let start = set.world.now
-        let reply = try secondary.ask(
+        let reply = try secondary.run(
             [
                 "find": "orders", "readConcern": ["afterClusterTime": time], "$readPreference": Self.nearest,
                 "$clusterTime": ["clusterTime": time],
