@@ -166,7 +166,9 @@ struct ListChecker {
                 }
                 raise(&needs[session, default: [:]], read.key, to: read.list.count)
                 for value in read.list {
-                    for (key, count) in Self.inOrder(basis[value] ?? [:]) { raise(&needs[session, default: [:]], key, to: count) }
+                    for (key, count) in Self.inOrder(basis[value] ?? [:]) {
+                        raise(&needs[session, default: [:]], key, to: count)
+                    }
                 }
             }
         }

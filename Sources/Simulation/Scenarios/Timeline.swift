@@ -27,7 +27,9 @@ public final class Timeline {
     }
 
     /// The newest lines, oldest first; all that are kept unless told otherwise.
-    public func last(_ count: Int = Timeline.linesMax) -> [String] { Array((lines[start...] + lines[..<start]).suffix(count)) }
+    public func last(_ count: Int = Timeline.linesMax) -> [String] {
+        Array((lines[start...] + lines[..<start]).suffix(count))
+    }
 
     /// A log of a node that ends up here.
     public func sink(for node: String, minimumLevel: LogLevel = .info) -> any LogSink {

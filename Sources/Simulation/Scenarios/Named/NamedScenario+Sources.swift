@@ -61,7 +61,8 @@ extension NamedScenario {
         set.heal()
         try set.runUntilConverged(within: .seconds(120))
         let kept = try stage.things(clone)
-        try stage.expect(kept == [100] + (1000..<5000), "the clone has \(kept.count) documents, from \(kept.first ?? 0)")
+        try stage.expect(
+            kept == [100] + (1000..<5000), "the clone has \(kept.count) documents, from \(kept.first ?? 0)")
         return "the clone began anew, and has nothing of what was taken back"
     }
 }

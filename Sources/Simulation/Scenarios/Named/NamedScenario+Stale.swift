@@ -172,7 +172,8 @@ extension NamedScenario {
         try stage.write(2, on: old)
         for level in ["majority", "snapshot"] {
             let reply = try old.run(
-                ["find": "things", "readConcern": ["level": .string(level)], "maxTimeMS": 2000], in: WriteWorkload.database)
+                ["find": "things", "readConcern": ["level": .string(level)], "maxTimeMS": 2000],
+                in: WriteWorkload.database)
             let shown = (reply["cursor"]?.asDocument?["firstBatch"]?.asArray ?? []).compactMap {
                 $0.asDocument?["_id"]?.asInteger
             }
