@@ -3,7 +3,7 @@ import Testing
 @Suite struct LengthTests {
     @Test("no line is longer than 120 columns")
     func lineLength() {
-        for file in SourceTree.files(in: ["Sources", "Plugins", "Tests"], endings: ["swift"]) {
+        for file in SourceTree.files(in: ["Sources", "Plugins", "Tests"], endings: ["swift", "py"]) {
             let long = file.lines.indices.filter { file.lines[$0].count > 120 }.map { $0 + 1 }
             #expect(long.isEmpty, "\(file.path) is too wide in lines \(long)")
         }

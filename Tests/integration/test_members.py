@@ -150,7 +150,8 @@ def test_a_member_without_a_vote_replicates_and_counts_for_numbers_only(make_rep
 
 def test_the_driver_finds_passive_members_and_not_hidden_ones(make_replica_set):
     replica_set = make_replica_set()
-    replica_set.initiate(replica_set.config(m1={"priority": 0}, m2={"priority": 0, "hidden": True, "tags": {"use": "backup"}}))
+    replica_set.initiate(replica_set.config(
+        m1={"priority": 0}, m2={"priority": 0, "hidden": True, "tags": {"use": "backup"}}))
     primary, passive, hidden = replica_set.members
     for seed in replica_set.members[:2]:
         client = replica_set.client(f"mongodb://{seed.host}/?replicaSet=rs0")

@@ -95,7 +95,8 @@ def test_seven_voters_and_fifty_members_are_the_most(make_replica_set):
     me = {"_id": 0, "host": replica_set.members[0].host}
 
     def config(count, **fields):
-        return {"_id": "rs0", "members": [me] + [{"_id": i, "host": f"127.0.0.1:{i}", **fields} for i in range(1, count)]}
+        others = [{"_id": i, "host": f"127.0.0.1:{i}", **fields} for i in range(1, count)]
+        return {"_id": "rs0", "members": [me] + others}
 
     initiate = replica_set.members[0].command
     assert code_of(initiate, {"replSetInitiate": config(8)}) == 93
@@ -113,7 +114,8 @@ def test_get_config_shows_all_fields(replica_set):
     assert config["protocolVersion"] == 1
     assert [(m["_id"], m["host"]) for m in config["members"]] == [(m.index, m.host) for m in replica_set.members]
     for member in config["members"]:
-        assert {"arbiterOnly", "buildIndexes", "hidden", "priority", "tags", "secondaryDelaySecs", "votes"} <= set(member)
+        assert set(member) >= {
+            "arbiterOnly", "buildIndexes", "hidden", "priority", "tags", "secondaryDelaySecs", "votes"}
     settings = config["settings"]
     assert settings["heartbeatIntervalMillis"] == 200
     assert settings["electionTimeoutMillis"] == 1000
@@ -127,7 +129,8 @@ def test_reconfig_reaches_every_member(replica_set):
 
     version = replica_set.reconfigure(change)
     eventually(
-        lambda: {m["configVersion"] for m in replica_set.status()["members"]} == {version}, what="one version everywhere")
+        lambda: {m["configVersion"] for m in replica_set.status()["members"]} == {version},
+        what="one version everywhere")
     for member in replica_set.members:
         eventually(lambda: member.command("replSetGetConfig")["config"]["version"] == version)
     assert replica_set.members[1].hello()["tags"] == {"dc": "ny"}
@@ -156,7 +159,8 @@ def test_a_forced_reconfig_is_taken_by_a_secondary(make_replica_set):
     assert secondary.command({"replSetReconfig": config, "force": True})["ok"] == 1
     eventually(
         lambda: all(
-            m.command("replSetGetConfig")["config"]["settings"]["chainingAllowed"] is False for m in replica_set.members),
+            m.command("replSetGetConfig")["config"]["settings"]["chainingAllowed"] is False
+            for m in replica_set.members),
         what="the forced configuration everywhere")
     assert replica_set.client().test.c.insert_one({}).acknowledged
 
@@ -205,7 +209,8 @@ def test_hidden_members_are_unknown_to_clients_and_vote(make_replica_set):
     eventually(lambda: client.nodes == {replica_set.members[0].address, replica_set.members[1].address})
     assert len(replica_set.status()["members"]) == 3
     replica_set.members[0].kill()
-    eventually(lambda: replica_set.find_primary() is replica_set.members[1], what="a primary elected with the hidden vote")
+    eventually(
+        lambda: replica_set.find_primary() is replica_set.members[1], what="a primary elected with the hidden vote")
 
 
 # One process

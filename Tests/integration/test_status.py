@@ -93,7 +93,8 @@ def test_a_dead_member_is_shown_as_dead(replica_set):
     victim = replica_set.secondaries[0]
     victim.kill()
     row = eventually(
-        lambda: next((m for m in replica_set.status()["members"] if m["_id"] == victim.index and m["health"] == 0), None))
+        lambda: next(
+            (m for m in replica_set.status()["members"] if m["_id"] == victim.index and m["health"] == 0), None))
     assert (row["state"], row["stateStr"]) == (8, "(not reachable/healthy)")
     assert row["uptime"] == 0
     assert row["lastHeartbeatMessage"]
