@@ -126,7 +126,6 @@ extension Member {
         pendingReconfig = PendingReconfig(
             request: id, config: next, isForced: force,
             deadline: min(deadline ?? .distantFuture, now + Limits.reconfigWaitMax))
-        if force { continueReconfig(now) }
         return settle(now)
     }
 
@@ -146,7 +145,15 @@ extension Member {
         guard force || fitted.members[index].isElectable else {
             throw ServerError(.nodeNotElectable, "this node is not electable under the new configuration")
         }
+        if !force { try Self.checkDefault(of: fitted) }
         try checkDefaultStays(from: config, to: fitted, force: force)
+    }
+
+    /// A default that no write could meet would stop them all.
+    static func checkDefault(of config: ReplicaSetConfig) throws(ServerError) {
+        if let chosen = config.settings.writeConcernDefault, let why = unsatisfiable(chosen, by: config) {
+            throw ConfigFields.error("settings.getLastErrorDefaults.w", "could never be met: \(why.message)")
+        }
     }
 
     /// A change that would silently weaken or strengthen every write is refused (replication-facts §1).
@@ -235,7 +242,7 @@ extension Member {
     }
 
     mutating func failReconfig(_ error: ServerError) {
-        guard let pending = pendingReconfig, !pending.isForced else { return }
+        guard let pending = pendingReconfig, pending.stage != .storing else { return }
         pendingReconfig = nil
         directives.append(.complete(pending.request, error))
     }
@@ -245,7 +252,9 @@ extension Member {
             let what =
                 pending.stage == .spreading
                 ? "the new configuration is installed but not yet on a majority"
-                : "the current configuration is not yet committed on a majority"
+                : pending.isForced
+                    ? "another configuration is still being stored"
+                    : "the current configuration is not yet committed on a majority"
             failReconfig(ServerError(.currentConfigNotCommittedYet, "reconfiguration timed out: \(what)"))
         }
         tickInitiate(now)

@@ -159,12 +159,11 @@ extension Member {
         }
     }
 
-    /// `replSetStepUp`.
+    /// `replSetStepUp`. Frozen it does not stand for this either (replication-facts §3.2).
     public mutating func onStepUpCommand(_ id: RequestID, skipDryRun: Bool, now: Instant) -> [Directive] {
         if leadership != nil {
             directives.append(.complete(id, nil))
         } else {
-            freezeUntil = nil
             stand(skipDryRun ? .stepUpRequestSkipDryRun : .stepUpRequest, skipDryRun: skipDryRun, request: id, now: now)
         }
         return settle(now)
@@ -310,6 +309,7 @@ extension Member {
         abandonCandidacy("term \(newTerm) has begun", now: now)
         term = newTerm
         primaryID = nil
+        heirs = []
         takeoverTimer = nil
         takeoverReason = nil
         ask(.termAdvanced, now: now)

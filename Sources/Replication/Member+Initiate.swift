@@ -35,6 +35,7 @@ extension Member {
         guard proposed.members[me].isElectable else {
             throw ServerError(.nodeNotElectable, "this node is not electable under the new configuration")
         }
+        try Self.checkDefault(of: proposed)
         var first = proposed
         first.term = Member.initiatingTerm
         if first.settings.replicaSetID == nil {

@@ -89,7 +89,7 @@ final class ReplicationChecker {
     }
 
     private func checkVote(_ name: String, _ member: Member) {
-        guard let vote = member.lastVote, let id = member.ownID else { return }
+        guard let vote = member.durableVote, let id = member.ownID else { return }
         let key = Vote(member: id, term: vote.term)
         if let earlier = votes[key], earlier != vote.candidateID {
             fail("\(name) voted twice in term \(vote.term): for \(earlier) and for \(vote.candidateID)")
