@@ -88,8 +88,11 @@ import Testing
             pings: [.milliseconds(20), .milliseconds(20), .milliseconds(1)],
             config: { $0.settings.chainingAllowed = false }, next: 2),
         Row(
+            name: "the primary is closer by the least gain",
+            pings: [.milliseconds(20), .milliseconds(20) - gain, .milliseconds(20)]),
+        Row(
             name: "the primary is closer by more than the least gain",
-            pings: [.milliseconds(20), .milliseconds(1), .milliseconds(20)], next: 2),
+            pings: [.milliseconds(20), .milliseconds(20) - gain - .microseconds(1), .milliseconds(20)], next: 2),
         Row(
             name: "another is closer still, but the primary nearly as close",
             pings: [.milliseconds(20), .milliseconds(1) + gain, .milliseconds(1)], next: 2),
