@@ -75,7 +75,8 @@ public final class SimulatedReplicaSet {
     public init(
         _ world: SimulatedWorld, name: String = "rs0", kinds: [MemberKind], spares: [MemberKind] = [],
         policy: any ElectionPolicy = FastElectionPolicy(), policies: [Int: any ElectionPolicy] = [:],
-        remembers: Bool = false, flushTime: Duration = .zero, oplogBytesMax: Int? = nil, timing: Timing = Timing(), logLevel: LogLevel = .info
+        remembers: Bool = false, flushTime: Duration = .zero, oplogBytesMax: Int? = nil, timing: Timing = Timing(),
+        logLevel: LogLevel = .info
     ) {
         self.world = world
         self.name = name
