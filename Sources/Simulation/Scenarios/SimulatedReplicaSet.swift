@@ -271,6 +271,26 @@ public final class SimulatedReplicaSet {
             && voters.count(where: \.isDataBearing) >= newest.writeMajority
     }
 
+    /// Whether a majority of voters is at work and has one among it that may stand and has all that they have: then
+    /// they must elect a primary soon (I27).
+    var couldElectNow: Bool {
+        let present = members.filter { $0.isAlive && !$0.isPaused }.compactMap(\.member)
+        let configs = present.compactMap(\.config)
+        guard let newest = configs.max(by: { $0.configVersion.isOlder(than: $1.configVersion) }) else { return false }
+        let voters = present.filter { member in
+            guard let index = member.ownID.flatMap({ newest.index(of: $0) }), newest.members[index].isVoter else {
+                return false
+            }
+            let expected = newest.members[index].incarnation
+            return (expected == nil || expected == member.incarnation) && member.config == newest
+                && (member.state.isReadable || member.state == .arbiter)
+        }
+        return voters.contains { candidate in
+            candidate.isFitToStand
+                && voters.count { $0.progress.written <= candidate.progress.written } >= newest.votingMajority
+        }
+    }
+
     /// Whether all members agree: one primary, everybody counted and caught up, everything committed everywhere.
     public var isConverged: Bool {
         // Looked at after each event: the cheap questions come first.
