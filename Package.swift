@@ -104,7 +104,7 @@ let package = Package(
             "Simulation",
             [
                 "BSON", "Core", "Wire", "Server", "Client", "Replication", "Data", "MemoryStorage", "ElectionPolicies",
-                "ReadSelectors", "CHash", "CHooks",
+                "ReadSelectors", "Conformance", "CHash", "CHooks",
             ]),
         module("Conformance", ["BSON", "Core"]),
         module(
@@ -135,12 +135,13 @@ let package = Package(
         tests("WireTests", ["Wire", "BSON", "Core"]),
         tests("QueryTests", ["Query", "BSON", "Core"]),
         tests("DataTests", ["Data", "BSON", "Core", "Query", "MemoryStorage", "CTree", "COplog", "Conformance"]),
-        tests("ReplicationTests", ["Replication", "ElectionPolicies", "BSON", "Core"]),
+        tests("ReplicationTests", ["Replication", "ElectionPolicies", "Conformance", "BSON", "Core"]),
         tests(
             "TransportTests", ["LoopbackTransport", "SocketTransport", "LiveRuntime", "Core", "BSON", "Conformance"]),
         tests("ServerTests", ["Server", "Wire", "BSON", "Core", "Simulation", "MemoryStorage"]),
         tests(
-            "SimulationTests", ["Simulation", "Server", "Client", "BSON", "Core", "ElectionPolicies", "MemoryStorage"]),
+            "SimulationTests",
+            ["Simulation", "Server", "Client", "BSON", "Core", "ElectionPolicies", "MemoryStorage", "Conformance"]),
         tests("ClientTests", ["Client", "Simulation", "BSON", "Core", "Wire", "ReadSelectors"]),
         tests("QuorateTests", ["Quorate", "Client", "BSON", "Core"]),
         tests("CommandLineTests", ["CommandLine", "Quorate", "BSON", "Core", "Wire"]),

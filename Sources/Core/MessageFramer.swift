@@ -89,13 +89,18 @@ public struct MessageFramer {
     }
 
     /// How many bytes at the front are whole messages, and what is said about the one behind them.
-    static func scan(_ bytes: UnsafeRawBufferPointer) -> (whole: Int, announced: Int, malformed: Int32?) {
+    /// Stops when `messagesMax` are found.
+    public static func scan(
+        _ bytes: UnsafeRawBufferPointer, messagesMax: Int = .max
+    ) -> (whole: Int, announced: Int, malformed: Int32?) {
         var whole = 0
-        while bytes.count - whole >= 4 {
+        var found = 0
+        while bytes.count - whole >= 4, found < messagesMax {
             let length = Int32(littleEndian: bytes.loadUnaligned(fromByteOffset: whole, as: Int32.self))
             guard length >= messageBytesMin, length <= Limits.messageBytesMax else { return (whole, 0, length) }
             guard bytes.count - whole >= Int(length) else { return (whole, Int(length), nil) }
             whole += Int(length)
+            found += 1
         }
         return (whole, 0, nil)
     }

@@ -14,13 +14,13 @@ public import BSON
 ///
 /// Contract:
 /// - Keys are ordered as unsigned bytes (`memcmp`, a prefix first). Keys are at most `Limits.storageKeyBytesMax` long
-/// and not   empty, values at most `Limits.storageValueBytesMax`. A table exists from its first put; an unknown table
-/// reads as empty.
+///   and not empty, values at most `Limits.storageValueBytesMax`. A table exists from its first put; an unknown table
+///   reads as empty.
 /// - `apply` is atomic and at once visible to reads through this object. Operations of a batch take effect in order.
 /// - Pointers that reads return are valid until the next `apply` or suspension, whichever is first.
 /// - All calls come from one loop. An engine may use helper threads inside.
 /// - `apply` numbers its batches 1, 2, 3 … (`appliedMark`); everything up to `durableMark` survives a power cut. A
-/// volatile   engine has `survivesRestart == false` and its durable mark equals its applied mark.
+///   volatile engine has `survivesRestart == false` and its durable mark equals its applied mark.
 /// - Errors that are thrown stop the member; an engine never retries a failed sync.
 ///
 /// How to implement: `Plugins/MemoryStorage` is the smallest. Conformance suite: `StorageConformance`.

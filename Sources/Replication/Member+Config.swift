@@ -184,7 +184,7 @@ extension Member {
     private func checkDefaultStays(
         from old: ReplicaSetConfig, to next: ReplicaSetConfig, force: Bool
     ) throws(ServerError) {
-        if let chosen = clusterDefaults.writeConcern {
+        if let chosen = clusterDefault {
             if !force, let why = Self.unsatisfiable(chosen, by: next) {
                 throw ServerError(
                     .newReplicaSetConfigurationIncompatible,

@@ -1,17 +1,5 @@
 public import Core
 
-/// The concerns of those who name none, as `setDefaultRWConcern` sets them for the whole set.
-public struct DefaultConcerns: Sendable, Equatable {
-    public var writeConcern: WriteConcern?
-    /// `local`, `available` or `majority`.
-    public var readConcernLevel: String?
-
-    public init(writeConcern: WriteConcern? = nil, readConcernLevel: String? = nil) {
-        self.writeConcern = writeConcern
-        self.readConcernLevel = readConcernLevel
-    }
-}
-
 extension Member {
     /// What a write without a write concern gets: what the configuration says (`getLastErrorDefaults`), what the set
     /// was told (`setDefaultRWConcern`), else the implicit default. The first two exclude one another.
@@ -20,7 +8,7 @@ extension Member {
         if let chosen = config?.settings.writeConcernDefault {
             concern = chosen
             concern.provenance = .getLastErrorDefaults
-        } else if let chosen = clusterDefaults.writeConcern {
+        } else if let chosen = clusterDefault {
             concern = chosen
             concern.provenance = .customDefault
         } else {
@@ -30,9 +18,9 @@ extension Member {
         return concern
     }
 
-    /// The data of this member say what the defaults are: they are replicated like all data.
-    public mutating func onDefaultConcerns(_ defaults: DefaultConcerns, now: Instant) -> [Directive] {
-        clusterDefaults = defaults
+    /// The data of this member say what the set's default is: it is replicated like all data.
+    public mutating func onDefaultWriteConcern(_ concern: WriteConcern?, now: Instant) -> [Directive] {
+        clusterDefault = concern
         return settle(now)
     }
 

@@ -151,7 +151,7 @@ extension Member {
         let exchange = Exchange(nextNumber())
         candidacy = Candidacy(
             phase: .dryRun, reason: reason, request: request, term: term, config: config.configVersion,
-            exchange: exchange, ayes: [me.id], startedAt: now, deadline: now + settings.electionTimeout)
+            exchange: exchange, ayes: [me.id], deadline: now + settings.electionTimeout)
         if skipDryRun || config.votingMajority == 1 {
             startRealElection(now)
         } else {

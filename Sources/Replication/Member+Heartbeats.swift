@@ -131,8 +131,7 @@ extension Member {
         peers[index].upSince = nil
         peers[index].hasReportedSinceElection = true
         peers[index].message = reason
-        // A member that never spoke stays in STARTUP: nobody knows that it is down.
-        if peers[index].lastHeard != nil { peers[index].state = .down }
+        peers[index].state = .down
         if primaryID == peers[index].id { primaryID = nil }
     }
 

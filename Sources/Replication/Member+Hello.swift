@@ -51,7 +51,6 @@ extension Member {
         if me.isArbiter { writer.append("arbiterOnly", bool: true) }
         if me.priority == 0, !me.isArbiter { writer.append("passive", bool: true) }
         if me.isHidden { writer.append("hidden", bool: true) }
-        if !me.buildsIndexes { writer.append("buildIndexes", bool: false) }
         if me.secondaryDelaySeconds > 0 {
             writer.append("secondaryDelaySecs", int32: Int32(clamping: me.secondaryDelaySeconds))
         }

@@ -41,9 +41,6 @@ extension Member {
     /// its clock says.
     @discardableResult
     mutating func noteIncarnation(_ index: Int, _ spoke: Incarnation, askedAt: Instant?, now: Instant) -> Bool {
-        defer {
-            if peers[index].incarnation == spoke, let askedAt { peers[index].incarnationConfirmedAt = askedAt }
-        }
         guard let known = peers[index].incarnation, known != spoke else {
             peers[index].incarnation = spoke
             return true

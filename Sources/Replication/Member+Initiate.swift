@@ -13,11 +13,6 @@ extension Member {
         return settle(now)
     }
 
-    /// What `replSetInitiate` without a configuration makes.
-    public var defaultInitialConfig: ReplicaSetConfig {
-        ReplicaSetConfig(setName: setName, members: [MemberConfig(id: 0, host: ownHosts.first ?? "localhost:27017")])
-    }
-
     private mutating func start(initiating proposed: ReplicaSetConfig, _ id: RequestID, now: Instant)
         throws(ServerError)
     {

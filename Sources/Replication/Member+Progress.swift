@@ -150,12 +150,6 @@ extension Member {
     /// What a majority read may show now; null: nothing yet.
     public var majorityReadPoint: OpTime { min(commitPoint, progress.applied) }
 
-    /// Whether a linearizable read may start: the primary, past its first committed entry.
-    public var allowsLinearizableRead: Bool {
-        guard let leadership, leadership.mode == .writable, let first = leadership.firstOpTime else { return false }
-        return commitPoint >= first
-    }
-
     /// What the one that syncs from us learns with each reply.
     public func replicationMetadata(rollbackID: Int32) -> ReplicationMetadata {
         ReplicationMetadata(

@@ -7,14 +7,11 @@ public struct StatusSupplement: Sendable {
     /// Seconds since the process started.
     public var uptimeSeconds: Int64
     public var initialSync: Document?
-    /// Shown for this member, such as why it finds no sync source.
-    public var infoMessage = ""
 
-    public init(wallClock: WallTime, uptimeSeconds: Int64, initialSync: Document? = nil, infoMessage: String = "") {
+    public init(wallClock: WallTime, uptimeSeconds: Int64, initialSync: Document? = nil) {
         self.wallClock = wallClock
         self.uptimeSeconds = uptimeSeconds
         self.initialSync = initialSync
-        self.infoMessage = infoMessage
     }
 }
 
@@ -101,9 +98,7 @@ extension Member {
         writer.append("uptime", int64: supplement.uptimeSeconds)
         if !config.members[index].isArbiter { writeProgress(progress, to: writer) }
         writeSource(syncSource, host: syncSourceHost, to: writer)
-        var info = supplement.infoMessage
-        if info.isEmpty, wantsSyncSource { info = "Could not find member to sync from" }
-        writer.append("infoMessage", string: info)
+        writer.append("infoMessage", string: wantsSyncSource ? "Could not find member to sync from" : "")
         if let elected = leadership?.firstOpTime {
             writer.append("electionTime", timestamp: elected.timestamp)
             writer.append("electionDate", dateTime: Int64(elected.timestamp.seconds) * 1000)

@@ -86,7 +86,6 @@ extension Member {
         let peer = peers[index]
         let theirs = config.members[index]
         guard peer.isUp, peer.state.isReadable, peer.deniedUntil <= now, theirs.isDataBearing else { return false }
-        if me.buildsIndexes, !theirs.buildsIndexes { return false }
         // An idle primary has nothing more than we have, and will be the first that does.
         let isPrimary = peer.id == primaryID
         guard peer.reported > progress.written || (isPrimary && peer.reported >= progress.written) else { return false }

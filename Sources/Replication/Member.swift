@@ -76,8 +76,8 @@ public struct Member: Sendable {
 
     public internal(set) var progress: Progress
     public internal(set) var commitPoint = OpTime.null
-    /// What `setDefaultRWConcern` has set for the whole set, as this member's data say.
-    public internal(set) var clusterDefaults = DefaultConcerns()
+    /// The write concern that `setDefaultRWConcern` has set for the whole set, as this member's data say.
+    var clusterDefault: WriteConcern?
     var waiters = WaiterTable()
 
     // The primary, as far as known.
@@ -118,7 +118,6 @@ public struct Member: Sendable {
     var counter: UInt64 = 0
     var shownState = MemberState.startup
     var shownTopology: TopologySummary?
-    var startedAt = Instant.zero
     var directives: [Directive] = []
 
     public init(_ start: MemberStart, policy: any ElectionPolicy) {
@@ -166,7 +165,6 @@ public struct Member: Sendable {
 
     /// The first event.
     public mutating func onStart(now: Instant) -> [Directive] {
-        startedAt = now
         if let config { adopt(config, now: now) }
         return settle(now)
     }

@@ -8,7 +8,7 @@ struct Peer: Sendable {
 
     /// Whether the last round of heartbeats reached it.
     var isUp = false
-    /// What it said last; STARTUP before it was ever heard.
+    /// What it said last; STARTUP until it was heard or the first round has found it down.
     var state = MemberState.startup
     var term: Int64 = -1
     var config = ConfigVersion.none
@@ -16,9 +16,8 @@ struct Peer: Sendable {
     var progress = Progress()
     /// What it said of itself last, which a rollback or a crash takes back: who is worth fetching from.
     var reported = OpTime.null
-    /// The incarnation that spoke last, and when we asked it (nil: it spoke unasked).
+    /// The incarnation that spoke last.
     var incarnation: Incarnation?
-    var incarnationConfirmedAt: Instant?
     var isVolatile = false
     var isElectable = false
     var syncSource: String?
@@ -88,7 +87,6 @@ struct Candidacy: Sendable {
     var ayes: [MemberID]
     var noes: [MemberID] = []
     var persisting: PersistToken?
-    let startedAt: Instant
     var deadline: Instant
 }
 

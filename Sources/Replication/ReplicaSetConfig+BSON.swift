@@ -10,7 +10,6 @@ extension ReplicaSetConfig {
         writer.array("members") { array in
             for member in members { array.document { member.encode(to: $0, internalFields: internalFields) } }
         }
-        if isConfigServer { writer.append("configsvr", bool: true) }
         writer.append("protocolVersion", int64: 1)
         writer.append("writeConcernMajorityJournalDefault", bool: writeConcernMajorityJournalDefault)
         writer.document("settings") { encodeSettings(to: $0, internalFields: internalFields) }
@@ -65,7 +64,9 @@ extension ReplicaSetConfig {
         setName = try fields.requiredString("_id")
         version = try fields.integer("version", default: defaultVersion, in: 1...Int64(Int32.max))
         term = try fields.integer("term", default: ConfigVersion.uninitializedTerm, in: -1...Limits.electionTermMax)
-        isConfigServer = try fields.bool("configsvr", default: false)
+        if try fields.bool("configsvr", default: false) {
+            throw fields.error("configsvr", "must be false: there is no sharding; leave the field out")
+        }
         _ = try fields.integer("protocolVersion", default: 1, in: 1...1)
         writeConcernMajorityJournalDefault = try fields.bool("writeConcernMajorityJournalDefault", default: true)
         guard let list = view["members"]?.asArray else {
@@ -95,7 +96,7 @@ extension MemberConfig {
         writer.append("_id", int32: id)
         writer.append("host", string: host)
         writer.append("arbiterOnly", bool: isArbiter)
-        writer.append("buildIndexes", bool: buildsIndexes)
+        writer.append("buildIndexes", bool: true)
         writer.append("hidden", bool: isHidden)
         writer.append("priority", double: priority)
         writer.document("tags") { document in
@@ -103,7 +104,6 @@ extension MemberConfig {
         }
         writer.append("secondaryDelaySecs", int64: secondaryDelaySeconds)
         writer.append("votes", int32: votes)
-        if let horizons { writer.append("horizons", horizons) }
         guard internalFields else { return }
         if isNewlyAdded { writer.append("newlyAdded", bool: true) }
         if let incarnation { writer.document("incarnation") { incarnation.encode(to: $0) } }
@@ -122,7 +122,10 @@ extension MemberConfig {
         }
         host = endpoint.description
         isArbiter = try fields.bool("arbiterOnly", default: false)
-        buildsIndexes = try fields.bool("buildIndexes", default: true)
+        if try !fields.bool("buildIndexes", default: true) {
+            throw fields.error(
+                "buildIndexes", "must be true: every member builds all indexes; leave the field out")
+        }
         isHidden = try fields.bool("hidden", default: false)
         priority = try fields.number("priority", default: isArbiter ? 0 : 1, in: 0...1000)
         // As configurations of before 3.6 had it.
@@ -140,8 +143,10 @@ extension MemberConfig {
             }
         }
         if let value = fields.view["horizons"] {
-            guard let document = value.asDocument else { throw fields.error("horizons", "must be a document") }
-            horizons = document.document
+            guard value.asDocument?.isEmpty == true else {
+                throw fields.error(
+                    "horizons", "must be empty or left out: hello names each member by its host, to whoever asks")
+            }
         }
         guard internalFields else {
             guard fields.view["newlyAdded"] == nil, fields.view["incarnation"] == nil else {

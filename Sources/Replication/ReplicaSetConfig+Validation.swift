@@ -28,9 +28,6 @@ extension ReplicaSetConfig {
         guard members.contains(where: { !$0.isArbiter && $0.priority > 0 }) else {
             throw ConfigFields.error("members", "at least one member must be electable (priority above 0)")
         }
-        if isConfigServer, let arbiter = members.firstIndex(where: { $0.isArbiter }) {
-            throw ConfigFields.error("members.\(arbiter).arbiterOnly", "is not allowed on config servers")
-        }
         try validateModes()
     }
 
@@ -52,9 +49,6 @@ extension ReplicaSetConfig {
         }
         if member.secondaryDelaySeconds > 0, member.priority != 0 {
             throw ConfigFields.error(path + "priority", "must be 0 when secondaryDelaySecs is set")
-        }
-        if !member.buildsIndexes, member.priority != 0 {
-            throw ConfigFields.error(path + "priority", "must be 0 when buildIndexes is false")
         }
         if member.votes == 0, member.priority != 0 {
             throw ConfigFields.error(path + "priority", "must be 0 when votes is 0")
@@ -108,9 +102,6 @@ extension ReplicaSetConfig {
         guard version > old.version || force else {
             throw incompatible("the new 'version' \(version) must be above the current one, \(old.version)")
         }
-        guard isConfigServer == old.isConfigServer else {
-            throw incompatible("'configsvr' cannot be changed by a reconfiguration")
-        }
         if let id = settings.replicaSetID, let known = old.settings.replicaSetID, id != known {
             throw incompatible("'settings.replicaSetId' cannot be changed")
         }
@@ -129,9 +120,6 @@ extension ReplicaSetConfig {
             }
             guard before.isArbiter == member.isArbiter else {
                 throw incompatible("'members.\(index).arbiterOnly' cannot be changed; remove the member first")
-            }
-            guard before.buildsIndexes == member.buildsIndexes else {
-                throw incompatible("'members.\(index).buildIndexes' cannot be changed; remove the member first")
             }
             let gainsVote = before.votes == 0 && member.votes > 0
             next.members[index].isNewlyAdded = member.votes > 0 && (before.isNewlyAdded || gainsVote)

@@ -7,13 +7,11 @@ public struct MemberConfig: Sendable, Equatable {
     /// `host:port`, as clients and members dial it.
     public var host: String
     public var isArbiter = false
-    public var buildsIndexes = true
     public var isHidden = false
     public var priority = 1.0
     public var votes: Int32 = 1
     public var secondaryDelaySeconds: Int64 = 0
     public var tags: [Tag] = []
-    public var horizons: Document?
     /// Neither votes nor counts until its initial sync is known to be complete. Internal: users neither see nor set it.
     public var isNewlyAdded = false
     /// The life of the member whose votes and positions count, nil when any does. Internal, as `isNewlyAdded`.
@@ -70,7 +68,6 @@ public struct ReplicaSetConfig: Sendable, Equatable {
     public var version: Int64
     public var term: Int64 = ConfigVersion.uninitializedTerm
     public var members: [MemberConfig]
-    public var isConfigServer = false
     public var writeConcernMajorityJournalDefault = true
     public var settings = Settings()
 

@@ -190,7 +190,7 @@ import Testing
     @Test("a default of the set is customDefault, one of the configuration getLastErrorDefaults")
     func provenance() {
         var fixture = MemberFixture()
-        _ = fixture.member.onDefaultConcerns(.init(writeConcern: WriteConcern(w: .number(2))), now: fixture.now)
+        _ = fixture.member.onDefaultWriteConcern(WriteConcern(w: .number(2)), now: fixture.now)
         #expect(fixture.member.defaultWriteConcern.w == .number(2))
         #expect(fixture.member.defaultWriteConcern.provenance == .customDefault)
         let configured = MemberFixture { $0.settings.writeConcernDefault = WriteConcern(w: .number(3)) }
@@ -211,10 +211,10 @@ import Testing
 
     @Test("a reconfiguration may not flip the implicit default, unless a default was set")
     func flippingReconfiguration() {
-        func adding(_ defaults: DefaultConcerns?) -> ErrorCode? {
+        func adding(_ concern: WriteConcern?) -> ErrorCode? {
             var fixture = MemberFixture()
             fixture.becomePrimary()
-            if let defaults { _ = fixture.member.onDefaultConcerns(defaults, now: fixture.now) }
+            if let concern { _ = fixture.member.onDefaultWriteConcern(concern, now: fixture.now) }
             var next = fixture.member.config!
             next.version += 1
             next.members.append(MemberConfig(id: 3, host: "m3:27017"))
@@ -224,14 +224,14 @@ import Testing
             return fixture.member.onReconfigCommand(id, next, force: false, deadline: nil, now: fixture.now).errorCode
         }
         #expect(adding(nil) == .newReplicaSetConfigurationIncompatible)
-        #expect(adding(.init(writeConcern: .acknowledged)) == nil)
+        #expect(adding(.acknowledged) == nil)
     }
 
     @Test("getLastErrorDefaults and a default of the set exclude one another")
     func exclusion() {
         var fixture = MemberFixture()
         fixture.becomePrimary()
-        _ = fixture.member.onDefaultConcerns(.init(writeConcern: .majority), now: fixture.now)
+        _ = fixture.member.onDefaultWriteConcern(.majority, now: fixture.now)
         var next = fixture.member.config!
         next.version += 1
         next.settings.writeConcernDefault = WriteConcern(w: .number(2))

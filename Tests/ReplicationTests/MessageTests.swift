@@ -1,5 +1,6 @@
 import BSON
 import Core
+import ElectionPolicies
 import Testing
 
 @testable import Replication
@@ -84,7 +85,7 @@ import Testing
         #expect(hello["lastWrite"]?.asDocument?["opTime"] == .document(Document { OpTime(2, 20).write(to: $0) }))
         let empty = Member(
             MemberStart(setName: "rs", ownHosts: ["a:1"], incarnation: MemberFixture.incarnation(0), seed: 1),
-            policy: HostileElectionPolicy(kind: .neverGrants))
+            policy: MongoDBElectionPolicy())
         let uninitialized = Document { empty.writeHello(to: $0) }
         #expect(uninitialized["isreplicaset"] == true)
         #expect(uninitialized["setName"] == nil)
@@ -96,11 +97,8 @@ import Testing
         it.answer(1, it.report(1, state: .primary))
         it.answer(2, it.report(2))
         it.failHeartbeats(of: 2)
-        let supplement = StatusSupplement(wallClock: WallTime(milliseconds: 5_000_000), uptimeSeconds: 7)
-        let status = try document { writer throws(ServerError) in
-            try it.member.writeStatus(to: writer, supplement, now: it.now)
-        }
-        let members = status["members"]!.asArray!.map { $0.asDocument! }
+        let status = try self.status(it)
+        let members = rows(status)
         #expect(members[0]["self"] == true)
         #expect(members[0]["pingMs"] == nil)
         #expect(members[1]["stateStr"] == "PRIMARY")
@@ -112,6 +110,48 @@ import Testing
         #expect(status["majorityVoteCount"] == 3)
         #expect(status["optimes"]?.asDocument?["lastCommittedOpTime"]?.asDocument?["t"] == .int64(-1))
         #expect(status["syncSourceHost"] == "m1:27017")
+    }
+
+    @Test("a member that no heartbeat has ever reached is STARTUP during the first round and then down")
+    func neverReached() throws {
+        var it = MemberFixture(3)
+        it.answer(1, it.report(1))
+        #expect(try rows(status(it))[2]["stateStr"] == "STARTUP")
+        #expect(try rows(status(it))[2]["health"] == .double(1))
+        // It takes the connection and answers nothing.
+        _ = it.pass(it.member.heartbeatAttemptTimeout)
+        let row = try rows(status(it))[2]
+        #expect(row["state"] == 8)
+        #expect(row["stateStr"] == "(not reachable/healthy)")
+        #expect(row["health"] == .double(0))
+        #expect(row["lastHeartbeatMessage"]?.asString?.contains("no answer") == true)
+        it.answer(2, it.report(2))
+        #expect(try rows(status(it))[2]["stateStr"] == "SECONDARY")
+    }
+
+    @Test("who finds nobody to sync from says so; an arbiter does not look for anybody")
+    func infoMessage() throws {
+        var it = MemberFixture()
+        #expect(try rows(status(it))[0]["infoMessage"] == "Could not find member to sync from")
+        it.answer(1, it.report(1, state: .primary))
+        #expect(try rows(status(it))[0]["infoMessage"] == "")
+        let arbiter = MemberFixture {
+            $0.members[0].isArbiter = true
+            $0.members[0].priority = 0
+        }
+        #expect(try rows(status(arbiter))[0]["stateStr"] == "ARBITER")
+        #expect(try rows(status(arbiter))[0]["infoMessage"] == "")
+    }
+
+    private func status(_ it: MemberFixture) throws -> Document {
+        let supplement = StatusSupplement(wallClock: WallTime(milliseconds: 5_000_000), uptimeSeconds: 7)
+        return try document { writer throws(ServerError) in
+            try it.member.writeStatus(to: writer, supplement, now: it.now)
+        }
+    }
+
+    private func rows(_ status: Document) -> [Document] {
+        (status["members"]?.asArray ?? []).compactMap(\.asDocument)
     }
 
     func document(_ build: (DocumentWriter) throws(ServerError) -> Void) throws -> Document {

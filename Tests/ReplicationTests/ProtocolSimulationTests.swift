@@ -1,4 +1,5 @@
 import BSON
+import Conformance
 import Core
 import ElectionPolicies
 import Foundation
@@ -135,11 +136,11 @@ import Testing
         }
     }
 
-    @Test("hostile policies cost liveness, never safety", arguments: HostileElectionPolicy.Kind.allCases)
-    func hostile(kind: HostileElectionPolicy.Kind) {
+    @Test("hostile policies cost liveness, never safety", arguments: HostileElectionPolicy.Manner.allCases)
+    func hostile(manner: HostileElectionPolicy.Manner) {
         for seed in 1...(Self.seeds / 2) {
             let problems = Self.check(3, seed: 3000 + seed, Self.allFaults, converges: false) { index in
-                index == 0 ? MongoDBElectionPolicy() as any ElectionPolicy : HostileElectionPolicy(kind: kind)
+                index == 0 ? MongoDBElectionPolicy() as any ElectionPolicy : HostileElectionPolicy(manner)
             }
             #expect(problems == [], "seed \(3000 + seed)")
         }
@@ -180,32 +181,5 @@ import Testing
         world.run(for: .milliseconds(400))
         #expect(world.nodes[0].member.isWritablePrimary)
         #expect(world.nodes[0].member.term == 1)
-    }
-}
-
-/// Policies that do their worst.
-struct HostileElectionPolicy: ElectionPolicy {
-    enum Kind: CaseIterable, Sendable { case alwaysStands, neverGrants, random }
-    let kind: Kind
-    var name: String { "hostile" }
-
-    func decide(_ event: ElectionEvent, _ view: ElectionView) -> ElectionDecision {
-        switch kind {
-        case .alwaysStands:
-            if case .dryRunRequested = event { return .grantDryRun }
-            return .standNow(.stepUpRequest)
-        case .neverGrants:
-            if case .dryRunRequested = event { return .refuseDryRun("never") }
-            return .wait(until: view.now)
-        case .random:
-            switch view.random % 6 {
-            case 0: return .standNow(.priorityTakeover)
-            case 1: return .wait(until: view.now + view.randomDuration(upTo: view.electionTimeout))
-            case 2: return .handOff(to: MemberID(view.random % 7))
-            case 3: return .refuseDryRun("random")
-            case 4: return .wait(until: .zero, for: .takeover(.catchUpTakeover))
-            default: return .abstain
-            }
-        }
     }
 }

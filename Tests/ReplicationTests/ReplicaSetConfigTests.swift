@@ -91,6 +91,10 @@ import Testing
         ("members.1.priority", members(["_id": 0, "host": "a:1"], ["_id": 1, "host": "b:1", "votes": 0])),
         ("members.0.newlyAdded", members(["_id": 0, "host": "a:1", "newlyAdded": true])),
         ("members", members(["_id": 0, "host": "a:1", "priority": 0])),
+        // What nothing stands behind.
+        ("members.0.buildIndexes", members(["_id": 0, "host": "a:1", "buildIndexes": false])),
+        ("members.0.horizons", members(["_id": 0, "host": "a:1", "horizons": ["out": "b:1"]])),
+        ("configsvr", ["_id": "rs", "version": 1, "configsvr": true, "members": [["_id": 0, "host": "a:1"]]]),
         (
             "settings.electionTimeoutMillis",
             [
@@ -161,7 +165,6 @@ import Testing
         #expect(follow { $0.version = 1 } == .newReplicaSetConfigurationIncompatible)
         #expect(follow { $0.setName = "other" } == .newReplicaSetConfigurationIncompatible)
         #expect(follow { $0.members[4].id = 9 } == .newReplicaSetConfigurationIncompatible)
-        #expect(follow { $0.members[4].buildsIndexes = false } == .newReplicaSetConfigurationIncompatible)
         #expect(follow { $0.members.removeLast() } == nil)
         #expect(follow { $0.members.removeLast(2) } == .invalidReplicaSetConfig)
         #expect(

@@ -47,17 +47,14 @@ import Testing
     }
 
     @Test(
-        "a member is no source when it is down, hidden from, behind, denied or without indexes",
-        arguments: [
-            "down", "hidden", "behind", "denied", "noIndexes", "startup2",
-        ])
+        "a member is no source when it is down, hidden from, behind, denied or in its initial sync",
+        arguments: ["down", "hidden", "behind", "denied", "startup2"])
     func ineligible(why: String) {
         var it = Self.measured {
             if why == "hidden" {
                 $0.members[1].isHidden = true
                 $0.members[1].priority = 0
             }
-            if why == "noIndexes" { $0.members[1].buildsIndexes = false }
         }
         if why == "denied" { it.member.peers[1].deniedUntil = it.now + .seconds(9) }
         if why == "down" { it.failHeartbeats(of: 1) }

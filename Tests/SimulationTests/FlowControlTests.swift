@@ -9,15 +9,13 @@ import Testing
 struct FlowControlTests {
     @Test("writers are slowed while the majority lags, then refused, and go on as before when it has caught up")
     func laggingMajority() throws {
-        let timing = SimulatedReplicaSet.Timing(heartbeatInterval: .milliseconds(200), electionTimeout: .seconds(600))
-        let set = SimulatedReplicaSet(
-            SimulatedWorld(seed: 3), policy: MongoDBElectionPolicy(), timing: timing)
+        let set = SimulatedReplicaSet(SimulatedWorld(seed: 3), policy: MongoDBElectionPolicy(), timing: .patient)
         try set.start(within: .seconds(60))
         let primary = try #require(set.primary)
         let filler = Value.string(String(repeating: "x", count: 1 << 20))
         func write(_ id: Int32) throws -> (reply: Document, took: Duration) {
             let before = set.world.now
-            let reply = try primary.ask(
+            let reply = try primary.run(
                 ["insert": "orders", "documents": [["_id": .int32(id), "filler": filler]], "writeConcern": ["w": 1]],
                 in: "shop")
             return (reply, set.world.now - before)

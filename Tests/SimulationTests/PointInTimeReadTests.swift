@@ -37,49 +37,49 @@ struct PointInTimeReadTests {
     func isolatedPrimary(seed: UInt64) throws {
         let set = try makeSet(seed: seed)
         let old = try #require(set.primary)
-        #expect(try old.ask(write(1), in: "shop").isOK)
-        #expect(ids(try old.ask(read(["level": "linearizable"]), in: "shop")) == [1])
+        #expect(try old.run(write(1), in: "shop").isOK)
+        #expect(ids(try old.run(read(["level": "linearizable"]), in: "shop")) == [1])
         set.isolate(old)
-        let limited = try old.ask(read(["level": "linearizable"], timeLimit: 100), in: "shop")
+        let limited = try old.run(read(["level": "linearizable"], timeLimit: 100), in: "shop")
         #expect(!limited.isOK)
-        let reply = try old.ask(read(["level": "linearizable"]), in: "shop")
+        let reply = try old.run(read(["level": "linearizable"]), in: "shop")
         #expect(!reply.isOK, "\(reply)")
         #expect(reply["cursor"] == nil)
         // The others have gone on without it.
         let new = try set.runUntilPrimary(within: .seconds(5), otherThan: old)
-        #expect(try new.ask(write(2), in: "shop").isOK)
-        #expect(try !old.ask(read(["level": "linearizable"], timeLimit: 2000), in: "shop").isOK)
-        #expect(ids(try new.ask(read(["level": "linearizable"]), in: "shop")) == [1, 2])
+        #expect(try new.run(write(2), in: "shop").isOK)
+        #expect(try !old.run(read(["level": "linearizable"], timeLimit: 2000), in: "shop").isOK)
+        #expect(ids(try new.run(read(["level": "linearizable"]), in: "shop")) == [1, 2])
     }
 
     @Test("later batches of a linearizable cursor are confirmed as the first is")
     func linearizableCursor() throws {
         let set = try makeSet(seed: 3)
         let old = try #require(set.primary)
-        for id in Int32(1)...10 { #expect(try old.ask(write(id), in: "shop").isOK) }
+        for id in Int32(1)...10 { #expect(try old.run(write(id), in: "shop").isOK) }
         func open() throws -> Int64 {
-            let reply = try old.ask(
+            let reply = try old.run(
                 ["find": "orders", "batchSize": 2, "readConcern": ["level": "linearizable"]], in: "shop")
             return try #require(reply["cursor"]?.asDocument?["id"]?.asInteger)
         }
-        let healthy = try old.ask(["getMore": .int64(try open()), "collection": "orders"], in: "shop")
+        let healthy = try old.run(["getMore": .int64(try open()), "collection": "orders"], in: "shop")
         #expect(healthy["cursor"]?.asDocument?["nextBatch"]?.asArray?.count == 8)
         let cursor = try open()
         set.isolate(old)
-        let reply = try old.ask(["getMore": .int64(cursor), "collection": "orders"], in: "shop")
+        let reply = try old.run(["getMore": .int64(cursor), "collection": "orders"], in: "shop")
         #expect(!reply.isOK && reply["cursor"] == nil, "\(reply)")
     }
 
     @Test("a read waits on a secondary for a cluster time that its primary has not heard of")
     func futureClusterTime() throws {
         let set = try makeSet(seed: 4)
-        #expect(try set.primary?.ask(write(1), in: "shop").isOK == true)
+        #expect(try set.primary?.run(write(1), in: "shop").isOK == true)
         try set.runUntilConverged(within: .seconds(5))
         let secondary = try #require(set.secondaries.first)
         let ahead = secondary.lastApplied.timestamp.rawValue + 20 << 32
         let time = Value.timestamp(Timestamp(rawValue: ahead))
         let start = set.world.now
-        let reply = try secondary.ask(
+        let reply = try secondary.run(
             [
                 "find": "orders", "readConcern": ["afterClusterTime": time], "$readPreference": Self.nearest,
                 "$clusterTime": ["clusterTime": time],
@@ -119,18 +119,18 @@ struct PointInTimeReadTests {
     func deposedPrimary(seed: UInt64) throws {
         let set = try makeSet(seed: seed)
         let old = try #require(set.primary)
-        #expect(try old.ask(write(1), in: "shop").isOK)
+        #expect(try old.run(write(1), in: "shop").isOK)
         old.pause()
         let new = try set.runUntilPrimary(within: .seconds(10), otherThan: old)
-        #expect(try new.ask(write(2), in: "shop").isOK)
+        #expect(try new.run(write(2), in: "shop").isOK)
         // It still believes that it is the primary, and has not heard of anything.
         old.resume()
         #expect(old.isWritablePrimary)
-        let reply = try old.ask(read(["level": "linearizable"]), in: "shop")
+        let reply = try old.run(read(["level": "linearizable"]), in: "shop")
         #expect(!reply.isOK, "\(reply)")
         try set.runUntilConverged(within: .seconds(20))
         for member in set.members where !member.isWritablePrimary {
-            #expect(try member.ask(read(["level": "linearizable"]), in: "shop").code == 10107)
+            #expect(try member.run(read(["level": "linearizable"]), in: "shop").code == 10107)
         }
     }
 
@@ -138,34 +138,34 @@ struct PointInTimeReadTests {
     func everyMember() throws {
         let set = try makeSet(seed: 11)
         let primary = try #require(set.primary)
-        for id: Int32 in 1...3 { #expect(try primary.ask(write(id), in: "shop").isOK) }
-        let first = try primary.ask(read(["level": "snapshot"]), in: "shop")
+        for id: Int32 in 1...3 { #expect(try primary.run(write(id), in: "shop").isOK) }
+        let first = try primary.run(read(["level": "snapshot"]), in: "shop")
         let time = try #require(first["cursor"]?.asDocument?["atClusterTime"])
         #expect(ids(first) == [1, 2, 3])
-        for id: Int32 in 4...6 { #expect(try primary.ask(write(id), in: "shop").isOK) }
-        #expect(try primary.ask(["drop": "orders"], in: "shop").isOK)
+        for id: Int32 in 4...6 { #expect(try primary.run(write(id), in: "shop").isOK) }
+        #expect(try primary.run(["drop": "orders"], in: "shop").isOK)
         try set.runUntilConverged(within: .seconds(5))
         let then: Document = ["level": "snapshot", "atClusterTime": time]
         for member in set.members {
-            #expect(ids(try member.ask(read(then), in: "shop")) == [1, 2, 3], "\(member.name)")
+            #expect(ids(try member.run(read(then), in: "shop")) == [1, 2, 3], "\(member.name)")
             let distinct: Document = [
                 "distinct": "orders", "key": "_id", "readConcern": .document(then), "$readPreference": Self.nearest,
             ]
-            let values = try member.ask(distinct, in: "shop")
+            let values = try member.run(distinct, in: "shop")
             #expect(values["values"] == [1, 2, 3])
             #expect(values["atClusterTime"] == time)
         }
         // History goes as time does: what cannot be read any more is refused, never answered with something else.
         for _ in 0..<3 {
             try set.world.run(for: .seconds(8))
-            #expect(try set.primary?.ask(write(7), in: "other").isOK == true)
+            #expect(try set.primary?.run(write(7), in: "other").isOK == true)
             #expect(
-                try set.primary?.ask(["delete": "orders", "deletes": [["q": [:], "limit": 0]]], in: "other").isOK
+                try set.primary?.run(["delete": "orders", "deletes": [["q": [:], "limit": 0]]], in: "other").isOK
                     == true)
         }
         try set.runUntilConverged(within: .seconds(5))
         for member in set.members {
-            #expect(try member.ask(read(then), in: "shop")["codeName"] == "SnapshotTooOld", "\(member.name)")
+            #expect(try member.run(read(then), in: "shop")["codeName"] == "SnapshotTooOld", "\(member.name)")
         }
     }
 
@@ -173,20 +173,20 @@ struct PointInTimeReadTests {
     func futureTimes() throws {
         let set = try makeSet(seed: 12)
         let primary = try #require(set.primary)
-        #expect(try primary.ask(write(1), in: "shop").isOK)
+        #expect(try primary.run(write(1), in: "shop").isOK)
         try set.runUntilConverged(within: .seconds(2))
         set.isolate(primary)
-        let alone = try primary.ask(write(2, majority: false), in: "shop")
+        let alone = try primary.run(write(2, majority: false), in: "shop")
         let time = try #require(alone["operationTime"])
-        let waiting = try primary.ask(read(["level": "snapshot", "atClusterTime": time], timeLimit: 200), in: "shop")
+        let waiting = try primary.run(read(["level": "snapshot", "atClusterTime": time], timeLimit: 200), in: "shop")
         #expect(waiting["codeName"] == "MaxTimeMSExpired")
-        #expect(ids(try primary.ask(read(["level": "snapshot"]), in: "shop")) == [1])
-        #expect(ids(try primary.ask(read(["level": "majority"]), in: "shop")) == [1])
+        #expect(ids(try primary.run(read(["level": "snapshot"]), in: "shop")) == [1])
+        #expect(ids(try primary.run(read(["level": "majority"]), in: "shop")) == [1])
         let later = Timestamp(seconds: try #require(time.asTimestamp).seconds + 1000, increment: 1)
-        let reply = try primary.ask(read(["level": "snapshot", "atClusterTime": .timestamp(later)]), in: "shop")
+        let reply = try primary.run(read(["level": "snapshot", "atClusterTime": .timestamp(later)]), in: "shop")
         #expect(reply["codeName"] == "InvalidOptions")
         #expect(
-            try primary.ask(["count": "orders", "readConcern": ["level": "snapshot"]], in: "shop")["codeName"]
+            try primary.run(["count": "orders", "readConcern": ["level": "snapshot"]], in: "shop")["codeName"]
                 == "InvalidOptions")
     }
 
@@ -194,14 +194,14 @@ struct PointInTimeReadTests {
     func afterRestart() throws {
         let set = try makeSet(seed: 13)
         let primary = try #require(set.primary)
-        for id: Int32 in 1...3 { #expect(try primary.ask(write(id), in: "shop").isOK) }
+        for id: Int32 in 1...3 { #expect(try primary.run(write(id), in: "shop").isOK) }
         let victim = try #require(set.secondaries.first)
         victim.crash()
         try set.world.run(for: .seconds(1))
         victim.restart()
         try set.world.run(for: .milliseconds(1))
         for _ in 0..<400 {
-            let reply = try victim.ask(read(["level": "majority"], timeLimit: 10), in: "shop")
+            let reply = try victim.run(read(["level": "majority"], timeLimit: 10), in: "shop")
             if reply.isOK {
                 #expect(ids(reply) == [1, 2, 3])
                 return

@@ -36,22 +36,22 @@ struct RollbackTests {
         let set = SimulatedReplicaSet(SimulatedWorld(seed: seed))
         try set.start()
         let old = try #require(set.primary)
-        #expect(try old.ask(insert(1...3, number: 1, majority: true), in: "shop").isOK)
-        #expect(try old.ask(["insert": "customers", "documents": [["_id": 1]]], in: "shop").isOK)
+        #expect(try old.run(insert(1...3, number: 1, majority: true), in: "shop").isOK)
+        #expect(try old.run(["insert": "customers", "documents": [["_id": 1]]], in: "shop").isOK)
         try set.runUntilConverged(within: .seconds(1))
         set.isolate(old)
-        #expect(try old.ask(insert(lost, number: 2), in: "shop").isOK)
-        #expect(try old.ask(["create": "onlyThere", "writeConcern": .document(Self.alone)], in: "shop").isOK)
+        #expect(try old.run(insert(lost, number: 2), in: "shop").isOK)
+        #expect(try old.run(["create": "onlyThere", "writeConcern": .document(Self.alone)], in: "shop").isOK)
         let index: Document = ["key": ["by": 1], "name": "by_1"]
         #expect(
-            try old.ask(
+            try old.run(
                 ["createIndexes": "orders", "indexes": [.document(index)], "writeConcern": .document(Self.alone)],
                 in: "shop"
             ).isOK)
-        #expect(try old.ask(["drop": "customers", "writeConcern": .document(Self.alone)], in: "shop").isOK)
+        #expect(try old.run(["drop": "customers", "writeConcern": .document(Self.alone)], in: "shop").isOK)
         let new = try set.runUntilPrimary(within: .seconds(5), otherThan: old)
         #expect(
-            try new.ask(
+            try new.run(
                 ["insert": "orders", "documents": [["_id": 100]], "writeConcern": ["w": "majority"]], in: "shop"
             ).isOK)
         return Diverged(set: set, old: old, new: new)
@@ -73,11 +73,11 @@ struct RollbackTests {
             #expect(try member.documents("shop", "orders").compactMap { $0["_id"]?.asInteger } == [1, 2, 3, 100])
             if member !== diverged.old { #expect(try member.documents("local", "rollback").isEmpty) }
         }
-        let collections = try diverged.old.ask(["listCollections": 1, "$readPreference": Self.nearest], in: "shop")
+        let collections = try diverged.old.run(["listCollections": 1, "$readPreference": Self.nearest], in: "shop")
         let names = (collections["cursor"]?.asDocument?["firstBatch"]?.asArray ?? []).map { $0.asDocument?["name"] }
         #expect(names == ["customers", "orders"])
         #expect(try diverged.old.documents("shop", "customers") == [["_id": 1]])
-        let indexes = try diverged.old.ask(["listIndexes": "orders", "$readPreference": Self.nearest], in: "shop")
+        let indexes = try diverged.old.run(["listIndexes": "orders", "$readPreference": Self.nearest], in: "shop")
         #expect(indexes["cursor"]?.asDocument?["firstBatch"]?.asArray?.count == 1)
     }
 
@@ -90,7 +90,7 @@ struct RollbackTests {
         #expect(hello["isWritablePrimary"] == false && hello["secondary"] == false)
         let status = try diverged.old.run(["replSetGetStatus": 1])
         #expect(status["myState"] == 9)
-        let find = try diverged.old.ask(["find": "orders", "$readPreference": Self.nearest], in: "shop")
+        let find = try diverged.old.run(["find": "orders", "$readPreference": Self.nearest], in: "shop")
         #expect(find["codeName"] == "NotPrimaryOrSecondary")
         try diverged.set.runUntilConverged(within: .seconds(20))
         #expect(try diverged.old.documents("local", "rollback").count == 2991)
@@ -103,9 +103,9 @@ struct RollbackTests {
         try diverged.set.runUntilConverged(within: .seconds(20))
         let primary = try #require(diverged.set.primary)
         // Kept: the retry answers, and the documents are not tried again.
-        let kept = try primary.ask(insert(1...3, number: 1, majority: true), in: "shop")
+        let kept = try primary.run(insert(1...3, number: 1, majority: true), in: "shop")
         #expect(kept["n"]?.asInteger == 3 && kept["writeErrors"] == nil, "\(kept)")
-        let again = try primary.ask(insert(10...29, number: 2, majority: true), in: "shop")
+        let again = try primary.run(insert(10...29, number: 2, majority: true), in: "shop")
         #expect(again["n"]?.asInteger == 20 && again["writeErrors"] == nil, "\(again)")
         try diverged.set.runUntilConverged(within: .seconds(5))
         #expect(try diverged.old.documents("shop", "orders").count == 24)
@@ -120,10 +120,10 @@ struct RollbackTests {
         ]
         func ids(_ reply: Document) -> [Int64?] { reply.batch.map { $0["_id"]?.asInteger } }
         // Deposed, but it does not know what came after: the majority had these.
-        #expect(ids(try diverged.old.ask(read, in: "shop")) == [1, 2, 3])
+        #expect(ids(try diverged.old.run(read, in: "shop")) == [1, 2, 3])
         diverged.set.heal()
         try diverged.set.runUntilConverged(within: .seconds(20))
-        #expect(ids(try diverged.old.ask(read, in: "shop")) == [1, 2, 3, 100])
+        #expect(ids(try diverged.old.run(read, in: "shop")) == [1, 2, 3, 100])
     }
 }
 
@@ -133,16 +133,5 @@ extension Document {
     var isOK: Bool { self["ok"]?.asNumber == 1 }
     var batch: [Document] {
         (self["cursor"]?.asDocument?["firstBatch"]?.asArray ?? []).compactMap(\.asDocument)
-    }
-}
-
-extension SimulatedMember {
-    /// Runs a command in a database other than `admin`.
-    func ask(_ command: Document, in database: String) throws -> Document {
-        guard let node, let runtime, runtime.isAlive else { return ["ok": 0.0] }
-        var reply: Document?
-        runtime.spawn("command of a test") { reply = await node.run(command, database: database) }
-        try set.world.run(until: { reply != nil }, atMost: .seconds(60), "an answer of \(name)")
-        return reply ?? [:]
     }
 }

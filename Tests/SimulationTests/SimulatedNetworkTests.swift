@@ -160,7 +160,7 @@ struct SimulatedNetworkTests {
             pair.connection.flush()
             try pair.world.run(for: .seconds(1))
             #expect(pair.there.messages.count == 1)
-            #expect(pair.there.closed == [.malformed("a message of \(length) bytes")])
+            #expect(pair.there.closed == [.malformed("a message claims a length of \(length) bytes")])
             #expect(pair.here.closed == [.remote])
         }
     }

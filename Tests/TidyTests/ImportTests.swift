@@ -18,7 +18,7 @@ import Testing
         "Conformance": ["BSON", "Core"],
         "Simulation": [
             "BSON", "Core", "Wire", "Query", "Data", "Replication", "Server", "Client", "MemoryStorage",
-            "ElectionPolicies", "ReadSelectors", "CHash", "CHooks", "Glibc",
+            "ElectionPolicies", "ReadSelectors", "Conformance", "CHash", "CHooks", "Glibc",
         ],
         "Quorate": [
             "BSON", "Core", "LiveRuntime", "Wire", "Server", "Client", "LoopbackTransport", "SocketTransport",

@@ -131,7 +131,8 @@ class Member:
 
     def start(self):
         self.process = Process(
-            "node", "--replset", self.set_name, "--port", self.port, "--log-level", "info", "--set", "enableTestCommands=1",
+            "node", "--replset", self.set_name, "--port", self.port, "--log-level", "info",
+            "--set", "enableTestCommands=1",
             *self.arguments, ready=r"mongodb://127\.0\.0\.1:(\d+)/")
         self.port = int(self.process.match.group(1))
 
@@ -206,7 +207,8 @@ class ReplicaSet:
         return {
             "_id": self.name,
             "members": [
-                {"_id": member.index, "host": member.host, **changes.get(f"m{member.index}", {})} for member in self.members
+                {"_id": member.index, "host": member.host, **changes.get(f"m{member.index}", {})}
+                for member in self.members
             ],
             "settings": {**self.FAST, **(settings or {})},
         }

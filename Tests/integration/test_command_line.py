@@ -101,7 +101,8 @@ def test_what_is_wrong_is_said_in_one_line(arguments, words):
 
 
 def test_a_bad_option_of_a_part_is_a_usage_error():
-    result = run("node", "--port", 0, "--election-policy", "fast", "--replset", "rs0", "--set", "fast.minimumDelayMillis=x")
+    result = run(
+        "node", "--port", 0, "--election-policy", "fast", "--replset", "rs0", "--set", "fast.minimumDelayMillis=x")
     assert_usage_error(result, "minimumDelayMillis", "not 'x'")
 
 

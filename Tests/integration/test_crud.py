@@ -206,7 +206,8 @@ def test_aggregation(database):
         {"_id": 3, "item": "a", "qty": 5, "price": 9.126, "date": datetime.datetime(2024, 2, 9), "tags": []},
     ])
     assert list(database.sales.aggregate([
-        {"$group": {"_id": {"$month": "$date"}, "revenue": {"$sum": {"$multiply": ["$qty", "$price"]}}, "n": {"$sum": 1}}},
+        {"$group": {"_id": {"$month": "$date"}, "revenue": {"$sum": {"$multiply": ["$qty", "$price"]}},
+            "n": {"$sum": 1}}},
         {"$sort": {"_id": 1}},
         {"$project": {"month": "$_id", "revenue": {"$round": ["$revenue", 2]}, "n": 1, "_id": 0}},
     ])) == [{"month": 1, "revenue": 20.0, "n": 1}, {"month": 2, "revenue": 65.63, "n": 2}]

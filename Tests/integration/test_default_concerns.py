@@ -1,4 +1,4 @@
-"""What those get who name no concern: setDefaultRWConcern, getLastErrorDefaults, the implicit default; modes of tags."""
+"""What those get who name no concern: setDefaultRWConcern, getLastErrorDefaults, the implicit default; tag modes."""
 import datetime
 
 import bson

@@ -50,7 +50,8 @@ def test_hello_says_what_drivers_need(standalone):
 
 
 def test_op_query_hello_is_answered_with_op_reply(stream):
-    body = struct.pack("<i", 0) + b"admin.$cmd\0" + struct.pack("<ii", 0, -1) + bson.encode({"ismaster": 1, "helloOk": True})
+    query = bson.encode({"ismaster": 1, "helloOk": True})
+    body = struct.pack("<i", 0) + b"admin.$cmd\0" + struct.pack("<ii", 0, -1) + query
     stream.sendall(struct.pack("<iiii", 16 + len(body), 1, 0, 2004) + body)
     reply = read_reply(stream)
     assert reply["ok"] == 1 and reply["ismaster"] is True and reply["helloOk"] is True
@@ -120,7 +121,8 @@ def test_random_frames_never_stop_the_server(standalone_process, standalone):
         message({"insert": "f", "documents": [{"a": 1, "b": [1, 2, {"c": "x"}]}], "$db": "fuzz"}),
         message({"find": "f", "filter": {"a": {"$gt": 1, "$in": [1, 2]}}, "sort": {"a": 1}, "$db": "fuzz"}),
         message({"update": "f", "updates": [{"q": {"a": 1}, "u": {"$inc": {"n": 1}}, "upsert": True}], "$db": "fuzz"}),
-        message({"aggregate": "f", "pipeline": [{"$group": {"_id": "$a", "n": {"$sum": 1}}}], "cursor": {}, "$db": "fuzz"}),
+        message({"aggregate": "f", "pipeline": [{"$group": {"_id": "$a", "n": {"$sum": 1}}}], "cursor": {},
+            "$db": "fuzz"}),
         message({"findAndModify": "f", "query": {"a": 1}, "update": {"$set": {"b.0": 2}}, "$db": "fuzz"}),
         message({"createIndexes": "f", "indexes": [{"key": {"a": 1}, "name": "a_1"}], "$db": "fuzz"}),
         message({"aggregate": "f", "pipeline": [
@@ -128,17 +130,21 @@ def test_random_frames_never_stop_the_server(standalone_process, standalone):
                          "pipeline": [{"$match": {"$expr": {"$eq": ["$a", "$$v"]}}}, {"$limit": 3}]}},
             {"$unionWith": {"coll": "f", "pipeline": [{"$sample": {"size": 2}}]}}, {"$unwind": "$x.y"}], "cursor": {},
             "$db": "fuzz"}),
-        message({"explain": {"find": "f", "filter": {"a": 1}, "sort": {"n": 1}}, "verbosity": "executionStats", "$db": "fuzz"}),
+        message({"explain": {"find": "f", "filter": {"a": 1}, "sort": {"n": 1}}, "verbosity": "executionStats",
+            "$db": "fuzz"}),
         message({"bulkWrite": 1, "ops": [{"insert": 0, "document": {"a": 1}}, {"update": 0, "filter": {"a": 1},
-                 "updateMods": {"$inc": {"n": 1}}, "multi": True}, {"delete": 0, "filter": {"n": {"$gt": 5}}, "multi": True}],
+                 "updateMods": {"$inc": {"n": 1}}, "multi": True},
+                 {"delete": 0, "filter": {"n": {"$gt": 5}}, "multi": True}],
                  "nsInfo": [{"ns": "fuzz.f"}], "$db": "admin"}),
         message({"distinct": "f", "key": "b.c", "query": {"a": {"$exists": True}}, "$db": "fuzz"}),
         message({"count": "f", "query": {"a": {"$lt": 5}}, "skip": 1, "limit": 3, "$db": "fuzz"}),
         message({"collMod": "f", "validator": {"a": {"$type": "int"}}, "validationLevel": "moderate", "$db": "fuzz"}),
         message({"collStats": "f", "scale": 1, "$db": "fuzz"}),
         message({"aggregate": "f", "pipeline": [{"$limit": 9}, {"$merge": {"into": "g", "on": "_id", "whenMatched": [
-            {"$set": {"x": "$$new.a"}}], "whenNotMatched": "insert", "let": {"new": "$$ROOT"}}}], "cursor": {}, "$db": "fuzz"}),
-        message({"aggregate": "f", "pipeline": [{"$limit": 9}, {"$out": "g"}], "cursor": {"batchSize": 1}, "$db": "fuzz"}),
+            {"$set": {"x": "$$new.a"}}], "whenNotMatched": "insert", "let": {"new": "$$ROOT"}}}], "cursor": {},
+            "$db": "fuzz"}),
+        message({"aggregate": "f", "pipeline": [{"$limit": 9}, {"$out": "g"}], "cursor": {"batchSize": 1},
+            "$db": "fuzz"}),
         message({"delete": "f", "deletes": [{"q": {"a": {"$mod": [2, 0]}}, "limit": 1}], "$db": "fuzz"}),
     ]
     until = time.monotonic() + float(os.environ.get("QUORATE_FUZZ_SECONDS", "4"))
@@ -156,7 +162,8 @@ def test_random_frames_never_stop_the_server(standalone_process, standalone):
                     elif kind == 1:
                         del frame[position:position + generator.randrange(1, 8)]
                     else:
-                        frame[position:position] = bytes(generator.randrange(256) for _ in range(generator.randrange(1, 8)))
+                        frame[position:position] = bytes(
+                            generator.randrange(256) for _ in range(generator.randrange(1, 8)))
                 if generator.random() < 0.9:
                     frame[:4] = struct.pack("<i", len(frame))
                 try:

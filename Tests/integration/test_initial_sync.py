@@ -243,7 +243,8 @@ def test_a_member_whose_place_in_the_oplog_is_gone_recovers_and_copies_all(make_
     stale.resume()
     with Churn(client):
         eventually(lambda: stale.log().count("now RECOVERING") == 1, 15)
-        eventually(lambda: stale.command("replSetGetStatus")["myState"] == 2 and stale.log().count("now STARTUP2") == 2, 60)
+        eventually(
+            lambda: stale.command("replSetGetStatus")["myState"] == 2 and stale.log().count("now STARTUP2") == 2, 60)
     log = stale.log()
     # It kept what it had until there was a member to clone.
     assert log.index("now RECOVERING") < log.rindex("now STARTUP2") < log.rindex("now SECONDARY")

@@ -53,6 +53,7 @@ def test_an_arbiter_is_shown_as_one(set_with_arbiter):
     status = arbiter.command("replSetGetStatus")
     assert status["myState"] == 7
     assert "optime" not in row(2, status)
+    assert row(2, status)["infoMessage"] == ""
     assert row(0, status)["health"] == 1
     config = set_with_arbiter.primary.command("replSetGetConfig")["config"]
     assert config["members"][2]["arbiterOnly"] is True
@@ -150,7 +151,8 @@ def test_a_member_without_a_vote_replicates_and_counts_for_numbers_only(make_rep
 
 def test_the_driver_finds_passive_members_and_not_hidden_ones(make_replica_set):
     replica_set = make_replica_set()
-    replica_set.initiate(replica_set.config(m1={"priority": 0}, m2={"priority": 0, "hidden": True, "tags": {"use": "backup"}}))
+    replica_set.initiate(replica_set.config(
+        m1={"priority": 0}, m2={"priority": 0, "hidden": True, "tags": {"use": "backup"}}))
     primary, passive, hidden = replica_set.members
     for seed in replica_set.members[:2]:
         client = replica_set.client(f"mongodb://{seed.host}/?replicaSet=rs0")
@@ -358,3 +360,38 @@ def test_without_chaining_everybody_follows_the_primary(replica_set):
             eventually(lambda: source_of(member) == replica_set.primary.host)
     finally:
         replica_set.reconfigure(chaining(True))
+
+
+# Bounded staleness
+
+
+def test_reads_of_bounded_staleness_go_past_a_member_that_lags(make_replica_set):
+    replica_set = make_replica_set(3)
+    late = {"priority": 0, "secondaryDelaySecs": 3600, "tags": {"is": "late"}}
+    replica_set.initiate(replica_set.config(m1={"priority": 0}, m2=late))
+    things = replica_set.client().test.get_collection("things", write_concern=everywhere(2))
+    primary, current, lagging = replica_set.members
+
+    def lag():
+        things.insert_one({})
+        written = [member.hello()["lastWrite"]["lastWriteDate"] for member in (primary, lagging)]
+        return (written[0] - written[1]).total_seconds()
+
+    eventually(lambda: lag() > 12, seconds=30, what="a lag of twelve seconds")
+    # Drivers add the time between two looks at a member: 80 s, and the bound is passed by a lag of more than 10 s.
+    client = replica_set.client(heartbeatFrequencyMS=80000, serverSelectionTimeoutMS=2000)
+
+    def readers(preference):
+        collection = client.test.get_collection("things", read_preference=preference)
+        found = set()
+        for _ in range(40):
+            cursor = collection.find().limit(1)
+            list(cursor)
+            found.add(cursor.address)
+        return found
+
+    assert readers(Secondary()) == {current.address, lagging.address}
+    assert readers(Secondary(max_staleness=90)) == {current.address}
+    assert readers(Secondary(max_staleness=120)) == {current.address, lagging.address}
+    with pytest.raises(ServerSelectionTimeoutError):
+        readers(Secondary(max_staleness=90, tag_sets=[{"is": "late"}]))

@@ -108,7 +108,8 @@ def test_a_write_to_many_documents_is_an_entry_for_each(client, database):
 def test_a_tailing_cursor_yields_entries_as_they_are_written(client, database):
     last = client.local["oplog.rs"].find().sort("$natural", -1).limit(1).next()["ts"]
     cursor = client.local["oplog.rs"].find(
-        {"ts": {"$gt": last}, "ns": f"{database.name}.c"}, cursor_type=CursorType.TAILABLE_AWAIT).max_await_time_ms(2000)
+        {"ts": {"$gt": last}, "ns": f"{database.name}.c"},
+        cursor_type=CursorType.TAILABLE_AWAIT).max_await_time_ms(2000)
     seen = []
 
     def read():
@@ -236,7 +237,8 @@ def test_wtimeout_reports_and_keeps_the_write(replica_set, database, frozen_seco
     assert caught.value.details["errInfo"]["wtimeout"] is True
     assert database.c.find_one({"_id": 1}) == {"_id": 1}
     # Two of three are no majority less.
-    assert database.get_collection("c", write_concern=WriteConcern("majority", wtimeout=5000)).insert_one({}).acknowledged
+    by_majority = database.get_collection("c", write_concern=WriteConcern("majority", wtimeout=5000))
+    assert by_majority.insert_one({}).acknowledged
 
 
 def test_without_wtimeout_a_write_waits_until_the_member_is_back(replica_set, database, frozen_secondary):
@@ -424,7 +426,8 @@ def test_an_insert_sent_twice_is_done_once(replica_set, database_name):
 def test_an_update_sent_twice_is_done_once(replica_set, database_name):
     database = replica_set.primary.direct[database_name]
     database.c.insert_one({"_id": 1, "n": 0})
-    update = {"update": "c", "updates": [{"q": {"_id": 1}, "u": {"$inc": {"n": 1}}}, {"q": {"_id": 9}, "u": {"$inc": {"n": 1}}, "upsert": True}]}
+    update = {"update": "c", "updates": [
+        {"q": {"_id": 1}, "u": {"$inc": {"n": 1}}}, {"q": {"_id": 9}, "u": {"$inc": {"n": 1}}, "upsert": True}]}
     first, second = send_twice(replica_set, database, update, 7)
     assert first["n"] == second["n"] == 2
     assert first["nModified"] == second["nModified"] == 1

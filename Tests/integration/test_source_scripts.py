@@ -1,7 +1,7 @@
 """The course scripts that the project was given as its examples, told anew for today's PyMongo.
 
-Each runs while the primary steps down, and while the primary's process is killed; every acknowledged write must be there
-once in the end. They are shorter than the originals: 120 documents at about a hundred a second.
+Each runs while the primary steps down, and while the primary's process is killed; every acknowledged write must be
+there once in the end. They are shorter than the originals: 120 documents at about a hundred a second.
 """
 import datetime
 import threading
@@ -56,7 +56,8 @@ class Disturbance:
         self.thread.join()
         if kind is None:
             assert self.error is None, self.error
-            new = eventually(lambda: self.replica_set.find_primary() not in (None, self.old) and self.replica_set.find_primary())
+            new = eventually(
+                lambda: self.replica_set.find_primary() not in (None, self.old) and self.replica_set.find_primary())
             assert new is not self.old
             assert new.command("replSetGetStatus")["term"] > self.term
 
@@ -276,7 +277,8 @@ def test_hello_and_status_describe_the_set(replica_set, disturbance):
         after, _ = eventually(lambda: (d := described())[0] != before and d, what="a new primary in hello")
         assert after != before
         if disturbance.kind == "kill":
-            eventually(lambda: described()[1][before] == ("(not reachable/healthy)", 0), what="the dead member shown as dead")
+            eventually(
+                lambda: described()[1][before] == ("(not reachable/healthy)", 0), what="the dead member shown as dead")
         else:
             eventually(lambda: described()[1][before] == ("SECONDARY", 1), what="the old primary shown as secondary")
 
@@ -285,7 +287,8 @@ OPERATION_NAMES = {"i": "INSERT", "u": "UPDATE", "d": "DELETE", "c": "COMMAND", 
 
 
 def newest_entries(client, count):
-    entries = client.local["oplog.rs"].find({}, {"op": 1, "ns": 1, "o": 1, "ts": 1, "wall": 1}).sort("$natural", -1).limit(count)
+    fields = {"op": 1, "ns": 1, "o": 1, "ts": 1, "wall": 1}
+    entries = client.local["oplog.rs"].find({}, fields).sort("$natural", -1).limit(count)
     return list(entries)
 
 
@@ -318,7 +321,8 @@ def test_lag_of_each_secondary_is_small(replica_set, database_name):
     status = client.admin.command("replSetGetStatus")
     newest = next(member["optimeDate"] for member in status["members"] if member["stateStr"] == "PRIMARY")
     lags = [
-        (newest - member["optimeDate"]).total_seconds() for member in status["members"] if member["stateStr"] == "SECONDARY"
+        (newest - member["optimeDate"]).total_seconds()
+        for member in status["members"] if member["stateStr"] == "SECONDARY"
     ]
     assert len(lags) == 2
     assert all(0 <= lag <= 1 for lag in lags)
@@ -375,7 +379,8 @@ def test_read_preference_of_each_collection_chooses_the_member(replica_set, data
         disturbance.thread.join()
         expected = replica_set.primary.address
         alive = {member.address for member in replica_set.members if member.is_running}
-        eventually(lambda: client.primary == expected and client.secondaries == alive - {expected}, what="the driver's view")
+        eventually(
+            lambda: client.primary == expected and client.secondaries == alive - {expected}, what="the driver's view")
         check(expected, alive)
 
 

@@ -28,10 +28,12 @@ def failure(code):
 
 
 def test_lookup_by_equality(database):
-    database.orders.insert_many([{"_id": 1, "item": "a"}, {"_id": 2, "item": "c"}, {"_id": 3}, {"_id": 4, "item": ["a", "b"]}])
+    database.orders.insert_many([
+        {"_id": 1, "item": "a"}, {"_id": 2, "item": "c"}, {"_id": 3}, {"_id": 4, "item": ["a", "b"]}])
     database.stock.insert_many([{"_id": 1, "sku": "a"}, {"_id": 2, "sku": "b"}, {"_id": 3, "sku": None}])
     found = list(database.orders.aggregate([
-        {"$lookup": {"from": "stock", "localField": "item", "foreignField": "sku", "as": "s.found"}}, {"$sort": {"_id": 1}}]))
+        {"$lookup": {"from": "stock", "localField": "item", "foreignField": "sku", "as": "s.found"}},
+        {"$sort": {"_id": 1}}]))
     assert [[one["_id"] for one in order["s"]["found"]] for order in found] == [[1], [], [3], [1, 2]]
     assert list(database.orders.aggregate([
         {"$match": {"_id": 1}},
@@ -56,7 +58,8 @@ def test_lookup_by_pipeline(database):
 def test_union_with(database):
     database.a.insert_many({"_id": i} for i in range(3))
     database.b.insert_many({"_id": 10 + i} for i in range(300))
-    found = list(database.a.aggregate([{"$unionWith": {"coll": "b", "pipeline": [{"$match": {"_id": {"$gte": 12}}}]}}], batchSize=7))
+    union = {"$unionWith": {"coll": "b", "pipeline": [{"$match": {"_id": {"$gte": 12}}}]}}
+    found = list(database.a.aggregate([union], batchSize=7))
     assert [one["_id"] for one in found] == [0, 1, 2] + list(range(12, 310))
     assert list(database.a.aggregate([{"$unionWith": "b"}, {"$count": "n"}])) == [{"n": 303}]
     assert len(list(database.a.aggregate([{"$unionWith": "b"}, {"$limit": 5}]))) == 5
@@ -66,7 +69,8 @@ def test_out_replaces_a_collection(database):
     database.c.insert_many({"_id": i, "n": i % 3} for i in range(300))
     database.made.insert_one({"_id": "old"})
     database.made.create_index("total")
-    assert list(database.c.aggregate([{"$group": {"_id": "$n", "total": {"$sum": 1}}}, {"$sort": {"_id": 1}}, {"$out": "made"}])) == []
+    assert list(database.c.aggregate([
+        {"$group": {"_id": "$n", "total": {"$sum": 1}}}, {"$sort": {"_id": 1}}, {"$out": "made"}])) == []
     assert list(database.made.find().sort("_id", 1)) == [{"_id": i, "total": 100} for i in range(3)]
     assert set(database.made.index_information()) == {"_id_", "total_1"}
     other = database.client[database.name + "_2"]
@@ -157,7 +161,8 @@ def test_explain_counts_what_was_read(database):
         assert "executionStats" not in reply
         assert reply["queryPlanner"]["namespace"] == f"{database.name}.c" and reply["serverInfo"]["port"]
     assert database.c.count_documents({}) == 100
-    reply = database.command("explain", {"aggregate": "c", "pipeline": [{"$match": {"a": 3}}, {"$group": {"_id": 1}}], "cursor": {}})
+    reply = database.command("explain", {
+        "aggregate": "c", "pipeline": [{"$match": {"a": 3}}, {"$group": {"_id": 1}}], "cursor": {}})
     assert "$cursor" in reply["stages"][0] and "$group" in reply["stages"][1]
     assert database.command("aggregate", "c", pipeline=[{"$match": {"a": 1}}], explain=True)["queryPlanner"]
     with failure(59):
@@ -295,7 +300,8 @@ def test_values_survive_in_documents_and_queries(database):
         assert found[key] == value or key == "nan" and str(found[key]) == "NaN", key
     for key in ("text", "decimal", "date", "long", "nested", "ключ", "binary", "uuid", "stamp"):
         assert database.c.count_documents({key: values[key]}) == 1, key
-    assert database.c.count_documents({"null": None, "missing": None, "date": {"$lt": datetime.datetime(1970, 1, 1)}}) == 1
+    before_the_epoch = {"$lt": datetime.datetime(1970, 1, 1)}
+    assert database.c.count_documents({"null": None, "missing": None, "date": before_the_epoch}) == 1
     assert database.c.count_documents({"missing": {"$exists": True}}) == 0
     database.c.insert_one({"_id": 2, "n": 1})
     for same in (1, 1.0, bson.Int64(1), bson.Decimal128("1.0")):
@@ -372,7 +378,8 @@ def test_client_bulk_write(database, standalone):
         standalone.bulk_write([
             pymongo.InsertOne({"_id": 1}, namespace=a), pymongo.InsertOne({"_id": 2}, namespace=a)], ordered=False)
     assert [one["code"] for one in caught.value.write_errors] == [11000]
-    assert list(database.a.find()) == [{"_id": 1, "x": 1}, {"_id": 2}] and list(database.b.find()) == [{"_id": 1, "y": 1}]
+    assert list(database.a.find()) == [{"_id": 1, "x": 1}, {"_id": 2}]
+    assert list(database.b.find()) == [{"_id": 1, "y": 1}]
 
 
 def test_validators_are_enforced(database):

@@ -66,7 +66,8 @@ def test_who_is_not_in_the_configuration_gets_no_data(replica_set, connection, c
 def test_an_earlier_life_of_a_member_gets_no_data(replica_set, connection):
     secondary = replica_set.secondaries[0]
     present = incarnation_of(secondary)
-    introduce(connection, secondary.index, {**present, "nonce": bson.Int64(present["nonce"]), "startedAt": present["startedAt"].replace(year=2001)})
+    introduce(connection, secondary.index, {
+        **present, "nonce": bson.Int64(present["nonce"]), "startedAt": present["startedAt"].replace(year=2001)})
     code, message = refusal(connection, FETCH)
     assert code == 13
     assert "earlier life" in message

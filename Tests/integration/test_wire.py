@@ -60,7 +60,8 @@ def test_statements_that_are_given_twice_are_refused(stream, database):  # noqa:
 
 def test_errors_of_statements_and_of_commands(stream, database):  # noqa: F811
     name = database.name
-    reply = run(stream, {"insert": "c", "ordered": False, "$db": name}, ("documents", [{"_id": 1}, {"_id": 1}, {"_id": 2}]))
+    reply = run(stream, {"insert": "c", "ordered": False, "$db": name},
+        ("documents", [{"_id": 1}, {"_id": 1}, {"_id": 2}]))
     assert (reply["ok"], reply["n"]) == (1, 2)
     error, = reply["writeErrors"]
     assert (error["index"], error["code"], error["keyPattern"], error["keyValue"]) == (1, 11000, {"_id": 1}, {"_id": 1})
@@ -93,7 +94,8 @@ def test_requests_sent_together_are_answered_in_order(stream, database):  # noqa
     name = database.name
     frames = b"".join(
         message({"insert": "c", "documents": [{"_id": i}], "$db": name}, request_id=100 + i) for i in range(50))
-    frames += message({"aggregate": "c", "pipeline": [{"$group": {"_id": None, "n": {"$sum": 1}}}], "cursor": {}, "$db": name},
+    frames += message({"aggregate": "c", "pipeline": [{"$group": {"_id": None, "n": {"$sum": 1}}}], "cursor": {},
+        "$db": name},
                       request_id=999)
     stream.sendall(frames)
     seen = []

@@ -35,7 +35,7 @@ enum SimulateCommand {
                 "seconds", .integer(1...100_000), "T", default: "12",
                 help: "virtual seconds during which faults happen"),
             OptionSpecification(
-                "lines", .integer(1...3000), "N", default: "100",
+                "lines", .integer(1...Timeline.linesMax), "N", default: "100",
                 help: "how many last events a failure shows; given, a scenario always shows them"),
             OptionSpecification(
                 "mutant", .choice(Mutants.all.map(\.name)), "NAME",

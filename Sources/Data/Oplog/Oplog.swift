@@ -8,9 +8,9 @@ public import Core
 /// - Entries are valid BSON with `ts` and `t`; their timestamps rise strictly and their terms do not fall.
 /// - Bytes that are handed out are valid until `body` returns; nothing is written to the log meanwhile.
 /// - An append seals at most one block and drops at most `Limits.oplogBlocksDroppedMax`. Blocks are dropped in front
-/// while the   log takes more memory than `bytesMax`: never an entry at or behind the pinned timestamp, above the
-/// commit point, or   the last one. A log whose commit point stalls outgrows its limit (`isOverfull`), and its owner
-/// refuses writes.
+///   while the log takes more memory than `bytesMax`: never an entry at or behind the pinned timestamp, above the
+///   commit point, or the last one. A log whose commit point stalls outgrows its limit (`isOverfull`), and its owner
+///   refuses writes.
 /// - Kept in memory. A durable engine persists entries as `appendObserver` sees them.
 public final class Oplog {
     public var bytesMax: Int

@@ -72,6 +72,15 @@ final class MatchedScan {
         }
     }
 
+    /// A reader that was promised every document of a capped collection in order must not skip those that made room
+    /// while it was away. (The oplog's scan sees for itself.)
+    func checkPosition() throws {
+        guard case .records(let scan) = source, try scan.hasLostPosition() else { return }
+        throw ServerError(
+            .cappedPositionLost,
+            "CollectionScan died due to position in capped collection being deleted; begin again with a new cursor")
+    }
+
     /// Shows matching documents until the consumer stops, the slice is used up or there are no more. The views are
     /// valid during the call.
     func run(_ clock: inout SliceClock, _ body: (DocumentView, RecordKey, Int?) throws -> ScanVerdict) throws -> ScanEnd

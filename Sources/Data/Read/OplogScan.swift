@@ -2,8 +2,7 @@ import BSON
 import Core
 
 /// Walks the oplog as `local.oplog.rs`: in the order of time or against it, from the first entry that the filter's
-/// bounds on
-/// `ts` allow.
+/// bounds on `ts` allow.
 final class OplogScan {
     private let oplog: Oplog
     private let direction: ScanDirection

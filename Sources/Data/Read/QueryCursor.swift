@@ -115,6 +115,7 @@ public final class QueryCursor {
     /// Shows the result's documents in order, before their projection.
     func run(_ clock: inout SliceClock, _ body: (DocumentView, Int?) throws -> ScanVerdict) throws -> ScanEnd {
         if isLimitReached { return .ended }
+        if request.isTailable { try scan.checkPosition() }
         if let sorter {
             if !isSorted {
                 if case .yield = try sort(sorter, &clock) { return .yield }

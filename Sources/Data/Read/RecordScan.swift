@@ -57,6 +57,16 @@ final class RecordScan {
         }
     }
 
+    /// Whether the record that a walk of the collection showed last is gone: what came behind it may be gone as well.
+    func hasLostPosition() throws -> Bool {
+        guard case .collection = source, last.count > 0 else { return false }
+        return switch try versions.get(collection.table, last.bytes, at: point) {
+        case .found: false
+        case .absent: true
+        case .notResident: throw StorageNotResident(table: collection.table, key: last.toArray())
+        }
+    }
+
     private func killed(_ why: String) -> ServerError {
         ServerError(.queryPlanKilled, "the operation on \(collection.namespace) ended: \(why)")
     }

@@ -10,9 +10,9 @@ public import Core
 ///
 /// Contract:
 /// - Writes happen in steps, `begin … put, delete … commit`, without a suspension in between. A step's own reads at
-/// `.latest`   see what it wrote; pointers that they return are valid until the step's next write.
+///   `.latest` see what it wrote; pointers that they return are valid until the step's next write.
 /// - Keys of one replicated table are prefix-free (record ids are 8 bytes, index keys end themselves, catalogue keys
-/// end with   a zero byte), and a table's number is never used again.
+///   end with a zero byte), and a table's number is never used again.
 /// - Timestamps of steps never fall.
 /// - An error of the engine stops the member. `StorageNotResident` does not: abort, prefetch, start again.
 public final class VersionStore {

@@ -168,6 +168,7 @@ struct NodeCounters {
     var delete: Int64 = 0
     var getMore: Int64 = 0
     var command: Int64 = 0
+    var replication = ReplicationCounters()
 }
 
 extension ObjectID {

@@ -182,8 +182,6 @@ extension ReplicaSetRole {
                 || next.readConcernLevel != defaults.readConcernLevel
         else { return }
         setDefaults(next)
-        let concerns = DefaultConcerns(
-            writeConcern: next.writeConcern, readConcernLevel: next.readConcernLevel?.rawValue)
-        drive { member, now in member.onDefaultConcerns(concerns, now: now) }
+        drive { member, now in member.onDefaultWriteConcern(next.writeConcern, now: now) }
     }
 }

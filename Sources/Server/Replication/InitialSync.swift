@@ -249,7 +249,7 @@ final class InitialSync {
             // Not beyond the stop point: what is applied must be committed before this member may be read.
             let limit = stop.applied
             try frame.withUnsafeBytes { bytes in
-                try Oplog.openFrame(bytes) { bytes in
+                try node.openFetched(bytes) { bytes in
                     guard let base = bytes.baseAddress else { return }
                     let entry = DocumentView(base: base)
                     guard let optime = OpTime(entry), optime > node.lastOpTime, optime <= limit else { return }

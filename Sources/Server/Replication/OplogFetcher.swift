@@ -147,7 +147,7 @@ final class OplogFetcher {
 
     private func apply(_ frame: UnsafeRawBufferPointer) throws {
         let data = node.data
-        try Oplog.openFrame(frame) { bytes in
+        try node.openFetched(frame) { bytes in
             guard let base = bytes.baseAddress else { return }
             let entry = DocumentView(base: base)
             // A batch that overlaps what we have: everything up to our last entry is here already.
@@ -164,7 +164,7 @@ final class OplogFetcher {
     // MARK: Delay
 
     private func hold(_ frame: UnsafeRawBufferPointer) throws {
-        try Oplog.openFrame(frame) { bytes in
+        try node.openFetched(frame) { bytes in
             guard let base = bytes.baseAddress else { return }
             let entry = DocumentView(base: base)
             guard let optime = OpTime(entry), optime > delayed.last ?? node.lastOpTime else { return }

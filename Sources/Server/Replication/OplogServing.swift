@@ -54,6 +54,7 @@ enum OplogServing {
                 after: inclusive ? Timestamp(rawValue: after.timestamp.rawValue - 1) : after.timestamp,
                 limitBytes: role.runtime.buggified("small batch of entries", Limits.oplogFrameBytes, 300))
             {
+                role.node.counters.replication.noteSent(frame)
                 frame.bytes.withUnsafeBytes { writer.append("frame", binary: $0) }
                 append(.entries, role, to: writer)
             } else {

@@ -81,13 +81,11 @@ extension ReplicaSetRole {
     /// `afterInitialSync`: shows what the last initial sync came to when none is under way.
     func appendStatus(to writer: DocumentWriter, afterInitialSync: Bool) throws(ServerError) {
         let uptime = (runtime.now - node.startedAt).wholeMilliseconds / 1000
-        let isSyncing = syncSource.isFollowing || member.isPrimary
         try member.writeStatus(
             to: writer,
             StatusSupplement(
                 wallClock: runtime.wallClock, uptimeSeconds: uptime,
-                initialSync: initialSync?.status ?? (afterInitialSync ? lastInitialSync : nil),
-                infoMessage: isSyncing ? "" : "could not find member to sync from"),
+                initialSync: initialSync?.status ?? (afterInitialSync ? lastInitialSync : nil)),
             now: runtime.now)
     }
 

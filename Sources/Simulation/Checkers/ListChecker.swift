@@ -11,7 +11,7 @@ struct ListChecker {
     private let append: [Int64: ListHistory.Append]
 
     /// - Parameter final: nil when the set is unavailable for good; then the longest list that a majority read has
-    /// shown   stands for it, and acknowledged writes may be missing.
+    ///   shown stands for it, and acknowledged writes may be missing.
     init(_ history: ListHistory, final given: [ListHistory.Key: [Int64]]?) {
         self.history = history
         var lists = given ?? [:]
@@ -22,9 +22,13 @@ struct ListChecker {
         }
         final = lists
         var place: [Int64: Int] = [:]
-        for (_, list) in lists { for (index, value) in list.enumerated() { place[value] = index } }
+        for (_, list) in Self.inOrder(lists) { for (index, value) in list.enumerated() { place[value] = index } }
         self.place = place
         append = Dictionary(uniqueKeysWithValues: history.appends.map { ($0.value, $0) })
+    }
+
+    private static func inOrder<T>(_ lists: [ListHistory.Key: T]) -> [(key: ListHistory.Key, value: T)] {
+        lists.sorted { $0.key < $1.key }
     }
 
     /// All that is promised. `isComplete`: the final lists are those of an available set.
@@ -35,7 +39,7 @@ struct ListChecker {
 
     /// No value is twice in a list, in the end or in any read: a retried write happened once (I15).
     func duplicates() -> String? {
-        for (key, list) in final.sorted(by: { $0.key < $1.key }) where Set(list).count != list.count {
+        for (key, list) in Self.inOrder(final) where Set(list).count != list.count {
             return "an append to list \(key) was applied twice: \(list)"
         }
         for read in history.reads where Set(read.list).count != read.list.count {
@@ -53,7 +57,7 @@ struct ListChecker {
     }
 
     func inventions() -> String? {
-        for (key, list) in final.sorted(by: { $0.key < $1.key }) {
+        for (key, list) in Self.inOrder(final) {
             for value in list where append[value]?.key != key {
                 return "list \(key) holds \(value), which nobody wrote"
             }
@@ -91,9 +95,9 @@ struct ListChecker {
         events.sort { $0.tick < $1.tick }
         // What has been seen for certain, by list: everything that begins later sees at least that.
         var seen: [Int: Int] = [:]
-        var invoked: [Int: Int] = [:]
+        var invoked: [Place: Int] = [:]
         for append in history.appends {
-            if let place = place[append.value] { invoked[append.key * 10_000 + place] = append.invoked }
+            if let place = place[append.value] { invoked[Place(key: append.key, index: place)] = append.invoked }
         }
         for event in events {
             let floor = seen[event.key] ?? 0
@@ -106,13 +110,19 @@ struct ListChecker {
                 }
             case .end(let shows):
                 // Nobody sees what was not yet asked for.
-                if shows > 0, let begun = invoked[event.key * 10_000 + shows - 1], begun > event.tick {
+                if shows > 0, let begun = invoked[Place(key: event.key, index: shows - 1)], begun > event.tick {
                     return "list \(event.key) showed an append before it was invoked"
                 }
                 seen[event.key] = max(floor, shows)
             }
         }
         return nil
+    }
+
+    /// Where an append stands.
+    private struct Place: Hashable {
+        let key: ListHistory.Key
+        let index: Int
     }
 
     private enum Event {
@@ -156,7 +166,9 @@ struct ListChecker {
                 }
                 raise(&needs[session, default: [:]], read.key, to: read.list.count)
                 for value in read.list {
-                    for (key, count) in basis[value] ?? [:] { raise(&needs[session, default: [:]], key, to: count) }
+                    for (key, count) in Self.inOrder(basis[value] ?? [:]) {
+                        raise(&needs[session, default: [:]], key, to: count)
+                    }
                 }
             }
         }

@@ -45,7 +45,6 @@ final class ReplicationChecker {
     private(set) var committed = OpTime.null
     /// How many primaries were elected.
     var elections: Int { primaries.count }
-    private(set) var dataComparisons = 0
 
     init(_ world: SimulatedWorld, _ timeline: Timeline) {
         self.world = world
@@ -229,7 +228,6 @@ final class ReplicationChecker {
             do {
                 let hash = try node.dataHash()
                 if let known = hashes[last] {
-                    dataComparisons += 1
                     if known.hash != hash {
                         fail("\(member.name) and \(known.member) have applied \(last) and hold different data")
                     }

@@ -20,8 +20,7 @@ final class SimulatedConnection: Connection {
     /// What was flushed before the connection was open.
     private var early: [[UInt8]] = []
     private var closesWhenOpen = false
-    /// The beginning of a message whose rest has not come.
-    private var partial: [UInt8] = []
+    private var framer = MessageFramer()
 
     init(id: UInt64, runtime: SimulatedRuntime, peerDescription: String, delegate: (any ConnectionDelegate)?) {
         self.id = id
@@ -79,24 +78,14 @@ final class SimulatedConnection: Connection {
     /// Bytes from the peer: hands on the whole messages among them.
     func received(_ bytes: [UInt8]) {
         guard state == .open else { return }
-        let joined = partial.isEmpty ? bytes : partial + bytes
-        partial = []
-        joined.withUnsafeBytes { raw in
-            var end = 0
-            var failure: String?
-            while raw.count - end >= 4 {
-                let length = Int(Int32(littleEndian: raw.loadUnaligned(fromByteOffset: end, as: Int32.self)))
-                guard length >= 16, length <= Limits.messageBytesMax else {
-                    failure = "a message of \(length) bytes"
-                    break
-                }
-                guard raw.count - end >= length else { break }
-                end += length
+        bytes.withUnsafeBytes { raw in
+            let batch = framer.receive(raw)
+            if !batch.messages.isEmpty {
+                delegate?.connection(self, didReceive: batch.messages)
+                framer.finish()
             }
-            if end > 0 { delegate?.connection(self, didReceive: UnsafeRawBufferPointer(rebasing: raw[..<end])) }
-            guard state == .open else { return }
-            if let failure { return shut(.malformed(failure), graceful: false) }
-            partial = Array(raw[end...])
+            guard state == .open, let length = batch.malformedLength else { return }
+            shut(.malformed("a message claims a length of \(length) bytes"), graceful: false)
         }
     }
 

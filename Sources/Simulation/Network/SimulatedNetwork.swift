@@ -172,7 +172,7 @@ public final class SimulatedNetwork {
     private func releaseStalled() { for pipe in openPipes() { pipe.releaseStalled() } }
 
     func nodeDied(_ runtime: SimulatedRuntime, connections: DeadConnections) {
-        for (endpoint, listener) in listeners where listener.runtime === runtime { listeners[endpoint] = nil }
+        listeners = listeners.filter { $0.value.runtime !== runtime }
         if connections == .halfOpen { silent.insert(runtime.index) }
         for pipe in openPipes() where pipe.touches(runtime) {
             if connections == .reset { pipe.endDied(runtime) }

@@ -80,8 +80,11 @@ final class SimulatedPipe {
         }
         var start = 0
         if network.generator.nextBool(probability: link.splitProbability) {
-            start = SimulatedPipe.endOfFirstMessage(in: bytes)
-            if start > 0 { sendRun(UnsafeRawBufferPointer(rebasing: bytes[..<start]), on: direction) }
+            let end = MessageFramer.scan(bytes, messagesMax: 1).whole
+            if end > 0, end < bytes.count {
+                sendRun(UnsafeRawBufferPointer(rebasing: bytes[..<end]), on: direction)
+                start = end
+            }
         }
         sendRun(UnsafeRawBufferPointer(rebasing: bytes[start...]), on: direction)
         answerForTheDead(direction)
@@ -103,13 +106,6 @@ final class SimulatedPipe {
     private func sendRun(_ bytes: UnsafeRawBufferPointer, on direction: Direction) {
         direction.pendingBytes += bytes.count
         send(.bytes(Array(bytes)), on: direction, kind: .message, payload: Trace.hash(bytes) ^ number)
-    }
-
-    /// Where the first of several messages ends; 0 when there is only one.
-    private static func endOfFirstMessage(in bytes: UnsafeRawBufferPointer) -> Int {
-        guard bytes.count >= 4 else { return 0 }
-        let length = Int(Int32(littleEndian: bytes.loadUnaligned(as: Int32.self)))
-        return length >= 16 && length < bytes.count ? length : 0
     }
 
     private func send(_ segment: Segment, on direction: Direction, kind: TraceEvent.Kind, payload: UInt64) {

@@ -112,6 +112,9 @@ public final class ListWorkload {
                 ["_id": .int64(Int64(key))], ["$push": ["list": .int64(value)]], upsert: true, session: clientSession)
             if isMajority { acknowledged(place) }
             count(isMajority ? "majority append" : "w:1 append")
+        } catch let error as CommandError where error.code == .transactionTooOld {
+            // The other user of the session was quicker.
+            count("append overtaken in its session")
         } catch {
             count("append of unknown outcome")
         }
@@ -212,7 +215,7 @@ public final class ListWorkload {
         ]
         for _ in 0..<(2 + client.runtime.random(below: 3)) {
             if let member = set.primary {
-                member.send(command, database: WriteWorkload.database) { [weak self] reply in
+                member.send(command, in: WriteWorkload.database) { [weak self] reply in
                     guard let self, reply["ok"]?.asNumber == 1, reply["writeConcernError"] == nil,
                         reply["writeErrors"] == nil, history.appends[place].acknowledged == nil
                     else { return }
@@ -233,13 +236,13 @@ public final class ListWorkload {
         guard !hosts.isEmpty else { return }
         let member = hosts[Int(client.runtime.random(below: UInt64(hosts.count)))]
         member.send(
-            ["find": .string(Self.collection), "batchSize": 1, "maxTimeMS": 3000], database: WriteWorkload.database
+            ["find": .string(Self.collection), "batchSize": 1, "maxTimeMS": 3000], in: WriteWorkload.database
         ) { [weak self, weak member] reply in
             guard let self, let member, let id = reply["cursor"]?.asDocument?["id"]?.asInteger, id != 0 else { return }
             let getMore: Document = ["getMore": .int64(id), "collection": .string(Self.collection), "batchSize": 1]
             let kill: Document = ["killCursors": .string(Self.collection), "cursors": [.int64(id)]]
-            member.send(getMore, database: WriteWorkload.database) { _ in }
-            member.send(kill, database: WriteWorkload.database) { [weak self] reply in
+            member.send(getMore, in: WriteWorkload.database) { _ in }
+            member.send(kill, in: WriteWorkload.database) { [weak self] reply in
                 if reply["cursorsKilled"]?.asArray?.count == 1 { self?.count(FaultKind.killedCursor.rawValue) }
             }
         }

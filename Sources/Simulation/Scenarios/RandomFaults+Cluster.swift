@@ -38,28 +38,16 @@ extension RandomFaults {
         guard let primary = set.primary else { return false }
         let members = self
         primary.send(["replSetGetConfig": 1]) { reply in
-            guard let config = reply["config"]?.asDocument, let list = config["members"]?.asArray,
-                let changed = change(list), let version = config["version"]?.asInteger
-            else { return }
-            var next = Document()
-            for field in config.fields where field.key != "term" {
-                switch field.key {
-                case "version": next.append(field.key, .int64(version + 1))
-                case "members": next.append(field.key, .array(changed))
-                default: next.append(field.key, field.value)
-                }
-            }
+            guard let next = ConfigEdit.next(after: reply, changing: change) else { return }
             members.send(primary, ["replSetReconfig": .document(next), "maxTimeMS": 3000])
         }
         return true
     }
 
-    private static func id(_ member: Value) -> Int64? { member.asDocument?["_id"]?.asInteger }
-
     mutating func addMember() -> Bool {
         guard let spare = pick(set.members.filter { $0.kind.votes >= 0 }), spare.isAlive else { return false }
         return reconfigure { list in
-            guard list.count < Limits.votersMax, !list.contains(where: { Self.id($0) == Int64(spare.id) }) else {
+            guard list.count < Limits.votersMax, !list.contains(where: { ConfigEdit.id($0) == Int64(spare.id) }) else {
                 return nil
             }
             return list + [spare.kind.description(id: spare.id, host: spare.endpoint.description)]
@@ -70,9 +58,9 @@ extension RandomFaults {
         // What is left must be able to elect, and to lose a member.
         guard let victim = pick(set.members), set.members.count > 3, victim !== set.primary else { return false }
         return reconfigure { [set] list in
-            let rest = list.filter { Self.id($0) != Int64(victim.id) }
+            let rest = list.filter { ConfigEdit.id($0) != Int64(victim.id) }
             let useful = rest.filter { member in
-                guard let id = Self.id(member) else { return false }
+                guard let id = ConfigEdit.id(member) else { return false }
                 return set.members[Int(id)].kind.votes > 0 && !set.members[Int(id)].kind.isArbiter
             }
             return rest.count < list.count && useful.count >= 3 ? rest : nil
@@ -84,7 +72,7 @@ extension RandomFaults {
         let priority = Int32(1 + generator.next(below: 4))
         return reconfigure { list in
             list.map { value in
-                guard Self.id(value) == Int64(member.id), let old = value.asDocument else { return value }
+                guard ConfigEdit.id(value) == Int64(member.id), let old = value.asDocument else { return value }
                 var changed = Document()
                 for field in old.fields where field.key != "priority" { changed.append(field.key, field.value) }
                 changed.append("priority", .int32(priority))

@@ -42,7 +42,7 @@ public struct RandomScenario {
             return try run(set, probes)
         } catch {
             let views = (error as? SimulationError)?.kind == .conditionNotReached ? set.views() : []
-            throw SeedFailure(seed: world.seed, reason: "\(error)", timeline: set.timeline.last(3000) + views)
+            throw SeedFailure(seed: world.seed, reason: "\(error)", timeline: set.timeline.last() + views)
         }
     }
 

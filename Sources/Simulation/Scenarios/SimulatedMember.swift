@@ -190,9 +190,12 @@ public final class SimulatedMember {
     }
 
     /// Runs one command on the member, inside its process, and the world until it is answered.
-    public func run(_ command: Document, within limit: Duration = .seconds(60)) throws -> Document {
+    @discardableResult
+    public func run(
+        _ command: Document, in database: String = "admin", within limit: Duration = .seconds(60)
+    ) throws -> Document {
         var reply: Document?
-        send(command) { reply = $0 }
+        send(command, in: database) { reply = $0 }
         try set.world.run(
             until: { reply != nil }, atMost: limit,
             "an answer of \(name) to \(command.fields.first?.key ?? "a command")")
@@ -200,7 +203,7 @@ public final class SimulatedMember {
     }
 
     /// Sends one command to the member, inside its process. There is no answer when it dies meanwhile.
-    public func send(_ command: Document, database: String = "admin", _ answer: @escaping (Document) -> Void) {
+    public func send(_ command: Document, in database: String = "admin", _ answer: @escaping (Document) -> Void) {
         guard let node, let runtime, runtime.isAlive else {
             return answer(["ok": 0.0, "errmsg": "the member is dead"])
         }

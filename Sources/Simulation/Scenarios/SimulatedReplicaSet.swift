@@ -25,6 +25,8 @@ public final class SimulatedReplicaSet {
         }
         /// MongoDB's.
         public static let mongoDB = Timing(heartbeatInterval: .seconds(2), electionTimeout: .seconds(10))
+        /// So patient that silence deposes nobody within a script.
+        public static let patient = Timing(heartbeatInterval: .milliseconds(200), electionTimeout: .seconds(600))
     }
 
     public let world: SimulatedWorld

@@ -1,4 +1,5 @@
 public import Core
+import Conformance
 import ElectionPolicies
 
 /// What a seed stands for: the set, its clients, and which faults may happen how often.
@@ -116,12 +117,14 @@ public struct Swarm: Sendable {
         }
     }
 
+    private static let hostile: [HostileElectionPolicy.Manner] = [.always, .never, .random]
+
     private mutating func drawPolicies(_ generator: inout SeededGenerator) {
         policy = generator.nextBool(probability: 0.5) ? FastElectionPolicy() : MongoDBElectionPolicy()
         guard generator.nextBool(probability: 0.06) else { return }
         isHostile = true
         for index in 0..<(kinds.count + spares.count) where generator.nextBool(probability: 0.7) {
-            policies[index] = HostileElectionPolicy.all[Int(generator.next(below: 3))]
+            policies[index] = HostileElectionPolicy(Self.hostile[Int(generator.next(below: 3))])
         }
     }
 

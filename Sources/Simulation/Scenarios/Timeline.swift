@@ -6,13 +6,11 @@ public import Core
 public final class Timeline {
     private var lines: [String] = []
     private var start = 0
-    private let linesMax: Int
     private unowned let world: SimulatedWorld
+    /// How many lines are kept.
+    public static let linesMax = 3000
 
-    public init(_ world: SimulatedWorld, linesMax: Int = 3000) {
-        self.world = world
-        self.linesMax = linesMax
-    }
+    public init(_ world: SimulatedWorld) { self.world = world }
 
     /// Adds a line at the present instant.
     public func add(_ who: String, _ what: String) {
@@ -20,16 +18,18 @@ public final class Timeline {
         let fraction = String(milliseconds % 1000)
         let stamp = "\(milliseconds / 1000)." + String(repeating: "0", count: 3 - fraction.count) + fraction
         let line = String(repeating: " ", count: max(0, 9 - stamp.count)) + stamp + "  \(who)  \(what)"
-        if lines.count < linesMax {
+        if lines.count < Self.linesMax {
             lines.append(line)
         } else {
             lines[start] = line
-            start = (start + 1) % linesMax
+            start = (start + 1) % Self.linesMax
         }
     }
 
-    /// The newest lines, oldest first.
-    public func last(_ count: Int) -> [String] { Array((lines[start...] + lines[..<start]).suffix(count)) }
+    /// The newest lines, oldest first; all that are kept unless told otherwise.
+    public func last(_ count: Int = Timeline.linesMax) -> [String] {
+        Array((lines[start...] + lines[..<start]).suffix(count))
+    }
 
     /// A log of a node that ends up here.
     public func sink(for node: String, minimumLevel: LogLevel = .info) -> any LogSink {

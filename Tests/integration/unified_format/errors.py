@@ -1,7 +1,8 @@
 """Whether an error is the one that a test expects."""
 import json
 
-from pymongo.errors import BulkWriteError, ClientBulkWriteException, ConnectionFailure, NotPrimaryError, OperationFailure
+from pymongo.errors import (
+    BulkWriteError, ClientBulkWriteException, ConnectionFailure, NotPrimaryError, OperationFailure)
 
 from .match import MISSING, check_match
 from .results import client_bulk_result

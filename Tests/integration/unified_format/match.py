@@ -33,7 +33,8 @@ def check_match(expected, actual, where="result", is_root=True):
             return
         if operator == "$$type":
             names = argument if isinstance(argument, list) else [argument]
-            assert actual is not MISSING and any(TYPES[name](actual) for name in names), f"{where}: {actual!r} is no {names}"
+            is_one = actual is not MISSING and any(TYPES[name](actual) for name in names)
+            assert is_one, f"{where}: {actual!r} is no {names}"
             return
         if operator in ("$$sessionLsid", "$$matchesEntity", "$$matchesHexBytes", "$$lte"):
             raise Skip(f"the operator {operator} is not implemented")
@@ -47,7 +48,8 @@ def check_match(expected, actual, where="result", is_root=True):
             extra = set(actual) - set(expected)
             assert not extra, f"{where}: unexpected {extra}"
     elif isinstance(expected, list):
-        assert isinstance(actual, list) and len(actual) == len(expected), f"{where}: expected {expected!r}, got {actual!r}"
+        is_as_long = isinstance(actual, list) and len(actual) == len(expected)
+        assert is_as_long, f"{where}: expected {expected!r}, got {actual!r}"
         for index, (want, got) in enumerate(zip(expected, actual)):
             check_match(want, got, f"{where}[{index}]", is_root and isinstance(want, dict))
     else:

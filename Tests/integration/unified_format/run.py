@@ -64,7 +64,8 @@ class Run:
             self.entities[made["id"]] = client
         elif kind == "database":
             client = self.entities[made["client"]]
-            self.entities[made["id"]] = client.get_database(made["databaseName"], **self.concerns(made.get("databaseOptions")))
+            concerns = self.concerns(made.get("databaseOptions"))
+            self.entities[made["id"]] = client.get_database(made["databaseName"], **concerns)
         elif kind == "collection":
             database = self.entities[made["database"]]
             self.entities[made["id"]] = database.get_collection(

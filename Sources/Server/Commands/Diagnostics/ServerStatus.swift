@@ -60,6 +60,7 @@ enum ServerStatus {
                 $0.document("open") { $0.append("total", int64: Int64(node.cursors.count)) }
                 $0.append("timedOut", int64: node.cursors.timedOut)
             }
+            $0.document("repl") { $0.document("network") { node.counters.replication.write(to: $0) } }
             $0.document("commands") { writer in
                 for command in node.commands.commands where command.total > 0 {
                     writer.document("\(command.name)") {

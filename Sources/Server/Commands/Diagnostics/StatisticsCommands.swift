@@ -70,9 +70,10 @@ enum StatisticsCommands {
         append("scaleFactor", scale, to: writer)
     }
 
+    /// `size` is what `maxSize` bounds, the bytes that are kept: tools take the two for how full the oplog is.
     private static func writeOplog(_ oplog: Oplog, scale: Int64, to writer: DocumentWriter) {
         let count = Int64(oplog.count)
-        append("size", Int64(oplog.byteCount) / scale, to: writer)
+        append("size", Int64(oplog.storedBytes) / scale, to: writer)
         append("count", count, to: writer)
         if count > 0 { append("avgObjSize", Int64(oplog.byteCount) / count, to: writer) }
         append("storageSize", Int64(oplog.storedBytes) / scale, to: writer)

@@ -8,7 +8,7 @@ extension NamedScenario {
         NamedScenario(
             name: "vote-of-earlier-life",
             summary: "a vote still under way when its voter crashed and forgot elects nobody beside another primary",
-            make: { SimulatedReplicaSet($0, members: 3, policy: CommandedElectionPolicy(), timing: patient) },
+            make: { SimulatedReplicaSet($0, members: 3, policy: CommandedElectionPolicy(), timing: .patient) },
             script: voteOfEarlierLife),
         NamedScenario(
             name: "vote-survives-restart",
@@ -16,7 +16,7 @@ extension NamedScenario {
             make: {
                 SimulatedReplicaSet(
                     $0, kinds: [.normal, .normal, .normal], policy: CommandedElectionPolicy(), remembers: true,
-                    timing: patient)
+                    timing: .patient)
             }, script: voteOfEarlierLife),
         NamedScenario(
             name: "clone-under-load",
@@ -28,9 +28,6 @@ extension NamedScenario {
                 "five members without disks: two at a time come back as new; three at once are the end, not an error",
             make: { SimulatedReplicaSet($0, members: 5) }, script: fiveVolatile),
     ]
-
-    private static let patient = SimulatedReplicaSet.Timing(
-        heartbeatInterval: .milliseconds(200), electionTimeout: .seconds(600))
 
     private static func voteOfEarlierLife(_ stage: ScenarioStage) throws -> String {
         let set = stage.set
@@ -51,13 +48,13 @@ extension NamedScenario {
         try stage.wait("the voter's next life") { voter.member?.config != nil }
         // Asked again in the same term, it must not elect a second primary. The checker watches terms.
         other.send(["replSetStepDown": 1, "secondaryCatchUpPeriodSecs": 0, "force": true]) { _ in }
-        try world(stage, .milliseconds(100))
+        try stage.world.run(for: .milliseconds(100))
         other.send(["replSetStepUp": 1, "skipDryRun": true]) { _ in }
-        try world(stage, .seconds(5))
+        try stage.world.run(for: .seconds(5))
         let leaders = set.members.filter { $0.member?.isPrimary == true }.map { "\($0.name) in term \($0.term)" }
         set.heal()
         set.world.network.setLink(from: voter.name, to: first.name, .local)
-        try world(stage, .seconds(2))
+        try stage.world.run(for: .seconds(2))
         if set.primary == nil { try stage.elect(set.canElect ? best(set) : first) }
         try set.runUntilConverged(within: .seconds(60))
         return "primaries while it was under way: \(leaders.isEmpty ? "none" : leaders.joined(separator: ", "))"
@@ -68,14 +65,12 @@ extension NamedScenario {
         return ready.max { $0.lastApplied < $1.lastApplied } ?? set.members[0]
     }
 
-    private static func world(_ stage: ScenarioStage, _ span: Duration) throws { try stage.world.run(for: span) }
-
     /// Documents change in front of the clone and behind it.
     private static func cloneUnderLoad(_ stage: ScenarioStage) throws -> String {
         let set = stage.set
         guard let primary = set.primary, let victim = set.secondaries.first else { throw set.failure("no secondary") }
         let documents = (0..<4000).map { Value.document(["_id": .int32(Int32($0)), "n": 0]) }
-        _ = try stage.run(["insert": "things", "documents": .array(documents)], on: primary)
+        try primary.run(["insert": "things", "documents": .array(documents)], in: WriteWorkload.database)
         victim.crash()
         victim.restart()
         try stage.wait("the clone to begin") { victim.isInitialSyncRunning }
@@ -83,7 +78,7 @@ extension NamedScenario {
         while victim.isInitialSyncRunning, rounds < 2000 {
             let filter: Document = ["_id": ["$mod": [7, .int32(rounds % 7)]]]
             let change: Document = ["q": .document(filter), "u": ["$inc": ["n": 1]], "multi": true]
-            _ = try stage.run(["update": "things", "updates": [.document(change)]], on: primary)
+            try primary.run(["update": "things", "updates": [.document(change)]], in: WriteWorkload.database)
             rounds += 1
         }
         try set.runUntilConverged(within: .seconds(60))

@@ -44,12 +44,16 @@ extension NamedScenario {
         guard let old = set.primary else { throw set.failure("no primary") }
         let client = stage.makeClient()
         var session: ClientSession?
-        var isAcknowledged = false
+        var outcome: Result<Void, any Error>?
         client.runtime.spawn("write") {
             session = client.client.startSession()
             let target = client.client["load"]["things"].with(writeConcern: .majority)
-            _ = try? await target.insertOne(["_id": 1], session: session)
-            isAcknowledged = true
+            do {
+                _ = try await target.insertOne(["_id": 1], session: session)
+                outcome = .success(())
+            } catch {
+                outcome = .failure(error)
+            }
         }
         // The moment at which it commits: the answer goes out, and nothing to the members.
         let before = set.committed
@@ -58,8 +62,10 @@ extension NamedScenario {
                 && (try? stage.things(old)) == [1]
         }
         for other in set.members where other !== old { set.cut(old.name, other.name) }
-        try stage.wait("the acknowledgement") { isAcknowledged }
+        try stage.wait("the answer to the write") { outcome != nil }
+        if case .failure(let error)? = outcome { throw set.failure("the write was not acknowledged: \(error)") }
         let unaware = set.members.filter { $0 !== old && $0.commitPoint < old.commitPoint }.count
+        try stage.expect(unaware == set.members.count - 1, "no other member has heard of the commit: \(set.summary)")
         old.crash()
         set.heal()
         let seen = try client.run { client in
@@ -73,7 +79,7 @@ extension NamedScenario {
         try stage.expect(linearizable != nil, "a linearizable read sees the acknowledged write")
         old.restart()
         try set.runUntilConverged(within: .seconds(60))
-        return "\(unaware) members had not heard of the commit; the write was seen on the new primary"
+        return "only the dead primary had heard of the commit; the write was seen on the new one"
     }
 
     private static func deposedLinearizable(_ stage: ScenarioStage) throws -> String {
@@ -86,7 +92,7 @@ extension NamedScenario {
         old.send(
             [
                 "find": "things", "filter": ["_id": 2], "readConcern": ["level": "linearizable"], "maxTimeMS": 20_000,
-            ], database: WriteWorkload.database
+            ], in: WriteWorkload.database
         ) { answer = $0 }
         let new = try set.runUntilPrimary(within: .seconds(30), otherThan: old)
         try stage.write(2, on: new, w: "majority")
@@ -106,7 +112,7 @@ extension NamedScenario {
         // A search by a field without an index is a task; the step-down runs in front of it.
         old.send(
             ["findAndModify": "things", "query": ["n": 1], "update": ["n": 1], "upsert": true],
-            database: WriteWorkload.database
+            in: WriteWorkload.database
         ) { answer = $0 }
         old.send(["replSetStepDown": 60, "secondaryCatchUpPeriodSecs": 0, "force": true]) { _ in }
         try stage.wait("an answer") { answer != nil }
@@ -128,11 +134,11 @@ extension NamedScenario {
             "find": "things", "readConcern": ["afterClusterTime": time], "$clusterTime": clusterTime,
             "$readPreference": ["mode": "secondary"], "maxTimeMS": 500,
         ]
-        let early = try stage.run(read, on: secondary)
+        let early = try secondary.run(read, in: WriteWorkload.database)
         try stage.expect(early["ok"]?.asNumber != 1, "the secondary does not answer \(early) before it has the write")
         set.heal()
         try set.runUntilConverged(within: .seconds(30))
-        let late = try stage.run(read, on: secondary)
+        let late = try secondary.run(read, in: WriteWorkload.database)
         try stage.expect(
             late["cursor"]?.asDocument?["firstBatch"]?.asArray?.count == 1, "the write is seen then, not \(late)")
         return "it waited, and answered when it had caught up"
@@ -148,7 +154,7 @@ extension NamedScenario {
         for primary in set.members {
             if !primary.isWritablePrimary { try stage.elect(primary) }
             for _ in 0..<2 {
-                let reply = try stage.run(write, on: primary)
+                let reply = try primary.run(write, in: WriteWorkload.database)
                 try stage.expect(reply["ok"]?.asNumber == 1 && reply["n"]?.asNumber == 1, "success, not \(reply)")
             }
         }
@@ -165,8 +171,9 @@ extension NamedScenario {
         stage.together([old])
         try stage.write(2, on: old)
         for level in ["majority", "snapshot"] {
-            let reply = try stage.run(
-                ["find": "things", "readConcern": ["level": .string(level)], "maxTimeMS": 2000], on: old)
+            let reply = try old.run(
+                ["find": "things", "readConcern": ["level": .string(level)], "maxTimeMS": 2000],
+                in: WriteWorkload.database)
             let shown = (reply["cursor"]?.asDocument?["firstBatch"]?.asArray ?? []).compactMap {
                 $0.asDocument?["_id"]?.asInteger
             }
@@ -186,7 +193,7 @@ extension NamedScenario {
         var answer: Document?
         old.send(
             ["insert": "things", "documents": [["_id": 1]], "writeConcern": ["w": "majority"]],
-            database: WriteWorkload.database
+            in: WriteWorkload.database
         ) { answer = $0 }
         try stage.wait("the write") { (try? stage.things(old)) == [1] }
         stage.together([new, set.members[2]])

@@ -15,12 +15,9 @@ final class ScenarioStage {
     /// A set in which nobody stands unless told to; its members remember.
     static func commanded(_ count: Int) -> @Sendable (SimulatedWorld) -> SimulatedReplicaSet {
         { world in
-            // So patient that silence deposes nobody within a script.
             SimulatedReplicaSet(
                 world, kinds: Array(repeating: .normal, count: count), policy: CommandedElectionPolicy(),
-                remembers: true,
-                timing: SimulatedReplicaSet.Timing(
-                    heartbeatInterval: .milliseconds(200), electionTimeout: .seconds(600)))
+                remembers: true, timing: .patient)
         }
     }
 
@@ -56,18 +53,9 @@ final class ScenarioStage {
     /// Writes one document on a member, w:1, whatever the rest of the set thinks of it.
     @discardableResult
     func write(_ id: Int64, on member: SimulatedMember, w: Value = 1) throws -> Document {
-        try run(
+        try member.run(
             ["insert": "things", "documents": [["_id": .int64(id)]], "writeConcern": ["w": w, "wtimeout": 2000]],
-            on: member)
-    }
-
-    /// Runs a command on a member, in the database of the scripts.
-    @discardableResult
-    func run(_ command: Document, on member: SimulatedMember) throws -> Document {
-        var reply: Document?
-        member.send(command, database: WriteWorkload.database) { reply = $0 }
-        try wait("an answer of \(member.name)") { reply != nil }
-        return reply ?? [:]
+            in: WriteWorkload.database)
     }
 
     /// The numbers of the documents that a member holds.

@@ -1,25 +1,31 @@
-import Core
+public import Core
 
-/// Policies that do what they can to keep a set from working. They may; it must not lose anything by it.
-struct HostileElectionPolicy: ElectionPolicy {
-    enum Manner: String, Sendable {
+/// A policy that does what it can to keep a set from working, to try with others. It may; the set must not lose
+/// anything by it. It meets the contract of `ElectionPolicy`, but for electing anybody.
+public struct HostileElectionPolicy: ElectionPolicy {
+    public enum Manner: String, Sendable, CaseIterable {
         /// Stands at every event.
         case always
         /// Refuses every dry run, and never stands.
         case never
         /// Whatever the dice say.
         case random
+        /// Stands at every event, and refuses the others' dry runs.
+        case selfish
     }
 
-    let manner: Manner
-    var name: String { "hostile-\(manner.rawValue)" }
-    static let all = [Manner.always, .never, .random].map { HostileElectionPolicy(manner: $0) }
+    public let manner: Manner
+    public var name: String { "hostile-\(manner.rawValue)" }
 
-    func decide(_ event: ElectionEvent, _ view: ElectionView) -> ElectionDecision {
+    public init(_ manner: Manner) { self.manner = manner }
+
+    public func decide(_ event: ElectionEvent, _ view: ElectionView) -> ElectionDecision {
         switch manner {
         case .always: stand(event, view)
         case .never: refuse(event, view)
         case .random: roll(event, view)
+        case .selfish:
+            if case .dryRunRequested = event { .refuseDryRun("out of principle") } else { stand(event, view) }
         }
     }
 
