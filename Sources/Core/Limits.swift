@@ -121,6 +121,8 @@ public enum Limits {
     public static let undoRecordBytesMax = 64 * 1024
     /// How long a write waits at most for a majority that lags far behind, before it goes on or is refused.
     public static let flowControlWaitMax: Duration = .milliseconds(100)
+    /// How long writers wait for a commit point that does not move, before they take what room is left and are refused.
+    public static let flowControlStandstillMax: Duration = .seconds(10)
     /// Undo records that one step prunes at most, and how many must be due before it does.
     public static let undoPrunedPerStepMax = 32
     public static let undoPruneBatchMin = 8
