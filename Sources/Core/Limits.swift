@@ -205,6 +205,15 @@ public enum Limits {
     public static let cloneBatchBytes = 1024 * 1024
     /// An idle primary writes a no-op this often.
     public static let idleNoOpInterval: Duration = .seconds(10)
+    /// Bytes of entries, compressed as they came, that an initial sync holds until its clone is through; at most one
+    /// batch more. Above it the source is asked for no further ones.
+    public static let initialSyncBufferBytes = 256 * 1024 * 1024
+    /// How often an initial sync catches up again because it had to build indexes meanwhile.
+    public static let initialSyncCatchUpsMax = 5
+    /// Bytes by which an oplog may outgrow its size to keep what initial syncs have still to fetch.
+    public static let oplogPinnedBytesMax = 64 * 1024 * 1024
+    /// How long they are kept for an initial sync that does not ask for more.
+    public static let oplogPinMax: Duration = .seconds(600)
     /// Uncompressed bytes of one sealed oplog block; a larger entry has a block of its own.
     public static let oplogBlockBytes = 64 * 1024
     /// A larger run of entries is sealed without compression: it would hold the loop.

@@ -14,5 +14,7 @@ enum DataTables {
     static let numbers = TableID(rawValue: 20)
     /// The mark of a rollback that is under way (`RollbackMark`). Local.
     static let rollback = TableID(rawValue: 21)
+    /// Entries of the source's oplog that an initial sync holds (`InitialSyncBuffer`). Local.
+    static let initialSyncBuffer = TableID(rawValue: 22)
     static let firstOfCollections: UInt32 = 1024
 }
