@@ -112,6 +112,7 @@ import Testing
         let status = try stage.status()
         #expect(status["failedInitialSyncAttempts"]?.asInteger == 0, "\(status)")
         #expect(status["appliedOps"]?.asInteger ?? 0 > 20)
+        #expect(stage.probes.counts["resynchronisation"] == nil)
         try stage.set.runUntilConverged(within: .seconds(120))
         // Nobody keeps anything for it any more, and the entries that it began with are gone.
         #expect(stage.set.members.allSatisfy { $0.node?.oplogPinCount == 0 })
@@ -152,6 +153,25 @@ import Testing
             stage.stopWriting()
             try stage.set.runUntilConverged(within: .seconds(120))
             #expect(try stage.status()["failedInitialSyncAttempts"]?.asInteger == 0)
+        }
+    }
+
+    @Test("a member that crashes while it applies what it has fetched begins anew: what is on its disk is no state")
+    func crashWhileApplying() throws {
+        for seed: UInt64 in 1...3 {
+            let stage = try Stage(seed: seed)
+            stage.startWriting()
+            let member = stage.member
+            try stage.set.run(
+                until: { _ in member.isInitialSyncRunning && !member.lastApplied.isNull }, within: .seconds(60),
+                "the first entry applied")
+            member.crash()
+            try stage.set.world.run(for: .milliseconds(500))
+            member.restart()
+            try stage.set.run(until: { _ in member.isInitialSyncRunning }, within: .seconds(5), "a new initial sync")
+            try stage.waitUntilSynced()
+            stage.stopWriting()
+            try stage.set.runUntilConverged(within: .seconds(120))
         }
     }
 

@@ -77,6 +77,7 @@ public final class Node {
             runtime.log.log(.warning, "replication", "finished the rollback to \(resumed.common) of an earlier run")
         } else {
             try data.load()
+            if try data.hasUnfinishedInitialSync() { try data.startInitialSync() }
         }
         let listener = try transport.listen(on: options.endpoint) { [unowned self] connection in accept(connection) }
         self.listener = listener

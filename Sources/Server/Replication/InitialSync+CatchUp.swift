@@ -70,6 +70,45 @@ extension InitialSync {
         return isWhole
     }
 
+    // MARK: Behind the stop point
+
+    /// An entry commits an index build that is not through here.
+    private struct HeldUp: Error, @unchecked Sendable {
+        let build: IndexBuild
+    }
+
+    /// Applies what else has been fetched, as a secondary would: it can be undone. A source that keeps little may have
+    /// dropped it by now, and this member would have to be cloned anew as soon as it is done. A delayed member must not
+    /// have it yet.
+    func applyRest(_ fetcher: InitialSyncFetcher) async throws {
+        progress.phase = "applying what came last"
+        while !isCancelled, !fetcher.buffer.isEmpty, role.member.ownDelay == .zero {
+            do {
+                try fetcher.buffer.withFirst { frame in
+                    try Oplog.openFrame(frame) { try applyBehindStop($0) }
+                }
+                try fetcher.removeFrame()
+            } catch let absent as StorageNotResident {
+                try await node.data.prefetch(absent)
+            } catch let held as HeldUp {
+                while try held.build.step(until: node.runtime.loopSliceEnd, .committing) == .yield {
+                    await node.yieldLoop()
+                }
+            }
+            await node.yieldLoop()
+        }
+    }
+
+    private func applyBehindStop(_ bytes: UnsafeRawBufferPointer) throws {
+        guard let base = bytes.baseAddress else { return }
+        let entry = DocumentView(base: base)
+        guard let optime = OpTime(entry), optime > node.lastOpTime else { return }
+        if case .waitsForIndexBuild(let build) = try node.data.apply(entry, .steady) { throw HeldUp(build: build) }
+        progress.appliedEntries += 1
+    }
+
+    // MARK: Asking the source
+
     /// Fetches documents again that an update did not fit: the clone had an older or newer state of them.
     private func fetch(_ missing: [(Namespace, Value)]) async throws {
         for (namespace, id) in missing {

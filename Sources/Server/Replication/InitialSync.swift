@@ -7,14 +7,14 @@ internal import Replication
 ///
 /// Everything is cloned while the source keeps taking writes, and its oplog is fetched meanwhile. Then the entries from
 /// the beginning of the clone on are applied up to a stop point, with rules that allow for data newer than the entry;
-/// then the indexes are built. The member becomes a secondary when the stop point is committed: below it nothing can be
-/// undone here (DESIGN §6).
+/// then the indexes are built. The sync is done when the stop point is committed: below it nothing can be undone here
+/// (DESIGN §6). What was fetched beyond is applied as a secondary does, which is what the member then becomes.
 ///
 /// Every question to the source stands alone, so one that gets no answer is asked again, over a new connection, and the
 /// clone goes on where it was; unless the source is another one by then, or has rolled back, or others could be asked.
 final class InitialSync {
     let node: Node
-    private unowned let role: ReplicaSetRole
+    unowned let role: ReplicaSetRole
     /// What this member has is thrown away once a source is found, and kept until then.
     private(set) var mustDiscard: Bool
     private(set) var isCancelled = false
@@ -117,6 +117,8 @@ final class InitialSync {
         if mustDiscard {
             mustDiscard = false
             try role.discardData()
+            // The source has been told of the life that has just ended, and refuses it once it knows of the next.
+            link.reconnect()
         }
         try data.startInitialSync()
         let fetcher = try InitialSyncFetcher(self, role.makeLink(to: host), from: begin.applied)
@@ -134,13 +136,15 @@ final class InitialSync {
             try await awaitCommit(of: node.lastOpTime)
         }
         guard !isCancelled else { return }
+        try data.finishInitialSync(at: node.lastOpTime)
+        try await applyRest(fetcher)
+        guard !isCancelled else { return }
         try finish(fetcher)
         link.close()
     }
 
     private func finish(_ fetcher: InitialSyncFetcher) throws {
         try fetcher.buffer.removeAll()
-        try node.data.finishInitialSync(at: node.lastOpTime)
         progress.endAttempt("OK", failed: false, now: wall)
         node.runtime.log.log(
             .info, "initial sync",
