@@ -162,15 +162,18 @@ import Testing
             let stage = try Stage(seed: seed)
             stage.startWriting()
             let member = stage.member
+            let primary = stage.primary
             try stage.set.run(
-                until: { _ in member.isInitialSyncRunning && !member.lastApplied.isNull }, within: .seconds(60),
-                "the first entry applied")
+                until: { _ in
+                    member.isInitialSyncRunning && member.lastApplied > primary.node?.oplogFirst ?? .null
+                }, within: .seconds(60), "entries applied that the primary has as well")
+            // It could go on from its last entry.
+            stage.stopWriting()
             member.crash()
-            try stage.set.world.run(for: .milliseconds(500))
+            try stage.set.world.run(for: .milliseconds(50))
             member.restart()
             try stage.set.run(until: { _ in member.isInitialSyncRunning }, within: .seconds(5), "a new initial sync")
             try stage.waitUntilSynced()
-            stage.stopWriting()
             try stage.set.runUntilConverged(within: .seconds(120))
         }
     }
