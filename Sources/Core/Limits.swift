@@ -169,6 +169,9 @@ public enum Limits {
     public static let awaitDataDefault: Duration = .seconds(1)
     /// How long a member waits for another's answer, beyond what the request itself may take.
     public static let peerRequestTimeout: Duration = .seconds(5)
+    /// How often a read that waits for a cluster time asks the primary to write up to it: a request may be lost, and
+    /// there may be no primary yet.
+    public static let noOpRequestInterval: Duration = .seconds(1)
     /// How long a sync source may hold back a request for entries.
     public static let oplogAwaitMax: Duration = .seconds(5)
     /// Bytes of entries in one batch between members, before compression.

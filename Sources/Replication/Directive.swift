@@ -29,7 +29,7 @@ public enum Directive: Sendable {
     /// Send; report by `onUpdatePositionDone`.
     case sendUpdatePosition(to: String, UpdatePosition)
     /// Send `replSetStepUp {skipDryRun: true}`; the outcome does not matter.
-    case sendStepUp(to: String)
+    case sendStepUp(to: String, MemberID)
     case replyToHeartbeat(RequestID, HeartbeatResponse)
     case replyToVoteRequest(RequestID, VoteResponse)
     /// Answers a command: nil is success.
@@ -103,7 +103,8 @@ public enum Ignored: Hashable, Sendable {
     case olderIncarnation
     case olderExchange
     case unknownMember
-    case wrongSetName
+    /// Another set, of another name or of the same.
+    case wrongSet
     case notInitialized
     case notCandidate
     case notPrimary

@@ -14,7 +14,9 @@ extension Member {
 
     /// Takes a configuration that another member holds, when it is newer than ours.
     mutating func considerConfig(_ theirs: ReplicaSetConfig, now: Instant) {
-        guard theirs.setName == setName else { return ignore(.wrongSetName) }
+        guard stranger(theirs.setName, theirs.settings.replicaSetID) == nil else {
+            return ignore(.wrongSet)
+        }
         guard (config?.configVersion ?? .none).isOlder(than: theirs.configVersion) else { return ignore(.olderConfig) }
         guard mayTakeConfig else { return }
         if let pending = pendingInitiate {
@@ -124,7 +126,6 @@ extension Member {
         pendingReconfig = PendingReconfig(
             request: id, config: next, isForced: force,
             deadline: min(deadline ?? .distantFuture, now + Limits.reconfigWaitMax))
-        if force { continueReconfig(now) }
         return settle(now)
     }
 
@@ -144,7 +145,15 @@ extension Member {
         guard force || fitted.members[index].isElectable else {
             throw ServerError(.nodeNotElectable, "this node is not electable under the new configuration")
         }
+        if !force { try Self.checkDefault(of: fitted) }
         try checkDefaultStays(from: config, to: fitted, force: force)
+    }
+
+    /// A default that no write could meet would stop them all.
+    static func checkDefault(of config: ReplicaSetConfig) throws(ServerError) {
+        if let chosen = config.settings.writeConcernDefault, let why = unsatisfiable(chosen, by: config) {
+            throw ConfigFields.error("settings.getLastErrorDefaults.w", "could never be met: \(why.message)")
+        }
     }
 
     /// A change that would silently weaken or strengthen every write is refused (replication-facts §1).
@@ -185,6 +194,7 @@ extension Member {
             var next: ReplicaSetConfig
             do { next = try pending.config.following(config, force: true) } catch { return failReconfig(error) }
             if pending.isForced {
+                nameOwnLife(in: &next)
                 // Far above what any other member can have been given meanwhile.
                 let leap = 10_000 + Int64(random.next() % 100_000)
                 next.version = min(max(next.version, config.version) + leap, Int64(Int32.max))
@@ -210,6 +220,17 @@ extension Member {
         }
     }
 
+    /// Who forces a configuration counts in it: somebody has to elect a primary, who then takes the others in.
+    private func nameOwnLife(in next: inout ReplicaSetConfig) {
+        if let me = next.members.firstIndex(where: { ownHosts.contains($0.host) }), next.members[me].votes > 0 {
+            next.members[me].isNewlyAdded = false
+            next.members[me].incarnation = incarnation
+        }
+        guard next.voterCount == 0 else { return }
+        // Without a vote of its own, or of an old member, it can only trust the new ones.
+        for index in next.members.indices { next.members[index].isNewlyAdded = false }
+    }
+
     private mutating func noteReconfigStored(_ now: Instant) {
         guard let pending = pendingReconfig else { return }
         if pending.isForced || leadership == nil {
@@ -221,7 +242,7 @@ extension Member {
     }
 
     mutating func failReconfig(_ error: ServerError) {
-        guard let pending = pendingReconfig, !pending.isForced else { return }
+        guard let pending = pendingReconfig, pending.stage != .storing else { return }
         pendingReconfig = nil
         directives.append(.complete(pending.request, error))
     }
@@ -231,7 +252,9 @@ extension Member {
             let what =
                 pending.stage == .spreading
                 ? "the new configuration is installed but not yet on a majority"
-                : "the current configuration is not yet committed on a majority"
+                : pending.isForced
+                    ? "another configuration is still being stored"
+                    : "the current configuration is not yet committed on a majority"
             failReconfig(ServerError(.currentConfigNotCommittedYet, "reconfiguration timed out: \(what)"))
         }
         tickInitiate(now)

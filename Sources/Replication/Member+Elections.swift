@@ -159,12 +159,11 @@ extension Member {
         }
     }
 
-    /// `replSetStepUp`.
+    /// `replSetStepUp`. Frozen it does not stand for this either (replication-facts §3.2).
     public mutating func onStepUpCommand(_ id: RequestID, skipDryRun: Bool, now: Instant) -> [Directive] {
         if leadership != nil {
             directives.append(.complete(id, nil))
         } else {
-            freezeUntil = nil
             stand(skipDryRun ? .stepUpRequestSkipDryRun : .stepUpRequest, skipDryRun: skipDryRun, request: id, now: now)
         }
         return settle(now)
@@ -173,8 +172,9 @@ extension Member {
     private mutating func requestVotes() {
         guard let config, let me = selfConfig, let candidacy else { return }
         let request = VoteRequest(
-            setName: setName, isDryRun: candidacy.phase == .dryRun, term: candidacy.term, candidateID: me.id,
-            incarnation: incarnation, config: candidacy.config, lastWritten: progress.written, reason: candidacy.reason)
+            setName: setName, setID: settings.replicaSetID, isDryRun: candidacy.phase == .dryRun,
+            term: candidacy.term, candidateID: me.id, incarnation: incarnation, config: candidacy.config,
+            lastWritten: progress.written, reason: candidacy.reason)
         for member in config.members where member.isVoter && member.id != me.id {
             directives.append(.sendVoteRequest(to: member.host, member.id, request, candidacy.exchange))
         }
@@ -309,6 +309,7 @@ extension Member {
         abandonCandidacy("term \(newTerm) has begun", now: now)
         term = newTerm
         primaryID = nil
+        heirs = []
         takeoverTimer = nil
         takeoverReason = nil
         ask(.termAdvanced, now: now)

@@ -7,7 +7,7 @@ extension Member {
     /// What this member says of itself.
     mutating func makeReport() -> MemberReport {
         return MemberReport(
-            incarnation: incarnation, isVolatile: isVolatile, state: state, term: term,
+            setID: settings.replicaSetID, incarnation: incarnation, isVolatile: isVolatile, state: state, term: term,
             config: config?.configVersion ?? .none, progress: showsProgress ? progress : Progress(),
             commitPoint: commitPoint, primaryID: primaryID,
             syncSource: syncSourceHost,
@@ -64,16 +64,16 @@ extension Member {
         _ exchange: Exchange, _ response: HeartbeatResponse, now: Instant
     ) -> [Directive] {
         if let index = peers.firstIndex(where: { $0.exchange == exchange }) {
-            if response.setName != setName {
-                ignore(.wrongSetName)
-                markDown(index, "its set is '\(response.setName)'", now: now)
+            if let stranger = stranger(response.setName, response.report.setID) {
+                ignore(.wrongSet)
+                markDown(index, stranger.message, now: now)
             } else {
                 take(response, from: index, now: now)
             }
         } else if let place = bootstrapExchanges.firstIndex(where: { $0.exchange == exchange }) {
             bootstrapExchanges.remove(at: place)
             if response.setName != setName {
-                ignore(.wrongSetName)
+                ignore(.wrongSet)
             } else if let theirs = response.config {
                 adoptTerm(response.report.term, now: now)
                 considerConfig(theirs, now: now)
@@ -141,12 +141,9 @@ extension Member {
     public mutating func onHeartbeatRequest(
         _ request: HeartbeatRequest, _ id: RequestID, now: Instant
     ) -> [Directive] {
-        guard request.setName == setName else {
-            let error = ServerError(
-                .inconsistentReplicaSetNames,
-                "our set name is '\(setName)', the heartbeat's is '\(request.setName)'")
-            directives.append(.complete(id, error))
-            ignore(.wrongSetName)
+        if let stranger = stranger(request.setName, request.report.setID) {
+            directives.append(.complete(id, stranger))
+            ignore(.wrongSet)
             return settle(now)
         }
         if request.isQuorumCheck {
@@ -171,6 +168,18 @@ extension Member {
             .replyToHeartbeat(
                 id, HeartbeatResponse(setName: setName, report: makeReport(), config: isNewer ? config : nil)))
         return settle(now)
+    }
+
+    /// Why one who speaks for a set of that name and id is none of ours; nil when it may be.
+    func stranger(_ name: String, _ id: ObjectID?) -> ServerError? {
+        guard name == setName else {
+            return ServerError(
+                .inconsistentReplicaSetNames, "our set name is '\(setName)', the other's is '\(name)'")
+        }
+        guard let id, let ours = settings.replicaSetID, id != ours else { return nil }
+        return ServerError(
+            .invalidReplicaSetConfig,
+            "our set's settings.replicaSetId is \(ours), the other's is \(id): two sets called '\(name)'")
     }
 
     private func sender(of request: HeartbeatRequest) -> Int? {

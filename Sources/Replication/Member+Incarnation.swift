@@ -4,9 +4,8 @@ public import Core
 /// A member that forgot is a new member (DESIGN §6).
 ///
 /// The configuration names the incarnation of each voter whose votes and positions count. The incarnations that
-/// answered
-/// `replSetInitiate` are written into the first configuration, so the founding voters may vote while they are empty.
-/// When the primary meets another incarnation it makes the member `newlyAdded` under its new name, waits until a
+/// answered `replSetInitiate` are written into the first configuration, so the founding voters may vote while they are
+/// empty. When the primary meets another incarnation it makes the member `newlyAdded` under its new name, waits until a
 /// majority without it holds that configuration, writes a no-op, and gives the vote back once the member's initial sync
 /// has passed that no-op. In between the member refuses to vote, because the configuration does not name it.
 extension Member {
@@ -93,9 +92,9 @@ extension Member {
             guard member.votes > 0, let incarnation = peers[index].incarnation else { continue }
             if member.isNewlyAdded {
                 if readmit(index, incarnation, now: now) { return }
-            } else if let expected = member.incarnation, expected != incarnation,
-                !mutants.isActive(.incarnationIgnored)
-            {
+            } else if member.incarnation != incarnation, !mutants.isActive(.incarnationIgnored) {
+                // None is named where a forced configuration had to trust whoever is there.
+
                 var next = config
                 next.members[index].isNewlyAdded = true
                 next.members[index].incarnation = incarnation

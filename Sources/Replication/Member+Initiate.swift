@@ -40,6 +40,7 @@ extension Member {
         guard proposed.members[me].isElectable else {
             throw ServerError(.nodeNotElectable, "this node is not electable under the new configuration")
         }
+        try Self.checkDefault(of: proposed)
         var first = proposed
         first.term = Member.initiatingTerm
         if first.settings.replicaSetID == nil {
@@ -66,6 +67,10 @@ extension Member {
     mutating func answerQuorumCheck(_ id: RequestID) {
         if config != nil {
             directives.append(.complete(id, ServerError(.alreadyInitialized, "already initialized")))
+        } else if pendingInitiate != nil || configStore != nil {
+            // Two sets of one name would come of it, and this member would be in both.
+            let error = ServerError(.configurationInProgress, "another replSetInitiate is in progress")
+            directives.append(.complete(id, error))
         } else if !progress.written.isNull {
             let error = ServerError(
                 .cannotInitializeNodeWithData, "\(ownHosts.first ?? "this node") has data already, cannot initiate set")

@@ -44,7 +44,7 @@ extension Member {
         // Looked at afresh each time: who held the newest entries may be gone, and then nobody can give them to us.
         var target = progress.applied
         let electedAt = leadership?.electedAt ?? now
-        for index in peers.indices where index != selfIndex && peers[index].isUp {
+        for index in peers.indices where mayBeCaughtUpFrom(index) {
             guard let heard = peers[index].lastHeard, heard >= electedAt else { continue }
             target = max(target, peers[index].reported)
         }
@@ -59,11 +59,29 @@ extension Member {
         }
     }
 
+    private func mayBeCaughtUpFrom(_ index: Int) -> Bool {
+        index != selfIndex && peers[index].isUp && peers[index].state.isReadable
+            && leadership?.divergedSources.contains(peers[index].id) == false
+    }
+
+    /// What that member has beyond ours is of a branch of history that has lost the election: it takes it back as soon
+    /// as it follows us. What a majority holds is in our log already.
+    public mutating func onCatchUpSourceDiverged(_ member: MemberID, now: Instant) -> [Directive] {
+        if leadership?.mode == .catchingUp {
+            probe("catch-up source diverged")
+            leadership?.divergedSources.append(member)
+            if syncSource == member { setSyncSource(nil) }
+        } else {
+            ignore(.notPrimary)
+        }
+        return settle(now)
+    }
+
     /// Any member that is ahead, whether chaining is allowed or not.
     private func catchUpSource(_ now: Instant) -> MemberID? {
         var best: Int?
-        for index in peers.indices where index != selfIndex && peers[index].isUp && peers[index].deniedUntil <= now {
-            guard peers[index].state.isReadable, peers[index].reported > progress.applied else { continue }
+        for index in peers.indices where mayBeCaughtUpFrom(index) && peers[index].deniedUntil <= now {
+            guard peers[index].reported > progress.applied else { continue }
             if let known = best, peers[known].reported >= peers[index].reported { continue }
             best = index
         }

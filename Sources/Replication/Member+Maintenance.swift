@@ -15,6 +15,8 @@ extension Member {
         } else {
             abandonCandidacy("frozen", now: now)
             freezeUntil = now + period
+            // A primary that steps down now must not count on this member.
+            heartbeatEveryone(now)
             directives.append(.complete(id, nil))
         }
         return settle(now)
@@ -22,6 +24,7 @@ extension Member {
 
     mutating func thaw(_ now: Instant) {
         freezeUntil = nil
+        heartbeatEveryone(now)
         ask(.started, now: now)
     }
 

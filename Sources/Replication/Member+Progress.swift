@@ -61,7 +61,7 @@ extension Member {
 
     public mutating func onUpdatePosition(_ message: UpdatePosition, _ id: RequestID, now: Instant) -> [Directive] {
         guard message.setName == setName else {
-            ignore(.wrongSetName)
+            ignore(.wrongSet)
             directives.append(.complete(id, ServerError(.inconsistentReplicaSetNames, "our set name is '\(setName)'")))
             return settle(now)
         }

@@ -14,7 +14,9 @@ extension Member {
             let error = ServerError(.primarySteppedDown, "stepped down for another reason: \(reason)")
             directives.append(.complete(attempt.request, reason == .command ? nil : error))
         }
-        failReconfig(ServerError(.primarySteppedDown, "stepped down while reconfiguring"))
+        if pendingReconfig?.isForced == false {
+            failReconfig(ServerError(.primarySteppedDown, "stepped down while reconfiguring"))
+        }
         if !mutants.isActive(.stepDownKeepsWaiters) {
             failWaiters(
                 ServerError(.primarySteppedDown, "Primary stepped down while waiting for replication"),
@@ -114,12 +116,26 @@ extension Member {
     private mutating func finish(_ attempt: StepDownAttempt, electable: [MemberID], now: Instant) {
         stepDown(.command, now: now)
         freezeUntil = attempt.freezeUntil
-        guard !electable.isEmpty, let view = electionView(now) else { return }
-        if case .handOff(let member) = policy.decide(.steppingDown(candidates: electable), view).kind,
-            electable.contains(member), let index = config?.index(of: member)
+        heirs = electable
+        handOver(now)
+    }
+
+    private mutating func handOver(_ now: Instant) {
+        guard !heirs.isEmpty, leadership == nil, primaryID == nil, let view = electionView(now) else { return }
+        if case .handOff(let member) = policy.decide(.steppingDown(candidates: heirs), view).kind,
+            heirs.contains(member), let index = config?.index(of: member)
         {
             probe("handed over")
-            directives.append(.sendStepUp(to: peers[index].host))
+            directives.append(.sendStepUp(to: peers[index].host, member))
         }
+    }
+
+    /// The member that was to take over will not, frozen perhaps since we heard of it: the next one is asked.
+    public mutating func onHandOffRefused(_ member: MemberID, now: Instant) -> [Directive] {
+        if heirs.contains(member) {
+            heirs.removeAll { $0 == member }
+            handOver(now)
+        }
+        return settle(now)
     }
 }

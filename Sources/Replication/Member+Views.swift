@@ -26,6 +26,10 @@ extension Member {
         syncSource.flatMap { id in config?.members.first { $0.id == id }?.host }
     }
 
+    /// The vote that is on the disk: what is still on its way has not been told to anybody, and may be forgotten.
+    public var durableVote: LastVote? {
+        votesBeingPersisted.isEmpty && candidacy?.phase != .persisting ? lastVote : nil
+    }
     /// How old an entry must be before this member may apply it (`secondaryDelaySecs`).
     public var ownDelay: Duration { .seconds(selfConfig?.secondaryDelaySeconds ?? 0) }
 

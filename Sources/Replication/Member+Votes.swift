@@ -4,12 +4,9 @@ public import Core
 /// Voting for others (replication-facts §3.5).
 extension Member {
     public mutating func onVoteRequest(_ request: VoteRequest, _ id: RequestID, now: Instant) -> [Directive] {
-        guard request.setName == setName else {
-            let error = ServerError(
-                .inconsistentReplicaSetNames,
-                "our set name is '\(setName)', the candidate's is '\(request.setName)'")
-            directives.append(.complete(id, error))
-            ignore(.wrongSetName)
+        if let stranger = stranger(request.setName, request.setID) {
+            directives.append(.complete(id, stranger))
+            ignore(.wrongSet)
             return settle(now)
         }
         guard let config, selfIndex != nil else {

@@ -106,6 +106,15 @@ extension Member {
         }
     }
 
+    /// Nobody reads here any more, and what is waited for may never come.
+    mutating func failReadWaiters() {
+        let error = ServerError(
+            .interruptedDueToReplStateChange, "operation was interrupted: this member is in state \(state.name)")
+        for place in waiters.queues.indices where !waiters.queues[place].kind.isWrite {
+            for id in waiters.removeAll(place) { directives.append(.completeWaiter(id, .failed(error))) }
+        }
+    }
+
     /// A new configuration may have made some concerns impossible.
     mutating func failUnsatisfiableWaiters() {
         for place in waiters.queues.indices {

@@ -90,6 +90,8 @@ public struct Member: Sendable {
     var takeoverReason: ElectionReason?
     /// Neither stands nor is taken over before this (`replSetFreeze`, `replSetStepDown`).
     var freezeUntil: Instant?
+    /// Who could follow a primary that stepped down, while nobody has.
+    var heirs: [MemberID] = []
 
     var syncSource: MemberID?
     var forcedSyncSource: MemberID?
@@ -197,8 +199,9 @@ public struct Member: Sendable {
             consider(peer.exchange == nil ? peer.nextHeartbeat : heartbeatDeadline(peer))
         }
         for exchange in bootstrapExchanges { consider(exchange.deadline) }
-        consider(pendingInitiate?.deadline)
-        consider(pendingReconfig?.deadline)
+        // What is on its way to the disk is not given up.
+        if pendingInitiate?.isStoring == false { consider(pendingInitiate?.deadline) }
+        if pendingReconfig?.stage != .storing { consider(pendingReconfig?.deadline) }
         consider(freezeUntil)
         if leadership == nil {
             consider(electionTimer)
@@ -223,6 +226,7 @@ public struct Member: Sendable {
             continueReconfig(now)
             continueReadmissions(now)
         } else {
+            if pendingReconfig?.isForced == true { continueReconfig(now) }
             leaveLostSyncSource(now)
             chooseSyncSourceIfNeeded(now)
             sendProgressIfNeeded(now)
@@ -231,6 +235,7 @@ public struct Member: Sendable {
         if state != shownState {
             shownState = state
             directives.append(.stateChanged(state))
+            if !state.isReadable { failReadWaiters() }
         }
         let summary = TopologySummary(self)
         if summary != shownTopology {

@@ -51,6 +51,8 @@ public struct Progress: Sendable, Equatable {
 /// What a member says of itself, in heartbeats both ways: a request tells its receiver as much as an answer, so that a
 /// new primary is known after half a round trip.
 public struct MemberReport: Sendable, Equatable {
+    /// `settings.replicaSetId` of its configuration: sets of one name are told apart by it.
+    public var setID: ObjectID?
     public var incarnation: Incarnation
     /// Its engine forgets at a restart.
     public var isVolatile: Bool
@@ -72,6 +74,7 @@ public struct MemberReport: Sendable, Equatable {
     public var number: UInt64
 
     func encode(to writer: DocumentWriter) {
+        if let setID { writer.append("replicaSetId", objectID: setID) }
         writer.document("incarnation") { incarnation.encode(to: $0) }
         if isVolatile { writer.append("volatile", bool: true) }
         writer.append("state", int32: state.rawValue)
@@ -97,6 +100,7 @@ public struct MemberReport: Sendable, Equatable {
             let progress = Progress(view),
             let commitPoint = view["lastCommittedOpTime"]?.asDocument.flatMap({ OpTime($0) })
         else { return nil }
+        setID = view["replicaSetId"]?.asObjectID
         self.incarnation = incarnation
         isVolatile = view["volatile"]?.asBool ?? false
         self.state = state
@@ -114,10 +118,12 @@ public struct MemberReport: Sendable, Equatable {
     }
 
     init(
-        incarnation: Incarnation, isVolatile: Bool, state: MemberState, term: Int64, config: ConfigVersion,
+        setID: ObjectID? = nil, incarnation: Incarnation, isVolatile: Bool, state: MemberState, term: Int64,
+        config: ConfigVersion,
         progress: Progress, commitPoint: OpTime, primaryID: MemberID?, syncSource: String?, electionTime: Timestamp?,
         isElectable: Bool, run: UInt64, number: UInt64
     ) {
+        self.setID = setID
         self.incarnation = incarnation
         self.isVolatile = isVolatile
         self.state = state

@@ -99,6 +99,8 @@ struct Leadership: Sendable {
     let electedAt: Instant
     var catchUpTarget: OpTime?
     var catchUpDeadline: Instant?
+    /// Members whose newest entries belong to another history than ours: nothing is to be had from them.
+    var divergedSources: [MemberID] = []
     var hasDrained = false
     var hasNewConfig = false
     var askedForNoOp = false

@@ -94,7 +94,9 @@ extension ReplicaSetConfig {
     // MARK: One configuration after another
 
     /// Checks that this configuration may follow `old`, and carries over what users do not see. Adds `newlyAdded` to
-    /// members that get a vote for the first time.
+    /// members that get a vote for the first time, arbiters too: which of their lives may vote has to be known first,
+    /// or one that forgot its vote gives a second one. A forced configuration promises nothing at the moment when it is
+    /// installed; that it leaves nobody whose lives are all taken for one keeps it from promising nothing for ever.
     /// - Throws: `NewReplicaSetConfigurationIncompatible`, `InvalidReplicaSetConfig`.
     public func following(_ old: ReplicaSetConfig, force: Bool) throws(ServerError) -> ReplicaSetConfig {
         func incompatible(_ what: String) -> ServerError {
@@ -121,7 +123,7 @@ extension ReplicaSetConfig {
                     "the host '\(member.host)' had '_id' \(moved.id), which cannot be changed to \(member.id)")
             }
             guard let before, before.host == member.host else {
-                next.members[index].isNewlyAdded = !force && member.votes > 0 && !member.isArbiter
+                next.members[index].isNewlyAdded = member.votes > 0
                 next.members[index].incarnation = nil
                 continue
             }
@@ -131,7 +133,7 @@ extension ReplicaSetConfig {
             guard before.buildsIndexes == member.buildsIndexes else {
                 throw incompatible("'members.\(index).buildIndexes' cannot be changed; remove the member first")
             }
-            let gainsVote = before.votes == 0 && member.votes > 0 && !force
+            let gainsVote = before.votes == 0 && member.votes > 0
             next.members[index].isNewlyAdded = member.votes > 0 && (before.isNewlyAdded || gainsVote)
             next.members[index].incarnation = before.incarnation
         }

@@ -129,8 +129,10 @@ public struct ReplicaSetConfig: Sendable, Equatable {
     /// Without a default set by the user: 1 when arbiters could keep a majority of data from ever acknowledging, else
     /// the majority (replication-facts §1).
     public var implicitDefaultIsMajority: Bool {
-        let arbiters = members.reduce(0) { $0 + ($1.isArbiter ? 1 : 0) }
-        return arbiters == 0 || writableVoterCount > votingMajority
+        // Those that are being taken in, or back, are counted: the default must not change because one restarts.
+        let voters = members.count { $0.votes > 0 }
+        let arbiters = members.count { $0.isArbiter }
+        return arbiters == 0 || voters - arbiters > voters / 2 + 1
     }
 
     public func index(of id: MemberID) -> Int? { members.firstIndex { $0.id == id } }

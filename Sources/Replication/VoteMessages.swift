@@ -27,6 +27,8 @@ public struct LastVote: Sendable, Equatable {
 /// `replSetRequestVotes`.
 public struct VoteRequest: Sendable, Equatable {
     public var setName: String
+    /// `settings.replicaSetId` of the candidate's configuration.
+    public var setID: ObjectID?
     /// Changes nothing at the voter: asks how it would vote.
     public var isDryRun: Bool
     public var term: Int64
@@ -39,6 +41,7 @@ public struct VoteRequest: Sendable, Equatable {
     public func encode(to writer: DocumentWriter) {
         writer.append("replSetRequestVotes", int32: 1)
         writer.append("setName", string: setName)
+        if let setID { writer.append("replicaSetId", objectID: setID) }
         writer.append("dryRun", bool: isDryRun)
         writer.append("term", int64: term)
         writer.append("candidateIndex", int32: candidateID)
@@ -62,15 +65,18 @@ public struct VoteRequest: Sendable, Equatable {
             let reason = view["reason"]?.asString.flatMap(ElectionReason.init(rawValue:))
         else { return nil }
         self.init(
-            setName: setName, isDryRun: isDryRun, term: term, candidateID: candidate, incarnation: incarnation,
+            setName: setName, setID: view["replicaSetId"]?.asObjectID, isDryRun: isDryRun, term: term,
+            candidateID: candidate, incarnation: incarnation,
             config: ConfigVersion(version: version, term: configTerm), lastWritten: lastWritten, reason: reason)
     }
 
     init(
-        setName: String, isDryRun: Bool, term: Int64, candidateID: MemberID, incarnation: Incarnation,
+        setName: String, setID: ObjectID? = nil, isDryRun: Bool, term: Int64, candidateID: MemberID,
+        incarnation: Incarnation,
         config: ConfigVersion, lastWritten: OpTime, reason: ElectionReason
     ) {
         self.setName = setName
+        self.setID = setID
         self.isDryRun = isDryRun
         self.term = term
         self.candidateID = candidateID

@@ -18,7 +18,12 @@ struct MemberFixture {
 
     static func config(_ count: Int, _ change: (inout ReplicaSetConfig) -> Void = { _ in }) -> ReplicaSetConfig {
         var config = ReplicaSetConfig(
-            setName: "rs", members: (0..<count).map { MemberConfig(id: MemberID($0), host: "m\($0):27017") })
+            setName: "rs",
+            members: (0..<count).map { id in
+                var member = MemberConfig(id: MemberID(id), host: "m\(id):27017")
+                member.incarnation = incarnation(MemberID(id))
+                return member
+            })
         config.term = 1
         config.settings.electionTimeoutMillis = 1000
         config.settings.heartbeatIntervalMillis = 200
@@ -27,15 +32,17 @@ struct MemberFixture {
     }
 
     /// Member 0 of `count`, SECONDARY with its last entry at `last`.
+    /// - Parameter isInitiated: false for one that has no configuration yet.
     init(
-        _ count: Int = 3, last: OpTime = OpTime(1, 10),
+        _ count: Int = 3, isInitiated: Bool = true, last: OpTime = OpTime(1, 10),
         policy: any ElectionPolicy = FixedElectionPolicy(host: "nobody"),
         lastVote: LastVote? = nil, _ change: (inout ReplicaSetConfig) -> Void = { _ in }
     ) {
         member = Member(
             MemberStart(
                 setName: "rs", ownHosts: ["m0:27017"], incarnation: Self.incarnation(0),
-                config: Self.config(count, change), lastVote: lastVote, progress: Progress(all: last), seed: 1),
+                config: isInitiated ? Self.config(count, change) : nil, lastVote: lastVote,
+                progress: Progress(all: last), seed: 1),
             policy: policy)
         _ = member.onStart(now: now)
     }

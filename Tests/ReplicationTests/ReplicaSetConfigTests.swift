@@ -39,6 +39,7 @@ import Testing
             $0.settings.writeConcernDefault = WriteConcern(w: .number(2), journal: true, timeoutMillis: 500)
             $0.settings.replicaSetID = ObjectID(high: 7, low: 9)
         }
+        for index in config.members.indices { config.members[index].incarnation = nil }
         #expect(try Self.parse(Document { config.encode(to: $0) }) == config)
         config.members[0].isNewlyAdded = true
         config.members[0].incarnation = MemberFixture.incarnation(0)
@@ -171,6 +172,27 @@ import Testing
             follow {
                 $0.members[3].priority = 5; $0.members[4].priority = 3
             } == nil)
+    }
+
+    @Test("whoever gains a vote starts newly added, an arbiter too, and also when the configuration is forced")
+    func everyNewVoterIsNewlyAdded() throws {
+        let old = MemberFixture.config(3) {
+            $0.members[2].votes = 0; $0.members[2].priority = 0
+        }
+        for isForced in [false, true] {
+            var next = MemberFixture.config(3)
+            next.version = 2
+            #expect(try next.following(old, force: isForced).members.map(\.isNewlyAdded) == [false, false, true])
+            next = MemberFixture.config(4) {
+                $0.members.remove(at: 2)
+                $0.members[2].isArbiter = true
+                $0.members[2].priority = 0
+            }
+            next.version = 2
+            let fitted = try next.following(old, force: isForced)
+            #expect(fitted.members.map(\.isNewlyAdded) == [false, false, true])
+            #expect(fitted.members[2].incarnation == nil)
+        }
     }
 
     @Test("a new voter starts newly added; a user's document does not clear what is internal")

@@ -14,6 +14,30 @@ import Testing
         return it.member.onStepDownCommand(id, stepDownFor: period, catchUpFor: catchUp, force: force, now: it.now)
     }
 
+    @Test("when the one that was to take over refuses, the next is asked; a frozen member stands for nobody")
+    func refusedHandOff() {
+        var it = MemberFixture(3, policy: FastElectionPolicy())
+        it.becomePrimary()
+        for id in 1...2 as ClosedRange<MemberID> { _ = it.position(id, it.member.progress) }
+        it.hearEveryone(at: it.member.progress.applied)
+        func asked(_ directives: [Directive]) -> [MemberID] {
+            directives.compactMap { if case .sendStepUp(_, let id) = $0 { id } else { nil } }
+        }
+        let first = asked(Self.stepDown(&it))
+        #expect(first.count == 1)
+        let second = asked(it.member.onHandOffRefused(first[0], now: it.now))
+        #expect(Set(first + second) == [1, 2])
+        #expect(asked(it.member.onHandOffRefused(second[0], now: it.now)) == [])
+
+        var frozen = MemberFixture()
+        _ = frozen.member.onFreezeCommand(frozen.request(), for: .seconds(60), now: frozen.now)
+        let refused = frozen.member.onStepUpCommand(frozen.request(), skipDryRun: true, now: frozen.now)
+        #expect(refused.errorCode == .commandFailed && frozen.member.candidacy == nil)
+        _ = frozen.member.onFreezeCommand(frozen.request(), for: .zero, now: frozen.now)
+        _ = frozen.member.onStepUpCommand(frozen.request(), skipDryRun: true, now: frozen.now)
+        #expect(frozen.member.candidacy != nil)
+    }
+
     @Test("a step-down waits for a majority and an electable member among it, then hands the role on")
     func handOff() {
         var it = MemberFixture(policy: MongoDBElectionPolicy())
@@ -25,7 +49,7 @@ import Testing
         let finished = it.position(1, Progress(all: OpTime(2, 20)))
         #expect(finished.steppedDown == .command)
         #expect(finished.commitPoint == OpTime(2, 20))
-        #expect(finished.has { if case .sendStepUp("m1:27017") = $0 { true } else { false } })
+        #expect(finished.has { if case .sendStepUp("m1:27017", 1) = $0 { true } else { false } })
         #expect(it.member.standObstacle() == "frozen")
     }
 

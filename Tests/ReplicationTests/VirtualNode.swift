@@ -146,7 +146,7 @@ final class VirtualNode {
             ask(to, .vote(exchange, request)) { $0.onVoteRequest(request, $1, now: self.world.now) }
         case .sendUpdatePosition(let to, let message):
             ask(to, .positions) { $0.onUpdatePosition(message, $1, now: self.world.now) }
-        case .sendStepUp(let to):
+        case .sendStepUp(let to, _):
             ask(to, .positions) { $0.onStepUpCommand($1, skipDryRun: true, now: self.world.now) }
         case .replyToHeartbeat(let id, let response): reply(id) { $0.take(response, for: $1) }
         case .replyToVoteRequest(let id, let response):

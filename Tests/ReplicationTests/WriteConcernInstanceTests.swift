@@ -112,6 +112,16 @@ import Testing
         #expect(it.answer(1, it.report(1, commitPoint: OpTime(1, 12))).waiters == [3: "satisfied"])
     }
 
+    @Test("reads that wait are told when the member leaves the states in which it is read from")
+    func readsOfALostState() {
+        var it = MemberFixture(3, last: OpTime(1, 10))
+        let stamp = Timestamp(seconds: 100, increment: 12)
+        _ = it.member.onWaitForApplied(WaiterID(1), stamp, deadline: nil, now: it.now)
+        _ = it.member.onWaitForCommitted(WaiterID(2), stamp, deadline: nil, now: it.now)
+        let told = "InterruptedDueToReplStateChange"
+        #expect(it.member.onFollowerState(.rollback, now: it.now).waiters == [1: told, 2: told])
+    }
+
     @Test("the waiter table agrees with a plain list on random waits")
     func tableAgainstList() {
         var random = SplitMix64(seed: 3)

@@ -1,4 +1,5 @@
 import BSON
+import Client
 import Core
 import Server
 import Testing
@@ -49,6 +50,69 @@ struct PointInTimeReadTests {
         #expect(try new.ask(write(2), in: "shop").isOK)
         #expect(try !old.ask(read(["level": "linearizable"], timeLimit: 2000), in: "shop").isOK)
         #expect(ids(try new.ask(read(["level": "linearizable"]), in: "shop")) == [1, 2])
+    }
+
+    @Test("later batches of a linearizable cursor are confirmed as the first is")
+    func linearizableCursor() throws {
+        let set = try makeSet(seed: 3)
+        let old = try #require(set.primary)
+        for id in Int32(1)...10 { #expect(try old.ask(write(id), in: "shop").isOK) }
+        func open() throws -> Int64 {
+            let reply = try old.ask(
+                ["find": "orders", "batchSize": 2, "readConcern": ["level": "linearizable"]], in: "shop")
+            return try #require(reply["cursor"]?.asDocument?["id"]?.asInteger)
+        }
+        let healthy = try old.ask(["getMore": .int64(try open()), "collection": "orders"], in: "shop")
+        #expect(healthy["cursor"]?.asDocument?["nextBatch"]?.asArray?.count == 8)
+        let cursor = try open()
+        set.isolate(old)
+        let reply = try old.ask(["getMore": .int64(cursor), "collection": "orders"], in: "shop")
+        #expect(!reply.isOK && reply["cursor"] == nil, "\(reply)")
+    }
+
+    @Test("a read waits on a secondary for a cluster time that its primary has not heard of")
+    func futureClusterTime() throws {
+        let set = try makeSet(seed: 4)
+        #expect(try set.primary?.ask(write(1), in: "shop").isOK == true)
+        try set.runUntilConverged(within: .seconds(5))
+        let secondary = try #require(set.secondaries.first)
+        let ahead = secondary.lastApplied.timestamp.rawValue + 20 << 32
+        let time = Value.timestamp(Timestamp(rawValue: ahead))
+        let start = set.world.now
+        let reply = try secondary.ask(
+            [
+                "find": "orders", "readConcern": ["afterClusterTime": time], "$readPreference": Self.nearest,
+                "$clusterTime": ["clusterTime": time],
+            ], in: "shop")
+        #expect(ids(reply) == [1], "\(reply)")
+        #expect(set.world.now - start < .milliseconds(100))
+    }
+
+    @Test("a waiting read goes with its client, and with the member's state")
+    func abandonedWait() throws {
+        let set = try makeSet(seed: 5)
+        let client = SimulatedClient(set)
+        let secondary = try #require(set.secondaries.first)
+        for member in set.members where member !== secondary { member.pause() }
+        let node = try #require(secondary.node)
+        let waiting = node.waiterCount
+        var clusterTime = secondary.lastApplied.timestamp.rawValue + 1 << 32
+        func wait(_ answer: @escaping (Document) -> Void) {
+            clusterTime += 1
+            let time = Value.timestamp(Timestamp(rawValue: clusterTime))
+            client.runtime.spawn("reader") {
+                let reply = try? await client.client["shop"].runCommand(
+                    [
+                        "find": "orders", "readConcern": ["afterClusterTime": time],
+                        "$clusterTime": ["clusterTime": time],
+                    ], preference: .secondary)
+                if let reply { answer(reply) }
+            }
+        }
+        for _ in 0..<5 { wait { _ in } }
+        try set.world.run(until: { node.waiterCount >= waiting + 5 }, atMost: .seconds(4), "five reads that wait")
+        set.world.crash(client.name)
+        try set.world.run(until: { node.waiterCount <= waiting }, atMost: .seconds(1), "the reads to be forgotten")
     }
 
     @Test("a primary that slept through its deposition answers no linearizable read when it wakes", arguments: 1...6)

@@ -97,8 +97,9 @@ public final class VersionStore {
         appendFloor(optime)
         try engine.apply(batch)
         lastOptime = optime
-        commitPoint = max(commitPoint, optime)
-        knownCommitPoint = max(knownCommitPoint, optime)
+        // Not the later of the two: data that are thrown away take their commit point with them.
+        commitPoint = optime
+        knownCommitPoint = optime
         oldestReadable = optime.timestamp
     }
 

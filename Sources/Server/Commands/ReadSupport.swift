@@ -26,7 +26,7 @@ extension CommandContext {
     /// The point in time that the command reads at, once that may be read.
     func awaitReadPoint(_ concern: ReadConcern) async throws(ServerError) -> ReadPoint {
         if let point = try node.role.readPoint(concern) { return point }
-        try await node.role.awaitReadConcern(concern, deadline: deadline)
+        try await node.role.awaitReadConcern(concern, deadline: deadline, on: connection)
         guard let point = try node.role.readPoint(concern) else {
             throw ServerError(
                 .readConcernMajorityNotAvailableYet,

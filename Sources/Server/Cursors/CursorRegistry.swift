@@ -12,6 +12,8 @@ final class CursorRegistry {
         let source: any BatchSource
         let isTailable: Bool
         let awaitsData: Bool
+        /// Each batch is confirmed by a majority before it is sent.
+        let isLinearizable: Bool
         /// Whether a `getMore` is running.
         var isPinned = false
         var isKilled = false
@@ -19,8 +21,7 @@ final class CursorRegistry {
 
         init(
             id: Int64, namespace: String, session: SessionID?, source: any BatchSource, isTailable: Bool,
-            awaitsData: Bool,
-            lastUse: Instant
+            awaitsData: Bool, isLinearizable: Bool, lastUse: Instant
         ) {
             self.id = id
             self.namespace = namespace
@@ -28,6 +29,7 @@ final class CursorRegistry {
             self.source = source
             self.isTailable = isTailable
             self.awaitsData = awaitsData
+            self.isLinearizable = isLinearizable
             self.lastUse = lastUse
         }
     }
@@ -43,7 +45,8 @@ final class CursorRegistry {
 
     /// Keeps a cursor that has more to give.
     func add(
-        _ source: any BatchSource, namespace: String, session: SessionID?, isTailable: Bool, awaitsData: Bool
+        _ source: any BatchSource, namespace: String, session: SessionID?, isTailable: Bool, awaitsData: Bool,
+        isLinearizable: Bool = false
     ) throws(ServerError) -> Entry {
         guard entries.count < Limits.cursorsMax else {
             throw ServerError(
@@ -53,7 +56,7 @@ final class CursorRegistry {
         while id == 0 || entries[id] != nil { id = Int64(bitPattern: runtime.randomNumber() >> 1) }
         let entry = Entry(
             id: id, namespace: namespace, session: session, source: source, isTailable: isTailable,
-            awaitsData: awaitsData, lastUse: runtime.now)
+            awaitsData: awaitsData, isLinearizable: isLinearizable, lastUse: runtime.now)
         entries[id] = entry
         if sweep == nil { scheduleSweep() }
         return entry

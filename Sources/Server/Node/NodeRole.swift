@@ -33,10 +33,17 @@ protocol NodeRole: AnyObject {
         _ optime: OpTime, _ concern: WriteConcern, deadline: Instant, on connection: ClientConnection?,
         completion: @escaping (ServerError?) -> Void)
     /// Waits until a read with that read concern may be answered, and says at which point in time it reads.
+    /// The wait ends when `connection` closes.
     /// - Throws: `MaxTimeMSExpired`, `NotWritablePrimary`, … The caller re-checks readability afterwards.
-    func awaitReadConcern(_ concern: ReadConcern, deadline: Instant) async throws(ServerError)
+    func awaitReadConcern(
+        _ concern: ReadConcern, deadline: Instant, on connection: ClientConnection?
+    ) async throws(ServerError)
     /// The point in time of a read that need not wait; nil when `awaitReadConcern` has to come first.
     func readPoint(_ concern: ReadConcern) throws(ServerError) -> ReadPoint?
+
+    /// A linearizable read that began in `term` has read; returns when it may be answered.
+    /// - Throws: `NotWritablePrimary` and its kin when this member is not, or was not all the time, the primary.
+    func confirmLinearizable(since term: Int64, deadline: Instant) async throws(ServerError)
 
     /// - Throws: `NotWritablePrimary` and its kin when writes to `database` are not taken here.
     func checkWritable(_ database: UnsafeRawBufferPointer) throws(ServerError)
@@ -60,7 +67,9 @@ final class StandaloneRole: NodeRole {
         _ optime: OpTime, _ concern: WriteConcern, deadline: Instant, on connection: ClientConnection?,
         completion: @escaping (ServerError?) -> Void
     ) { completion(nil) }
-    func awaitReadConcern(_ concern: ReadConcern, deadline: Instant) async throws(ServerError) {}
+    func awaitReadConcern(
+        _ concern: ReadConcern, deadline: Instant, on connection: ClientConnection?
+    ) async throws(ServerError) {}
     func readPoint(_ concern: ReadConcern) throws(ServerError) -> ReadPoint? {
         switch concern.level {
         case .local, .available, .majority: return .latest
@@ -69,6 +78,7 @@ final class StandaloneRole: NodeRole {
                 .notAReplicaSet, "node needs to be a replica set member to use read concern \(concern.level.rawValue)")
         }
     }
+    func confirmLinearizable(since term: Int64, deadline: Instant) async throws(ServerError) {}
     func checkWritable(_ database: UnsafeRawBufferPointer) throws(ServerError) {}
     func checkReadable(_ arguments: GenericArguments, querySecondaryOk: Bool) throws(ServerError) {}
 }

@@ -114,6 +114,8 @@ final class OplogFetcher {
             // What we hold was never applied: it is dropped, and the question asked again behind what was.
             delayed.removeAll()
             return fetch()
+        case .stale where role.member.isPrimary, .diverged where role.member.isPrimary:
+            return role.drive { member, now in member.onCatchUpSourceDiverged(id, now: now) }
         case .behind: return fail("it is behind us", deniedFor: Limits.syncSourceDenialShort)
         case .stale:
             // A member that was cloned of late has a short log; the primary has the last word.

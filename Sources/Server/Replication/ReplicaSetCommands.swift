@@ -31,6 +31,8 @@ enum ReplicaSetCommands {
                     try seconds(value, "secondaryCatchUpPeriodSecs")
                 }
                 return try MemberCommands.answer(context) { role, id in
+                    // The member must know of the last write before it judges who has it.
+                    role.reportProgress()
                     role.drive { member, now in
                         member.onStepDownCommand(
                             id, stepDownFor: period, catchUpFor: catchUp ?? (force ? .zero : .seconds(10)),

@@ -12,12 +12,7 @@ extension ReplicaSetRole {
         case .sendVoteRequest(let host, let id, let request, let exchange):
             sendVoteRequest(to: host, id, request, exchange)
         case .sendUpdatePosition(let host, let position): sendPosition(to: host, position)
-        case .sendStepUp(let host):
-            link(to: host).request(timeout: Limits.peerRequestTimeout) {
-                $0.append("replSetStepUp", int32: 1)
-                $0.append("skipDryRun", bool: true)
-            } completion: { _ in
-            }
+        case .sendStepUp(let host, let id): sendStepUp(to: host, id)
         case .replyToHeartbeat(let id, let response): answer(id, .heartbeat(response))
         case .replyToVoteRequest(let id, let response): answer(id, .vote(response))
         case .complete(let id, let error): answer(id, .done(error))
@@ -32,7 +27,7 @@ extension ReplicaSetRole {
                 role.syncSource.applyDue()
             }
         case .initiate(let config): try initiate(config)
-        case .stateChanged(let state): stateChanged(state)
+        case .stateChanged(let state): try stateChanged(state)
         case .startInitialSync: startInitialSync()
         case .setSyncSource(let id, let host): syncSource.follow(id, host: host)
         case .drain(let term):
@@ -91,6 +86,16 @@ extension ReplicaSetRole {
         }
     }
 
+    private func sendStepUp(to host: String, _ id: MemberID) {
+        link(to: host).request(timeout: Limits.peerRequestTimeout) {
+            $0.append("replSetStepUp", int32: 1)
+            $0.append("skipDryRun", bool: true)
+        } completion: { [weak self] result in
+            guard case .failure = result else { return }
+            self?.drive { member, now in member.onHandOffRefused(id, now: now) }
+        }
+    }
+
     private func sendPosition(to host: String, _ position: UpdatePosition) {
         link(to: host).request(timeout: Limits.peerRequestTimeout) {
             position.encode(to: $0)
@@ -130,15 +135,20 @@ extension ReplicaSetRole {
 
     // MARK: Role and data
 
-    private func stateChanged(_ state: MemberState) {
+    private func stateChanged(_ state: MemberState) throws {
+        try member.checkInvariants()
         runtime.log.log(.info, "replication", "now \(state.name)")
         if state != .primary { setAcceptsWrites(false) }
     }
 
     private func writeNoOp(_ purpose: NoOpPurpose) throws {
+        // Decided a moment ago; what was carried out in between may have deposed this member.
+        guard member.isPrimary else { return }
         let message: Document
         switch purpose {
-        case .newPrimary: message = ["msg": "new primary"]
+        case .newPrimary(let term):
+            guard term == member.term else { return }
+            message = ["msg": "new primary"]
         case .readmission(let id): message = ["msg": "readmission", "memberId": .int32(id)]
         }
         var context = WriteContext(term: member.term, wall: runtime.wallClock, isReplicated: true)
@@ -149,6 +159,7 @@ extension ReplicaSetRole {
     }
 
     private func startWrites() throws {
+        try member.checkInvariants()
         setAcceptsWrites(true)
         scheduleIdleNoOp()
         node.resumeIndexBuilds()

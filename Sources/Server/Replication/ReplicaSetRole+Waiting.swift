@@ -30,8 +30,10 @@ extension ReplicaSetRole {
     /// The client that waited is gone; without a time limit its write concern might never be met.
     func abandonWaiter(_ id: WaiterID) {
         drive { member, now in member.onWaiterLeft(id, now: now) }
-        completeWaiter(id, .failed(ServerError(.clientDisconnect, "the client has gone")))
+        completeWaiter(id, .failed(Self.clientIsGone))
     }
+
+    private static var clientIsGone: ServerError { ServerError(.clientDisconnect, "the client has gone") }
 
     private static func writeConcernTimeout(_ concern: WriteConcern) -> ServerError {
         let details = Document { writer in
@@ -76,50 +78,70 @@ extension ReplicaSetRole {
         }
     }
 
-    func awaitReadConcern(_ concern: ReadConcern, deadline: Instant) async throws(ServerError) {
-        if let after = concern.afterClusterTime { try await awaitClusterTime(after, deadline) }
+    func awaitReadConcern(
+        _ concern: ReadConcern, deadline: Instant, on connection: ClientConnection?
+    ) async throws(ServerError) {
+        if let after = concern.afterClusterTime { try await awaitClusterTime(after, deadline, connection) }
         switch concern.level {
-        case .majority: try await awaitCommitted(concern.afterClusterTime ?? Timestamp(rawValue: 1), deadline)
+        case .majority:
+            try await awaitCommitted(concern.afterClusterTime ?? Timestamp(rawValue: 1), deadline, connection)
         case .snapshot:
             let target = concern.atClusterTime ?? concern.afterClusterTime ?? Timestamp(rawValue: 1)
-            if concern.atClusterTime != nil { try await awaitClusterTime(target, deadline) }
-            try await awaitCommitted(target, deadline)
+            if concern.atClusterTime != nil { try await awaitClusterTime(target, deadline, connection) }
+            try await awaitCommitted(target, deadline, connection)
         case .local, .available, .linearizable: break
         }
     }
 
-    /// Waits until this member has applied everything up to `target`. Never hangs: when nobody has written that far,
-    /// the primary writes a no-op at once, and a secondary asks its primary to.
-    private func awaitClusterTime(_ target: Timestamp, _ deadline: Instant) async throws(ServerError) {
-        guard target > node.lastOpTime.timestamp else { return }
+    /// Waits until this member has applied everything up to `target`. With a primary it does not take long: when nobody
+    /// has written that far, the primary writes a no-op at once, and a secondary asks its primary to, again and again.
+    private func awaitClusterTime(
+        _ target: Timestamp, _ deadline: Instant, _ connection: ClientConnection?
+    ) async throws(ServerError) {
         guard target <= node.data.clock.time else {
             throw ServerError(
                 .invalidOptions,
                 "the cluster time that a read concern asks for must not be greater than the current clusterTime")
         }
-        if acceptsWrites {
-            try appendNoOp(["msg": "after cluster time"])
-        } else {
-            askPrimaryForNoOp()
-        }
-        try await wait(deadline) { role, id, limit in
-            role.drive { member, now in member.onWaitForApplied(id, target, deadline: limit, now: now) }
+        while target > node.lastOpTime.timestamp {
+            if acceptsWrites {
+                try appendNoOp(["msg": "after cluster time"])
+            } else {
+                askPrimaryForNoOp()
+            }
+            let round = min(deadline, runtime.now + Limits.noOpRequestInterval)
+            let result = await wait(round, connection) { role, id, limit in
+                role.drive { member, now in member.onWaitForApplied(id, target, deadline: limit, now: now) }
+            }
+            if case .timedOut = result, round < deadline { continue }
+            return try ReplicaSetRole.check(result)
         }
     }
 
-    private func awaitCommitted(_ target: Timestamp, _ deadline: Instant) async throws(ServerError) {
-        try await wait(deadline) { role, id, limit in
+    private func awaitCommitted(
+        _ target: Timestamp, _ deadline: Instant, _ connection: ClientConnection?
+    ) async throws(ServerError) {
+        let result = await wait(deadline, connection) { role, id, limit in
             role.drive { member, now in member.onWaitForCommitted(id, target, deadline: limit, now: now) }
         }
+        try ReplicaSetRole.check(result)
     }
 
     private func wait(
-        _ deadline: Instant, _ start: (ReplicaSetRole, WaiterID, Instant?) -> Void
-    ) async throws(ServerError) {
-        let result = await withUnsafeContinuation { (continuation: UnsafeContinuation<Confined<WaiterResult>, Never>) in
-            let id = registerWaiter { continuation.resume(returning: Confined($0)) }
+        _ deadline: Instant, _ connection: ClientConnection?, _ start: (ReplicaSetRole, WaiterID, Instant?) -> Void
+    ) async -> WaiterResult {
+        if let connection, connection.isClosed { return .failed(Self.clientIsGone) }
+        return await withUnsafeContinuation { (continuation: UnsafeContinuation<Confined<WaiterResult>, Never>) in
+            let id = registerWaiter { [weak connection] result in
+                connection?.heldFor = nil
+                continuation.resume(returning: Confined(result))
+            }
+            connection?.heldFor = id
             start(self, id, deadline == .distantFuture ? nil : deadline)
         }.value
+    }
+
+    private static func check(_ result: WaiterResult) throws(ServerError) {
         switch result {
         case .satisfied: return
         case .timedOut: throw ServerError(.maxTimeMSExpired, "operation exceeded time limit")
@@ -128,9 +150,13 @@ extension ReplicaSetRole {
     }
 
     /// A linearizable read has read; it may answer only if this member is still the primary: a no-op written now has to
-    /// be acknowledged by a majority.
-    func confirmLinearizable(_ deadline: Instant) async throws(ServerError) {
+    /// be acknowledged by a majority. And it must have been primary all the time: a later term of its own says nothing
+    /// about what it read before.
+    func confirmLinearizable(since term: Int64, deadline: Instant) async throws(ServerError) {
         guard acceptsWrites else { throw ServerError(.notWritablePrimary, "not primary") }
+        guard member.term == term else {
+            throw ServerError(.notWritablePrimary, "not primary since the linearizable read began")
+        }
         if runtime.hasMutant(.linearizableNotConfirmed) { return }
         let optime = try appendNoOp(["msg": "linearizable read"])
         let failure = await withUnsafeContinuation { (continuation: UnsafeContinuation<ServerError?, Never>) in
@@ -164,6 +190,8 @@ extension ReplicaSetRole {
             $0.append("appendOplogNote", int32: 1)
             $0.document("data") { $0.append("msg", string: "a secondary waits for a cluster time") }
             $0.document("writeConcern") { $0.append("w", int32: 1) }
+            // The primary may not have heard of the time that is waited for.
+            $0.document("$clusterTime") { [time = node.data.clock.time] in $0.append("clusterTime", timestamp: time) }
         } completion: { _ in
         }
     }

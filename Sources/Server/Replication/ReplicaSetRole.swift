@@ -36,6 +36,7 @@ final class ReplicaSetRole: NodeRole {
     private var waiters: [WaiterID: (WaiterResult) -> Void] = [:]
     /// The step of telling the member about its own writes is queued, once for all writes of a turn of the loop.
     private var isProgressQueued = false
+    private var isFlushing = false
     /// Writes were started and not stopped.
     private var hasStartedWrites = false
     /// Whether a write may begin. Asks the member, too: between its decision to step down and the directive that says
@@ -314,11 +315,33 @@ final class ReplicaSetRole: NodeRole {
     func reportProgress() {
         isProgressQueued = false
         guard !isStopped else { return }
+        flushIfNeeded()
         refreshDefaults()
         let progress = currentProgress()
         drive { member, now in member.onLocalProgress(progress, now: now) }
         oplogChanged.fire()
         node.dataAppended.fire()
+    }
+
+    /// Makes what was written durable, one flush at a time: what comes meanwhile goes with the next.
+    private func flushIfNeeded() {
+        let versions = node.data.versions
+        guard !isFlushing, versions.durableMark < versions.appliedMark else { return }
+        isFlushing = true
+        let last = node.lastOpTime
+        let rollbackID = local.rollbackID
+        runtime.spawn("flush of the journal") { [weak self] in
+            do {
+                try await versions.flush()
+            } catch {
+                self?.node.fail(error)
+                return
+            }
+            guard let self else { return }
+            isFlushing = false
+            local.noteDurable(last, asOf: rollbackID)
+            reportProgress()
+        }
     }
 
     /// What this member holds. While an initial sync runs it holds nothing that counts.

@@ -28,6 +28,8 @@ final class ReplicationLocalState {
         }
         lastVote = try data.getLocal(Self.election)?.withView { LastVote($0) }
         let known = try data.getLocal(Self.me)?.withView { $0["incarnation"]?.asDocument.flatMap { Incarnation($0) } }
+        // What an engine finds when it is opened is durable.
+        durableOpTime = node.lastOpTime
         incarnation = known ?? Incarnation(startedAt: runtime.wallClock, nonce: runtime.randomNumber())
         if let stored = try data.getLocal(Self.rollback)?["rollbackId"]?.asInteger {
             rollbackID = Int32(truncatingIfNeeded: stored)
@@ -74,6 +76,7 @@ final class ReplicationLocalState {
     func renewIncarnation(_ node: Node) throws -> Incarnation {
         incarnation = Incarnation(startedAt: node.runtime.wallClock, nonce: node.runtime.randomNumber())
         rollbackID &+= 1
+        durableOpTime = .null
         try persistIncarnation(node)
         try node.data.putLocal(Self.rollback, ["_id": "rollbackId", "rollbackId": .int32(rollbackID)])
         return incarnation
@@ -93,6 +96,11 @@ final class ReplicationLocalState {
         data.versions.durableMark >= data.versions.appliedMark ? last : min(last, durableOpTime)
     }
 
+    /// A flush has ended that began when `last` was the newest entry, and the rollback id what is named here.
+    func noteDurable(_ last: OpTime, asOf rollbackID: Int32) {
+        if rollbackID == self.rollbackID { durableOpTime = max(durableOpTime, last) }
+    }
+
     /// The last optime that a finished flush has covered.
-    var durableOpTime = OpTime.null
+    private var durableOpTime: OpTime
 }

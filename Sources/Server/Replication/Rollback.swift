@@ -100,8 +100,8 @@ final class Rollback {
     private func undo(to common: OpTime) async throws {
         let data = node.data
         try RollbackOperation.checkCommonPoint(common, commitPoint: role.member.commitPoint)
-        // The data were cloned behind that point: there is nothing to go back to.
-        guard common.timestamp >= data.versions.commitPoint.timestamp else {
+        // The data were cloned behind that point, or have nothing in common: there is nothing to go back to.
+        guard !common.isNull, common.timestamp >= data.versions.commitPoint.timestamp else {
             return role.resynchronize(because: .diverged)
         }
         let last = node.lastOpTime

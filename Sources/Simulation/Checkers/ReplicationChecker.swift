@@ -6,9 +6,10 @@ import Server
 /// Watches the members of one replica set and ends the run when a promise of the protocol is broken.
 ///
 /// It sees all members at once, which no member does: one primary a term over the whole run (I1), one vote a term and
-/// life (I2), logs that agree wherever they meet (I3), leaders that have all that was committed (I4), commit points
-/// that never go back, are held by a majority, and below which nobody rolls back (I5, I6), equal data at equal optimes
-/// (I8), and configurations whose quorums meet (I20). The numbers are those of docs/simulation.md.
+/// member, over all its lives (I2), logs that agree wherever they meet (I3), leaders that have all that was committed
+/// (I4), commit points that never go back, are held by a majority, and below which nobody rolls back (I5, I6), equal
+/// data at equal optimes (I8), and configurations whose quorums meet (I20). The numbers are those of
+/// docs/simulation.md.
 final class ReplicationChecker {
     private struct Life {
         let incarnation: Incarnation
@@ -23,7 +24,7 @@ final class ReplicationChecker {
     }
 
     private struct Vote: Hashable {
-        let incarnation: Incarnation
+        let member: MemberID
         let term: Int64
     }
 
@@ -89,13 +90,13 @@ final class ReplicationChecker {
     }
 
     private func checkVote(_ name: String, _ member: Member) {
-        guard let vote = member.lastVote else { return }
-        let key = Vote(incarnation: member.incarnation, term: vote.term)
+        guard let vote = member.durableVote, let id = member.ownID else { return }
+        let key = Vote(member: id, term: vote.term)
         if let earlier = votes[key], earlier != vote.candidateID {
             fail("\(name) voted twice in term \(vote.term): for \(earlier) and for \(vote.candidateID)")
         }
         votes[key] = vote.candidateID
-        if let voter = member.ownID { ayes[vote.term, default: [:]][vote.candidateID, default: []].insert(voter) }
+        ayes[vote.term, default: [:]][vote.candidateID, default: []].insert(id)
     }
 
     /// A primary has the votes of a majority of its own configuration (Raft §5.2).

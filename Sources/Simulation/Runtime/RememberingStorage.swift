@@ -2,25 +2,37 @@ import BSON
 import Core
 import MemoryStorage
 
-/// A simulated disk that keeps everything: what a member's lives have in common. Faults of disks come with storage in
-/// files.
+/// A simulated disk that keeps everything: what a member's lives have in common. A flush takes its time; what was
+/// written and not flushed is still there when a process has crashed. Faults of disks come with storage in files.
 final class RememberingStorage {
     private let memory = MemoryStorage()
     private var isOpen = false
 
     /// The engine of one life.
-    func engine() -> any StorageEngine { Life(self) }
+    /// - Parameter flushTime: how long a flush takes at most; zero for a disk that is durable at once.
+    func engine(_ runtime: SimulatedRuntime, flushTime: Duration) -> any StorageEngine {
+        Life(self, runtime, flushTime)
+    }
 
     private final class Life: StorageEngine {
         private let disk: RememberingStorage
+        private unowned let runtime: SimulatedRuntime
+        private let flushTime: Duration
+        private var flushedMark: UInt64 = 0
         private var memory: MemoryStorage { disk.memory }
 
-        init(_ disk: RememberingStorage) { self.disk = disk }
+        init(_ disk: RememberingStorage, _ runtime: SimulatedRuntime, _ flushTime: Duration) {
+            self.disk = disk
+            self.runtime = runtime
+            self.flushTime = flushTime
+        }
 
         func open() async throws {
-            guard !disk.isOpen else { return }
-            disk.isOpen = true
-            try await memory.open()
+            if !disk.isOpen {
+                disk.isOpen = true
+                try await memory.open()
+            }
+            flushedMark = memory.appliedMark
         }
         func close() async {}
         var survivesRestart: Bool { true }
@@ -28,8 +40,13 @@ final class RememberingStorage {
         func makeCursor(_ table: TableID) throws -> any StorageCursor { try memory.makeCursor(table) }
         func apply(_ batch: WriteBatch) throws { try memory.apply(batch) }
         var appliedMark: UInt64 { memory.appliedMark }
-        var durableMark: UInt64 { memory.durableMark }
-        func flush(upTo mark: UInt64) async throws {}
+        var durableMark: UInt64 { flushTime > .zero ? flushedMark : memory.durableMark }
+        func flush(upTo mark: UInt64) async throws {
+            guard mark > durableMark else { return }
+            let time = runtime.random(below: UInt64(flushTime.nanoseconds))
+            await runtime.sleep(for: .nanoseconds(Int64(time)))
+            flushedMark = max(flushedMark, mark)
+        }
         func checkpoint() async throws {}
         func statistics(_ table: TableID) -> StorageTableStatistics { memory.statistics(table) }
         var statistics: Document { memory.statistics }

@@ -34,6 +34,8 @@ public final class SimulatedReplicaSet {
     private let policies: [Int: any ElectionPolicy]
     /// What was written is still there after a crash: members have disks, which never fail.
     public let remembers: Bool
+    /// How long a disk takes at most to make what was written durable.
+    public let flushTime: Duration
     public let oplogBytesMax: Int?
     public let timing: Timing
     public let timeline: Timeline
@@ -66,17 +68,19 @@ public final class SimulatedReplicaSet {
     ///   - spares: further nodes, which no configuration names yet.
     ///   - policies: for members, by place, that elect differently from the others.
     ///   - remembers: what was written is still there after a crash.
+    ///   - flushTime: how long a disk takes at most to make what was written durable; zero: it is so at once.
     ///   - oplogBytesMax: nil for the default.
     public init(
         _ world: SimulatedWorld, name: String = "rs0", kinds: [MemberKind], spares: [MemberKind] = [],
         policy: any ElectionPolicy = FastElectionPolicy(), policies: [Int: any ElectionPolicy] = [:],
-        remembers: Bool = false, oplogBytesMax: Int? = nil, timing: Timing = Timing(), logLevel: LogLevel = .info
+        remembers: Bool = false, flushTime: Duration = .zero, oplogBytesMax: Int? = nil, timing: Timing = Timing(), logLevel: LogLevel = .info
     ) {
         self.world = world
         self.name = name
         self.policy = policy
         self.policies = policies
         self.remembers = remembers
+        self.flushTime = flushTime
         self.oplogBytesMax = oplogBytesMax
         self.timing = timing
         initialCount = kinds.count

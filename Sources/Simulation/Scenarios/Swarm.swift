@@ -15,6 +15,8 @@ public struct Swarm: Sendable {
     public var isHostile = false
     /// Members have disks that never fail.
     public var remembers = false
+    /// How long their disks take at most to make what was written durable.
+    public var flushTime = Duration.zero
     /// A majority's memory may be lost.
     public var losesMajorities = false
     public var timing = SimulatedReplicaSet.Timing()
@@ -45,6 +47,9 @@ public struct Swarm: Sendable {
         drawPolicies(&generator)
         shufflesNodes = generator.nextBool(probability: 0.5)
         remembers = generator.nextBool(probability: 0.5)
+        if remembers, generator.nextBool(probability: 0.5) {
+            flushTime = .microseconds(10 + Int64(generator.next(below: 20_000)))
+        }
         losesMajorities = remembers || generator.nextBool(probability: 0.1)
         timing.catchUpTakeoverDelay = .milliseconds(500 + Int64(generator.next(below: 5000)))
         if generator.nextBool(probability: 0.5) {

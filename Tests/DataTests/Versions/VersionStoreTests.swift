@@ -260,7 +260,9 @@ import Testing
                 }
                 _ = try store.undo(after: time(5), limit: 100)
                 committed = 5
-            } catch is FailingStorage.Failure {}
+            } catch let failure as StorageFailure {
+                #expect(failure.cause is FailingStorage.Failure)
+            }
             try await lasting.open()
             let after = try await openStore(lasting)
             let expected: [UInt8]? = committed == 0 ? nil : [UInt8(committed)]

@@ -57,11 +57,11 @@ enum Batches {
     ) async throws {
         let batch = cursor.partial ?? Batch()
         cursor.partial = nil
+        cursor.isLinearizable = concern.level == .linearizable
         do {
-            let progress = try await fill(batch, from: cursor.source, limit: cursor.firstBatchSize, context)
-            if concern.level == .linearizable {
-                try await (context.node.role as? ReplicaSetRole)?.confirmLinearizable(context.deadline)
-            }
+            let progress = try await fill(
+                batch, from: cursor.source, limit: cursor.firstBatchSize, isLinearizable: cursor.isLinearizable, context
+            )
             try writeFirst(context, cursor, batch, progress, point: concern.level == .snapshot ? point : .latest)
         } catch {
             cursor.source.close()
@@ -69,14 +69,22 @@ enum Batches {
         }
     }
 
-    /// Fills a batch in slices, letting the loop run between them.
+    /// Fills a batch in slices, letting the loop run between them. A linearizable one is confirmed before it is handed
+    /// out, later batches of a cursor as the first.
     static func fill(
-        _ batch: Batch, from source: any BatchSource, limit: Int, _ context: CommandContext
+        _ batch: Batch, from source: any BatchSource, limit: Int, isLinearizable: Bool = false,
+        _ context: CommandContext
     ) async throws -> CursorProgress {
+        let term = context.node.role.term
         while true {
             let progress = try batch.fill(
                 from: source, limit: limit, deadline: context.runtime.loopSliceEnd)
-            guard progress == .yield else { return progress }
+            guard progress == .yield else {
+                if isLinearizable {
+                    try await context.node.role.confirmLinearizable(since: term, deadline: context.deadline)
+                }
+                return progress
+            }
             await context.node.yieldLoop()
             try context.checkDeadline()
             try context.checkReadable()
@@ -94,7 +102,7 @@ enum Batches {
         if isOpen {
             id = try context.node.cursors.add(
                 cursor.source, namespace: cursor.namespace.fullName, session: context.arguments.sessionID,
-                isTailable: cursor.isTailable, awaitsData: cursor.awaitsData
+                isTailable: cursor.isTailable, awaitsData: cursor.awaitsData, isLinearizable: cursor.isLinearizable
             ).id
         } else {
             cursor.source.close()

@@ -99,6 +99,8 @@ final class FindCursor {
     let isSingleBatch: Bool
     let isTailable: Bool
     let awaitsData: Bool
+    /// Each batch is confirmed by a majority before it is sent.
+    var isLinearizable = false
     /// The batch that a slice has left unfinished.
     var partial: Batch?
 

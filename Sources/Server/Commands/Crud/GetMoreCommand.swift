@@ -49,8 +49,10 @@ enum GetMoreCommand {
         let batch = Batch()
         entry.isPinned = true
         do {
-            let progress = try batch.fill(
-                from: entry.source, limit: batchSize, deadline: context.runtime.loopSliceEnd)
+            let progress =
+                entry.isLinearizable
+                ? .yield
+                : try batch.fill(from: entry.source, limit: batchSize, deadline: context.runtime.loopSliceEnd)
             guard progress == .yield else {
                 entry.isPinned = false
                 finish(context, entry, batch, progress)
@@ -62,7 +64,8 @@ enum GetMoreCommand {
         }
         return .later { context in
             do {
-                let progress = try await Batches.fill(batch, from: entry.source, limit: batchSize, context)
+                let progress = try await Batches.fill(
+                    batch, from: entry.source, limit: batchSize, isLinearizable: entry.isLinearizable, context)
                 try checkAlive(entry)
                 entry.isPinned = false
                 finish(context, entry, batch, progress)

@@ -53,6 +53,7 @@ struct SingleReplyRead {
         _ context: CommandContext, _ read: SingleReplyRead, _ point: ReadPoint, _ concern: ReadConcern
     ) async throws {
         defer { read.close() }
+        let term = context.node.role.term
         while case .yield = try read.run(context.runtime.loopSliceEnd) {
             await context.node.yieldLoop()
             try context.checkDeadline()
@@ -60,7 +61,7 @@ struct SingleReplyRead {
             guard !context.connection.isClosed else { throw ServerError(.clientDisconnect, "the client has gone") }
         }
         if concern.level == .linearizable {
-            try await (context.node.role as? ReplicaSetRole)?.confirmLinearizable(context.deadline)
+            try await context.node.role.confirmLinearizable(since: term, deadline: context.deadline)
         }
         try finish(context, read, point, concern)
     }

@@ -1,0 +1,48 @@
+import BSON
+import Core
+import Testing
+
+@testable import Replication
+
+@Suite struct ReconfigInstanceTests {
+    @Test("a forced configuration waits on a follower for one that is being stored, and is then installed")
+    func forcedBehindAnother() throws {
+        var it = MemberFixture()
+        var theirs = try #require(it.member.config)
+        theirs.version = 5
+        it.member.store(theirs, for: .heartbeat)
+        _ = it.member.onTick(now: it.now)
+        let first = try #require(it.member.configStore?.token)
+        var forced = theirs
+        forced.members.removeLast()
+        let id = it.request()
+        let nothing = it.member.onReconfigCommand(id, forced, force: true, deadline: nil, now: it.now)
+        #expect(!nothing.has { if case .persistConfig = $0 { true } else { false } })
+        let stored = it.member.onConfigPersisted(first, now: it.now)
+        #expect(stored.has { if case .persistConfig = $0 { true } else { false } })
+        // What is on its way to the disk has no deadline that time could stand still at.
+        it.now = it.now + Limits.reconfigWaitMax + .seconds(1)
+        _ = it.member.onTick(now: it.now)
+        #expect(it.member.nextWakeUp(now: it.now) > it.now)
+        let second = try #require(it.member.configStore?.token)
+        let done = it.member.onConfigPersisted(second, now: it.now)
+        #expect(done.has { if case .complete(id, nil) = $0 { true } else { false } })
+        #expect(it.member.config?.members.count == 2)
+    }
+
+    @Test("a default write concern that no write could meet is refused, in a first configuration too")
+    func hopelessDefault() throws {
+        var it = MemberFixture()
+        it.becomePrimary()
+        var next = try #require(it.member.config)
+        next.version = 2
+        next.settings.writeConcernDefault = WriteConcern(w: .number(5))
+        let id = it.request()
+        let directives = it.member.onReconfigCommand(id, next, force: false, deadline: nil, now: it.now)
+        #expect(directives.errorCode == .invalidReplicaSetConfig)
+        var empty = MemberFixture(isInitiated: false, last: .null)
+        next.version = 1
+        #expect(
+            empty.member.onInitiateCommand(empty.request(), next, now: empty.now).errorCode == .invalidReplicaSetConfig)
+    }
+}
