@@ -30,6 +30,8 @@ extension Member {
     public var durableVote: LastVote? {
         votesBeingPersisted.isEmpty && candidacy?.phase != .persisting ? lastVote : nil
     }
+    /// Whether nothing but a primary in office keeps this member from standing for election.
+    public var isFitToStand: Bool { standObstacle(ignoringPrimary: true) == nil }
     /// How old an entry must be before this member may apply it (`secondaryDelaySecs`).
     public var ownDelay: Duration { .seconds(selfConfig?.secondaryDelaySeconds ?? 0) }
 

@@ -90,13 +90,14 @@ final class ReplicationChecker {
     }
 
     private func checkVote(_ name: String, _ member: Member) {
-        guard let vote = member.durableVote, let id = member.ownID else { return }
+        guard let id = member.ownID else { return }
+        if let vote = member.lastVote { ayes[vote.term, default: [:]][vote.candidateID, default: []].insert(id) }
+        guard let vote = member.durableVote else { return }
         let key = Vote(member: id, term: vote.term)
         if let earlier = votes[key], earlier != vote.candidateID {
             fail("\(name) voted twice in term \(vote.term): for \(earlier) and for \(vote.candidateID)")
         }
         votes[key] = vote.candidateID
-        ayes[vote.term, default: [:]][vote.candidateID, default: []].insert(id)
     }
 
     /// A primary has the votes of a majority of its own configuration (Raft §5.2).

@@ -149,6 +149,15 @@ public final class SimulatedNetwork {
         return pipe
     }
 
+    /// The connections between living nodes, counted by who made them to whom, in the order of the names.
+    var connectionCounts: [(from: String, to: String, count: Int)] {
+        var counts: [Link: Int] = [:]
+        for pipe in openPipes() {
+            if let (from, to) = pipe.livingEnds { counts[Link(from: from, to: to), default: 0] += 1 }
+        }
+        return counts.map { ($0.key.from, $0.key.to, $0.value) }.sorted { ($0.from, $0.to) < ($1.from, $1.to) }
+    }
+
     func forget(_ pipe: SimulatedPipe) { pipes[pipe.number] = nil }
 
     private func openPipes() -> [SimulatedPipe] { pipes.keys.sorted().compactMap { pipes[$0] } }

@@ -50,6 +50,11 @@ final class SimulatedPipe {
         toServer.from.runtime === runtime || toServer.to.runtime === runtime
     }
 
+    /// The node that connected, and the one that it connected to; nil when one of the two is gone.
+    var livingEnds: (from: String, to: String)? {
+        let (from, to) = (toServer.from.runtime, toServer.to.runtime)
+        return from.isAlive && to.isAlive ? (from.name, to.name) : nil
+    }
     var hasLivingEnd: Bool { toServer.from.runtime.isAlive || toServer.to.runtime.isAlive }
 
     func connects(_ a: String, _ b: String) -> Bool {

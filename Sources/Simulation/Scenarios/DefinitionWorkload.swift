@@ -6,7 +6,7 @@ import Core
 /// members.
 final class DefinitionWorkload {
     private let set: SimulatedReplicaSet
-    private let client: SimulatedClient
+    let client: SimulatedClient
     private var isStopped = false
     private var isRunning = false
     private(set) var done = 0

@@ -13,7 +13,7 @@ public final class ListWorkload {
 
     private let set: SimulatedReplicaSet
     private(set) var history = ListHistory()
-    private var clients: [SimulatedClient] = []
+    private(set) var clients: [SimulatedClient] = []
     private var appended: [Int64] = []
     private var nextValue: Int64 = 0
     private var nextSession = 0

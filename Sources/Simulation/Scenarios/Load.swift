@@ -1,3 +1,4 @@
+import Client
 import Core
 
 /// All clients of a random run.
@@ -35,6 +36,13 @@ final class Load {
         try definitions?.stop(within: limit)
         try writers?.stop(within: limit)
         try lists.stop(within: limit)
+    }
+
+    /// Closes the clients' connections.
+    func close() {
+        for client in lists.clients + [writers?.client, definitions?.client].compactMap({ $0 }) {
+            client.runtime.spawn("close the client") { await client.client.close() }
+        }
     }
 
     /// - Parameter keepsAll: no member has forgotten, or thrown away, what it held.

@@ -36,7 +36,8 @@ public struct RandomScenario {
         world.hooks = probes.hooks(mutants: swarm.mutants)
         let set = SimulatedReplicaSet(
             world, kinds: swarm.kinds, spares: swarm.spares, policy: swarm.policy, policies: swarm.policies,
-            remembers: swarm.remembers, flushTime: swarm.flushTime, oplogBytesMax: swarm.oplogBytesMax, timing: swarm.timing)
+            remembers: swarm.remembers, flushTime: swarm.flushTime, oplogBytesMax: swarm.oplogBytesMax,
+            timing: swarm.timing)
         do {
             return try run(set, probes)
         } catch {
@@ -65,7 +66,7 @@ public struct RandomScenario {
         // A member that was cloned anew, or lost its disk, has thrown away what it held alone.
         let hasThrownAway = probes.counts["resynchronisation"] != nil || set.members.contains { $0.lostDisks > 0 }
         try load.check(isAvailable: isAvailable, keepsAll: swarm.remembers && !hasThrownAway)
-        if isAvailable { try checkAtRest(set) }
+        if isAvailable { try checkAtRest(set, load) }
         var counts = faults.counts
         counts.merge(load.faults) { $0 + $1 }
         counts[.crashInRollback] = set.crashedInRollback > 0 ? set.crashedInRollback : nil
@@ -81,6 +82,7 @@ public struct RandomScenario {
         let world = set.world
         let healed = world.now
         do {
+            try electInTime(set)
             try world.run(
                 until: { load.lastAcknowledged > healed }, atMost: livenessLimit,
                 "an acknowledged write after healing\n  \(set.summary)\n")
@@ -96,9 +98,26 @@ public struct RandomScenario {
         }
     }
 
+    /// Voters that are at work and could elect do it within two election timeouts (I27).
+    private func electInTime(_ set: SimulatedReplicaSet) throws {
+        let world = set.world
+        let limit = set.timing.electionTimeout * 2
+        var since: Instant?
+        try world.run(
+            until: {
+                if set.primary != nil { return true }
+                since = set.couldElectNow ? since ?? world.now : nil
+                if let since, world.now - since > limit, !swarm.isHostile {
+                    world.fail("a majority that could elect has not done so within \(limit)\n  \(set.summary)")
+                }
+                return false
+            }, atMost: livenessLimit, "a primary\n  \(set.summary)\n")
+    }
+
     /// At quiescence: data and indexes agree (I8, I9), entries that are applied twice change nothing (I10), nobody
-    /// waits for anything (I29).
-    private func checkAtRest(_ set: SimulatedReplicaSet) throws {
+    /// waits for anything, and no connection is left that nobody needs (I29).
+    private func checkAtRest(_ set: SimulatedReplicaSet, _ load: Load) throws {
+        load.close()
         // Longer than any wait of a getMore or of a client that left.
         try set.world.run(for: .seconds(6))
         try set.runUntilConverged(within: livenessLimit)
@@ -107,7 +126,20 @@ public struct RandomScenario {
             if node.openCursors > 0 { throw set.failure("\(member.name) has \(node.openCursors) cursors left over") }
             if node.waiterCount > 0 { throw set.failure("\(member.name) has \(node.waiterCount) waits left over") }
         }
+        try checkConnections(set)
         try checkIdempotence(set)
+    }
+
+    /// One member needs two connections to another, for heartbeats and for its oplog, and clients that have closed
+    /// none.
+    private func checkConnections(_ set: SimulatedReplicaSet) throws {
+        // Where elections never end, connections are always being made and closed.
+        guard !swarm.isHostile else { return }
+        let members = Set(set.members.map(\.name))
+        for (from, to, count) in set.world.network.connectionCounts {
+            let needed = members.contains(from) ? 2 : 0
+            if count > needed { throw set.failure("\(from) has \(count) connections to \(to), and needs \(needed)") }
+        }
     }
 
     private func checkIdempotence(_ set: SimulatedReplicaSet) throws {

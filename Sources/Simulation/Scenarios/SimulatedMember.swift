@@ -86,7 +86,8 @@ public final class SimulatedMember {
         options.oplogBytesMax = set.oplogBytesMax
         let node = Node(
             runtime: runtime, transport: runtime.world.network.transport(for: runtime),
-            engine: FaultyStorage(disk?.engine(runtime, flushTime: set.flushTime) ?? MemoryStorage(), faults), electionPolicy: set.policy(of: self),
+            engine: FaultyStorage(disk?.engine(runtime, flushTime: set.flushTime) ?? MemoryStorage(), faults),
+            electionPolicy: set.policy(of: self),
             options: options)
         self.node = node
         let world = runtime.world

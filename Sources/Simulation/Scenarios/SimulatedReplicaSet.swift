@@ -73,7 +73,8 @@ public final class SimulatedReplicaSet {
     public init(
         _ world: SimulatedWorld, name: String = "rs0", kinds: [MemberKind], spares: [MemberKind] = [],
         policy: any ElectionPolicy = FastElectionPolicy(), policies: [Int: any ElectionPolicy] = [:],
-        remembers: Bool = false, flushTime: Duration = .zero, oplogBytesMax: Int? = nil, timing: Timing = Timing(), logLevel: LogLevel = .info
+        remembers: Bool = false, flushTime: Duration = .zero, oplogBytesMax: Int? = nil, timing: Timing = Timing(),
+        logLevel: LogLevel = .info
     ) {
         self.world = world
         self.name = name
@@ -266,6 +267,26 @@ public final class SimulatedReplicaSet {
         // With arbiters a set can elect that cannot commit any more.
         return voters.count >= newest.votingMajority && voters.contains(where: \.isElectable)
             && voters.count(where: \.isDataBearing) >= newest.writeMajority
+    }
+
+    /// Whether a majority of voters is at work and has one among it that may stand and has all that they have: then
+    /// they must elect a primary soon (I27).
+    var couldElectNow: Bool {
+        let present = members.filter { $0.isAlive && !$0.isPaused }.compactMap(\.member)
+        let configs = present.compactMap(\.config)
+        guard let newest = configs.max(by: { $0.configVersion.isOlder(than: $1.configVersion) }) else { return false }
+        let voters = present.filter { member in
+            guard let index = member.ownID.flatMap({ newest.index(of: $0) }), newest.members[index].isVoter else {
+                return false
+            }
+            let expected = newest.members[index].incarnation
+            return (expected == nil || expected == member.incarnation) && member.config == newest
+                && (member.state.isReadable || member.state == .arbiter)
+        }
+        return voters.contains { candidate in
+            candidate.isFitToStand
+                && voters.count { $0.progress.written <= candidate.progress.written } >= newest.votingMajority
+        }
     }
 
     /// Whether all members agree: one primary, everybody counted and caught up, everything committed everywhere.

@@ -12,7 +12,7 @@ public final class WriteWorkload {
     private enum Outcome { case acknowledged, unknown }
 
     private let set: SimulatedReplicaSet
-    private let client: SimulatedClient
+    let client: SimulatedClient
     private var inserts: [Int64: Outcome] = [:]
     private var increments: [Int64: Outcome] = [:]
     /// Writes that the primary alone has confirmed: they may be rolled back, and are then kept (I18).
