@@ -121,6 +121,8 @@ public enum Limits {
     public static let undoRecordBytesMax = 64 * 1024
     /// How long a write waits at most for a majority that lags far behind, before it goes on or is refused.
     public static let flowControlWaitMax: Duration = .milliseconds(100)
+    /// How long writers wait for a commit point that does not move, before they take what room is left and are refused.
+    public static let flowControlStandstillMax: Duration = .seconds(10)
     /// Undo records that one step prunes at most, and how many must be due before it does.
     public static let undoPrunedPerStepMax = 32
     public static let undoPruneBatchMin = 8
@@ -208,6 +210,15 @@ public enum Limits {
     public static let cloneBatchBytes = 1024 * 1024
     /// An idle primary writes a no-op this often.
     public static let idleNoOpInterval: Duration = .seconds(10)
+    /// Bytes of entries, compressed as they came, that an initial sync holds until its clone is through; at most one
+    /// batch more. Above it the source is asked for no further ones.
+    public static let initialSyncBufferBytes = 256 * 1024 * 1024
+    /// How often an initial sync catches up again because it had to build indexes meanwhile.
+    public static let initialSyncCatchUpsMax = 5
+    /// Bytes by which an oplog may outgrow its size to keep what initial syncs have still to fetch.
+    public static let oplogPinnedBytesMax = 64 * 1024 * 1024
+    /// How long they are kept for an initial sync that does not ask for more.
+    public static let oplogPinMax: Duration = .seconds(600)
     /// Uncompressed bytes of one sealed oplog block; a larger entry has a block of its own.
     public static let oplogBlockBytes = 64 * 1024
     /// A larger run of entries is sealed without compression: it would hold the loop.

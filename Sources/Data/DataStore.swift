@@ -63,16 +63,28 @@ public final class DataStore {
 
     /// Whether what waits for a majority takes half of the room that there is for it, or history all of its own:
     /// writers should be slowed down.
-    public var isUnderPressure: Bool {
+    public var isUnderPressure: Bool { isMajorityBehind || versions.historyPressure == .full }
+
+    /// Whether what waits for a majority takes half of the room that there is for it.
+    public var isMajorityBehind: Bool {
         oplog.uncommittedBytes > oplog.bytesMax / 2 || versions.undoBytes > undoBytesMax / 2
-            || versions.historyPressure == .full
+    }
+
+    /// Whether what waits for a majority takes all of the room: a further write could not be undone.
+    public var refusesWrites: Bool { oplog.isOverfull || versions.undoBytes > undoBytesMax }
+
+    /// Whether an operation that runs in slices and has just written ends its slice, for the majority to catch up. One
+    /// that is run to its end, with no `deadline`, does not.
+    @inline(__always)
+    public func endsSlice(_ context: WriteContext, _ deadline: Instant) -> Bool {
+        context.isReplicated && deadline < .distantFuture && isMajorityBehind
     }
 
     /// The optime of the next write. Refuses one that could not be undone: while the commit point stands still, what is
     /// needed to go back to it may neither be dropped nor grow for ever.
     @inline(__always)
     func nextOpTime(_ context: WriteContext) throws -> OpTime {
-        if context.isReplicated, !context.isNeededBySet, oplog.isOverfull || versions.undoBytes > undoBytesMax {
+        if context.isReplicated, !context.isNeededBySet, refusesWrites {
             throw ServerError(
                 .exceededMemoryLimit,
                 "too many writes wait for a majority of the set: no further one could be undone. Writes are taken "

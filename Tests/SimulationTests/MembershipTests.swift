@@ -14,25 +14,17 @@ struct MembershipTests {
         let set = SimulatedReplicaSet(
             SimulatedWorld(seed: 1), kinds: kinds, spares: spares, policy: CommandedElectionPolicy(),
             remembers: remembers,
-            timing: SimulatedReplicaSet.Timing(heartbeatInterval: .milliseconds(200), electionTimeout: .seconds(600)))
+            timing: .patient)
         try set.start()
         return ScenarioStage(set)
     }
 
     /// Adds a spare member, and waits until all agree that it is one.
     private func add(_ spare: SimulatedMember, on primary: SimulatedMember, force: Bool = false) throws {
-        let shown = try #require(try primary.run(["replSetGetConfig": 1])["config"]?.asDocument)
-        var next = Document()
-        for field in shown.fields where field.key != "term" {
-            switch field.key {
-            case "version": next.append(field.key, .int64((field.value.asInteger ?? 0) + 1))
-            case "members":
-                let host = spare.endpoint.description
-                next.append(
-                    field.key, .array((field.value.asArray ?? []) + [spare.kind.description(id: spare.id, host: host)]))
-            default: next.append(field.key, field.value)
-            }
-        }
+        let next = try #require(
+            ConfigEdit.next(after: try primary.run(["replSetGetConfig": 1])) {
+                $0 + [spare.kind.description(id: spare.id, host: spare.endpoint.description)]
+            })
         let reply = try primary.run(["replSetReconfig": .document(next), "force": .bool(force)])
         #expect(reply.isOK, "\(reply)")
         try spare.set.runUntilConverged(within: .seconds(60))
@@ -95,22 +87,13 @@ struct MembershipTests {
         let primary = try #require(set.primary)
         let renamed = try #require(set.secondaries.first)
         set.world.network.addAlias("elsewhere", of: renamed.endpoint)
-        let shown = try #require(try primary.run(["replSetGetConfig": 1])["config"]?.asDocument)
-        var next = Document()
-        for field in shown.fields where field.key != "term" {
-            switch field.key {
-            case "version": next.append(field.key, .int64((field.value.asInteger ?? 0) + 1))
-            case "members":
-                next.append(
-                    field.key,
-                    .array(
-                        (field.value.asArray ?? []).map { member in
-                            member.asDocument?["_id"]?.asInteger == Int64(renamed.id)
-                                ? ["_id": .int32(renamed.id), "host": "elsewhere:27017"] : member
-                        }))
-            default: next.append(field.key, field.value)
-            }
-        }
+        let next = try #require(
+            ConfigEdit.next(after: try primary.run(["replSetGetConfig": 1])) { members in
+                members.map { member in
+                    ConfigEdit.id(member) == Int64(renamed.id)
+                        ? ["_id": .int32(renamed.id), "host": "elsewhere:27017"] : member
+                }
+            })
         let reply = try primary.run(["replSetReconfig": .document(next)])
         #expect(reply.isOK, "\(reply)")
         try set.world.run(for: .seconds(3))

@@ -1,5 +1,6 @@
 """Members that copy all data: new ones, ones whose place in the oplog is gone, over breaks and under load."""
 import datetime
+import os
 import threading
 import time
 
@@ -228,7 +229,6 @@ def test_a_member_whose_place_in_the_oplog_is_gone_recovers_and_copies_all(make_
     entry = replica_set.primary.direct.local["oplog.rs"].find().sort("$natural", -1).limit(1)[0]["ts"]
     stale.pause()
     # Nothing compresses well that is drawn anew each time.
-    import os
 
     def oldest():
         return replica_set.primary.direct.local["oplog.rs"].find().sort("$natural", 1).limit(1)[0]["ts"]
@@ -261,3 +261,62 @@ def test_a_member_whose_place_in_the_oplog_is_gone_recovers_and_copies_all(make_
 ])
 def test_a_size_of_the_oplog_that_cannot_be_is_refused(replica_set, arguments, code):
     assert code_of(replica_set.primary.command, {"replSetResizeOplog": 1, **arguments}) == code
+
+
+class Writer:
+    """A client that inserts, w:1, what does not compress, one document after another."""
+
+    def __init__(self, client):
+        self.collection = client.load.get_collection("entries", write_concern=WriteConcern(w=1))
+        self.is_over = threading.Event()
+        self.bytes = 0
+        self.failure = None
+        self.thread = threading.Thread(target=self._run)
+
+    def _run(self):
+        try:
+            while not self.is_over.is_set():
+                self.collection.insert_one({"noise": os.urandom(4000)})
+                self.bytes += 4000
+        except Exception as error:  # Reported by the test.
+            self.failure = error
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.is_over.set()
+        self.thread.join(30)
+        assert self.failure is None
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_an_oplog_that_turns_over_while_a_member_is_cloned_is_long_enough(make_replica_set, indexed):
+    replica_set = make_replica_set(arguments=("--oplog-size", 1))
+    replica_set.initiate()
+    client = replica_set.client()
+    count = 30_000
+    things = client.test.get_collection("things", write_concern=WriteConcern(w=3, wtimeout=60_000))
+    for start in range(0, count, 1000):
+        things.insert_many([{"_id": number, "n": -number, "text": "x" * 4000} for number in range(start, start + 1000)])
+    if indexed:
+        things.create_index("n", unique=True)
+    member = replica_set.secondaries[0]
+    with Writer(client) as writer:
+        member.kill()
+        member.start()
+        before = writer.bytes
+        wait_until_cloning(member, "test.things", count)
+        eventually(lambda: member.command("replSetGetStatus")["myState"] == 2, 120, "an initial sync")
+        written = writer.bytes - before
+        status = sync_status(member, initialSync=1)
+        # It goes on from there by itself.
+        mark = writer.bytes
+        eventually(lambda: writer.bytes > mark + 4_000_000, 60)
+    assert written > 3 * 2**20
+    assert [attempt["status"] for attempt in status["initialSyncAttempts"]] == ["OK"]
+    replica_set.wait_until_healthy(60)
+    assert "cloned anew" not in member.log()
+    replica_set.wait_for_equal_data("test", 60)
+    replica_set.wait_for_equal_data("load", 60)

@@ -4,8 +4,15 @@ import Query
 
 extension DataStore {
     /// Drops everything that is replicated, in memory and on disk, and forgets the oplog: the start of an initial sync.
-    /// The `local` database stays. The version store keeps no history until `finishInitialSync`.
+    /// The `local` database stays. The version store keeps no history until `finishInitialSync`. A member that stops
+    /// before that has to begin anew when it is started again (`hasUnfinishedInitialSync`).
     public func startInitialSync() throws {
+        try versions.step(at: nil) {
+            let one: [UInt8] = [1]
+            try one.withUnsafeBytes {
+                try versions.put(DataTables.initialSync, .local, key: $0, value: $0)
+            }
+        }
         try versions.setKeepsHistory(false, since: .null)
         for collection in catalog.collections where collection.kind == .replicated {
             try drop(collection, at: nil, entry: nil)
@@ -16,6 +23,13 @@ extension DataStore {
         sessions.reload()
         indexBuilds.removeAll()
         oplog.removeAll()
+    }
+
+    /// Whether an earlier run has stopped in the middle of an initial sync: what is here is nobody's state.
+    public func hasUnfinishedInitialSync() throws -> Bool {
+        var isMarked = false
+        try versions.forEachRow(DataTables.initialSync) { _, _ in isMarked = true }
+        return isMarked
     }
 
     /// Creates a collection as the sync source has it, with the source's identity. Its indexes are built at the end.
@@ -91,6 +105,7 @@ extension DataStore {
             try versions.step(at: nil) { try catalog.put(collection) }
         }
         try versions.setKeepsHistory(true, since: optime)
+        try versions.step(at: nil) { versions.dropTable(DataTables.initialSync, .local) }
         try load()
     }
 }

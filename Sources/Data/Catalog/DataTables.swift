@@ -14,5 +14,9 @@ enum DataTables {
     static let numbers = TableID(rawValue: 20)
     /// The mark of a rollback that is under way (`RollbackMark`). Local.
     static let rollback = TableID(rawValue: 21)
+    /// Entries of the source's oplog that an initial sync holds (`InitialSyncBuffer`). Local.
+    static let initialSyncBuffer = TableID(rawValue: 22)
+    /// The mark of an initial sync that is under way. Local.
+    static let initialSync = TableID(rawValue: 23)
     static let firstOfCollections: UInt32 = 1024
 }

@@ -8,12 +8,14 @@ public import Core
 /// - Entries are valid BSON with `ts` and `t`; their timestamps rise strictly and their terms do not fall.
 /// - Bytes that are handed out are valid until `body` returns; nothing is written to the log meanwhile.
 /// - An append seals at most one block and drops at most `Limits.oplogBlocksDroppedMax`. Blocks are dropped in front
-///   while the log takes more memory than `bytesMax`: never an entry at or behind the pinned timestamp, above the
-///   commit point, or the last one. A log whose commit point stalls outgrows its limit (`isOverfull`), and its owner
-///   refuses writes.
+///   while the log takes more memory than `bytesMax`: never an entry above the commit point, or the last one; and an
+///   entry at or behind the pinned timestamp only when the log takes `pinnedBytesMax` more. A log whose commit point
+///   stalls outgrows its limit (`isOverfull`), and its owner refuses writes; a pin is no reason to.
 /// - Kept in memory. A durable engine persists entries as `appendObserver` sees them.
 public final class Oplog {
     public var bytesMax: Int
+    /// Bytes that a pin may keep beyond `bytesMax`.
+    public var pinnedBytesMax = Limits.oplogPinnedBytesMax
     /// Called with each entry behind its append.
     public var appendObserver: ((UnsafeRawBufferPointer, OpTime) -> Void)?
 
@@ -52,9 +54,9 @@ public final class Oplog {
     public var storedBytes: Int { sealedFrameBytes + tail.byteCount }
     /// Bytes of the entries that the commit point has not passed.
     public var uncommittedBytes: Int { tail.byteCount - tail.byteCount(ofFirst: sealableCount) }
-    /// More memory than allowed, and nothing that may be dropped. What the commit point has passed in the tail does not
+    /// More memory than allowed by what may not be dropped. What the commit point has passed in the tail does not
     /// count: the next appends seal and drop it, if they are not refused.
-    public var isOverfull: Bool { sealedFrameBytes + uncommittedBytes > bytesMax && !mayDropFirst }
+    public var isOverfull: Bool { uncommittedBytes > bytesMax }
     public var sealedBlockCount: Int { blocks.count }
 
     // MARK: Writing
@@ -91,7 +93,8 @@ public final class Oplog {
         sealableCount = timestamp == .max ? tail.count : tail.position(of: Timestamp(rawValue: timestamp.rawValue + 1))
     }
 
-    /// Keeps every entry at or behind `timestamp`, whatever the limit: somebody is reading there. nil: nobody is.
+    /// Keeps every entry at or behind `timestamp` beyond the limit, but for `pinnedBytesMax` at most: somebody is
+    /// reading there. nil: nobody is.
     public func pinOldest(_ timestamp: Timestamp?) { pinned = timestamp }
 
     /// Empties the log, as before the first append.
@@ -124,7 +127,8 @@ public final class Oplog {
 
     private var mayDropFirst: Bool {
         guard let block = blocks.first, blocks.count > 1 || !tail.isEmpty else { return false }
-        return pinned.map { block.last.timestamp < $0 } ?? true
+        guard let pinned, block.last.timestamp >= pinned else { return true }
+        return storedBytes > bytesMax + pinnedBytesMax
     }
 
     private func dropIfOverfull() {

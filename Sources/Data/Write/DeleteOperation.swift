@@ -74,7 +74,7 @@ public final class DeleteOperation {
             self.filter = filter
             selection = RecordSelection(try MatchedScan(store, namespace, filter, hint: hint))
         }
-        return try deleteSelected(collection, context, &clock)
+        return try deleteSelected(collection, context, deadline, &clock)
     }
 
     /// `{_id: value}` needs no plan.
@@ -89,9 +89,9 @@ public final class DeleteOperation {
         }
     }
 
-    private func deleteSelected(_ collection: Collection, _ context: WriteContext, _ clock: inout SliceClock) throws
-        -> WriteProgress
-    {
+    private func deleteSelected(
+        _ collection: Collection, _ context: WriteContext, _ deadline: Instant, _ clock: inout SliceClock
+    ) throws -> WriteProgress {
         guard var running = selection, let filter else { return .done }
         defer { selection = running }
         while true {
@@ -108,7 +108,7 @@ public final class DeleteOperation {
                     return .done
                 }
             }
-            if clock.isOver(store.runtime) { return .yield }
+            if clock.isOver(store.runtime) || store.endsSlice(context, deadline) { return .yield }
         }
     }
 

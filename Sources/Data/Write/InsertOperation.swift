@@ -52,7 +52,7 @@ public struct InsertOperation {
             }
             pending = nil
             index += 1
-            if clock.isOver(store.runtime), !isDone { return .yield }
+            if !isDone, clock.isOver(store.runtime) || store.endsSlice(context, deadline) { return .yield }
         }
         return .done
     }

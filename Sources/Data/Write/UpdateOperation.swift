@@ -49,7 +49,7 @@ public final class UpdateOperation {
                     return .done
                 }
             }
-            if clock.isOver(store.runtime) { return .yield }
+            if clock.isOver(store.runtime) || store.endsSlice(context, deadline) { return .yield }
         }
     }
 

@@ -56,7 +56,7 @@ final class CommandContext {
 
     /// - Throws: `MaxTimeMSExpired` when the command has run for longer than the client allows.
     func checkDeadline() throws(ServerError) {
-        if deadline < node.runtime.now {
+        if deadline <= node.runtime.now {
             throw ServerError(.maxTimeMSExpired, "operation exceeded time limit")
         }
     }

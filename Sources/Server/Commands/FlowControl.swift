@@ -1,17 +1,31 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Replication
 
 /// Slows a primary's writers while the majority lags so far behind that writes would soon have to be refused: each
-/// write waits for the commit point to catch up, a little while at most.
+/// write waits for the commit point to catch up, a little while at most; a command that writes much waits again between
+/// its slices, for as long as the commit point moves.
 struct FlowControl {
-    /// Writes that had to wait, and for how long together.
+    /// Waits of writes, and how long they took together.
     private(set) var waits: Int64 = 0
     private(set) var waited: Duration = .zero
+    /// Where the commit point was when somebody last waited for it to move, and since when it was known to be there.
+    private var commitPoint = OpTime.null
+    private var standsSince = Instant.zero
 
     fileprivate mutating func note(_ time: Duration) {
         waits += 1
         waited += time
+    }
+
+    /// How long it is worth waiting for a commit point that is here now.
+    fileprivate mutating func patienceEnd(_ commitPoint: OpTime, now: Instant) -> Instant {
+        if commitPoint != self.commitPoint {
+            self.commitPoint = commitPoint
+            standsSince = now
+        }
+        return standsSince + Limits.flowControlStandstillMax
     }
 }
 
@@ -19,6 +33,8 @@ extension Node {
     /// Whether writers have to be slowed down. All that a write looks at.
     @inline(__always)
     var isLagged: Bool { data.isUnderPressure && role.isReplicated }
+
+    var isMajorityBehind: Bool { data.isMajorityBehind && role.isReplicated }
 
     /// Runs a command that writes once the pressure is off, or the wait has been long enough.
     func runSlowed(_ context: CommandContext) async throws {
@@ -29,7 +45,22 @@ extension Node {
             await role.oplogChanged.wait(until: end, on: context.connection)
         }
         flowControl.note(runtime.now - began)
+        // While the commit point moves, there will be room.
+        if data.refusesWrites { await awaitMajority(until: context.deadline) { $0.data.refusesWrites } }
+        try context.checkDeadline()
         try await runToEnd(context)
+    }
+
+    /// Waits while `isBehind` holds and there is hope: this member is primary, and the commit point moves.
+    func awaitMajority(until deadline: Instant, while isBehind: (Node) -> Bool) async {
+        guard let role = role as? ReplicaSetRole, isBehind(self) else { return }
+        let began = runtime.now
+        while isBehind(self), role.acceptsWrites, !isShuttingDown {
+            let end = min(deadline, flowControl.patienceEnd(role.member.commitPoint, now: runtime.now))
+            guard runtime.now < end else { break }
+            await role.oplogChanged.wait(until: end)
+        }
+        flowControl.note(runtime.now - began)
     }
 
     /// Runs a command with all that it waits for.
@@ -41,6 +72,25 @@ extension Node {
         }
     }
 
+}
+
+extension CommandContext {
+    /// Between two slices of a command that writes: lets the loop run, and a majority that lags catch up. The member
+    /// may have lost its office meanwhile, which `writeContext()` finds out; what is done is remembered for the retry.
+    /// - Throws: `MaxTimeMSExpired`.
+    func awaitNextSlice() async throws(ServerError) {
+        await node.yieldLoop()
+        await node.awaitMajority(until: deadline) { $0.isMajorityBehind }
+        try checkDeadline()
+    }
+
+    /// Whether a slice that ends at `end` is over behind a statement.
+    func isSliceOver(_ write: WriteContext, _ end: Instant) -> Bool {
+        runtime.now >= end || node.data.endsSlice(write, end)
+    }
+}
+
+extension Node {
     /// The `flowControl` section of `serverStatus`.
     func appendFlowControl(to writer: DocumentWriter) {
         writer.document("flowControl") {

@@ -17,6 +17,9 @@ extension Node {
         set { (role as? ReplicaSetRole)?.onEvent = newValue }
     }
 
+    /// Initial syncs of others for which this member keeps entries.
+    package var oplogPinCount: Int { (role as? ReplicaSetRole)?.oplogPins.count ?? 0 }
+
     package var oplogFirst: OpTime? { data.oplog.first }
     package var oplogLast: OpTime? { data.oplog.last }
     /// Whether the oplog holds this very entry.

@@ -63,6 +63,7 @@ public final class Node {
         let versions = VersionStore(
             engine: engine, keepsHistory: options.replicaSetName != nil, historyWindow: Limits.historyWindow)
         let oplog = Oplog(bytesMax: options.oplogBytesMax ?? Limits.oplogBytesVolatileDefault)
+        oplog.pinnedBytesMax = runtime.buggified("little is kept for initial syncs", Limits.oplogPinnedBytesMax, 8192)
         data = DataStore(runtime: runtime, versions: versions, oplog: oplog)
         role = StandaloneRole()
         CommandSet.addAll(to: &commands)
@@ -76,6 +77,7 @@ public final class Node {
             runtime.log.log(.warning, "replication", "finished the rollback to \(resumed.common) of an earlier run")
         } else {
             try data.load()
+            if try data.hasUnfinishedInitialSync() { try data.startInitialSync() }
         }
         let listener = try transport.listen(on: options.endpoint) { [unowned self] connection in accept(connection) }
         self.listener = listener

@@ -5,21 +5,25 @@ internal import Replication
 
 /// Makes a member with nothing, or with a history that must not be kept, a copy of another one.
 ///
-/// Everything is cloned while the source keeps taking writes; then the source's entries from before the clone are
-/// applied up to a stop point, with rules that allow for data newer than the entry; then the indexes are built. The
-/// member becomes a secondary when the stop point is committed: below it nothing can be undone here (DESIGN §6).
+/// Everything is cloned while the source keeps taking writes, and its oplog is fetched meanwhile. Then the entries from
+/// the beginning of the clone on are applied up to a stop point, with rules that allow for data newer than the entry;
+/// then the indexes are built. The sync is done when the stop point is committed: below it nothing can be undone here
+/// (DESIGN §6). What was fetched beyond is applied as a secondary does, which is what the member then becomes.
 ///
 /// Every question to the source stands alone, so one that gets no answer is asked again, over a new connection, and the
 /// clone goes on where it was; unless the source is another one by then, or has rolled back, or others could be asked.
 final class InitialSync {
     let node: Node
-    private unowned let role: ReplicaSetRole
+    unowned let role: ReplicaSetRole
     /// What this member has is thrown away once a source is found, and kept until then.
     private(set) var mustDiscard: Bool
     private(set) var isCancelled = false
     private var link: PeerLink?
+    private var fetcher: InitialSyncFetcher?
     /// Who the source was when the attempt began.
     private var identity: SourceIdentity?
+    /// The commit point that the source has told of.
+    private(set) var committedAtSource = OpTime.null
     private var sourceWaiter: (() -> Void)?
     private var progressTimer: TimerToken?
     var progress: InitialSyncProgress
@@ -47,6 +51,7 @@ final class InitialSync {
     func cancel() {
         isCancelled = true
         link?.close()
+        fetcher?.stop()
         if let progressTimer { node.runtime.cancel(progressTimer) }
         sourceWaiter?()
         sourceWaiter = nil
@@ -112,16 +117,18 @@ final class InitialSync {
         if mustDiscard {
             mustDiscard = false
             try role.discardData()
+            // The source has been told of the life that has just ended, and refuses it once it knows of the next.
+            link.reconnect()
         }
         try data.startInitialSync()
+        let fetcher = try InitialSyncFetcher(self, role.makeLink(to: host), from: begin.applied)
+        self.fetcher = fetcher
+        defer { stopFetching() }
+        fetcher.start()
         progress.phase = "cloning"
         try await clone()
-        var stop = try await position()
-        progress.oplogEnd = stop.applied.timestamp
-        progress.phase = "applying"
-        try await apply(from: begin.applied, through: &stop)
-        progress.phase = "building indexes"
-        try await buildIndexes()
+        guard !isCancelled else { return }
+        try await catchUp(fetcher)
         // The voters of a new set cannot wait for a commit: without them there is no majority. They have acknowledged
         // nothing yet, so nothing is lost if what they cloned turns out not to last.
         if !role.member.isCountedVoter {
@@ -130,6 +137,14 @@ final class InitialSync {
         }
         guard !isCancelled else { return }
         try data.finishInitialSync(at: node.lastOpTime)
+        try await applyRest(fetcher)
+        guard !isCancelled else { return }
+        try finish(fetcher)
+        link.close()
+    }
+
+    private func finish(_ fetcher: InitialSyncFetcher) throws {
+        try fetcher.buffer.removeAll()
         progress.endAttempt("OK", failed: false, now: wall)
         node.runtime.log.log(
             .info, "initial sync",
@@ -137,8 +152,16 @@ final class InitialSync {
                 + "\(progress.appliedEntries) entries")
         if let progressTimer { node.runtime.cancel(progressTimer) }
         role.initialSyncFinished(self)
-        link.close()
     }
+
+    /// The end of an attempt, whatever it came to.
+    private func stopFetching() {
+        fetcher?.stop()
+        fetcher = nil
+    }
+
+    /// No further entries come: the attempt is over.
+    func fetcherFailed() { link?.close() }
 
     /// Waits until some member can be cloned.
     private func chooseSource() async -> String {
@@ -157,9 +180,9 @@ final class InitialSync {
             guard role.member.initialSyncSource(now: node.runtime.now) != nil else { return }
             sourceWaiter = nil
             waiter()
-        } else if let link, link.isConnected, !role.member.isUp(progress.source) {
+        } else if link != nil, !role.member.isUp(progress.source) {
             // An answer that will not come is not waited for.
-            link.reconnect()
+            for link in [link, fetcher?.link] { if let link, link.isConnected { link.reconnect() } }
         }
     }
 
@@ -167,16 +190,19 @@ final class InitialSync {
 
     /// Asks the source, again when it does not answer.
     /// - Throws: `Failure` when this attempt cannot go on, `ServerError` as the source's answer.
-    func ask(timeout: Duration = Limits.peerCallTimeout, _ build: (DocumentWriter) -> Void) async throws -> Document {
+    func ask(
+        over other: PeerLink? = nil, timeout: Duration = Limits.peerCallTimeout, _ build: (DocumentWriter) -> Void
+    ) async throws -> Document {
         var outageSince: Instant?
         while true {
-            guard !isCancelled, let link else { throw Failure("cancelled") }
+            guard !isCancelled, let link = other ?? link else { throw Failure("cancelled") }
             do {
                 if outageSince != nil { try await confirmSource(link) }
                 let answer = try await link.call(timeout: timeout, build)
                 progress.endOutage(now: wall)
                 return answer
             } catch let error as ServerError where error.code == .hostUnreachable || error.code == .networkTimeout {
+                if let failure = fetcher?.failure { throw failure }
                 let now = node.runtime.now
                 let since = outageSince ?? now
                 outageSince = since
@@ -202,7 +228,14 @@ final class InitialSync {
         _ = try check(body)
     }
 
-    private func check(_ body: Document) throws(Failure) -> ReplicationMetadata {
+    /// Looks whether the source is still what it was, in an answer with entries.
+    func noteMetadata(of body: Document) throws(Failure) {
+        let metadata = body.withView { $0["$replData"]?.asDocument.flatMap { ReplicationMetadata($0) } }
+        guard let metadata, metadata.rollbackID == identity?.rollbackID else { throw Failure("the source rolled back") }
+        committedAtSource = max(committedAtSource, metadata.commitPoint)
+    }
+
+    func check(_ body: Document) throws(Failure) -> ReplicationMetadata {
         let metadata = body.withView { $0["$replData"]?.asDocument.flatMap { ReplicationMetadata($0) } }
         let incarnation = body.withView { $0["incarnation"]?.asDocument.flatMap { Incarnation($0) } }
         guard let metadata, let incarnation else { throw Failure("the source's position cannot be read") }
@@ -215,98 +248,9 @@ final class InitialSync {
         return metadata
     }
 
-    private func position() async throws -> ReplicationMetadata {
+    func position() async throws -> ReplicationMetadata {
         let metadata = try check(try await ask { $0.append("replSetGetPosition", int32: 1) })
         guard !metadata.applied.isNull else { throw Failure("the source has no data yet") }
         return metadata
-    }
-
-    // MARK: Catch up
-
-    private func apply(
-        from begin: OpTime, through stop: inout ReplicationMetadata
-    ) async throws {
-        let data = node.data
-        var missing: [(Namespace, Value)] = []
-        while !isCancelled, node.lastOpTime < stop.applied {
-            let isFirst = node.lastOpTime.isNull
-            let after = isFirst ? begin : node.lastOpTime
-            let body = try await ask { [role] writer in
-                writer.append("replSetFetchOplog", int32: 1)
-                writer.append("after", after)
-                writer.append("inclusive", bool: isFirst)
-                writer.append("lastKnownCommitted", role.member.commitPoint)
-                writer.append("maxAwaitMillis", int64: 1000)
-            }
-            let metadata = body.withView { $0["$replData"]?.asDocument.flatMap { ReplicationMetadata($0) } }
-            guard metadata?.rollbackID == identity?.rollbackID else { throw Failure("the source rolled back") }
-            switch body["outcome"]?.asString.flatMap(OplogAnswer.init(rawValue:)) {
-            case .entries: break
-            case .nothingNew: continue
-            default: throw Failure("the source no longer has the entries that were written while it was cloned")
-            }
-            guard case .binary(_, let frame)? = body["frame"] else { throw Failure("an answer without its entries") }
-            // Not beyond the stop point: what is applied must be committed before this member may be read.
-            let limit = stop.applied
-            try frame.withUnsafeBytes { bytes in
-                try node.openFetched(bytes) { bytes in
-                    guard let base = bytes.baseAddress else { return }
-                    let entry = DocumentView(base: base)
-                    guard let optime = OpTime(entry), optime > node.lastOpTime, optime <= limit else { return }
-                    switch try data.apply(entry, .initialSync) {
-                    case .applied: break
-                    case .needsFetch(let namespace, let id): missing.append((namespace, id))
-                    case .waitsForIndexBuild: throw Failure("an index build was committed while cloning")
-                    }
-                    progress.appliedEntries += 1
-                }
-            }
-            if !missing.isEmpty { node.runtime.probe("initial sync fetched documents again") }
-            if node.lastOpTime >= stop.applied, !missing.isEmpty {
-                try await fetch(missing)
-                missing = []
-                // What was fetched may be newer than the stop point.
-                stop = try await position()
-                progress.oplogEnd = stop.applied.timestamp
-            }
-        }
-    }
-
-    /// Fetches documents again that an update did not fit: the clone had an older or newer state of them.
-    private func fetch(_ missing: [(Namespace, Value)]) async throws {
-        for (namespace, id) in missing {
-            let body = try await ask { writer in
-                writer.append("replSetCloneDocuments", int32: 1)
-                writer.append("ns", string: namespace.fullName)
-                writer.append("id" as String, id)
-            }
-            try body.withView { view in
-                for element in view["documents"]?.asArray ?? DocumentView.empty {
-                    guard let document = element.value.asDocument, let collection = node.data.catalog.find(namespace)
-                    else { continue }
-                    try node.data.cloneDocument(document, into: collection)
-                }
-            }
-        }
-    }
-
-    private func buildIndexes() async throws {
-        while let build = try node.data.nextDeferredBuild() {
-            while try build.step(until: node.runtime.loopSliceEnd, .committing) == .yield {
-                await node.yieldLoop()
-                if isCancelled { return }
-            }
-            try node.data.finishDeferredBuild(build)
-        }
-    }
-
-    private func awaitCommit(of optime: OpTime) async throws {
-        while !isCancelled {
-            let body = try await ask(timeout: Limits.peerCallTimeout + Limits.oplogAwaitMax) { writer in
-                writer.append("replSetGetPosition", int32: 1)
-                writer.append("awaitCommitted", optime)
-            }
-            if try check(body).commitPoint >= optime { return }
-        }
     }
 }

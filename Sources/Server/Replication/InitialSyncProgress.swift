@@ -44,6 +44,8 @@ struct InitialSyncProgress {
     var phase = "choosing a sync source"
     var collections: [Cloned] = []
     var appliedEntries: Int64 = 0
+    /// Bytes of entries that were fetched and wait for the end of the clone.
+    var bufferedBytes = 0
     var oplogStart: Timestamp?
     var oplogEnd: Timestamp?
 
@@ -113,6 +115,7 @@ struct InitialSyncProgress {
             parts.append("\(documentsCopied) of about \(max(documentsToCopy, documentsCopied)) documents")
             parts.append("\(bytesCopied / 1_000_000) of about \(max(bytesToCopy, bytesCopied) / 1_000_000) MB")
         }
+        if bufferedBytes > 0 { parts.append("\(bufferedBytes / 1_000_000) MB of its oplog to be applied") }
         if appliedEntries > 0 { parts.append("\(appliedEntries) entries applied") }
         if let left = remainingMillis(now: now), phase == "cloning" { parts.append("about \(left / 1000) s to go") }
         if let since = outageStartedAt { parts.append("no answer for \((now - since) / 1000) s") }

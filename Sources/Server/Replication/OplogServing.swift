@@ -17,6 +17,9 @@ enum OplogServing {
                     let known = context.body["lastKnownCommitted"]?.asDocument.flatMap({ OpTime($0) })
                 else { throw ServerError(.failedToParse, "replSetFetchOplog needs 'after' and 'lastKnownCommitted'") }
                 let inclusive = context.body["inclusive"]?.isTruthy ?? false
+                if context.body["initialSync"]?.isTruthy == true {
+                    role.oplogPins.keep(from: after.timestamp, for: context.connection)
+                }
                 if let term = context.body["term"]?.asInteger {
                     role.drive { member, now in member.onTermSeen(term, now: now) }
                 }

@@ -169,6 +169,8 @@ extension ReplicaSetRole {
         setAcceptsWrites(false)
         runtime.log.log(.info, "replication", "no longer primary: \(reason)")
         node.dataAppended.fire()
+        // Long writes that wait for the majority have nothing to wait for any more.
+        oplogChanged.fire()
     }
 
     private func commitPointAdvanced(_ optime: OpTime) throws {

@@ -22,6 +22,8 @@ final class ReplicaSetRole: NodeRole {
     /// Connections of their own for the oplog and for cloning, so that a long answer does not hold up heartbeats.
     let syncSource: OplogFetcher
     private(set) var initialSync: InitialSync?
+    /// What others' initial syncs need of our oplog.
+    let oplogPins: OplogPins
     /// What the last one came to.
     private(set) var lastInitialSync: Document?
     private var isDiscarding = false
@@ -61,6 +63,7 @@ final class ReplicaSetRole: NodeRole {
         self.node = node
         self.local = local
         oplogChanged = LoopSignal(runtime: node.runtime)
+        oplogPins = OplogPins(node)
         let last = node.lastOpTime
         let start = MemberStart(
             setName: setName, ownHosts: [node.advertisedName], incarnation: local.incarnation,
@@ -270,9 +273,10 @@ final class ReplicaSetRole: NodeRole {
         ) { [unowned self] writer in introduce(to: writer) }
     }
 
-    /// Closes links to members that are no longer in the configuration.
+    /// Closes links to members that are no longer in the configuration, and keeps nothing for them.
     func dropUnusedLinks() {
         guard let config = member.config else { return }
+        oplogPins.dropStrangers(to: config)
         let hosts = config.members.map(\.host)
         for (host, link) in links.sorted(by: { $0.key < $1.key }) where !hosts.contains(host) {
             links[host] = nil

@@ -102,7 +102,7 @@ extension Oplog {
         #expect(oplog.last == time(1999))
     }
 
-    @Test("a log over its limit drops blocks in front, but nothing that is pinned or above the commit point")
+    @Test("a log over its limit drops blocks in front, but nothing above the commit point")
     func dropsInFront() throws {
         let free = try Self.filled(bytesMax: 100_000, count: 12_000)
         #expect(free.storedBytes < 100_000 + 70_000)
@@ -112,19 +112,6 @@ extension Oplog {
         let frame = try #require(try free.nextFrame(after: .zero, limitBytes: 1000))
         #expect(frame.first == first && frame.previous == time(Int(first.timestamp.increment) - 1))
 
-        let pinned = Oplog(bytesMax: 100_000)
-        pinned.pinOldest(time(700).timestamp)
-        for index in 1...12_000 {
-            pinned.setCommitPoint(time(index - 1).timestamp)
-            try pinned.append(Self.noisy(index), time(index))
-        }
-        let oldest = try #require(pinned.first)
-        #expect(oldest > time(1) && oldest <= time(700))
-        #expect(pinned.isOverfull)
-        pinned.pinOldest(nil)
-        for index in 12_001...12_100 { try pinned.append(oplogEntry(time(index)), time(index)) }
-        #expect(try #require(pinned.first) > time(3000))
-
         let stalled = Oplog(bytesMax: 100_000)
         for index in 1...3000 { try stalled.append(oplogEntry(time(index)), time(index)) }
         #expect(stalled.first == time(1) && stalled.isOverfull)
@@ -133,6 +120,35 @@ extension Oplog {
         #expect(!stalled.isOverfull && stalled.uncommittedBytes == 0)
         for index in 3001...3100 { try stalled.append(oplogEntry(time(index)), time(index)) }
         #expect(try #require(stalled.first) > time(1))
+    }
+
+    @Test("what is pinned stays beyond the limit, is no reason to refuse writes, and goes at a limit of its own")
+    func pinned() throws {
+        let pinned = Oplog(bytesMax: 100_000)
+        pinned.pinOldest(time(700).timestamp)
+        func append(_ indexes: ClosedRange<Int>) throws {
+            for index in indexes {
+                pinned.setCommitPoint(time(index - 1).timestamp)
+                try pinned.append(Self.noisy(index), time(index))
+            }
+        }
+        try append(1...12_000)
+        let oldest = try #require(pinned.first)
+        #expect(oldest > time(1) && oldest <= time(700))
+        #expect(pinned.storedBytes > 200_000 && !pinned.isOverfull)
+        pinned.pinnedBytesMax = 80_000
+        try append(12_001...12_100)
+        #expect(try #require(pinned.first) > time(700))
+        #expect((130_000...260_000).contains(pinned.storedBytes))
+        pinned.pinnedBytesMax = Limits.oplogPinnedBytesMax
+        pinned.pinOldest(nil)
+        try append(12_101...12_200)
+        #expect(pinned.storedBytes < 100_000 + 70_000)
+
+        // A stalled commit point is one, whatever else is kept.
+        pinned.pinOldest(time(12_000).timestamp)
+        for index in 12_201...16_000 { try pinned.append(Self.noisy(index), time(index)) }
+        #expect(pinned.isOverfull)
     }
 
     @Test("a reader at a block's beginning is sent the sealed block as it is")

@@ -59,9 +59,8 @@ enum IndexCommands {
         defer { context.node.indexBuildEnded.fire() }
         do {
             while try build.step(until: context.runtime.loopSliceEnd) == .yield {
-                await context.node.yieldLoop()
+                try await context.awaitNextSlice()
                 try context.checkWritable()
-                try context.checkDeadline()
             }
             try data.commitIndexBuild(build, try context.writeContext())
         } catch {

@@ -39,6 +39,11 @@ enum AggregateOutput {
         try database.withUTF8 { try context.node.role.checkWritable(UnsafeRawBufferPointer($0)) }
     }
 
+    private static func awaitNextSlice(_ stage: OutputStage, _ context: CommandContext) async throws {
+        try await context.awaitNextSlice()
+        try checkWritable(stage, context)
+    }
+
     private static func write(
         _ source: any BatchSource, to output: OutputWriter, _ stage: OutputStage, _ context: CommandContext
     ) async throws {
@@ -50,14 +55,14 @@ enum AggregateOutput {
                 into: &array, maxDocuments: Limits.shortWriteStatements, maxBytes: Limits.cursorBatchBytesMax,
                 deadline: context.runtime.loopSliceEnd)
             array.finish()
-            let write = try context.writeContext()
             for element in DocumentView(base: UnsafeRawPointer(buffer.base)) {
-                if let document = element.value.asDocument { try output.write(document, write) }
+                guard let document = element.value.asDocument else { continue }
+                try output.write(document, try context.writeContext())
+                guard context.node.isMajorityBehind else { continue }
+                try await awaitNextSlice(stage, context)
             }
-            if progress == .exhausted { return try output.finish(write) }
-            await context.node.yieldLoop()
-            try checkWritable(stage, context)
-            try context.checkDeadline()
+            if progress == .exhausted { return try output.finish(try context.writeContext()) }
+            try await awaitNextSlice(stage, context)
         }
     }
 }

@@ -23,8 +23,7 @@ enum BulkWriteCommand {
         return .later { context in
             let bulk = try BulkWrite(context)
             while case .yield = try bulk.run(context, until: context.runtime.loopSliceEnd) {
-                await context.node.yieldLoop()
-                try context.checkDeadline()
+                try await context.awaitNextSlice()
             }
             try bulk.reply(context)
             try await context.awaitWriteConcern(context.node.lastOpTime, concern)
@@ -98,8 +97,9 @@ private final class BulkWrite {
             let namespace = try namespace(of: operation)
             var database = namespace.database
             try database.withUTF8 { try context.node.role.checkWritable(UnsafeRawBufferPointer($0)) }
+            let write = try context.writeContext()
             do {
-                if case .yield = try step(operation, namespace, context, deadline) { return .yield }
+                if case .yield = try step(operation, namespace, context, write, deadline) { return .yield }
             } catch let error as ServerError where !error.code.concernsCommand {
                 count()
                 fail(error)
@@ -107,15 +107,15 @@ private final class BulkWrite {
             running = nil
             pending = nil
             index += 1
-            if context.runtime.now >= deadline { return .yield }
+            if context.isSliceOver(write, deadline) { return .yield }
         }
         return .done
     }
 
     private func step(
-        _ operation: DocumentView, _ namespace: Namespace, _ context: CommandContext, _ deadline: Instant
+        _ operation: DocumentView, _ namespace: Namespace, _ context: CommandContext, _ write: WriteContext,
+        _ deadline: Instant
     ) throws -> WriteProgress {
-        let write = try context.writeContext()
         let data = context.node.data
         let id = context.statementID(index)
         if operation.isFirst("insert") {

@@ -40,9 +40,7 @@ enum FindAndModifyCommand {
             while case .yield = try operation.run(
                 try context.writeContext(), until: context.runtime.loopSliceEnd)
             {
-                await context.node.yieldLoop()
-                try context.checkWritable()
-                try context.checkDeadline()
+                try await context.awaitNextSlice()
             }
             operation.writeReply(to: context.writer)
             try await context.awaitWriteConcern(context.node.lastOpTime, concern)

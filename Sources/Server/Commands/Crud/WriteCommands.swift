@@ -119,10 +119,7 @@ enum WriteCommands {
             let outcome = WriteOutcome()
             let slice = try prepare(context, outcome)
             while try slice(context, try context.writeContext(), context.runtime.loopSliceEnd) == .yield {
-                await context.node.yieldLoop()
-                // The member may have lost its office meanwhile; what is done is remembered for the retry.
-                try context.checkWritable()
-                try context.checkDeadline()
+                try await context.awaitNextSlice()
             }
             outcome.append(to: context.writer)
             try await context.awaitWriteConcern(context.node.lastOpTime, concern)
@@ -290,7 +287,7 @@ enum StatementCommand {
                     }
                     current = nil
                     index += 1
-                    if context.runtime.now >= deadline { return .yield }
+                    if context.isSliceOver(write, deadline) { return .yield }
                 }
             }
         }

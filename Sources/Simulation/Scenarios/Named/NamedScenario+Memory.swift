@@ -49,6 +49,7 @@ extension NamedScenario {
         // Asked again in the same term, it must not elect a second primary. The checker watches terms.
         other.send(["replSetStepDown": 1, "secondaryCatchUpPeriodSecs": 0, "force": true]) { _ in }
         try stage.world.run(for: .milliseconds(100))
+        other.send(["replSetFreeze": 0]) { _ in }
         other.send(["replSetStepUp": 1, "skipDryRun": true]) { _ in }
         try stage.world.run(for: .seconds(5))
         let leaders = set.members.filter { $0.member?.isPrimary == true }.map { "\($0.name) in term \($0.term)" }
