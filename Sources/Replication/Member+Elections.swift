@@ -233,15 +233,17 @@ extension Member {
             ignore(.unknownMember)
             return settle(now)
         }
-        guard counts(index, response.incarnation) else {
-            ignore(.olderIncarnation)
-            return settle(now)
-        }
-        peers[index].lastHeard = now
         guard !current.ayes.contains(member), !current.noes.contains(member) else { return settle(now) }
-        if response.isGranted {
+        if !counts(index, response.incarnation) {
+            // Not waited for: nobody else will answer for this member before the time is over.
+            ignore(.olderIncarnation)
+            candidacy?.noes.append(member)
+            candidateMetrics.lastRefusal = "member \(member) forgot the votes it cast"
+        } else if response.isGranted {
+            peers[index].lastHeard = now
             candidacy?.ayes.append(member)
         } else {
+            peers[index].lastHeard = now
             candidacy?.noes.append(member)
             candidateMetrics.lastRefusal = response.reason
         }

@@ -30,6 +30,13 @@ struct RandomFaultTests {
         _ = try RandomScenario(seed: seed).run(seed: seed)
     }
 
+    @Test("candidates do not wait for the answer of a member that has no vote in this life")
+    func voterThatForgot() throws {
+        var scenario = RandomScenario(seed: 15183)
+        scenario.swarm.safetyPhase = .seconds(5)
+        _ = try scenario.run(seed: 15183)
+    }
+
     @Test("a member that was removed a moment ago need not have what the others have")
     func justRemoved() throws {
         var scenario = RandomScenario(seed: 29302)
