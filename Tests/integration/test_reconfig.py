@@ -230,6 +230,7 @@ BAD_MEMBERS = {
     "arbiter without a vote": ([{}, {"arbiterOnly": True, "priority": 0, "votes": 0}], 93, "members.1.votes"),
     "arbiter with a delay": (
         [{}, {"arbiterOnly": True, "priority": 0, "secondaryDelaySecs": 1}], 93, "members.1.secondaryDelaySecs"),
+    "two delays": ([{}, {"secondaryDelaySecs": 0, "slaveDelay": 5, "priority": 0}], 93, "members.1.slaveDelay"),
     "negative delay": ([{}, {"secondaryDelaySecs": -1, "priority": 0}], 93, "members.1.secondaryDelaySecs"),
     "priority too high": ([{}, {"priority": 1001}], 93, "members.1.priority"),
     "priority of a wrong type": ([{}, {"priority": "high"}], 93, "members.1.priority"),
