@@ -71,9 +71,16 @@ public struct ReplicaSet: Sendable {
         return copy
     }
 
+    /// Why no set can be called so; nil when one can.
+    public static func problem(withName name: String) -> String? {
+        if name.isEmpty { return "must not be empty" }
+        return name.contains("/") ? "must not contain '/', which ends it in front of hosts: 'rs0/host:port'" : nil
+    }
+
     /// Starts the members, makes them a set, and returns when a majority has acknowledged a write.
     /// - Throws: `TransportError` when an address cannot be had, `ReplicaSetError`.
     public func start() async throws -> RunningReplicaSet {
+        if let problem = Self.problem(withName: name) { throw ReplicaSetError("the set's name \(problem)") }
         let voters = members.count { $0.votes }
         guard (1...Limits.votersMax).contains(voters), members.count <= Limits.membersMax else {
             throw ReplicaSetError(

@@ -33,6 +33,9 @@ enum NodeCommand {
                 endpoint: Endpoint(
                     host: arguments.text("host") ?? "127.0.0.1", port: arguments.integer("port") ?? 27017))
             options.replicaSetName = arguments.text("replset")
+            if let problem = options.replicaSetName.flatMap(ReplicaSet.problem(withName:)) {
+                throw UsageError("--replset \(problem)")
+            }
             options.arguments = arguments.all
             parts.describe(in: &options)
             let listensOnAll = options.endpoint.host == "0.0.0.0" || options.endpoint.host == "::"
