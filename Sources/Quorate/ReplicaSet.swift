@@ -58,7 +58,8 @@ public struct ReplicaSet: Sendable {
     {
         with { $0.timing = Timing(heartbeatInterval: heartbeatInterval, electionTimeout: electionTimeout) }
     }
-    /// Where lines for people go. Errors go to standard error unless this says otherwise.
+    /// Where lines for people go, each with its member's name in front (`rs0-1: now PRIMARY`). Errors go to standard
+    /// error unless this says otherwise.
     public func log(_ sink: any LogSink & Sendable) -> ReplicaSet { with { $0.log = sink } }
     /// Further options of every node.
     public func nodeOptions(_ change: @escaping @Sendable (inout NodeOptions) -> Void) -> ReplicaSet {

@@ -274,6 +274,18 @@ def test_status_shows_the_members(running_set):
     assert sum("SECONDARY" in line for line in lines) == 2
 
 
+def test_every_log_line_says_which_member_it_is_of():
+    process = Process("up", "replica-set", "--port", 0, "--name", "mine", "--log-level", "info", ready=READY)
+    try:
+        lines = process.errors().splitlines()
+    finally:
+        process.stop()
+    found = [re.match(r"\S+Z [DIWE] [a-z ]+ (mine-\d): (.*)", line) for line in lines]
+    assert all(found), lines
+    assert {match[1] for match in found} == {"mine-0", "mine-1", "mine-2"}
+    assert [match[2] for match in found].count("now PRIMARY") == 1
+
+
 def test_status_of_a_standalone_says_that_it_is_none(standalone_process):
     result = run("status", f"mongodb://127.0.0.1:{standalone_process.match.group(1)}/")
     assert result.returncode == 1
