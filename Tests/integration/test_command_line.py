@@ -8,7 +8,7 @@ import subprocess
 import pymongo
 import pytest
 
-from conftest import PROGRAM, ROOT, Process
+from conftest import PROGRAM, ROOT, Process, eventually
 
 COMMANDS = [[], ["up"], ["up", "replica-set"], ["node"], ["bench"], ["status"], ["simulate"], ["plugins"]]
 READY = r"ready: (mongodb://\S+)"
@@ -284,6 +284,27 @@ def test_every_log_line_says_which_member_it_is_of():
     assert all(found), lines
     assert {match[1] for match in found} == {"mine-0", "mine-1", "mine-2"}
     assert [match[2] for match in found].count("now PRIMARY") == 1
+
+
+def test_status_says_that_a_member_which_was_never_reached_is_down(make_replica_set):
+    replica_set = make_replica_set(1)
+    replica_set.initiate()
+    # It takes connections and answers nothing: until the first heartbeat is given up, the server calls it STARTUP.
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        host = f"127.0.0.1:{mute.getsockname()[1]}"
+        replica_set.reconfigure(
+            lambda config: config["members"].append({"_id": 7, "host": host, "votes": 0, "priority": 0}))
+        seen = set()
+
+        def row_of_the_dead():
+            lines = run("status", f"mongodb://{replica_set.members[0].host}/").stdout.splitlines()
+            row, = [re.split(r"\s{2,}", line) for line in lines if host in line]
+            assert (row[0], row[1], *row[3:]) == ("7", host, "down", "-", "-", "-")
+            seen.add(row[2])
+            return "(not reachable/healthy)" in seen
+
+        eventually(row_of_the_dead)
+        assert "STARTUP" in seen
 
 
 def test_status_of_a_standalone_says_that_it_is_none(standalone_process):
