@@ -22,8 +22,7 @@ enum NodeCommand {
                 OptionSpecification("host", .text, "HOST", default: "127.0.0.1", help: "the address to listen on"),
                 OptionSpecification(
                     "advertise", .text, "HOST",
-                    help: "the name under which others reach the node; default: the address it listens on, "
-                        + "or the machine's name when that is all of them"),
+                    help: "how others reach the node; default: --host, or the machine's name for all addresses"),
                 OptionSpecification("replset", .text, "NAME", help: "the replica set that the node belongs to"),
             ] + PartOptions.specifications(registry)
         ) { arguments in
