@@ -109,6 +109,9 @@ def test_a_member_that_was_left_out_is_offline_until_it_is_taken_back(make_repli
     member = replica_set.members[2]
     remove_member(replica_set, member)
     eventually(lambda: state_code(member) == 10)
+    version = replica_set.primary.command("replSetGetConfig")["config"]["version"]
+    removed = [line for line in member.log().splitlines() if "now REMOVED" in line]
+    assert len(removed) == 1 and f"(version {version}, " in removed[0] and member.host in removed[0], removed
     hello = member.hello()
     assert hello["secondary"] is False and "setName" not in hello and hello["info"]
     assert code_of(member.direct.test.command, {"find": "things", "$readPreference": {"mode": "nearest"}}) == 13436

@@ -137,7 +137,9 @@ extension ReplicaSetRole {
 
     private func stateChanged(_ state: MemberState) throws {
         try member.checkInvariants()
-        runtime.log.log(.info, "replication", "now \(state.name)")
+        let reason = member.reasonForState
+        runtime.log.log(
+            reason == nil ? .info : .warning, "replication", "now \(state.name)\(reason.map { ": \($0)" } ?? "")")
         if state != .primary { setAcceptsWrites(false) }
     }
 
