@@ -157,7 +157,8 @@ extension ReplicaSetRole {
         // Without these the set cannot commit what its oplog may be full of.
         context.isNeededBySet = true
         let optime = try message.withView { try node.data.appendNoOp($0, context) }
-        drive { member, now in member.onNoOpWritten(purpose, optime, now: now) }
+        let wall = context.wall
+        drive { member, now in member.onNoOpWritten(purpose, optime, at: wall, now: now) }
     }
 
     private func startWrites() throws {
