@@ -154,10 +154,17 @@ extension Member {
         writer.append("configTerm", int64: peer.config.term)
     }
 
-    /// Writes `config` of the reply of `replSetGetConfig`.
-    /// - Throws: `NotYetInitialized`.
-    public func writeConfig(to writer: DocumentWriter) throws(ServerError) {
+    /// Writes the reply of `replSetGetConfig`.
+    /// `commitmentStatus`: also whether the next configuration may follow, which only a primary knows.
+    /// - Throws: `NotYetInitialized`, `NotWritablePrimary`.
+    public func writeConfig(to writer: DocumentWriter, commitmentStatus: Bool) throws(ServerError) {
         guard let config else { throw ServerError(.notYetInitialized, "no replset config has been received") }
+        guard !commitmentStatus || isWritablePrimary else {
+            throw ServerError(.notWritablePrimary, "commitmentStatus is only known to a primary")
+        }
         writer.document("config") { config.encode(to: $0) }
+        if commitmentStatus {
+            writer.append("commitmentStatus", bool: configIsCommitted && oplogIsCommittedInConfig)
+        }
     }
 }

@@ -108,4 +108,21 @@ import Testing
         #expect(metrics["newTermStartDate"] == .dateTime(4050))
         #expect(metrics["newTermAppliedDate"] == .dateTime(4100))
     }
+
+    @Test("only a primary tells whether its configuration is committed, and it is when a majority has it and the data")
+    func commitmentStatus() throws {
+        func answer(_ it: MemberFixture) throws -> Bool? {
+            let buffer = ByteBuffer()
+            let writer = DocumentWriter(startingIn: buffer)
+            try it.member.writeConfig(to: writer, commitmentStatus: true)
+            writer.finish()
+            return Document(trusted: buffer.toArray())["commitmentStatus"]?.asBool
+        }
+        var it = MemberFixture()
+        #expect(throws: ServerError.self) { try answer(it) }
+        it.becomePrimary()
+        #expect(try answer(it) == false)
+        _ = it.position(1, Progress(all: OpTime(2, 20)))
+        #expect(try answer(it) == true)
+    }
 }

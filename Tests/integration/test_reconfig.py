@@ -210,6 +210,22 @@ def test_a_reconfiguration_waits_for_the_one_before_it(replica_set):
     replica_set.reconfigure(lambda config: config["settings"].update(catchUpTimeoutMillis=-1))
 
 
+def test_commitment_is_told_by_the_primary_alone(replica_set):
+    primary = replica_set.primary
+    ask = {"replSetGetConfig": 1, "commitmentStatus": True}
+    eventually(lambda: primary.command(ask)["commitmentStatus"] is True)
+    assert "commitmentStatus" not in primary.command("replSetGetConfig")
+    assert "commitmentStatus" not in primary.command({**ask, "commitmentStatus": False})
+    assert code_of(replica_set.secondaries[0].command, ask) == 10107
+    assert code_of(primary.command, {**ask, "commitmentStatus": "yes"}) == 14
+    for member in replica_set.secondaries:
+        member.pause()
+    config = primary.command("replSetGetConfig")["config"]
+    config["version"] += 1
+    assert code_of(primary.command, {"replSetReconfig": config, "maxTimeMS": 200}) in (50, 308)
+    assert primary.command(ask)["commitmentStatus"] is False
+
+
 # What is refused
 
 
