@@ -62,6 +62,7 @@ extension Member {
     /// The date of an entry. To the millisecond where the oplog still holds it, or its date came along with `progress`;
     /// else the second of its timestamp.
     private func date(of optime: OpTime, _ progress: Progress, _ supplement: StatusSupplement) -> Int64 {
+        guard !optime.isNull else { return 0 }
         if let known = progress.wall(of: optime) ?? supplement.entryWall(optime) { return known.milliseconds }
         return Int64(optime.timestamp.seconds) * 1000
     }
