@@ -6,6 +6,15 @@ public struct Mutants: OptionSet, Sendable {
     public let rawValue: UInt64
     public init(rawValue: UInt64) { self.rawValue = rawValue }
 
+    /// Whether the build has planted bugs at all.
+    public static var areBuiltIn: Bool {
+        #if QUORATE_SIMULATION
+            true
+        #else
+            false
+        #endif
+    }
+
     /// Whether that bug is planted here and the build has planted bugs at all.
     @inline(__always) package func isActive(_ mutant: Mutants) -> Bool {
         #if QUORATE_SIMULATION

@@ -217,7 +217,9 @@ extension Member {
                 return
             }
             var next: ReplicaSetConfig
-            do { next = try pending.config.following(config, force: true) } catch { return failReconfig(error) }
+            do { next = try pending.config.following(config, force: pending.isForced) } catch {
+                return failReconfig(error)
+            }
             if pending.isForced {
                 nameOwnLife(in: &next)
                 // Far above what any other member can have been given meanwhile.
@@ -225,13 +227,6 @@ extension Member {
                 next.version = min(max(next.version, config.version) + leap, Int64(Int32.max))
                 next.term = ConfigVersion.uninitializedTerm
             } else {
-                do { next = try pending.config.following(config, force: false) } catch {
-                    guard pending.config.version <= config.version else { return failReconfig(error) }
-                    // The set itself reconfigured while this one waited.
-                    var later = pending.config
-                    later.version = config.version + 1
-                    do { next = try later.following(config, force: false) } catch { return failReconfig(error) }
-                }
                 next.term = term
             }
             pendingReconfig?.stage = .storing

@@ -95,6 +95,7 @@ extension Member {
                 var next = config
                 next.members[index].isNewlyAdded = true
                 next.members[index].incarnation = incarnation
+                next.userVersion = config.lastUserVersion
                 next.version += 1
                 // A majority without it: the life that counts is over, so it can be part of no other any more, neither
                 // of one that elects nor of one that commits. With an arbiter in the set, waiting for it would be for
@@ -136,6 +137,7 @@ extension Member {
         var next = config
         next.members[index].isNewlyAdded = false
         next.members[index].incarnation = incarnation
+        next.userVersion = config.lastUserVersion
         next.version += 1
         // Next to arbiters a majority of voters can elect this member without those that made a majority for writes:
         // it must have all that they committed, and goes on having it while the configuration is stored

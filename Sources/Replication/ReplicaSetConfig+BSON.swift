@@ -7,6 +7,7 @@ extension ReplicaSetConfig {
         writer.append("_id", string: setName)
         writer.append("version", int32: Int32(clamping: version))
         writer.append("term", int64: term)
+        if internalFields, let userVersion { writer.append("userVersion", int64: userVersion) }
         writer.array("members") { array in
             for member in members { array.document { member.encode(to: $0, internalFields: internalFields) } }
         }
@@ -59,11 +60,12 @@ extension ReplicaSetConfig {
         let fields = ConfigFields(view, path: "")
         try fields.allowOnly([
             "_id", "version", "term", "members", "configsvr", "protocolVersion", "writeConcernMajorityJournalDefault",
-            "settings",
+            "settings", internalFields ? "userVersion" : "settings",
         ])
         setName = try fields.requiredString("_id")
         version = try fields.integer("version", default: defaultVersion, in: 1...Int64(Int32.max))
         term = try fields.integer("term", default: ConfigVersion.uninitializedTerm, in: -1...Limits.electionTermMax)
+        userVersion = view["userVersion"]?.asInteger
         if try fields.bool("configsvr", default: false) {
             throw fields.error("configsvr", "must be false: there is no sharding; leave the field out")
         }

@@ -99,13 +99,17 @@ extension ReplicaSetConfig {
         guard setName == old.setName else {
             throw incompatible("new and old configurations differ in '_id': '\(old.setName)' and '\(setName)'")
         }
-        guard version > old.version || force else {
+        guard version > old.lastUserVersion || force else {
             throw incompatible("the new 'version' \(version) must be above the current one, \(old.version)")
         }
+        guard old.version < Int64(Int32.max) else { throw incompatible("no 'version' above \(old.version) is left") }
         if let id = settings.replicaSetID, let known = old.settings.replicaSetID, id != known {
             throw incompatible("'settings.replicaSetId' cannot be changed")
         }
         var next = self
+        next.userVersion = nil
+        // The set itself may have changed it since the user looked.
+        next.version = max(version, old.version + 1)
         next.settings.replicaSetID = old.settings.replicaSetID
         for (index, member) in members.enumerated() {
             let before = old.members.first { $0.id == member.id }

@@ -67,6 +67,9 @@ public struct ReplicaSetConfig: Sendable, Equatable {
     public var setName: String
     public var version: Int64
     public var term: Int64 = ConfigVersion.uninitializedTerm
+    /// The version of the last configuration that a user gave, when the set has changed it since (members that were
+    /// taken in, or back). Internal, as `isNewlyAdded`.
+    public var userVersion: Int64?
     public var members: [MemberConfig]
     public var writeConcernMajorityJournalDefault = true
     public var settings = Settings()
@@ -111,6 +114,9 @@ public struct ReplicaSetConfig: Sendable, Equatable {
         }
     }
 
+    /// What a user's next version must be above: who read the configuration before the set itself changed it has missed
+    /// nothing.
+    public var lastUserVersion: Int64 { userVersion ?? version }
     public var configVersion: ConfigVersion { ConfigVersion(version: version, term: term) }
 
     // MARK: Majorities

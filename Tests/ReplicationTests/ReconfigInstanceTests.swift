@@ -30,6 +30,24 @@ import Testing
         #expect(it.member.config?.members.count == 2)
     }
 
+    @Test("a version that a user read before the set took a member in is as good as the one after")
+    func versionOfTheUser() throws {
+        var old = MemberFixture.config(3)
+        old.version = 5
+        old.userVersion = 4
+        var next = old
+        next.userVersion = nil
+        next.members[1].priority = 3
+        next.version = 5
+        let fitted = try next.following(old, force: false)
+        #expect(fitted.version == 6 && fitted.userVersion == nil)
+        next.version = 4
+        #expect(throws: ServerError.self) { try next.following(old, force: false) }
+        let stored = Document { old.encode(to: $0, internalFields: true) }
+        #expect(try stored.withView { try ReplicaSetConfig(storedDocument: $0) } == old)
+        #expect(Document { old.encode(to: $0) }["userVersion"] == nil)
+    }
+
     @Test("a default write concern that no write could meet is refused, in a first configuration too")
     func hopelessDefault() throws {
         var it = MemberFixture()

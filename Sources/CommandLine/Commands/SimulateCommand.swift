@@ -48,6 +48,9 @@ enum SimulateCommand {
     ) { try run($0) }
 
     private static func run(_ arguments: Arguments) throws -> Int32 {
+        if let mutant = arguments.text("mutant"), !Mutants.areBuiltIn {
+            throw UsageError("--mutant \(mutant): this build has no planted bugs (QUORATE_SIMULATION=0)")
+        }
         if let name = arguments.text("scenario") { return try runScenario(name, arguments) }
         if arguments.flag("idle") { return try measureIdle() }
         if arguments.isGiven("experiment") { return try runElectionTiming(arguments) }

@@ -161,8 +161,11 @@ public final class ListWorkload {
                         "find": .string(Self.collection), "filter": ["_id": .int64(Int64(key))],
                         "readConcern": .document(concern), "maxTimeMS": 3000,
                     ], preference: preference(client))
-                guard let cursor = reply["cursor"]?.asDocument, let at = cursor["atClusterTime"]?.asTimestamp else {
-                    return count("snapshot read without a time")
+                let cursor = reply["cursor"]?.asDocument
+                guard let cursor, let at = cursor["atClusterTime"]?.asTimestamp, time == nil || at == time else {
+                    return set.world.fail(
+                        "a snapshot read at \(time.map { "\($0)" } ?? "a time of the member's choice") was answered "
+                            + "with \(cursor?["atClusterTime"] ?? .null)")
                 }
                 let found = cursor["firstBatch"]?.asArray?.first?.asDocument
                 history.answer(key: key, .snapshot, session: nil, invoked: invoked, list: Self.list(found), time: at)
