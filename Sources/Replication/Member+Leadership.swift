@@ -156,7 +156,10 @@ extension Member {
             return settle(now)
         }
         progress.written = max(progress.written, optime)
-        progress.applied = max(progress.applied, optime)
+        if optime > progress.applied {
+            progress.applied = optime
+            progress.appliedAt = wall
+        }
         switch purpose {
         case .newPrimary(let of):
             guard of == term, leadership?.firstOpTime == nil else { break }

@@ -49,6 +49,18 @@ import Testing
         #expect(row["lastDurableWallTime"] == .dateTime(100_777))
     }
 
+    @Test("an entry that a directive asked for is reported with its own date, not with that of the entry before it")
+    func dateOfNoOp() {
+        var it = MemberFixture()
+        it.becomePrimary()
+        var progress = Progress(all: OpTime(2, 20))
+        progress.appliedAt = WallTime(milliseconds: 5)
+        _ = it.member.onLocalProgress(progress, now: it.now)
+        let wall = WallTime(milliseconds: 8)
+        _ = it.member.onNoOpWritten(.readmission(2), OpTime(2, 21), at: wall, now: it.now)
+        #expect(it.member.makeReport().progress.wall(of: OpTime(2, 21)) == wall)
+    }
+
     @Test("what happened keeps its date, whatever the clock says when it is asked for")
     func datesStay() throws {
         var it = MemberFixture()
