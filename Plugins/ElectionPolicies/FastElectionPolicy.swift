@@ -49,9 +49,9 @@ public struct FastElectionPolicy: ElectionPolicy {
         return isAlone && view.mayStand ? .standNow(.electionTimeout) : .wait(until: timeout(view))
     }
 
-    /// What members of one rank are spread over; one that stood in vain tries again within milliseconds, so that it can
-    /// be short.
-    private func spread(_ view: ElectionView) -> Duration { view.electionTimeout / 50 }
+    /// What members of one rank are spread over: a few round trips, or votes would split again and again. Not more: one
+    /// that stood in vain tries again within milliseconds.
+    private func spread(_ view: ElectionView) -> Duration { max(view.electionTimeout / 50, step(view)) }
 
     private func timeout(_ view: ElectionView) -> Instant {
         view.now + view.electionTimeout + step(view) * rank(view) + view.randomDuration(upTo: spread(view))
@@ -68,7 +68,9 @@ public struct FastElectionPolicy: ElectionPolicy {
         // Our own loop ran late: what the primary sent may lie unread. It gets that much more, once.
         if let due = view.electionTimer, view.primaryIndex != nil {
             let late = view.now - due
-            if late > view.electionTimeout / 10, silence < view.electionTimeout * 2 + spread(view) {
+            if late > view.electionTimeout / 10,
+                silence < view.electionTimeout * 2 + step(view) * rank(view) + spread(view)
+            {
                 return .wait(until: view.now + min(late, view.electionTimeout))
             }
         }

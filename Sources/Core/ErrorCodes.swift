@@ -94,11 +94,12 @@ extension ErrorCode {
     public static let queryPlanKilled = ErrorCode(175)
     public static let ambiguousIndexKeyPattern = ErrorCode(181)
     public static let tooManyLogicalSessions = ErrorCode(184)
-    public static let clusterTimeFailsRateLimiter = ErrorCode(186)
     public static let primarySteppedDown = ErrorCode(189)
     public static let cannotGrowDocumentInCappedNamespace = ErrorCode(193)
     public static let invalidIndexSpecificationOption = ErrorCode(197)
+    public static let clusterTimeFailsRateLimiter = ErrorCode(205)
     public static let noSuchSession = ErrorCode(206)
+    public static let staleClusterTime = ErrorCode(209)
     public static let keyNotFound = ErrorCode(211)
     public static let incompleteTransactionHistory = ErrorCode(217)
     public static let transactionTooOld = ErrorCode(225)
@@ -244,17 +245,17 @@ extension ErrorCode {
         175: "QueryPlanKilled",
         181: "AmbiguousIndexKeyPattern",
         184: "TooManyLogicalSessions",
-        186: "ClusterTimeFailsRateLimiter",
         189: "PrimarySteppedDown",
         193: "CannotGrowDocumentInCappedNamespace",
         197: "InvalidIndexSpecificationOption",
+        205: "ClusterTimeFailsRateLimiter",
         206: "NoSuchSession",
+        209: "StaleClusterTime",
         211: "KeyNotFound",
         217: "IncompleteTransactionHistory",
         225: "TransactionTooOld",
         9001: "SocketException",
         352: "UnsupportedOpQueryCommand",
-        209: "ClusterTimeFailsRateLimiter",
         187: "ClientMetadataDocumentTooLarge",
         232: "MaxSubPipelineDepthExceeded",
         234: "RetryChangeStream",

@@ -29,6 +29,8 @@ public enum Directive: Sendable {
     /// Send; report by `onUpdatePositionDone`.
     case sendUpdatePosition(to: String, UpdatePosition)
     /// Send `replSetStepUp {skipDryRun: true}`; the outcome does not matter.
+    /// Names of this member, to be known after a restart.
+    case persistOwnHosts([String])
     case sendStepUp(to: String, MemberID)
     case replyToHeartbeat(RequestID, HeartbeatResponse)
     case replyToVoteRequest(RequestID, VoteResponse)

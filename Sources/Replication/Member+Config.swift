@@ -65,6 +65,7 @@ extension Member {
         guard selfIndex == nil, !ownHosts.contains(host), ownHosts.count < Limits.ownHostsMax else { return }
         log(.info, "others reach this node as \(host)")
         ownHosts.append(host)
+        directives.append(.persistOwnHosts(ownHosts))
         // A reconfiguration may have called it so before anybody did.
         if let config, ownPlace(in: config) != nil { adopt(config, now: now) }
     }
@@ -246,8 +247,8 @@ extension Member {
             next.members[me].isNewlyAdded = false
             next.members[me].incarnation = incarnation
         }
-        guard next.voterCount == 0 else { return }
-        // Without a vote of its own, or of an old member, it can only trust the new ones.
+        guard !next.members.contains(where: { $0.isElectable && $0.isVoter }) else { return }
+        // Nobody who is known could be elected and take them in: it can only trust the new ones.
         for index in next.members.indices { next.members[index].isNewlyAdded = false }
     }
 
@@ -255,7 +256,8 @@ extension Member {
         guard let pending = pendingReconfig else { return }
         if pending.isForced || leadership == nil {
             pendingReconfig = nil
-            directives.append(.complete(pending.request, nil))
+            let error = ServerError(.primarySteppedDown, "stepped down while reconfiguring")
+            directives.append(.complete(pending.request, pending.isForced ? nil : error))
         } else {
             pendingReconfig?.stage = .spreading
         }

@@ -72,7 +72,7 @@ extension Member {
             }
         } else if let place = bootstrapExchanges.firstIndex(where: { $0.exchange == exchange }) {
             bootstrapExchanges.remove(at: place)
-            if response.setName != setName {
+            if stranger(response.setName, response.report.setID) != nil {
                 ignore(.wrongSet)
             } else if let theirs = response.config {
                 adoptTerm(response.report.term, now: now)

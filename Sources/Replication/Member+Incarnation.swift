@@ -66,7 +66,6 @@ extension Member {
         setSyncSource(nil)
         abandonCandidacy("data discarded", now: now)
         followerState = .startup2
-        hasCompleteData = false
         directives.append(.startInitialSync)
         heartbeatEveryone(now)
         return settle(now)
@@ -83,6 +82,15 @@ extension Member {
         leadership?.readmissions.removeAll { readmission in
             guard let index = config.index(of: readmission.memberID) else { return true }
             return !config.members[index].isNewlyAdded || peers[index].incarnation != readmission.incarnation
+        }
+        if let selfIndex, config.members[selfIndex].votes > 0, config.members[selfIndex].incarnation == nil {
+            // Elected under a forced configuration that had to trust whoever is there, and taken at its word.
+            guard configIsCommitted, oplogIsCommittedInConfig else { return waitForCommitment() }
+            var next = config
+            next.members[selfIndex].incarnation = incarnation
+            next.userVersion = config.lastUserVersion
+            next.version += 1
+            return store(next, for: .readmission)
         }
         for index in config.members.indices where index != selfIndex {
             let member = config.members[index]

@@ -67,8 +67,6 @@ public struct Member: Sendable {
     public internal(set) var lastVote: LastVote?
     /// What it is while it is not primary; the shell moves it.
     var followerState: MemberState
-    /// Initial sync has all data and waits for the commit point: from here on its positions are true.
-    var hasCompleteData = false
     /// How often `replSetMaintenance` was switched on and not off again: above zero, a secondary shows RECOVERING.
     var maintenanceDepth = 0
     var leadership: Leadership?
@@ -260,7 +258,6 @@ public struct Member: Sendable {
     /// Not for PRIMARY: that is decided here.
     public mutating func onFollowerState(_ next: MemberState, now: Instant) -> [Directive] {
         let wasReady = followerState == .secondary
-        if next != .startup2 { hasCompleteData = false }
         followerState = next
         if next == .startup2 || next == .rollback { abandonCandidacy("no longer fit to stand", now: now) }
         if next == .secondary, !wasReady { ask(.started, now: now) }
@@ -268,16 +265,6 @@ public struct Member: Sendable {
         return settle(now)
     }
 
-    /// Initial sync has cloned and applied everything up to its stop point, durably, and only waits for the commit
-    /// point to get there. The positions count from now on: in a new set nobody else could move it. From now on the
-    /// data must not be thrown away under the same incarnation.
-    public mutating func onInitialSyncDataComplete(now: Instant) -> [Directive] {
-        hasCompleteData = true
-        hasUnsentProgress = true
-        heartbeatEveryone(now)
-        return settle(now)
-    }
-
     /// Whether what the oplog holds may be told to others. A clone under way proves nothing.
-    var showsProgress: Bool { state != .startup && (state != .startup2 || hasCompleteData) }
+    var showsProgress: Bool { state != .startup && state != .startup2 }
 }

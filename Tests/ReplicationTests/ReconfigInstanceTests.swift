@@ -30,6 +30,36 @@ import Testing
         #expect(it.member.config?.members.count == 2)
     }
 
+    @Test("a reconfiguration that was being stored when its primary stepped down is not acknowledged")
+    func deposedWhileStoring() throws {
+        var it = MemberFixture()
+        it.becomePrimary()
+        for id in 1...2 as ClosedRange<MemberID> {
+            _ = it.position(id, it.member.progress)
+            it.answer(id, it.report(id, at: it.member.progress.applied))
+        }
+        var next = try #require(it.member.config)
+        next.version += 1
+        next.members[1].priority = 2
+        let id = it.request()
+        _ = it.member.onReconfigCommand(id, next, force: false, deadline: nil, now: it.now)
+        let token = try #require(it.member.configStore?.token)
+        _ = it.requestVote(term: 9)
+        #expect(!it.member.isPrimary)
+        #expect(it.member.onConfigPersisted(token, now: it.now).errorCode == .primarySteppedDown)
+    }
+
+    @Test("a voter that can never be primary forces a configuration in which somebody else can")
+    func forcedByPassiveVoter() throws {
+        var it = MemberFixture(2) { $0.members[0].priority = 0 }
+        var forced = try #require(it.member.config)
+        forced.members[1] = MemberConfig(id: 2, host: "m2:27017")
+        _ = it.member.onReconfigCommand(it.request(), forced, force: true, deadline: nil, now: it.now)
+        let stored = try #require(it.member.configStore?.config)
+        #expect(stored.members.map(\.isNewlyAdded) == [false, false])
+        #expect(stored.members[0].incarnation == MemberFixture.incarnation(0))
+    }
+
     @Test("a version that a user read before the set took a member in is as good as the one after")
     func versionOfTheUser() throws {
         var old = MemberFixture.config(3)

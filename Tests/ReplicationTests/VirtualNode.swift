@@ -146,6 +146,7 @@ final class VirtualNode {
             ask(to, .vote(exchange, request)) { $0.onVoteRequest(request, $1, now: self.world.now) }
         case .sendUpdatePosition(let to, let message):
             ask(to, .positions) { $0.onUpdatePosition(message, $1, now: self.world.now) }
+        case .persistOwnHosts: break
         case .sendStepUp(let to, _):
             ask(to, .positions) { $0.onStepUpCommand($1, skipDryRun: true, now: self.world.now) }
         case .replyToHeartbeat(let id, let response): reply(id) { $0.take(response, for: $1) }
@@ -379,11 +380,11 @@ final class VirtualNode {
         self.do { $0.onBatchFetched(from: source.id, metadata, now: self.world.now) }
         if isInitialSyncUnderWay {
             stopPoint = stopPoint ?? log.last?.optime
-            if let stopPoint, durableCount > 0, log[durableCount - 1].optime >= stopPoint, !isComplete {
+            // The voters of a new set cannot wait for a commit.
+            if let stopPoint, durableCount > 0, log[durableCount - 1].optime >= stopPoint,
+                member.isCountedVoter || metadata.commitPoint >= stopPoint
+            {
                 isComplete = true
-                self.do { $0.onInitialSyncDataComplete(now: self.world.now) }
-            }
-            if let stopPoint, isComplete, metadata.commitPoint >= stopPoint {
                 isInitialSyncUnderWay = false
                 self.do { $0.onFollowerState(.secondary, now: self.world.now) }
             }

@@ -57,7 +57,8 @@ struct MembershipTests {
     @Test("a member knows itself under the names by which others reach it")
     func otherNames() throws {
         // Each member listens on a second address, which the configuration names.
-        let set = SimulatedReplicaSet(SimulatedWorld(seed: 3), members: 3)
+        let set = SimulatedReplicaSet(
+            SimulatedWorld(seed: 3), kinds: [.normal, .normal, .normal], remembers: true)
         try set.world.run(until: { set.members.allSatisfy { $0.member != nil } }, atMost: .seconds(1))
         for member in set.members { set.world.network.addAlias("\(member.name)-alias", of: member.endpoint) }
         func config(_ hosts: [String]) -> Document {
@@ -75,6 +76,10 @@ struct MembershipTests {
         let names = set.members.map { "\($0.name)-alias" }
         let reply = try set.members[0].run(["replSetInitiate": .document(config(names))])
         #expect(reply.isOK, "\(reply)")
+        try set.runUntilConverged(within: .seconds(30))
+        // Nobody is left who could tell them.
+        for member in set.members { member.crash() }
+        for member in set.members { member.restart() }
         try set.runUntilConverged(within: .seconds(30))
     }
 

@@ -88,6 +88,28 @@ struct PointInTimeReadTests {
         #expect(set.world.now - start < .milliseconds(100))
     }
 
+    @Test("many reads that wait for a cluster time cost the primary one no-op")
+    func sharedNoOps() throws {
+        let set = try makeSet(seed: 6)
+        #expect(try set.primary?.run(write(1), in: "shop").isOK == true)
+        try set.runUntilConverged(within: .seconds(5))
+        let (primary, secondary) = (try #require(set.primary), try #require(set.secondaries.first))
+        let before = primary.node?.oplogCount ?? 0
+        let ahead = secondary.lastApplied.timestamp.rawValue + 20 << 32
+        let time = Value.timestamp(Timestamp(rawValue: ahead))
+        var answers = 0
+        for _ in 0..<50 {
+            secondary.send(
+                [
+                    "find": "orders", "readConcern": ["afterClusterTime": time], "$readPreference": Self.nearest,
+                    "$clusterTime": ["clusterTime": time],
+                ], in: "shop"
+            ) { if $0.isOK { answers += 1 } }
+        }
+        try set.world.run(until: { answers == 50 }, atMost: .seconds(2), "fifty answers")
+        #expect((primary.node?.oplogCount ?? 0) - before <= 2)
+    }
+
     @Test("a waiting read goes with its client, and with the member's state")
     func abandonedWait() throws {
         let set = try makeSet(seed: 5)

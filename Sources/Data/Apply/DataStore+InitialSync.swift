@@ -18,7 +18,10 @@ extension DataStore {
             try drop(collection, at: nil, entry: nil)
         }
         try catalog.forgetPendingDrops()
-        try versions.step(at: nil) { versions.dropTable(DataTables.sessions, .local) }
+        try versions.step(at: nil) {
+            versions.dropTable(DataTables.sessions, .local)
+            versions.dropTable(DataTables.initialSyncBuffer, .local)
+        }
         try RollbackMark.clear(versions)
         sessions.reload()
         indexBuilds.removeAll()

@@ -46,19 +46,21 @@ extension Node {
         }
         flowControl.note(runtime.now - began)
         // While the commit point moves, there will be room.
-        if data.refusesWrites { await awaitMajority(until: context.deadline) { $0.data.refusesWrites } }
+        await awaitMajority(until: context.deadline, on: context.connection) { $0.data.refusesWrites }
         try context.checkDeadline()
         try await runToEnd(context)
     }
 
     /// Waits while `isBehind` holds and there is hope: this member is primary, and the commit point moves.
-    func awaitMajority(until deadline: Instant, while isBehind: (Node) -> Bool) async {
+    func awaitMajority(
+        until deadline: Instant, on connection: ClientConnection, while isBehind: (Node) -> Bool
+    ) async {
         guard let role = role as? ReplicaSetRole, isBehind(self) else { return }
         let began = runtime.now
-        while isBehind(self), role.acceptsWrites, !isShuttingDown {
+        while isBehind(self), role.acceptsWrites, !isShuttingDown, !connection.isClosed {
             let end = min(deadline, flowControl.patienceEnd(role.member.commitPoint, now: runtime.now))
             guard runtime.now < end else { break }
-            await role.oplogChanged.wait(until: end)
+            await role.oplogChanged.wait(until: end, on: connection)
         }
         flowControl.note(runtime.now - began)
     }
@@ -71,7 +73,6 @@ extension Node {
         case .later(let work): try await work(context)
         }
     }
-
 }
 
 extension CommandContext {
@@ -80,7 +81,7 @@ extension CommandContext {
     /// - Throws: `MaxTimeMSExpired`.
     func awaitNextSlice() async throws(ServerError) {
         await node.yieldLoop()
-        await node.awaitMajority(until: deadline) { $0.isMajorityBehind }
+        await node.awaitMajority(until: deadline, on: connection) { $0.isMajorityBehind }
         try checkDeadline()
     }
 

@@ -22,6 +22,7 @@ extension Node {
 
     package var oplogFirst: OpTime? { data.oplog.first }
     package var oplogLast: OpTime? { data.oplog.last }
+    package var oplogCount: Int { data.oplog.count }
     /// Whether the oplog holds this very entry.
     package func oplogContains(_ optime: OpTime) throws -> Bool { try data.oplog.contains(optime) }
 

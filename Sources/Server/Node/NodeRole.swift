@@ -41,6 +41,8 @@ protocol NodeRole: AnyObject {
     /// The point in time of a read that need not wait; nil when `awaitReadConcern` has to come first.
     func readPoint(_ concern: ReadConcern) throws(ServerError) -> ReadPoint?
 
+    /// - Throws: `NotWritablePrimary` when a linearizable read cannot begin here.
+    func checkLinearizable() throws(ServerError)
     /// A linearizable read that began in `term` has read; returns when it may be answered.
     /// - Throws: `NotWritablePrimary` and its kin when this member is not, or was not all the time, the primary.
     func confirmLinearizable(since term: Int64, deadline: Instant) async throws(ServerError)
@@ -78,6 +80,7 @@ final class StandaloneRole: NodeRole {
                 .notAReplicaSet, "node needs to be a replica set member to use read concern \(concern.level.rawValue)")
         }
     }
+    func checkLinearizable() throws(ServerError) {}
     func confirmLinearizable(since term: Int64, deadline: Instant) async throws(ServerError) {}
     func checkWritable(_ database: UnsafeRawBufferPointer) throws(ServerError) {}
     func checkReadable(_ arguments: GenericArguments, querySecondaryOk: Bool) throws(ServerError) {}

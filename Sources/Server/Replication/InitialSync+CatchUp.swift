@@ -27,6 +27,8 @@ extension InitialSync {
             do {
                 let isWhole = try fetcher.buffer.withFirst { try apply($0, through: stop, &missing) }
                 if isWhole { try fetcher.removeFrame() }
+                // What a majority has need not be kept for a rollback: the log stays as small as it should be.
+                node.data.oplog.setCommitPoint(min(committedAtSource, node.lastOpTime).timestamp)
             } catch let absent as StorageNotResident {
                 // What was applied of the frame is passed over the next time.
                 try await node.data.prefetch(absent)
@@ -88,6 +90,7 @@ extension InitialSync {
                     try Oplog.openFrame(frame) { try applyBehindStop($0) }
                 }
                 try fetcher.removeFrame()
+                try node.data.onCommitPoint(min(committedAtSource, node.lastOpTime))
             } catch let absent as StorageNotResident {
                 try await node.data.prefetch(absent)
             } catch let held as HeldUp {

@@ -120,11 +120,26 @@ final class InitialSync {
             // The source has been told of the life that has just ended, and refuses it once it knows of the next.
             link.reconnect()
         }
+        role.local.forgetDurable()
         try data.startInitialSync()
         let fetcher = try InitialSyncFetcher(self, role.makeLink(to: host), from: begin.applied)
         self.fetcher = fetcher
-        defer { stopFetching() }
         fetcher.start()
+        do {
+            try await copy(fetcher)
+        } catch {
+            try stopFetching()
+            throw error
+        }
+        try stopFetching()
+        guard !isCancelled else { return }
+        finish()
+        link.close()
+    }
+
+    /// Everything from the clone to data that may be read.
+    private func copy(_ fetcher: InitialSyncFetcher) async throws {
+        let data = node.data
         progress.phase = "cloning"
         try await clone()
         guard !isCancelled else { return }
@@ -138,13 +153,11 @@ final class InitialSync {
         guard !isCancelled else { return }
         try data.finishInitialSync(at: node.lastOpTime)
         try await applyRest(fetcher)
-        guard !isCancelled else { return }
-        try finish(fetcher)
-        link.close()
+        // From here on the positions count: a power cut must not find the data half done again.
+        try await data.versions.flush()
     }
 
-    private func finish(_ fetcher: InitialSyncFetcher) throws {
-        try fetcher.buffer.removeAll()
+    private func finish() {
         progress.endAttempt("OK", failed: false, now: wall)
         node.runtime.log.log(
             .info, "initial sync",
@@ -155,8 +168,9 @@ final class InitialSync {
     }
 
     /// The end of an attempt, whatever it came to.
-    private func stopFetching() {
+    private func stopFetching() throws {
         fetcher?.stop()
+        try fetcher?.buffer.removeAll()
         fetcher = nil
     }
 
@@ -195,7 +209,9 @@ final class InitialSync {
     ) async throws -> Document {
         var outageSince: Instant?
         while true {
-            guard !isCancelled, let link = other ?? link else { throw Failure("cancelled") }
+            guard !isCancelled, let link = other ?? link, !link.isClosed else {
+                throw fetcher?.failure ?? Failure("cancelled")
+            }
             do {
                 if outageSince != nil { try await confirmSource(link) }
                 let answer = try await link.call(timeout: timeout, build)

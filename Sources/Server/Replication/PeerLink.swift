@@ -48,7 +48,7 @@ final class PeerLink: ConnectionDelegate {
     private var isOpen = false
     private var pending: [Int32: Pending] = [:]
     private var lastRequestID: Int32 = 0
-    private var isClosed = false
+    private(set) var isClosed = false
     private var lastReceivedAt = Instant.zero
     /// The connection has been opened, or an open one was lost.
     var onOpen: (() -> Void)?

@@ -89,6 +89,10 @@ enum ReplicaSetCommands {
                         .missingField, "BSON field 'appendOplogNote.data' is missing but a required field")
                 }
                 _ = try role(context)
+                if let time = context.body["maxClusterTime"]?.asTimestamp, context.node.lastOpTime.timestamp >= time {
+                    throw ServerError(
+                        .staleClusterTime, "nothing to write: the last entry is at \(context.node.lastOpTime) already")
+                }
                 return try context.catalogWrite { write in _ = try context.node.data.appendNoOp(note, write) }
             })
     }

@@ -26,6 +26,7 @@ extension ReplicaSetRole {
                 role.dropUnusedLinks()
                 role.syncSource.applyDue()
             }
+        case .persistOwnHosts(let hosts): try local.persist(ownHosts: hosts, node)
         case .initiate(let config): try initiate(config)
         case .stateChanged(let state): try stateChanged(state)
         case .startInitialSync: startInitialSync()

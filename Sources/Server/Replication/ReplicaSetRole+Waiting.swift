@@ -71,9 +71,7 @@ extension ReplicaSetRole {
             guard concern.afterClusterTime == nil else {
                 throw ServerError(.invalidOptions, "readConcern level linearizable does not go with afterClusterTime")
             }
-            guard acceptsWrites else {
-                throw ServerError(.notWritablePrimary, "cannot satisfy linearizable read concern on non-primary node")
-            }
+            try checkLinearizable()
             return .latest
         }
     }
@@ -107,7 +105,7 @@ extension ReplicaSetRole {
             if acceptsWrites {
                 try appendNoOp(["msg": "after cluster time"])
             } else {
-                askPrimaryForNoOp()
+                askPrimaryForNoOp(upTo: target)
             }
             let round = min(deadline, runtime.now + Limits.noOpRequestInterval)
             let result = await wait(round, connection) { role, id, limit in
@@ -149,6 +147,12 @@ extension ReplicaSetRole {
         }
     }
 
+    func checkLinearizable() throws(ServerError) {
+        guard acceptsWrites else {
+            throw ServerError(.notWritablePrimary, "cannot satisfy linearizable read concern on non-primary node")
+        }
+    }
+
     /// A linearizable read has read; it may answer only if this member is still the primary: a no-op written now has to
     /// be acknowledged by a majority. And it must have been primary all the time: a later term of its own says nothing
     /// about what it read before.
@@ -183,12 +187,17 @@ extension ReplicaSetRole {
         }
     }
 
-    private func askPrimaryForNoOp() {
-        guard let host = member.primaryHost else { return }
+    /// One request at a time for all that wait.
+    private func askPrimaryForNoOp(upTo target: Timestamp) {
+        let isFresh = runtime.now - requestedTimeAt < Limits.noOpRequestInterval
+        guard let host = member.primaryHost, !isFresh || target > requestedTime else { return }
+        requestedTime = max(target, isFresh ? requestedTime : .zero)
+        requestedTimeAt = runtime.now
         runtime.probe("secondary asked for a no-op")
         link(to: host).request(timeout: Limits.peerRequestTimeout) {
             $0.append("appendOplogNote", int32: 1)
             $0.document("data") { $0.append("msg", string: "a secondary waits for a cluster time") }
+            $0.append("maxClusterTime", timestamp: target)
             $0.document("writeConcern") { $0.append("w", int32: 1) }
             // The primary may not have heard of the time that is waited for.
             $0.document("$clusterTime") { [time = node.data.clock.time] in $0.append("clusterTime", timestamp: time) }

@@ -37,6 +37,9 @@ final class ReplicaSetRole: NodeRole {
     /// The step of telling the member about its own writes is queued, once for all writes of a turn of the loop.
     private var isProgressQueued = false
     private var isFlushing = false
+    /// The cluster time that the primary was asked to write up to, and when.
+    var requestedTime = Timestamp.zero
+    var requestedTimeAt = Instant.zero
     /// Writes were started and not stopped.
     private var hasStartedWrites = false
     /// Whether a write may begin. Asks the member, too: between its decision to step down and the directive that says
@@ -66,7 +69,7 @@ final class ReplicaSetRole: NodeRole {
         oplogPins = OplogPins(node)
         let last = node.lastOpTime
         let start = MemberStart(
-            setName: setName, ownHosts: [node.advertisedName], incarnation: local.incarnation,
+            setName: setName, ownHosts: [node.advertisedName] + local.learnedHosts, incarnation: local.incarnation,
             isVolatile: !node.engine.survivesRestart, config: local.config, lastVote: local.lastVote,
             progress: Progress(all: last), seed: node.runtime.randomNumber(),
             mutants: node.runtime.simulation?.mutants ?? [])
@@ -330,7 +333,7 @@ final class ReplicaSetRole: NodeRole {
         guard !isFlushing, versions.durableMark < versions.appliedMark else { return }
         isFlushing = true
         let last = node.lastOpTime
-        let rollbackID = local.rollbackID
+        let history = local.history
         runtime.spawn("flush of the journal") { [weak self] in
             do {
                 try await versions.flush()
@@ -340,7 +343,7 @@ final class ReplicaSetRole: NodeRole {
             }
             guard let self else { return }
             isFlushing = false
-            local.noteDurable(last, asOf: rollbackID)
+            local.noteDurable(last, asOf: history)
             reportProgress()
         }
     }

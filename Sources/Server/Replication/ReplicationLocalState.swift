@@ -10,6 +10,8 @@ final class ReplicationLocalState {
     private(set) var config: ReplicaSetConfig?
     private(set) var lastVote: LastVote?
     private(set) var incarnation: Incarnation
+    /// Names under which others have reached this member, beside its own for itself.
+    private(set) var learnedHosts: [String]
     private(set) var rollbackID: Int32 = 1
 
     private static let systemReplset = Namespace("local", "system.replset")
@@ -27,14 +29,16 @@ final class ReplicationLocalState {
             try document.withView { try ReplicaSetConfig(storedDocument: $0) }
         }
         lastVote = try data.getLocal(Self.election)?.withView { LastVote($0) }
-        let known = try data.getLocal(Self.me)?.withView { $0["incarnation"]?.asDocument.flatMap { Incarnation($0) } }
+        let me = try data.getLocal(Self.me)
+        learnedHosts = me?["hosts"]?.asArray?.compactMap(\.asString) ?? []
+        let known = me?["incarnation"]?.asDocument?.withView { Incarnation($0) }
         // What an engine finds when it is opened is durable.
         durableOpTime = node.lastOpTime
         incarnation = known ?? Incarnation(startedAt: runtime.wallClock, nonce: runtime.randomNumber())
         if let stored = try data.getLocal(Self.rollback)?["rollbackId"]?.asInteger {
             rollbackID = Int32(truncatingIfNeeded: stored)
         }
-        try persistIncarnation(node)
+        try persistIdentity(node)
         try data.putLocal(Self.rollback, ["_id": "rollbackId", "rollbackId": .int32(rollbackID)])
         try data.putLocal(Self.minvalid, ["_id": "minvalid", "ts": .timestamp(.zero), "t": .int64(-1)])
         try data.putLocal(
@@ -47,12 +51,18 @@ final class ReplicationLocalState {
             ])
     }
 
-    private func persistIncarnation(_ node: Node) throws {
+    func persist(ownHosts hosts: [String], _ node: Node) throws {
+        learnedHosts = hosts.filter { $0 != node.advertisedName }
+        try persistIdentity(node)
+    }
+
+    private func persistIdentity(_ node: Node) throws {
         try node.data.putLocal(
             Self.me,
             Document { writer in
                 writer.append("_id", string: "me")
                 writer.append("host", string: node.advertisedName)
+                writer.array("hosts") { for host in self.learnedHosts { $0.append(string: host) } }
                 writer.document("incarnation") { self.incarnation.encode(to: $0) }
             })
     }
@@ -76,8 +86,8 @@ final class ReplicationLocalState {
     func renewIncarnation(_ node: Node) throws -> Incarnation {
         incarnation = Incarnation(startedAt: node.runtime.wallClock, nonce: node.runtime.randomNumber())
         rollbackID &+= 1
-        durableOpTime = .null
-        try persistIncarnation(node)
+        forgetDurable()
+        try persistIdentity(node)
         try node.data.putLocal(Self.rollback, ["_id": "rollbackId", "rollbackId": .int32(rollbackID)])
         return incarnation
     }
@@ -85,7 +95,7 @@ final class ReplicationLocalState {
     /// Entries are about to be taken back: others that sync from us must not mistake our new entries for what follows
     /// those. Returns the rollback id, which is on its way to the disk before anything is undone.
     func beginRollback(to common: OpTime, _ node: Node) throws -> Int32 {
-        durableOpTime = min(durableOpTime, common)
+        forgetDurable(behind: common)
         rollbackID &+= 1
         try node.data.putLocal(Self.rollback, ["_id": "rollbackId", "rollbackId": .int32(rollbackID)])
         return rollbackID
@@ -96,10 +106,20 @@ final class ReplicationLocalState {
         data.versions.durableMark >= data.versions.appliedMark ? last : min(last, durableOpTime)
     }
 
-    /// A flush has ended that began when `last` was the newest entry, and the rollback id what is named here.
-    func noteDurable(_ last: OpTime, asOf rollbackID: Int32) {
-        if rollbackID == self.rollbackID { durableOpTime = max(durableOpTime, last) }
+    /// A flush has ended that began when `last` was the newest entry, of the history that is named here.
+    func noteDurable(_ last: OpTime, asOf history: UInt64) {
+        if history == self.history { durableOpTime = max(durableOpTime, last) }
     }
+
+    /// Entries behind `common` are taken back, or all of them thrown away: flushes under way say nothing of what
+    /// follows.
+    func forgetDurable(behind common: OpTime = .null) {
+        durableOpTime = min(durableOpTime, common)
+        history += 1
+    }
+
+    /// Counts how often entries were taken back.
+    private(set) var history: UInt64 = 0
 
     /// The last optime that a finished flush has covered.
     private var durableOpTime: OpTime

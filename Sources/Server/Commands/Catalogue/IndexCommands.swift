@@ -59,7 +59,8 @@ enum IndexCommands {
         defer { context.node.indexBuildEnded.fire() }
         do {
             while try build.step(until: context.runtime.loopSliceEnd) == .yield {
-                try await context.awaitNextSlice()
+                await context.node.yieldLoop()
+                try context.checkDeadline()
                 try context.checkWritable()
             }
             try data.commitIndexBuild(build, try context.writeContext())

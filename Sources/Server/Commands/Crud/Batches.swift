@@ -76,6 +76,7 @@ enum Batches {
         _ context: CommandContext
     ) async throws -> CursorProgress {
         let term = context.node.role.term
+        if isLinearizable { try context.node.role.checkLinearizable() }
         while true {
             let progress = try batch.fill(
                 from: source, limit: limit, deadline: context.runtime.loopSliceEnd)

@@ -97,14 +97,16 @@ enum GetMoreCommand {
         context.deadline = .distantFuture
         do {
             let batch = Batch()
-            var progress = try await Batches.fill(batch, from: entry.source, limit: batchSize, context)
+            var progress = try await Batches.fill(
+                batch, from: entry.source, limit: batchSize, isLinearizable: entry.isLinearizable, context)
             while batch.count == 0, progress == .waiting, node.runtime.now < deadline, !context.connection.isClosed,
                 !node.isShuttingDown
             {
                 await node.dataAppended.wait(until: deadline, on: context.connection)
                 try checkAlive(entry)
                 try context.checkReadable()
-                progress = try await Batches.fill(batch, from: entry.source, limit: batchSize, context)
+                progress = try await Batches.fill(
+                    batch, from: entry.source, limit: batchSize, isLinearizable: entry.isLinearizable, context)
             }
             try checkAlive(entry)
             entry.isPinned = false
