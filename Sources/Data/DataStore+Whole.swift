@@ -6,6 +6,17 @@ extension DataStore {
     /// Whether anything but the server's own is stored here.
     public var hasUserData: Bool { catalog.collections.contains { !$0.namespace.isLocal } }
 
+    /// The wall clock of that entry; nil when the oplog does not hold it.
+    public func wall(of optime: OpTime) -> WallTime? {
+        var wall: WallTime?
+        _ = try? oplog.entry(at: optime.timestamp) { bytes in
+            let entry = DocumentView(base: bytes.baseAddress!)
+            guard OpTime(entry) == optime else { return }
+            wall = entry["wall"]?.asDateTime.map { WallTime(milliseconds: $0) }
+        }
+        return wall
+    }
+
     /// The wall clock of the last entry of the oplog; 1970 when there is none.
     public var lastEntryWall: WallTime {
         guard let last = oplog.last else { return WallTime(milliseconds: 0) }

@@ -58,7 +58,8 @@ public struct ReplicaSet: Sendable {
     {
         with { $0.timing = Timing(heartbeatInterval: heartbeatInterval, electionTimeout: electionTimeout) }
     }
-    /// Where lines for people go. Errors go to standard error unless this says otherwise.
+    /// Where lines for people go, each with its member's name in front (`rs0-1: now PRIMARY`). Errors go to standard
+    /// error unless this says otherwise.
     public func log(_ sink: any LogSink & Sendable) -> ReplicaSet { with { $0.log = sink } }
     /// Further options of every node.
     public func nodeOptions(_ change: @escaping @Sendable (inout NodeOptions) -> Void) -> ReplicaSet {
@@ -71,9 +72,16 @@ public struct ReplicaSet: Sendable {
         return copy
     }
 
+    /// Why no set can be called so; nil when one can.
+    public static func problem(withName name: String) -> String? {
+        if name.isEmpty { return "must not be empty" }
+        return name.contains("/") ? "must not contain '/', which ends it in front of hosts: 'rs0/host:port'" : nil
+    }
+
     /// Starts the members, makes them a set, and returns when a majority has acknowledged a write.
     /// - Throws: `TransportError` when an address cannot be had, `ReplicaSetError`.
     public func start() async throws -> RunningReplicaSet {
+        if let problem = Self.problem(withName: name) { throw ReplicaSetError("the set's name \(problem)") }
         let voters = members.count { $0.votes }
         guard (1...Limits.votersMax).contains(voters), members.count <= Limits.membersMax else {
             throw ReplicaSetError(

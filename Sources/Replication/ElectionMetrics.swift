@@ -5,8 +5,7 @@ import Core
 struct CandidateMetrics: Sendable {
     var reason = ElectionReason.electionTimeout
     var lastRefusal = ""
-    private var stoodAt = Instant.zero
-    private var writableAt: Instant?
+    private var stoodAt = WallTime(milliseconds: 0)
     private var term: Int64 = 0
     private var committedAtElection = OpTime.null
     private var seenAtElection = OpTime.null
@@ -14,11 +13,16 @@ struct CandidateMetrics: Sendable {
     private var priority = 0.0
     private var priorPrimary: MemberID?
     var catchUpTarget: OpTime?
+    /// Entries that were fetched between the election and the first entry of the term.
+    var catchUpEntries: Int64 = 0
+    /// When the first entry of the term was written, and when a majority was found to have it.
+    var termStartedAt: WallTime?
+    var termCommittedAt: WallTime?
 
-    mutating func start(_ reason: ElectionReason, view member: Member, now: Instant) {
+    mutating func start(_ reason: ElectionReason, view member: Member) {
         self = CandidateMetrics()
         self.reason = reason
-        stoodAt = now
+        stoodAt = member.wallClock
         committedAtElection = member.commitPoint
         seenAtElection = member.progress.written
         votesNeeded = member.config?.votingMajority ?? 0
@@ -26,18 +30,12 @@ struct CandidateMetrics: Sendable {
         priorPrimary = member.lastPrimaryID == member.selfConfig?.id ? nil : member.lastPrimaryID
     }
 
-    mutating func win(term: Int64, now: Instant) { self.term = term }
-    mutating func noteWritable(now: Instant) { writableAt = now }
+    mutating func win(term: Int64) { self.term = term }
 
-    func write(
-        to writer: DocumentWriter, _ supplement: StatusSupplement, now: Instant, settings: ReplicaSetConfig.Settings
-    ) {
-        func date(_ instant: Instant) -> Int64 {
-            supplement.wallClock.milliseconds - (now - instant).wholeMilliseconds
-        }
+    func write(to writer: DocumentWriter, settings: ReplicaSetConfig.Settings) {
         writer.document("electionCandidateMetrics") { document in
             document.append("lastElectionReason", string: reason.rawValue)
-            document.append("lastElectionDate", dateTime: date(stoodAt))
+            document.append("lastElectionDate", dateTime: stoodAt.milliseconds)
             document.append("electionTerm", int64: term)
             document.append("lastCommittedOpTimeAtElection", committedAtElection)
             document.append("lastSeenOpTimeAtElection", seenAtElection)
@@ -46,25 +44,45 @@ struct CandidateMetrics: Sendable {
             document.append("electionTimeoutMillis", int64: settings.electionTimeoutMillis)
             if let priorPrimary { document.append("priorPrimaryMemberId", int32: priorPrimary) }
             if let catchUpTarget { document.append("targetCatchupOpTime", catchUpTarget) }
-            if let writableAt { document.append("newTermStartDate", dateTime: date(writableAt)) }
+            document.append("numCatchUpOps", int64: catchUpEntries)
+            if let termStartedAt { document.append("newTermStartDate", dateTime: termStartedAt.milliseconds) }
+            if let termCommittedAt {
+                document.append("wMajorityWriteAvailabilityDate", dateTime: termCommittedAt.milliseconds)
+            }
         }
     }
 }
 
-/// `electionParticipantMetrics` of `replSetGetStatus`: the last real election that this member was asked in.
+/// `electionParticipantMetrics` of `replSetGetStatus`: the last real election that this member was asked in. What it
+/// has not seen is left out.
 struct ParticipantMetrics: Sendable {
     let term: Int64
     let candidate: MemberID
     let isGranted: Bool
     let reason: String
-    let candidateLast: OpTime
+    private let votedAt: WallTime
+    private let last: OpTime
+    private let newest: OpTime
+    private let priority: Double
+    /// When the winner wrote the first entry of the term, and when this member applied it.
+    private var termStartedAt: WallTime?
+    private var termAppliedAt: WallTime?
 
-    init(_ request: VoteRequest, isGranted: Bool, reason: String) {
+    init(_ request: VoteRequest, isGranted: Bool, reason: String, view member: Member) {
         term = request.term
         candidate = request.candidateID
         self.isGranted = isGranted
         self.reason = reason
-        candidateLast = request.lastWritten
+        votedAt = member.wallClock
+        last = member.progress.written
+        newest = member.peers.reduce(max(last, request.lastWritten)) { max($0, $1.reported) }
+        priority = member.selfConfig?.priority ?? 0
+    }
+
+    mutating func noteTermBegun(_ began: Int64, startedAt: WallTime, appliedAt: WallTime) {
+        guard began == term, termAppliedAt == nil else { return }
+        termStartedAt = startedAt
+        termAppliedAt = appliedAt
     }
 
     func write(to writer: DocumentWriter) {
@@ -73,7 +91,12 @@ struct ParticipantMetrics: Sendable {
             document.append("electionTerm", int64: term)
             document.append("electionCandidateMemberId", int32: candidate)
             document.append("voteReason", string: reason)
-            document.append("lastWrittenOpTimeAtElection", candidateLast)
+            document.append("lastVoteDate", dateTime: votedAt.milliseconds)
+            document.append("lastWrittenOpTimeAtElection", last)
+            document.append("maxWrittenOpTimeInSet", newest)
+            document.append("priorityAtElection", double: priority)
+            if let termStartedAt { document.append("newTermStartDate", dateTime: termStartedAt.milliseconds) }
+            if let termAppliedAt { document.append("newTermAppliedDate", dateTime: termAppliedAt.milliseconds) }
         }
     }
 }

@@ -53,6 +53,12 @@ extension Member {
         return nil
     }
 
+    /// Why it shows what it shows, where that is not plain.
+    public var reasonForState: String? {
+        guard state == .removed, let config else { return nil }
+        return "configuration \(config.configVersion) does not name this node (\(ownHosts.joined(separator: ", ")))"
+    }
+
     /// A name under which this member was reached is a name of its own. Taken while no configuration names it: one that
     /// knows its place stays there, whatever it is called.
     mutating func learnOwnHost(_ host: String, now: Instant) {
@@ -71,11 +77,6 @@ extension Member {
         let before = config?.configVersion
         config = next
         selfIndex = ownPlace(in: next)
-        if selfIndex == nil {
-            log(
-                .warning,
-                "configuration \(next.configVersion) does not name this node (\(ownHosts.joined(separator: ", ")))")
-        }
         peers = next.members.map { member in
             known.first { $0.id == member.id && $0.host == member.host }
                 ?? Peer(id: member.id, host: member.host, nextHeartbeat: now)

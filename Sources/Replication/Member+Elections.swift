@@ -147,7 +147,7 @@ extension Member {
         default: break
         }
         electionTimer = nil
-        candidateMetrics.start(reason, view: self, now: now)
+        candidateMetrics.start(reason, view: self)
         let exchange = Exchange(nextNumber())
         candidacy = Candidacy(
             phase: .dryRun, reason: reason, request: request, term: term, config: config.configVersion,

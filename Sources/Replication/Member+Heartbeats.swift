@@ -94,7 +94,7 @@ extension Member {
             peers[index].upSince = now
             peers[index].deniedUntil = .zero
         }
-        peers[index].lastHeartbeat = now
+        peers[index].lastHeartbeat = wallClock
         peers[index].message = ""
         peers[index].isConnectionOpen = true
         peers[index].hasReportedSinceElection = true
@@ -152,7 +152,7 @@ extension Member {
         if let to = request.to { learnOwnHost(to, now: now) }
         if let index = sender(of: request) {
             if noteIncarnation(index, request.report.incarnation, askedAt: nil, now: now) {
-                peers[index].lastHeartbeatReceived = now
+                peers[index].lastHeartbeatReceived = wallClock
                 note(request.report, of: index, now: now)
                 // It is back: do not wait for the next round to tell it, and us, what changed.
                 if !peers[index].isUp, peers[index].exchange == nil { startHeartbeatRound(index, now: now) }

@@ -102,7 +102,6 @@ extension Member {
 
     /// The date of an entry: exact for our newest one, to the second for others.
     func wallClock(of optime: OpTime) -> WallTime {
-        if optime == progress.applied, progress.appliedAt.milliseconds > 0 { return progress.appliedAt }
-        return WallTime(milliseconds: Int64(optime.timestamp.seconds) * 1000)
+        progress.wall(of: optime) ?? WallTime(milliseconds: Int64(optime.timestamp.seconds) * 1000)
     }
 }

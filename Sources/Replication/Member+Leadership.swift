@@ -14,7 +14,7 @@ extension Member {
         primaryID = me.id
         lastPrimaryID = me.id
         log(.info, "elected primary in term \(term)")
-        candidateMetrics.win(term: term, now: now)
+        candidateMetrics.win(term: term)
         leadership = Leadership(electedAt: now)
         let timeout = settings.catchUpTimeoutMillis
         if timeout > 0 { leadership?.catchUpDeadline = now + .milliseconds(timeout) }
@@ -88,6 +88,12 @@ extension Member {
         return best.map { peers[$0].id }
     }
 
+    /// That many entries came from the one that is caught up from.
+    public mutating func onCatchUpApplied(_ count: Int, now: Instant) -> [Directive] {
+        if leadership != nil { candidateMetrics.catchUpEntries += Int64(count) } else { ignore(.notPrimary) }
+        return settle(now)
+    }
+
     /// Ends catch-up, reached or not.
     mutating func startDrain() {
         guard leadership?.mode == .catchingUp else { return }
@@ -137,21 +143,28 @@ extension Member {
         leadership?.mode = .writable
         needsReadmissionCheck = true
         log(.info, "primary of term \(term) takes writes")
-        candidateMetrics.noteWritable(now: now)
         directives.append(.startWrites(term: term))
         heartbeatEveryone(now)
     }
 
     /// The no-op that a directive asked for is in the oplog.
-    public mutating func onNoOpWritten(_ purpose: NoOpPurpose, _ optime: OpTime, now: Instant) -> [Directive] {
+    public mutating func onNoOpWritten(
+        _ purpose: NoOpPurpose, _ optime: OpTime, at wall: WallTime, now: Instant
+    ) -> [Directive] {
         guard leadership != nil, optime.term == term else {
             ignore(.notPrimary)
             return settle(now)
         }
         progress.written = max(progress.written, optime)
-        progress.applied = max(progress.applied, optime)
+        if optime > progress.applied {
+            progress.applied = optime
+            progress.appliedAt = wall
+        }
         switch purpose {
-        case .newPrimary(let of): if of == term, leadership?.firstOpTime == nil { leadership?.firstOpTime = optime }
+        case .newPrimary(let of):
+            guard of == term, leadership?.firstOpTime == nil else { break }
+            leadership?.firstOpTime = optime
+            candidateMetrics.termStartedAt = wall
         case .readmission(let member): noteReadmissionNoOp(member, optime)
         }
         return settle(now)

@@ -6,7 +6,9 @@ extension Member {
 
     /// `replSetFreeze`: does not stand for so long; zero ends that.
     public mutating func onFreezeCommand(_ id: RequestID, for period: Duration, now: Instant) -> [Directive] {
-        if leadership != nil {
+        if config == nil {
+            directives.append(.complete(id, ServerError(.notYetInitialized, "no replset config has been received")))
+        } else if leadership != nil {
             let error = ServerError(.notSecondary, "cannot freeze node when primary or running for election")
             directives.append(.complete(id, error))
         } else if period <= .zero {

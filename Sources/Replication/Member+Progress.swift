@@ -13,6 +13,12 @@ extension Member {
         return settle(now)
     }
 
+    /// The first entry of a term, which its primary dated so, was applied.
+    public mutating func onTermBegun(_ began: Int64, startedAt: WallTime, now: Instant) -> [Directive] {
+        participantMetrics?.noteTermBegun(began, startedAt: startedAt, appliedAt: wallClock)
+        return settle(now)
+    }
+
     /// Whether this member reports positions: its own and those of members that sync through it.
     var reportsProgress: Bool {
         leadership == nil && selfIndex != nil && showsProgress
@@ -103,6 +109,8 @@ extension Member {
         if !mutants.isActive(.commitIgnoresTerm) { guard reached >= first, reached.term == term else { return } }
         guard reached > commitPoint else { return }
         commitPoint = reached
+        // What stands above: an entry of this term, and with it its first one.
+        if candidateMetrics.termCommittedAt == nil { candidateMetrics.termCommittedAt = wallClock }
         directives.append(.commitPointAdvanced(reached))
     }
 

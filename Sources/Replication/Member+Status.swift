@@ -2,16 +2,22 @@ public import BSON
 public import Core
 
 /// What the shell adds to `replSetGetStatus`.
-public struct StatusSupplement: Sendable {
+public struct StatusSupplement {
     public var wallClock: WallTime
     /// Seconds since the process started.
     public var uptimeSeconds: Int64
     public var initialSync: Document?
+    /// The `wall` of an entry that the oplog still holds.
+    public var entryWall: (OpTime) -> WallTime?
 
-    public init(wallClock: WallTime, uptimeSeconds: Int64, initialSync: Document? = nil) {
+    public init(
+        wallClock: WallTime, uptimeSeconds: Int64, initialSync: Document? = nil,
+        entryWall: @escaping (OpTime) -> WallTime? = { _ in nil }
+    ) {
         self.wallClock = wallClock
         self.uptimeSeconds = uptimeSeconds
         self.initialSync = initialSync
+        self.entryWall = entryWall
     }
 }
 
@@ -35,16 +41,16 @@ extension Member {
         writer.append("writeMajorityCount", int32: Int32(clamping: config.writeMajority))
         writer.append("votingMembersCount", int32: Int32(clamping: config.voterCount))
         writer.append("writableVotingMembersCount", int32: Int32(clamping: config.writableVoterCount))
-        writer.document("optimes") { writeOptimes(to: $0) }
+        writer.document("optimes") { writeOptimes(supplement, to: $0) }
         writer.append("lastStableRecoveryTimestamp", timestamp: majorityReadPoint.timestamp)
-        if leadership != nil { candidateMetrics.write(to: writer, supplement, now: now, settings: settings) }
+        if leadership != nil { candidateMetrics.write(to: writer, settings: settings) }
         if leadership == nil, let participantMetrics { participantMetrics.write(to: writer) }
         if let initialSync = supplement.initialSync { writer.append("initialSyncStatus", initialSync) }
         writer.array("members") { array in
             for index in config.members.indices {
                 array.document { document in
                     if index == selfIndex {
-                        writeSelf(index, supplement, now: now, to: document)
+                        writeSelf(index, supplement, to: document)
                     } else {
                         writePeer(index, supplement, now: now, to: document)
                     }
@@ -53,17 +59,26 @@ extension Member {
         }
     }
 
-    private func writeOptimes(to writer: DocumentWriter) {
+    /// The date of an entry. To the millisecond where the oplog still holds it, or its date came along with `progress`;
+    /// else the second of its timestamp.
+    private func date(of optime: OpTime, _ progress: Progress, _ supplement: StatusSupplement) -> Int64 {
+        guard !optime.isNull else { return 0 }
+        if let known = progress.wall(of: optime) ?? supplement.entryWall(optime) { return known.milliseconds }
+        return Int64(optime.timestamp.seconds) * 1000
+    }
+
+    private func writeOptimes(_ supplement: StatusSupplement, to writer: DocumentWriter) {
+        func date(_ optime: OpTime) -> Int64 { self.date(of: optime, progress, supplement) }
         writer.append("lastCommittedOpTime", commitPoint)
-        writer.append("lastCommittedWallTime", dateTime: wallClock(of: commitPoint).milliseconds)
+        writer.append("lastCommittedWallTime", dateTime: date(commitPoint))
         writer.append("readConcernMajorityOpTime", majorityReadPoint)
-        writer.append("readConcernMajorityWallTime", dateTime: wallClock(of: majorityReadPoint).milliseconds)
+        writer.append("readConcernMajorityWallTime", dateTime: date(majorityReadPoint))
         writer.append("appliedOpTime", progress.applied)
         writer.append("durableOpTime", progress.durable)
         writer.append("writtenOpTime", progress.written)
-        writer.append("lastAppliedWallTime", dateTime: wallClock(of: progress.applied).milliseconds)
-        writer.append("lastDurableWallTime", dateTime: wallClock(of: progress.durable).milliseconds)
-        writer.append("lastWrittenWallTime", dateTime: wallClock(of: progress.written).milliseconds)
+        writer.append("lastAppliedWallTime", dateTime: date(progress.applied))
+        writer.append("lastDurableWallTime", dateTime: date(progress.durable))
+        writer.append("lastWrittenWallTime", dateTime: date(progress.written))
     }
 
     /// Both under today's names and under 3.6's.
@@ -73,22 +88,22 @@ extension Member {
         writer.append("syncSourceId", int32: id ?? -1)
     }
 
-    private func writeProgress(_ progress: Progress, to writer: DocumentWriter) {
+    private func writeProgress(_ progress: Progress, _ supplement: StatusSupplement, to writer: DocumentWriter) {
+        let applied = date(of: progress.applied, progress, supplement)
+        let durable = date(of: progress.durable, progress, supplement)
+        let written = date(of: progress.written, progress, supplement)
         writer.append("optime", progress.applied)
         writer.append("optimeDurable", progress.durable)
         writer.append("optimeWritten", progress.written)
-        writer.append("optimeDate", dateTime: Int64(progress.applied.timestamp.seconds) * 1000)
-        writer.append("optimeDurableDate", dateTime: Int64(progress.durable.timestamp.seconds) * 1000)
-        writer.append("optimeWrittenDate", dateTime: Int64(progress.written.timestamp.seconds) * 1000)
-        let applied =
-            progress.appliedAt.milliseconds > 0
-            ? progress.appliedAt.milliseconds : Int64(progress.applied.timestamp.seconds) * 1000
+        writer.append("optimeDate", dateTime: applied)
+        writer.append("optimeDurableDate", dateTime: durable)
+        writer.append("optimeWrittenDate", dateTime: written)
         writer.append("lastAppliedWallTime", dateTime: applied)
-        writer.append("lastDurableWallTime", dateTime: Int64(progress.durable.timestamp.seconds) * 1000)
-        writer.append("lastWrittenWallTime", dateTime: Int64(progress.written.timestamp.seconds) * 1000)
+        writer.append("lastDurableWallTime", dateTime: durable)
+        writer.append("lastWrittenWallTime", dateTime: written)
     }
 
-    private func writeSelf(_ index: Int, _ supplement: StatusSupplement, now: Instant, to writer: DocumentWriter) {
+    private func writeSelf(_ index: Int, _ supplement: StatusSupplement, to writer: DocumentWriter) {
         guard let config else { return }
         writer.append("_id", int32: config.members[index].id)
         writer.append("name", string: config.members[index].host)
@@ -96,12 +111,12 @@ extension Member {
         writer.append("state", int32: state.rawValue)
         writer.append("stateStr", string: state.name)
         writer.append("uptime", int64: supplement.uptimeSeconds)
-        if !config.members[index].isArbiter { writeProgress(progress, to: writer) }
+        if !config.members[index].isArbiter { writeProgress(progress, supplement, to: writer) }
         writeSource(syncSource, host: syncSourceHost, to: writer)
         writer.append("infoMessage", string: wantsSyncSource ? "Could not find member to sync from" : "")
         if let elected = leadership?.firstOpTime {
             writer.append("electionTime", timestamp: elected.timestamp)
-            writer.append("electionDate", dateTime: Int64(elected.timestamp.seconds) * 1000)
+            writer.append("electionDate", dateTime: date(of: elected, progress, supplement))
         }
         writer.append("configVersion", int32: Int32(clamping: config.version))
         writer.append("configTerm", int64: config.term)
@@ -113,10 +128,6 @@ extension Member {
         guard let config else { return }
         let peer = peers[index]
         let member = config.members[index]
-        func date(_ instant: Instant?) -> Int64 {
-            guard let instant else { return 0 }
-            return supplement.wallClock.milliseconds - (now - instant).wholeMilliseconds
-        }
         writer.append("_id", int32: member.id)
         writer.append("name", string: member.host)
         writer.append("health", double: peer.state == .down ? 0 : 1)
@@ -127,9 +138,9 @@ extension Member {
             writer.append("stateStr", string: peer.state.name)
         }
         writer.append("uptime", int64: peer.upSince.map { (now - $0).components.seconds } ?? 0)
-        if !member.isArbiter { writeProgress(peer.progress, to: writer) }
-        writer.append("lastHeartbeat", dateTime: date(peer.lastHeartbeat))
-        writer.append("lastHeartbeatRecv", dateTime: date(peer.lastHeartbeatReceived))
+        if !member.isArbiter { writeProgress(peer.progress, supplement, to: writer) }
+        writer.append("lastHeartbeat", dateTime: peer.lastHeartbeat?.milliseconds ?? 0)
+        writer.append("lastHeartbeatRecv", dateTime: peer.lastHeartbeatReceived?.milliseconds ?? 0)
         writer.append("pingMs", int64: peer.ping?.wholeMilliseconds ?? 0)
         writer.append("lastHeartbeatMessage", string: peer.message)
         let source = peer.syncSource.flatMap { config.index(ofHost: $0) }.map { config.members[$0].id }
@@ -137,16 +148,24 @@ extension Member {
         writer.append("infoMessage", string: "" as StaticString)
         if peer.state == .primary, let elected = peer.electionTime {
             writer.append("electionTime", timestamp: elected)
-            writer.append("electionDate", dateTime: Int64(elected.seconds) * 1000)
+            let first = OpTime(term: peer.term, timestamp: elected)
+            writer.append("electionDate", dateTime: date(of: first, peer.progress, supplement))
         }
         writer.append("configVersion", int32: Int32(clamping: peer.config.version))
         writer.append("configTerm", int64: peer.config.term)
     }
 
-    /// Writes `config` of the reply of `replSetGetConfig`.
-    /// - Throws: `NotYetInitialized`.
-    public func writeConfig(to writer: DocumentWriter) throws(ServerError) {
+    /// Writes the reply of `replSetGetConfig`.
+    /// `commitmentStatus`: also whether the next configuration may follow, which only a primary knows.
+    /// - Throws: `NotYetInitialized`, `NotWritablePrimary`.
+    public func writeConfig(to writer: DocumentWriter, commitmentStatus: Bool) throws(ServerError) {
         guard let config else { throw ServerError(.notYetInitialized, "no replset config has been received") }
+        guard !commitmentStatus || isWritablePrimary else {
+            throw ServerError(.notWritablePrimary, "commitmentStatus is only known to a primary")
+        }
         writer.document("config") { config.encode(to: $0) }
+        if commitmentStatus {
+            writer.append("commitmentStatus", bool: configIsCommitted && oplogIsCommittedInConfig)
+        }
     }
 }

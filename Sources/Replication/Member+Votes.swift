@@ -37,7 +37,9 @@ extension Member {
 
     private mutating func refuse(_ request: VoteRequest, _ id: RequestID, _ why: String) {
         probe(request.isDryRun ? "dry run refused" : "vote refused")
-        if !request.isDryRun { participantMetrics = ParticipantMetrics(request, isGranted: false, reason: why) }
+        if !request.isDryRun {
+            participantMetrics = ParticipantMetrics(request, isGranted: false, reason: why, view: self)
+        }
         directives.append(
             .replyToVoteRequest(id, VoteResponse(term: term, isGranted: false, reason: why, incarnation: incarnation)))
     }
@@ -47,7 +49,7 @@ extension Member {
         if !votesBeingPersisted.isEmpty { probe("vote while another is being written") }
         let vote = LastVote(term: request.term, candidateID: request.candidateID)
         lastVote = vote
-        participantMetrics = ParticipantMetrics(request, isGranted: true, reason: "")
+        participantMetrics = ParticipantMetrics(request, isGranted: true, reason: "", view: self)
         let token = PersistToken(nextNumber())
         let response = VoteResponse(term: request.term, isGranted: true, reason: "", incarnation: incarnation)
         votesBeingPersisted.append((token, id, response))

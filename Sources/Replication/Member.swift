@@ -57,6 +57,8 @@ public struct Member: Sendable {
     let mutants: Mutants
     var random: SplitMix64
 
+    /// The wall clock at the event that is being told: the shell sets it before each. Only for dates that users see.
+    public var wallClock = WallTime(milliseconds: 0)
     public internal(set) var incarnation: Incarnation
     public internal(set) var config: ReplicaSetConfig?
     /// Place in `config.members`; nil without a configuration or when it leaves us out.

@@ -20,6 +20,11 @@ public struct Progress: Sendable, Equatable {
     /// All three at one entry.
     public init(all optime: OpTime) { self.init(written: optime, applied: optime, durable: optime) }
 
+    /// The date of that entry, where it is the applied one.
+    func wall(of optime: OpTime) -> WallTime? {
+        optime == applied && appliedAt.milliseconds > 0 ? appliedAt : nil
+    }
+
     /// Each mark at the later of the two; old news moves nothing.
     mutating func advance(to other: Progress) {
         written = max(written, other.written)

@@ -30,8 +30,9 @@ struct Peer: Sendable {
 
     /// Any sign of life: an answer, a request, a position that was relayed.
     var lastHeard: Instant?
-    var lastHeartbeat: Instant?
-    var lastHeartbeatReceived: Instant?
+    /// When it answered a heartbeat of ours last, and when one of its own came; for what users see.
+    var lastHeartbeat: WallTime?
+    var lastHeartbeatReceived: WallTime?
     var upSince: Instant?
     var isConnectionOpen = false
 

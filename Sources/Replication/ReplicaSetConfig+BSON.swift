@@ -132,8 +132,16 @@ extension MemberConfig {
         priority = try fields.number("priority", default: isArbiter ? 0 : 1, in: 0...1000)
         // As configurations of before 3.6 had it.
         if isArbiter, priority == 1 { priority = 0 }
-        let delayName: StaticString = fields.view["secondaryDelaySecs"] == nil ? "slaveDelay" : "secondaryDelaySecs"
-        secondaryDelaySeconds = try fields.integer(delayName, default: 0, in: 0...31_622_400)
+        let delays: ClosedRange<Int64> = 0...31_622_400
+        // As configurations of before 5.0 had it.
+        let old = try fields.integer("slaveDelay", default: 0, in: delays)
+        secondaryDelaySeconds = try fields.integer("secondaryDelaySecs", default: old, in: delays)
+        guard fields.view["slaveDelay"] == nil || old == secondaryDelaySeconds else {
+            throw fields.error(
+                "slaveDelay",
+                "is \(old) and secondaryDelaySecs \(secondaryDelaySeconds), its name of today: "
+                    + "set secondaryDelaySecs and leave slaveDelay out")
+        }
         votes = Int32(truncatingIfNeeded: try fields.integer("votes", default: 1, in: 0...1))
         if let value = fields.view["tags"] {
             guard let document = value.asDocument else { throw fields.error("tags", "must be a document of strings") }

@@ -89,6 +89,11 @@ import Testing
         }
     }
 
+    @Test("a name that no set can have is refused", arguments: ["", "a/b"])
+    func brokenName(name: String) async {
+        await #expect(throws: ReplicaSetError.self) { try await ReplicaSet(name).start() }
+    }
+
     @Test("a delay that is no number of whole seconds is refused")
     func brokenDelay() async {
         let set = ReplicaSet("broken") {

@@ -179,7 +179,7 @@ import Testing
         it.hearEveryone()
         let drained = it.member.onDrained(term: 2, now: it.now)
         #expect(drained.has { if case .writeNoOp(.newPrimary(term: 2)) = $0 { true } else { false } })
-        _ = it.member.onNoOpWritten(.newPrimary(term: 2), OpTime(2, 20), now: it.now)
+        _ = it.member.onNoOpWritten(.newPrimary(term: 2), OpTime(2, 20), at: WallTime(milliseconds: 7), now: it.now)
         #expect(!it.member.isWritablePrimary)
         let installed = it.persist(drained)
         #expect(it.member.isWritablePrimary)

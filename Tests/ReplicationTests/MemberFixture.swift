@@ -138,7 +138,8 @@ struct MemberFixture {
         for index in 1..<member.peers.count where !member.isPrimary { _ = vote(MemberID(index)) }
         hearEveryone()
         var directives = member.onDrained(term: member.term, now: now)
-        directives += member.onNoOpWritten(.newPrimary(term: member.term), OpTime(member.term, 20), now: now)
+        directives += member.onNoOpWritten(
+            .newPrimary(term: member.term), OpTime(member.term, 20), at: WallTime(milliseconds: 7), now: now)
         _ = persist(directives)
         _ = member.onLocalProgress(Progress(all: OpTime(member.term, 20)), now: now)
         hearEveryone(at: OpTime(1, 10))

@@ -142,7 +142,7 @@ import Testing
         it.answer(2, it.report(2, state: .arbiter))
         _ = it.persist(it.answer(1, it.report(1, state: .startup2, at: .null, incarnation: reborn)))
         it.answer(2, it.report(2, state: .arbiter))
-        _ = it.member.onNoOpWritten(.readmission(1), OpTime(2, 21), now: it.now)
+        _ = it.member.onNoOpWritten(.readmission(1), OpTime(2, 21), at: WallTime(milliseconds: 7), now: it.now)
         _ = it.member.onLocalProgress(Progress(all: OpTime(2, 21)), now: it.now)
         #expect(it.member.config?.members[1].isNewlyAdded == true)
         #expect(it.member.commitPoint == OpTime(2, 21))

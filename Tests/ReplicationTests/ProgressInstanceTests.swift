@@ -153,7 +153,7 @@ import Testing
         #expect(it.member.config?.votingMajority == 2)
         directives = it.answer(1, it.report(1, at: OpTime(2, 20)))
         #expect(directives.has { if case .writeNoOp(.readmission(2)) = $0 { true } else { false } })
-        _ = it.member.onNoOpWritten(.readmission(2), OpTime(2, 21), now: it.now)
+        _ = it.member.onNoOpWritten(.readmission(2), OpTime(2, 21), at: WallTime(milliseconds: 7), now: it.now)
         _ = it.member.onLocalProgress(Progress(all: OpTime(2, 21)), now: it.now)
         // It passed the no-op, which nobody else has yet.
         _ = it.persist(it.answer(2, it.report(2, at: OpTime(2, 22), incarnation: life)))

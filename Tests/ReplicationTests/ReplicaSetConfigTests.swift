@@ -88,6 +88,12 @@ import Testing
             "members.1.priority",
             members(["_id": 0, "host": "a:1"], ["_id": 1, "host": "b:1", "secondaryDelaySecs": 5])
         ),
+        (
+            "members.1.slaveDelay",
+            members(
+                ["_id": 0, "host": "a:1"],
+                ["_id": 1, "host": "b:1", "priority": 0, "secondaryDelaySecs": 0, "slaveDelay": 5])
+        ),
         ("members.1.priority", members(["_id": 0, "host": "a:1"], ["_id": 1, "host": "b:1", "votes": 0])),
         ("members.0.newlyAdded", members(["_id": 0, "host": "a:1", "newlyAdded": true])),
         ("members", members(["_id": 0, "host": "a:1", "priority": 0])),
@@ -117,6 +123,17 @@ import Testing
         let error = #expect(throws: ServerError.self) { try Self.parse(document) }
         #expect(error?.code == .invalidReplicaSetConfig)
         #expect(error?.message.contains("'\(field)'") == true, "\(error?.message ?? "")")
+    }
+
+    @Test("a delay is taken under its old name too, also beside the new one while they agree")
+    func oldNameOfDelay() throws {
+        let delayed: Document = ["_id": 1, "host": "b:1", "priority": 0, "slaveDelay": 5]
+        var both = delayed
+        both["secondaryDelaySecs"] = 5
+        for member in [delayed, both] {
+            let config = try Self.parse(Self.members(["_id": 0, "host": "a:1"], .document(member)))
+            #expect(config.members[1].secondaryDelaySeconds == 5)
+        }
     }
 
     @Test("at most seven members vote")

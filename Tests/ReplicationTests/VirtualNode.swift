@@ -193,7 +193,7 @@ final class VirtualNode {
             after(0...2) { $0.onDrained(term: term, now: self.world.now) }
         case .writeNoOp(let purpose):
             let optime = append()
-            self.do { $0.onNoOpWritten(purpose, optime, now: self.world.now) }
+            self.do { $0.onNoOpWritten(purpose, optime, at: WallTime(milliseconds: 0), now: self.world.now) }
             progressed()
         case .commitPointAdvanced(let point):
             if member.isPrimary { world.noteCommit(by: self, upTo: point) }

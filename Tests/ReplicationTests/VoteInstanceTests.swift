@@ -67,6 +67,7 @@ import Testing
             MemberStart(setName: "rs", ownHosts: ["m0:27017"], incarnation: MemberFixture.incarnation(0), seed: 1),
             policy: MongoDBElectionPolicy())
         _ = empty.onStart(now: it.now)
+        #expect(empty.onFreezeCommand(RequestID(1), for: .zero, now: it.now).errorCode == .notYetInitialized)
         #expect(empty.onVoteRequest(other, RequestID(1), now: it.now).errorCode == .notYetInitialized)
     }
 

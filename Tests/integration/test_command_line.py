@@ -8,7 +8,7 @@ import subprocess
 import pymongo
 import pytest
 
-from conftest import PROGRAM, ROOT, Process
+from conftest import PROGRAM, ROOT, Process, eventually
 
 COMMANDS = [[], ["up"], ["up", "replica-set"], ["node"], ["bench"], ["status"], ["simulate"], ["plugins"]]
 READY = r"ready: (mongodb://\S+)"
@@ -87,6 +87,9 @@ def test_plugins_lists_every_part_with_its_options():
         (["up", "replica-set", "--port", "0", "--default-write-concern", "9"], ["--default-write-concern 9"]),
         (["up", "replica-set", "--port", "0", "--default-write-concern", "most"], ["'most'"]),
         (["node", "--log-level", "loud"], ["--log-level must be one of"]),
+        (["node", "--port", "0", "--replset", ""], ["--replset must not be empty"]),
+        (["node", "--port", "0", "--replset", "rs0/127.0.0.1:1"], ["--replset must not contain '/'"]),
+        (["up", "replica-set", "--port", "0", "--name", "a/b"], ["--name must not contain '/'"]),
         (["node", "extra"], ["unexpected argument 'extra'"]),
         (["bench"], ["missing URI"]),
         (["bench", "localhost:27017"], ["mongodb://"]),
@@ -269,6 +272,39 @@ def test_status_shows_the_members(running_set):
     assert lines[0].startswith("rs0, term ")
     assert sum("PRIMARY" in line for line in lines) == 1
     assert sum("SECONDARY" in line for line in lines) == 2
+
+
+def test_every_log_line_says_which_member_it_is_of():
+    process = Process("up", "replica-set", "--port", 0, "--name", "mine", "--log-level", "info", ready=READY)
+    try:
+        lines = process.errors().splitlines()
+    finally:
+        process.stop()
+    found = [re.match(r"\S+Z [DIWE] [a-z ]+ (mine-\d): (.*)", line) for line in lines]
+    assert all(found), lines
+    assert {match[1] for match in found} == {"mine-0", "mine-1", "mine-2"}
+    assert [match[2] for match in found].count("now PRIMARY") == 1
+
+
+def test_status_says_that_a_member_which_was_never_reached_is_down(make_replica_set):
+    replica_set = make_replica_set(1)
+    replica_set.initiate()
+    # It takes connections and answers nothing: until the first heartbeat is given up, the server calls it STARTUP.
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        host = f"127.0.0.1:{mute.getsockname()[1]}"
+        replica_set.reconfigure(
+            lambda config: config["members"].append({"_id": 7, "host": host, "votes": 0, "priority": 0}))
+        seen = set()
+
+        def row_of_the_dead():
+            lines = run("status", f"mongodb://{replica_set.members[0].host}/").stdout.splitlines()
+            row, = [re.split(r"\s{2,}", line) for line in lines if host in line]
+            assert (row[0], row[1], *row[3:]) == ("7", host, "down", "-", "-", "-")
+            seen.add(row[2])
+            return "(not reachable/healthy)" in seen
+
+        eventually(row_of_the_dead)
+        assert "STARTUP" in seen
 
 
 def test_status_of_a_standalone_says_that_it_is_none(standalone_process):

@@ -21,6 +21,25 @@ def defaults_of(member):
     return reply["defaultReadConcern"], reply["defaultWriteConcern"]
 
 
+@pytest.mark.parametrize("command", [
+    {"insert": "c", "documents": [{}]},
+    {"update": "c", "updates": [{"q": {}, "u": {"$set": {"a": 1}}}]},
+    {"delete": "c", "deletes": [{"q": {}, "limit": 0}]},
+    {"findAndModify": "c", "query": {}, "remove": True},
+    {"create": "d"},
+    {"createIndexes": "c", "indexes": [{"key": {"a": 1}, "name": "a_1"}]},
+], ids=lambda command: next(iter(command)))
+def test_writes_take_no_read_concern_but_local(replica_set, database_name, command):
+    database = replica_set.client()[database_name]
+    for level in ("majority", "available", "linearizable", "snapshot"):
+        assert code_of(database.command, {**command, "readConcern": {"level": level}}) == 72, level
+    assert code_of(database.command, {**command, "readConcern": {"level": "most"}}) == 9
+    assert database.list_collection_names() == []
+    assert database.command({**command, "readConcern": {"level": "local"}})["ok"] == 1
+    database.client.drop_database(database_name)
+    assert database.command({**command, "readConcern": {}})["ok"] == 1
+
+
 def provenance(collection, **options):
     """Where the concern came from that a write waited for in vain."""
     command = {"insert": collection.name, "documents": [{}], **options}

@@ -45,6 +45,14 @@ def test_a_primary_that_is_not_behind_has_no_catch_up_to_give_up(replica_set):
     assert code_of(replica_set.primary.command, "replSetAbortPrimaryCatchUp", 1) == 20
 
 
+def test_a_member_without_a_configuration_has_nothing_to_look_after(make_replica_set):
+    member, = make_replica_set(1).members
+    assert code_of(member.command, "replSetFreeze", 10) == 94
+    assert code_of(member.command, "replSetFreeze", 0) == 94
+    assert code_of(member.command, {"replSetResizeOplog": 1, "size": 990}) == 94
+    assert code_of(member.command, "replSetMaintenance", True) == 94
+
+
 @pytest.mark.parametrize("command", [
     "replSetMaintenance", "replSetResizeOplog", "replSetFreeze", "replSetStepDown", "replSetStepUp", "replSetSyncFrom",
     "replSetAbortPrimaryCatchUp", "replSetGetConfig", "replSetReconfig", "replSetInitiate", "replSetGetStatus",

@@ -106,6 +106,8 @@ def test_the_times_that_may_be_asked_for(replica_set, database):
     assert code_of(command, "find", "orders", readConcern=before_all) == 239
     to_come = {"level": "snapshot", "atClusterTime": bson.Timestamp(time.time + 10_000, 1)}
     assert code_of(command, "find", "orders", readConcern=to_come) == 72
+    never = {"level": "snapshot", "atClusterTime": bson.Timestamp(0, 0)}
+    assert code_of(command, "find", "orders", readConcern=never) == 72
     assert code_of(command, "count", "orders", readConcern={"level": "snapshot"}) == 72
     assert code_of(command, "find", "orders", readConcern={"level": "majority", "atClusterTime": time}) == 72
 

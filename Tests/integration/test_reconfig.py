@@ -109,6 +109,9 @@ def test_a_member_that_was_left_out_is_offline_until_it_is_taken_back(make_repli
     member = replica_set.members[2]
     remove_member(replica_set, member)
     eventually(lambda: state_code(member) == 10)
+    version = replica_set.primary.command("replSetGetConfig")["config"]["version"]
+    removed = [line for line in member.log().splitlines() if "now REMOVED" in line]
+    assert len(removed) == 1 and f"(version {version}, " in removed[0] and member.host in removed[0], removed
     hello = member.hello()
     assert hello["secondary"] is False and "setName" not in hello and hello["info"]
     assert code_of(member.direct.test.command, {"find": "things", "$readPreference": {"mode": "nearest"}}) == 13436
@@ -207,6 +210,22 @@ def test_a_reconfiguration_waits_for_the_one_before_it(replica_set):
     replica_set.reconfigure(lambda config: config["settings"].update(catchUpTimeoutMillis=-1))
 
 
+def test_commitment_is_told_by_the_primary_alone(replica_set):
+    primary = replica_set.primary
+    ask = {"replSetGetConfig": 1, "commitmentStatus": True}
+    eventually(lambda: primary.command(ask)["commitmentStatus"] is True)
+    assert "commitmentStatus" not in primary.command("replSetGetConfig")
+    assert "commitmentStatus" not in primary.command({**ask, "commitmentStatus": False})
+    assert code_of(replica_set.secondaries[0].command, ask) == 10107
+    assert code_of(primary.command, {**ask, "commitmentStatus": "yes"}) == 14
+    for member in replica_set.secondaries:
+        member.pause()
+    config = primary.command("replSetGetConfig")["config"]
+    config["version"] += 1
+    assert code_of(primary.command, {"replSetReconfig": config, "maxTimeMS": 200}) in (50, 308)
+    assert primary.command(ask)["commitmentStatus"] is False
+
+
 # What is refused
 
 
@@ -230,6 +249,7 @@ BAD_MEMBERS = {
     "arbiter without a vote": ([{}, {"arbiterOnly": True, "priority": 0, "votes": 0}], 93, "members.1.votes"),
     "arbiter with a delay": (
         [{}, {"arbiterOnly": True, "priority": 0, "secondaryDelaySecs": 1}], 93, "members.1.secondaryDelaySecs"),
+    "two delays": ([{}, {"secondaryDelaySecs": 0, "slaveDelay": 5, "priority": 0}], 93, "members.1.slaveDelay"),
     "negative delay": ([{}, {"secondaryDelaySecs": -1, "priority": 0}], 93, "members.1.secondaryDelaySecs"),
     "priority too high": ([{}, {"priority": 1001}], 93, "members.1.priority"),
     "priority of a wrong type": ([{}, {"priority": "high"}], 93, "members.1.priority"),

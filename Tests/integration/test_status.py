@@ -58,6 +58,61 @@ def test_status_has_every_field(replica_set, database_name):
     assert secondary["syncSourceId"] in {m.index for m in replica_set.members}
 
 
+def test_dates_of_entries_are_those_of_the_oplog(replica_set, database_name):
+    client = replica_set.client()
+    things = client[database_name].c.with_options(write_concern=WriteConcern(w=3, wtimeout=5000))
+    for _ in range(3):
+        # One of three may fall on a whole second by chance.
+        things.insert_one({})
+
+    def described():
+        status = replica_set.primary.command("replSetGetStatus")
+        entries = replica_set.primary.direct.local["oplog.rs"]
+        for member in status["members"]:
+            wall = entries.find_one({"ts": member["optime"]["ts"]})["wall"]
+            for name in ("optimeDate", "optimeDurableDate", "optimeWrittenDate", "lastAppliedWallTime",
+                         "lastDurableWallTime", "lastWrittenWallTime"):
+                assert member[name] == wall, name
+            if member["state"] == 1:
+                assert member["electionDate"] == entries.find_one({"ts": member["electionTime"]})["wall"]
+        assert status["optimes"]["lastCommittedWallTime"] == entries.find_one(
+            {"ts": status["optimes"]["lastCommittedOpTime"]["ts"]})["wall"]
+        return [member["electionDate"] for member in status["members"] if member["state"] == 1]
+
+    # As a secondary sees its primary, too.
+    date, = eventually(described)
+    seen = replica_set.secondaries[0].command("replSetGetStatus")["members"]
+    assert [member["electionDate"] for member in seen if member["state"] == 1] == [date]
+
+
+def test_an_election_keeps_its_dates(replica_set):
+    replica_set.step_down()
+    primary = replica_set.primary
+
+    def metrics(member, name):
+        return member.command("replSetGetStatus").get(name)
+
+    candidate = eventually(
+        lambda: (m := metrics(primary, "electionCandidateMetrics")) and "wMajorityWriteAvailabilityDate" in m and m)
+    assert all(metrics(primary, "electionCandidateMetrics") == candidate for _ in range(30))
+    assert candidate["numCatchUpOps"] == 0
+    assert (candidate["lastElectionDate"] <= candidate["newTermStartDate"]
+            <= candidate["wMajorityWriteAvailabilityDate"])
+
+    def voter():
+        for member in replica_set.secondaries:
+            described = metrics(member, "electionParticipantMetrics") or {}
+            if described.get("electionTerm") == candidate["electionTerm"] and "newTermAppliedDate" in described:
+                return described
+        return None
+
+    described = eventually(voter)
+    assert described["newTermStartDate"] == candidate["newTermStartDate"]
+    assert described["lastVoteDate"] <= described["newTermAppliedDate"]
+    assert described["priorityAtElection"] == 1
+    assert described["maxWrittenOpTimeInSet"]["ts"] >= described["lastWrittenOpTimeAtElection"]["ts"]
+
+
 def test_a_member_that_was_never_reached_is_shown_as_dead(make_replica_set):
     replica_set = make_replica_set(1)
     replica_set.initiate()

@@ -22,8 +22,7 @@ enum NodeCommand {
                 OptionSpecification("host", .text, "HOST", default: "127.0.0.1", help: "the address to listen on"),
                 OptionSpecification(
                     "advertise", .text, "HOST",
-                    help: "the name under which others reach the node; default: the address it listens on, "
-                        + "or the machine's name when that is all of them"),
+                    help: "how others reach the node; default: --host, or the machine's name for all addresses"),
                 OptionSpecification("replset", .text, "NAME", help: "the replica set that the node belongs to"),
             ] + PartOptions.specifications(registry)
         ) { arguments in
@@ -33,6 +32,9 @@ enum NodeCommand {
                 endpoint: Endpoint(
                     host: arguments.text("host") ?? "127.0.0.1", port: arguments.integer("port") ?? 27017))
             options.replicaSetName = arguments.text("replset")
+            if let problem = options.replicaSetName.flatMap(ReplicaSet.problem(withName:)) {
+                throw UsageError("--replset \(problem)")
+            }
             options.arguments = arguments.all
             parts.describe(in: &options)
             let listensOnAll = options.endpoint.host == "0.0.0.0" || options.endpoint.host == "::"

@@ -48,13 +48,14 @@ enum StatusCommand {
         var rows = [["id", "member", "state", "health", "behind", "ping", "syncs from"]]
         for member in members {
             let isSelf = member["self"]?.asBool == true
+            let isUp = member["health"]?.asNumber == 1 && (isSelf || wasHeard(member))
             rows.append([
                 member["_id"]?.asInteger.map { "\($0)" } ?? "?",
                 (member["name"]?.asString ?? "?") + (isSelf ? " (asked)" : ""),
                 member["stateStr"]?.asString ?? "?",
-                member["health"]?.asNumber == 1 ? "up" : "down",
+                isUp ? "up" : "down",
                 optime(member).map { "\(newest &- $0.seconds) s" } ?? "-",
-                member["pingMs"]?.asInteger.map { "\($0) ms" } ?? "-",
+                isUp ? member["pingMs"]?.asInteger.map { "\($0) ms" } ?? "-" : "-",
                 member["syncSourceHost"]?.asString.flatMap { $0.isEmpty ? nil : $0 } ?? "-",
             ])
         }
@@ -62,7 +63,17 @@ enum StatusCommand {
         return [title, ""] + columns(rows)
     }
 
-    private static func optime(_ member: Document) -> Timestamp? { member["optime"]?.asDocument?["ts"]?.asTimestamp }
+    /// Whether it ever gave a sign of life: before one is missed, a member that is not there counts as healthy.
+    private static func wasHeard(_ member: Document) -> Bool {
+        ["lastHeartbeat", "lastHeartbeatRecv"].contains { name in
+            if case .dateTime(let milliseconds)? = member[name] { milliseconds > 0 } else { false }
+        }
+    }
+
+    /// Of the newest entry that the member is known to have; nil when none is.
+    private static func optime(_ member: Document) -> Timestamp? {
+        member["optime"]?.asDocument?["ts"]?.asTimestamp.flatMap { $0 == .zero ? nil : $0 }
+    }
 
     private static func columns(_ rows: [[String]]) -> [String] {
         let widths = rows.first.map { $0.indices.map { column in rows.map { $0[column].count }.max() ?? 0 } } ?? []

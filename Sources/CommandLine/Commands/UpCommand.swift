@@ -45,6 +45,7 @@ enum UpCommand {
     private static func replicaSet(_ arguments: Arguments, _ registry: PluginRegistry) async throws -> Int32 {
         let parts = try PartOptions.parse(arguments, registry)
         let name = arguments.text("name") ?? "rs0"
+        if let problem = ReplicaSet.problem(withName: name) { throw UsageError("--name \(problem)") }
         let port = arguments.integer("port") ?? 27017
         let transport = parts.transport
         let transportOptions = parts.options(of: transport.name)

@@ -39,7 +39,7 @@ public final class SetMember: Sendable {
         options.electionPolicyName = set.elections.name
         set.describe(&options)
         let changes = changes
-        let started = try await RunningNode.start(name: nodeName, log: set.log) {
+        let started = try await RunningNode.start(name: nodeName, log: MemberLog(name: nodeName, sink: set.log)) {
             [set, network, nodeName, options] runtime in
             let node = Node(
                 runtime: runtime, transport: network.makeTransport(runtime, node: nodeName),

@@ -22,7 +22,7 @@ struct CommandTraits: OptionSet {
     /// Only with `enableTestCommands`.
     static let testOnly = CommandTraits(rawValue: 1 << 6)
     /// May come with the read concern `snapshot`: reads at a point in time, or goes on with such a read.
-    static let snapshotRead = CommandTraits(rawValue: 1 << 7)
+    static let snapshotRead = CommandTraits(rawValue: 1 << 8)
 }
 
 /// How a command's handler ended.

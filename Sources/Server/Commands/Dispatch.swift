@@ -120,20 +120,29 @@ extension Node {
         }
         if let session = arguments.sessionID { try sessions.touch(session, now: runtime.now) }
         try checkTransactionNumber(command, arguments)
-        if !traits.contains(.snapshotRead), let concern = arguments.readConcern {
-            try checkNoSnapshot(command, concern)
-        }
+        if let concern = arguments.readConcern { try checkReadConcern(command, concern) }
         if let time = arguments.clusterTime { try role.advanceClusterTime(to: time) }
         guard let limit = arguments.maxTimeMillis, limit > 0 else { return .distantFuture }
         return runtime.now + .milliseconds(limit)
     }
 
-    /// A snapshot session sends its read concern with everything.
-    private func checkNoSnapshot(_ command: Command, _ concern: DocumentView) throws(ServerError) {
-        guard let level = concern["level"]?.asStringBytes, KeyView(level) == "snapshot" else { return }
-        throw ServerError(
-            .invalidOptions,
-            "The command '\(command.name)' does not support readConcern snapshot; find, aggregate and distinct do")
+    /// A snapshot session sends its read concern with everything. What a write reads is what is there now.
+    private func checkReadConcern(_ command: Command, _ concern: DocumentView) throws(ServerError) {
+        if !command.traits.contains(.snapshotRead), let level = concern["level"]?.asStringBytes,
+            KeyView(level) == "snapshot"
+        {
+            throw ServerError(
+                .invalidOptions,
+                "The command '\(command.name)' does not support readConcern snapshot; find, aggregate and distinct do")
+        }
+        guard command.traits.contains(.write) else { return }
+        let level = try ReadConcern(concern).level
+        guard level == .local else {
+            throw ServerError(
+                .invalidOptions,
+                "Command \(command.name) does not support { readConcern: { level: \"\(level.rawValue)\" } }: "
+                    + "a write takes 'local' only; leave the read concern out")
+        }
     }
 
     private func checkTransactionNumber(_ command: Command, _ arguments: GenericArguments) throws(ServerError) {

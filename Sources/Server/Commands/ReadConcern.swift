@@ -40,6 +40,9 @@ struct ReadConcern {
                 guard let time = element.value.asTimestamp else {
                     throw wrongType("readConcern.atClusterTime", element.value, "timestamp")
                 }
+                guard time > .zero else {
+                    throw ServerError(.invalidOptions, "atClusterTime cannot be a null timestamp")
+                }
                 atClusterTime = time
             case "provenance", "afterOpTime": continue
             default:

@@ -19,7 +19,10 @@ enum MaintenanceCommands {
     }
 
     private static func resize(_ context: CommandContext) throws -> CommandOutcome {
-        guard context.node.role is ReplicaSetRole else { throw OplogServing.notAMember() }
+        guard let role = context.node.role as? ReplicaSetRole else { throw OplogServing.notAMember() }
+        guard role.member.config != nil else {
+            throw ServerError(.notYetInitialized, "no replset config has been received")
+        }
         for element in context.body where !GenericArguments.isGeneric(element.key) {
             switch element.key {
             case "replSetResizeOplog", "size": continue

@@ -24,6 +24,9 @@ final class OplogFetcher {
     /// An entry waits for an index build before it can be applied; nothing is fetched meanwhile.
     private var isHeldUp = false
     private var delayed = DelayedEntries()
+    // What was applied since the member was told.
+    private var appliedCount = 0
+    private var begunTerms: [(Int64, WallTime)] = []
     private var delayTimer: TimerToken?
     private var whenIdle: (() -> Void)?
 
@@ -140,7 +143,7 @@ final class OplogFetcher {
             }
             applyDue()
         }
-        role.reportProgress()
+        reportApplied(role)
         role.drive { member, now in member.onBatchFetched(from: id, metadata, now: now) }
         fetch()
     }
@@ -157,8 +160,24 @@ final class OplogFetcher {
     }
 
     private func take(_ entry: DocumentView, _ optime: OpTime) throws {
-        guard case .waitsForIndexBuild(let build) = try node.data.apply(entry, .steady) else { return }
-        throw HeldUp(build: build)
+        let isFirstOfTerm = optime.term > node.lastOpTime.term
+        if case .waitsForIndexBuild(let build) = try node.data.apply(entry, .steady) { throw HeldUp(build: build) }
+        appliedCount += 1
+        guard isFirstOfTerm, let wall = entry["wall"]?.asDateTime else { return }
+        begunTerms.append((optime.term, WallTime(milliseconds: wall)))
+    }
+
+    /// Tells the member what was applied, once a step is through: it may answer with an end to the catch-up.
+    private func reportApplied(_ role: ReplicaSetRole) {
+        let count = appliedCount
+        let begun = begunTerms
+        appliedCount = 0
+        begunTerms = []
+        for (term, wall) in begun {
+            role.drive { member, now in member.onTermBegun(term, startedAt: wall, now: now) }
+        }
+        if role.member.isPrimary { role.drive { member, now in member.onCatchUpApplied(count, now: now) } }
+        role.reportProgress()
     }
 
     // MARK: Delay
@@ -200,7 +219,7 @@ final class OplogFetcher {
             }
         }
         guard isDue else { return }
-        role.reportProgress()
+        reportApplied(role)
         fetch()
     }
 

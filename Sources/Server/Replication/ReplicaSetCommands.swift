@@ -18,7 +18,12 @@ enum ReplicaSetCommands {
             })
         table.add(
             Command("replSetGetConfig", [.adminOnly], help: "the configuration") { context in
-                try role(context).member.writeConfig(to: context.writer)
+                let role = try role(context)
+                let status = context.body["commitmentStatus"]
+                guard let asked = status.map(\.asBool) ?? false else {
+                    throw wrongType("replSetGetConfig.commitmentStatus", status!, "bool")
+                }
+                try role.member.writeConfig(to: context.writer, commitmentStatus: asked)
                 return .done
             })
         table.add(

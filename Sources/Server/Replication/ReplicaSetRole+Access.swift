@@ -85,7 +85,8 @@ extension ReplicaSetRole {
             to: writer,
             StatusSupplement(
                 wallClock: runtime.wallClock, uptimeSeconds: uptime,
-                initialSync: initialSync?.status ?? (afterInitialSync ? lastInitialSync : nil)),
+                initialSync: initialSync?.status ?? (afterInitialSync ? lastInitialSync : nil),
+                entryWall: { [data = node.data] in data.wall(of: $0) }),
             now: runtime.now)
     }
 

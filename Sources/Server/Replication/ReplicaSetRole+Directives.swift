@@ -138,7 +138,9 @@ extension ReplicaSetRole {
 
     private func stateChanged(_ state: MemberState) throws {
         try member.checkInvariants()
-        runtime.log.log(.info, "replication", "now \(state.name)")
+        let reason = member.reasonForState
+        runtime.log.log(
+            reason == nil ? .info : .warning, "replication", "now \(state.name)\(reason.map { ": \($0)" } ?? "")")
         if state != .primary { setAcceptsWrites(false) }
     }
 
@@ -156,7 +158,8 @@ extension ReplicaSetRole {
         // Without these the set cannot commit what its oplog may be full of.
         context.isNeededBySet = true
         let optime = try message.withView { try node.data.appendNoOp($0, context) }
-        drive { member, now in member.onNoOpWritten(purpose, optime, now: now) }
+        let wall = context.wall
+        drive { member, now in member.onNoOpWritten(purpose, optime, at: wall, now: now) }
     }
 
     private func startWrites() throws {

@@ -119,6 +119,7 @@ final class ReplicaSetRole: NodeRole {
     /// Tells the member what happened and carries out what it answers.
     func drive(_ event: (inout Member, Instant) -> [Directive]) {
         guard !isStopped else { return }
+        member.wallClock = runtime.wallClock
         pending += event(&member, runtime.now)
         guard !isDriving else { return }
         isDriving = true
