@@ -64,6 +64,18 @@ import Testing
         #expect(it.member.isPrimary)
     }
 
+    @Test("a life that has no vote says no at once, also when it says aye")
+    func forgotten() {
+        var it = MemberFixture()
+        it.hearEveryone()
+        _ = it.persist(it.stand())
+        let other = Incarnation(startedAt: WallTime(milliseconds: 5), nonce: 77)
+        _ = it.vote(1, incarnation: other)
+        #expect(it.member.candidacy?.noes == [1])
+        _ = it.vote(2, granted: false)
+        #expect(it.member.candidacy == nil && !it.member.isPrimary)
+    }
+
     @Test("a reply with a higher term ends the candidacy")
     func higherTerm() {
         var it = MemberFixture()

@@ -30,11 +30,13 @@ struct RandomFaultTests {
         _ = try RandomScenario(seed: seed).run(seed: seed)
     }
 
-    @Test("candidates do not wait for the answer of a member that has no vote in this life")
-    func voterThatForgot() throws {
-        var scenario = RandomScenario(seed: 15183)
+    @Test(
+        "candidates do not wait for the answer of a member that has no vote in this life",
+        arguments: [15183, 19569, 20450] as [UInt64])
+    func voterThatForgot(seed: UInt64) throws {
+        var scenario = RandomScenario(seed: seed)
         scenario.swarm.safetyPhase = .seconds(5)
-        _ = try scenario.run(seed: 15183)
+        _ = try scenario.run(seed: seed)
     }
 
     @Test("a member that was removed a moment ago need not have what the others have")
