@@ -30,9 +30,16 @@ extension RandomFaults {
         return true
     }
 
-    /// A disk is replaced by an empty one.
+    /// A disk is replaced by an empty one. Not that of the last member that may be primary: nobody could take it in
+    /// again.
     mutating func loseDisk() -> Bool {
-        guard set.remembers, let victim = pick(forgettable) else { return false }
+        guard set.remembers, let config = set.primary?.member?.config else { return false }
+        let intact = forgettable
+        func isElectable(_ member: SimulatedMember) -> Bool {
+            config.index(of: member.id).map { config.members[$0].isElectable } ?? false
+        }
+        let choice = intact.filter { victim in intact.contains { $0 !== victim && isElectable($0) } }
+        guard let victim = pick(choice) else { return false }
         victim.loseDisk()
         victim.crash()
         return true

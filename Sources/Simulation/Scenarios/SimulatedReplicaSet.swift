@@ -275,6 +275,9 @@ public final class SimulatedReplicaSet {
     /// they must elect a primary soon (I27).
     var couldElectNow: Bool {
         let present = members.filter { $0.isAlive && !$0.isPaused }.compactMap(\.member)
+        // One in office catches up, or waits for others before it steps down.
+        let newestTerm = present.map(\.term).max() ?? 0
+        if present.contains(where: { $0.isPrimary && $0.term == newestTerm }) { return false }
         let configs = present.compactMap(\.config)
         guard let newest = configs.max(by: { $0.configVersion.isOlder(than: $1.configVersion) }) else { return false }
         let voters = present.filter { member in
