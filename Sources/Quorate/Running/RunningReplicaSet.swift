@@ -100,11 +100,12 @@ public final class RunningReplicaSet: Sendable {
     }
 
     func waitForPrimary(within limit: Duration = .seconds(30)) async throws -> SetMember {
-        let clock = SuspendingClock()
-        let deadline = clock.now + limit
+        let deadline = LiveTime.now + limit
         while true {
             for member in members where await member.isWritablePrimary { return member }
-            guard clock.now < deadline else { throw ReplicaSetError("no member was elected primary within \(limit)") }
+            guard LiveTime.now < deadline else {
+                throw ReplicaSetError("no member was elected primary within \(limit)")
+            }
             await SetMember.nextChange(of: members, within: .milliseconds(500))
         }
     }

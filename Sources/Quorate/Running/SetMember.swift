@@ -106,7 +106,7 @@ public final class SetMember: Sendable {
     static func nextChange(of members: [SetMember], within limit: Duration) async {
         await withTaskGroup(of: Void.self) { group in
             for member in members { group.addTask { await member.changes.next() } }
-            group.addTask { try? await Task.sleep(for: limit) }
+            group.addTask { await LiveTime.sleep(for: limit) }
             await group.next()
             group.cancelAll()
         }
