@@ -70,6 +70,22 @@ struct PointInTimeReadTests {
         #expect(!reply.isOK && reply["cursor"] == nil, "\(reply)")
     }
 
+    @Test("a linearizable cursor that waits for data does not wake itself by confirming nothing")
+    func linearizableTail() throws {
+        let set = try makeSet(seed: 7)
+        let primary = try #require(set.primary)
+        #expect(try primary.run(["create": "tail", "capped": true, "size": 4096], in: "shop").isOK)
+        #expect(try primary.run(["insert": "tail", "documents": [["_id": 1]]], in: "shop").isOK)
+        let opened = try primary.run(
+            ["find": "tail", "tailable": true, "awaitData": true, "readConcern": ["level": "linearizable"]], in: "shop")
+        let cursor = try #require(opened["cursor"]?.asDocument?["id"]?.asInteger)
+        let before = primary.node?.oplogCount ?? 0
+        let reply = try primary.run(
+            ["getMore": .int64(cursor), "collection": "tail", "maxTimeMS": 1000], in: "shop")
+        #expect(reply.isOK, "\(reply)")
+        #expect((primary.node?.oplogCount ?? 0) - before <= 1)
+    }
+
     @Test("a read waits on a secondary for a cluster time that its primary has not heard of")
     func futureClusterTime() throws {
         let set = try makeSet(seed: 4)

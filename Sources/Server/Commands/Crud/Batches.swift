@@ -81,7 +81,8 @@ enum Batches {
             let progress = try batch.fill(
                 from: source, limit: limit, deadline: context.runtime.loopSliceEnd)
             guard progress == .yield else {
-                if isLinearizable {
+                // Nothing found promises nothing; and the no-op that confirms would wake the one who waits for data.
+                if isLinearizable, progress != .waiting || batch.count > 0 {
                     try await context.node.role.confirmLinearizable(since: term, deadline: context.deadline)
                 }
                 return progress
