@@ -30,3 +30,32 @@ public enum BSONType: UInt8, Sendable, CaseIterable {
         }
     }
 }
+
+extension BSONType {
+    /// MongoDB's name of the type, as `$type` answers and error messages say.
+    public var operatorName: String {
+        switch self {
+        case .double: "double"
+        case .string: "string"
+        case .document: "object"
+        case .array: "array"
+        case .binary: "binData"
+        case .undefined: "undefined"
+        case .objectID: "objectId"
+        case .bool: "bool"
+        case .dateTime: "date"
+        case .null: "null"
+        case .regex: "regex"
+        case .dbPointer: "dbPointer"
+        case .javascript: "javascript"
+        case .symbol: "symbol"
+        case .javascriptWithScope: "javascriptWithScope"
+        case .int32: "int"
+        case .timestamp: "timestamp"
+        case .int64: "long"
+        case .decimal128: "decimal"
+        case .minKey: "minKey"
+        case .maxKey: "maxKey"
+        }
+    }
+}

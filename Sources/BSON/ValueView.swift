@@ -21,6 +21,10 @@
 
     /// The type; validation has seen that the byte is one of its raw values.
     @inlinable public var type: BSONType { BSONType(rawValue: rawType).unsafelyUnwrapped }
+    /// Whether the value is null, or undefined, which older clients sent for it.
+    @inlinable @inline(__always) public var isNullish: Bool {
+        rawType == BSONType.null.rawValue || rawType == BSONType.undefined.rawValue
+    }
     @inlinable @inline(__always) func isOf(_ type: BSONType) -> Bool { rawType == type.rawValue }
 
     @inlinable public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: pointer, count: byteCount) }

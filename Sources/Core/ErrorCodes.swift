@@ -129,6 +129,7 @@ extension ErrorCode {
     public static let queryExceededMemoryLimitNoDiskUseAllowed = ErrorCode(292)
     public static let currentConfigNotCommittedYet = ErrorCode(308)
     public static let objectIsBusy = ErrorCode(314)
+    public static let apiVersionError = ErrorCode(322)
     public static let apiStrictError = ErrorCode(323)
     public static let apiDeprecationError = ErrorCode(324)
     public static let unsupportedShardingEventNotification = ErrorCode(331)
@@ -146,6 +147,7 @@ extension ErrorCode {
     public static let unrecognizedPipelineStage = ErrorCode(40324)
     public static let unknownField = ErrorCode(40415)
     public static let missingField = ErrorCode(40414)
+    public static let duplicateField = ErrorCode(40413)
     public static let notARetryableWriteCommand = ErrorCode(50768)
 
     /// The `codeName` of a reply.
@@ -280,6 +282,7 @@ extension ErrorCode {
         292: "QueryExceededMemoryLimitNoDiskUseAllowed",
         308: "CurrentConfigNotCommittedYet",
         314: "ObjectIsBusy",
+        322: "APIVersionError",
         323: "APIStrictError",
         324: "APIDeprecationError",
         331: "UnsupportedShardingEventNotification",
@@ -295,8 +298,10 @@ extension ErrorCode {
         17280: "Location17280",
         31249: "Location31249",
         40324: "Location40324",
-        40415: "Location40415",
-        40414: "Location40414",
+        40413: "IDLDuplicateField",
+        40414: "IDLFailedToParse",
+        40415: "IDLUnknownField",
+        4_886_600: "Location4886600",
         50768: "Location50768",
     ]
 }

@@ -36,6 +36,15 @@ public struct Request {
     }
 }
 
+extension Request {
+    /// The same request with another command document, which has to live as long.
+    public func replacing(body: DocumentView) -> Request {
+        Request(
+            form: form, requestID: requestID, flags: flags, body: body, queryDatabase: queryDatabase,
+            querySecondaryOk: querySecondaryOk, firstSequence: firstSequence, secondSequence: secondSequence)
+    }
+}
+
 /// A kind-1 section of OP_MSG: validated documents, one behind the other.
 public struct DocumentSequence: Sequence {
     public let identifier: KeyView

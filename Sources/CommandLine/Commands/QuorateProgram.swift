@@ -53,6 +53,7 @@ public enum QuorateProgram {
                 BenchCommand.specification(),
                 StatusCommand.specification(),
                 PluginsCommand.specification(registry),
+                CommandsCommand.specification,
             ])
     }
 }

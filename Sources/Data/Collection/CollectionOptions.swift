@@ -30,7 +30,7 @@ public struct CollectionOptions: Hashable, Sendable {
                 throw ServerError(.commandNotSupported, "views are not supported")
             case "timeseries":
                 throw ServerError(.commandNotSupported, "time series collections are not supported")
-            case "clusteredIndex":
+            case "clusteredIndex" where element.value.isTruthy:
                 throw ServerError(.commandNotSupported, "clustered collections are not supported")
             case "collation":
                 try CollectionOptions.checkCollation(element.value)
@@ -54,6 +54,11 @@ public struct CollectionOptions: Hashable, Sendable {
         if let value = element.value.asNumber, value.magnitude < 9e18 { return Int64(value) }
         throw ServerError(.typeMismatch, "the field '\(element.key.string)' must be a number")
     }
+
+    /// The collation of a command or statement.
+    public static let collationField = Field(
+        "collation", .object, "`{locale: \"simple\"}`; other collations are not supported yet"
+    ) { (value: ValueView) throws(ServerError) in try checkCollation(value) }
 
     /// Only the simple collation is known.
     public static func checkCollation(_ value: ValueView) throws(ServerError) {

@@ -19,6 +19,14 @@ public final class DeleteOperation {
     private var selection: RecordSelection?
     private var isDone = false
 
+    /// The fields of a statement.
+    public static let fields = FieldTable([
+        Field("q", .object, [.required], "which documents"),
+        Field("limit", .number, [.required], "1 for one, 0 for all that match"),
+        Field("hint", [.string, .object], "the index to use, by name or key pattern"),
+        CollectionOptions.collationField,
+    ])
+
     /// Reads a statement. `context` holds the command's `let` variables.
     public init(
         _ store: DataStore, _ namespace: Namespace, _ statement: DocumentView, context: QueryContext, id: Int32 = 0
@@ -26,12 +34,12 @@ public final class DeleteOperation {
         var query: DocumentView?
         var limit: Int64?
         var hint: QueryHint?
-        for element in statement {
+        try DeleteOperation.fields.check(statement, at: "delete.deletes")
+        for element in statement where !element.value.isNullish {
             switch element.key {
             case "q": query = try CommandFields.document(element)
             case "limit": limit = try CommandFields.integer(element)
             case "hint": hint = try QueryHint(element.value)
-            case "collation": try CollectionOptions.checkCollation(element.value)
             default: break
             }
         }

@@ -1,5 +1,5 @@
 public import BSON
-import Core
+public import Core
 public import Query
 
 /// One statement of an `update` command, compiled: `{q, u, multi, upsert, arrayFilters, hint, collation, c, sort}`.
@@ -12,6 +12,19 @@ public final class UpdateStatement {
     let hint: QueryHint?
     let sort: SortPattern?
 
+    /// The fields of a statement.
+    public static let fields = FieldTable([
+        Field("q", .object, [.required], "which documents"),
+        Field("u", .any, [.required], "modifiers, a replacement or a pipeline"),
+        Field("c", .object, "variables for a pipeline"),
+        Field("multi", .flag, "all that match, not one"),
+        Field("upsert", .flag, "inserts when nothing matches"),
+        Field("arrayFilters", .array, "which elements `$[name]` means"),
+        Field("hint", [.string, .object], "the index to use, by name or key pattern"),
+        Field("sort", .object, "which of several"),
+        CollectionOptions.collationField,
+    ])
+
     /// Reads a statement. `context` holds the command's `let` variables.
     public init(_ statement: DocumentView, context: QueryContext) throws {
         var context = context
@@ -22,7 +35,8 @@ public final class UpdateStatement {
         var isUpsert = false
         var hint: QueryHint?
         var sort: SortPattern?
-        for element in statement {
+        try UpdateStatement.fields.check(statement, at: "update.updates")
+        for element in statement where !element.value.isNullish || element.key == "u" {
             switch element.key {
             case "q": query = try CommandFields.document(element)
             case "u": update = element.value
@@ -31,7 +45,6 @@ public final class UpdateStatement {
             case "arrayFilters": filters = try UpdateStatement.arrayFilters(element)
             case "hint": hint = try QueryHint(element.value)
             case "sort": sort = try CommandFields.document(element).map { try SortPattern($0) }
-            case "collation": try CollectionOptions.checkCollation(element.value)
             case "c":
                 for constant in try CommandFields.document(element) ?? emptyDocument {
                     context.variables[constant.key.string] = Value(constant.value)

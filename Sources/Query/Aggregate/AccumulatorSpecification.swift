@@ -43,7 +43,9 @@ struct AccumulatorSpecification {
             (expression, make) = try AccumulatorSpecification.several(name, first.value, context)
         case "$top", "$topN", "$bottom", "$bottomN":
             (expression, make) = try AccumulatorSpecification.ordered(name, first.value, context)
-        default: throw ServerError(location: 15952, "unknown group operator '\(name)'")
+        default:
+            throw MissingOperators.refusal(of: name, in: MissingOperators.accumulators)
+                ?? ServerError(location: 15952, "unknown group operator '\(name)'")
         }
     }
 

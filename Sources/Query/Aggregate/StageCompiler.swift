@@ -43,8 +43,7 @@ struct StageCompiler {
         case "$facet": return .facet(try facets(argument))
         default:
             if StageNames.external.contains(name) { return .external }
-            guard StageNames.all.contains(name) else { throw StageNames.unrecognized(name) }
-            throw ServerError(.notImplemented, "the stage \(name) is not supported")
+            throw MissingOperators.refusal(of: name, in: MissingOperators.stages) ?? StageNames.unrecognized(name)
         }
     }
 

@@ -10,14 +10,12 @@ enum StageNames {
 
     /// Stages that reach beyond their input, for the caller to carry out.
     static let external: Set<String> = [
-        "$lookup", "$unionWith", "$out", "$merge", "$changeStream", "$changeStreamSplitLargeEvent", "$collStats",
-        "$indexStats", "$currentOp", "$listSessions", "$listLocalSessions", "$graphLookup", "$documents",
+        "$lookup", "$unionWith", "$out", "$merge", "$collStats", "$indexStats", "$currentOp", "$listSessions",
+        "$listLocalSessions", "$documents",
     ]
 
-    static let all = local.union(external).union([
-        "$redact", "$geoNear", "$bucketAuto", "$setWindowFields", "$densify", "$fill", "$planCacheStats", "$search",
-        "$searchMeta", "$vectorSearch", "$listSampledQueries", "$querySettings", "$queryStats",
-    ])
+    /// Those of MongoDB 8.0, built or not.
+    static let all = local.union(external).union(MissingOperators.stages.map(\.name))
 
     static func unrecognized(_ name: String) -> ServerError {
         ServerError(.unrecognizedPipelineStage, "Unrecognized pipeline stage name: '\(name)'")

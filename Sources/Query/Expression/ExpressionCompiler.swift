@@ -123,7 +123,8 @@ final class ExpressionCompiler {
 
     private func compileOperator(_ name: String, _ argument: ValueView) throws(ServerError) -> ExpressionTree {
         guard let entry = OperatorTable.entries[name] else {
-            throw ServerError(.invalidPipelineOperator, "Unrecognized expression '\(name)'")
+            throw MissingOperators.refusal(of: name, in: MissingOperators.expressions)
+                ?? ServerError(.invalidPipelineOperator, "Unrecognized expression '\(name)'")
         }
         switch entry {
         case .positional(let least, let most, let function):

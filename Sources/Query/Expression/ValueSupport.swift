@@ -10,35 +10,6 @@ extension ServerError {
     init(location code: Int32, _ message: String) { self.init(ErrorCode(rawValue: code), message) }
 }
 
-extension BSONType {
-    /// MongoDB's name of the type, as `$type` answers and error messages say.
-    public var operatorName: String {
-        switch self {
-        case .double: "double"
-        case .string: "string"
-        case .document: "object"
-        case .array: "array"
-        case .binary: "binData"
-        case .undefined: "undefined"
-        case .objectID: "objectId"
-        case .bool: "bool"
-        case .dateTime: "date"
-        case .null: "null"
-        case .regex: "regex"
-        case .dbPointer: "dbPointer"
-        case .javascript: "javascript"
-        case .symbol: "symbol"
-        case .javascriptWithScope: "javascriptWithScope"
-        case .int32: "int"
-        case .timestamp: "timestamp"
-        case .int64: "long"
-        case .decimal128: "decimal"
-        case .minKey: "minKey"
-        case .maxKey: "maxKey"
-        }
-    }
-}
-
 extension UnsafeRawBufferPointer {
     /// Whether both hold the same bytes.
     func isSame(as other: UnsafeRawBufferPointer) -> Bool {

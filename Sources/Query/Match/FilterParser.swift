@@ -72,9 +72,13 @@ struct FilterParser {
         case "$comment": return nil
         case "$alwaysTrue": return ConstantNode(true)
         case "$alwaysFalse": return ConstantNode(false)
-        case "$where", "$text", "$jsonSchema", "$function", "$sampleRate":
-            throw ServerError(.commandNotSupported, "\(element.key.string) is not supported")
+        case "$jsonSchema": throw ServerError(.commandNotSupported, "\(element.key.string) is not supported")
         default:
+            let name = element.key.string
+            if let error = MissingOperators.refusal(of: name, in: MissingOperators.queries, code: .commandNotSupported)
+            {
+                throw error
+            }
             throw ServerError(
                 .badValue,
                 "unknown top level operator: \(element.key.string). If you have a field name that starts with a '$' "
@@ -167,11 +171,10 @@ struct FilterParser {
         case "$bitsAllClear": return .test(try BitsPredicate(.allClear, value))
         case "$bitsAnyClear": return .test(try BitsPredicate(.anyClear, value))
         case "$comment": return nil
-        case "$geoWithin", "$geoIntersects", "$near", "$nearSphere", "$within", "$maxDistance", "$minDistance":
-            throw ServerError(
-                .commandNotSupported, "\(element.key.string) is not supported: there are no geospatial queries")
         default:
-            throw ServerError(.badValue, "unknown operator: \(element.key.string)")
+            let name = element.key.string
+            throw MissingOperators.refusal(of: name, in: MissingOperators.queries, code: .commandNotSupported)
+                ?? ServerError(.badValue, "unknown operator: \(element.key.string)")
         }
     }
 

@@ -23,6 +23,12 @@ struct CommandTraits: OptionSet {
     static let testOnly = CommandTraits(rawValue: 1 << 6)
     /// May come with the read concern `snapshot`: reads at a point in time, or goes on with such a read.
     static let snapshotRead = CommandTraits(rawValue: 1 << 8)
+    /// Honours a read concern of any level that its traits allow; other commands take `local` only.
+    static let readConcern = CommandTraits(rawValue: 1 << 9)
+    /// Takes a write concern though it only writes when it is asked to.
+    static let writeConcern = CommandTraits(rawValue: 1 << 10)
+    /// Part of Stable API version 1.
+    static let stable = CommandTraits(rawValue: 1 << 11)
 }
 
 /// How a command's handler ended.
@@ -36,10 +42,12 @@ enum CommandOutcome {
     case later((CommandContext) async throws -> Void)
 }
 
-/// One command: its name, what it needs, and the function that runs it.
+/// One command: its name, what it needs, the fields that it may have, and the function that runs it.
 final class Command {
     let name: StaticString
     let traits: CommandTraits
+    /// Its own fields, beside those that all commands may have.
+    let fields: FieldTable
     let help: String
     let run: (CommandContext) throws -> CommandOutcome
     /// For `serverStatus`.
@@ -47,13 +55,36 @@ final class Command {
     var failed: UInt64 = 0
 
     init(
-        _ name: StaticString, _ traits: CommandTraits = [], help: String,
+        _ name: StaticString, _ traits: CommandTraits, _ fields: FieldTable, help: String,
         run: @escaping (CommandContext) throws -> CommandOutcome
     ) {
         self.name = name
         self.traits = traits
+        self.fields = fields
         self.help = help
         self.run = run
+    }
+}
+
+extension Command {
+    /// A command that needs nothing of the node.
+    convenience init(
+        _ name: StaticString, _ fields: FieldTable, help: String,
+        run: @escaping (CommandContext) throws -> CommandOutcome
+    ) {
+        self.init(name, [], fields, help: help, run: run)
+    }
+
+    /// - Throws: `APIStrictError` when the command, or a field of it, is not part of Stable API version 1.
+    func checkStable(_ body: DocumentView) throws(ServerError) {
+        guard traits.contains(.stable) else {
+            throw ServerError(
+                .apiStrictError, "Provided apiStrict:true, but the command \(name) is not in API Version 1")
+        }
+        for element in body.dropFirst() where fields[element.key]?.rules.contains(.unstable) ?? false {
+            throw ServerError(
+                .apiStrictError, "BSON field '\(name).\(element.key.string)' is not allowed with apiStrict:true.")
+        }
     }
 }
 
@@ -76,7 +107,7 @@ struct CommandTable {
     }
 
     private func alias(of command: Command, _ name: StaticString) -> Command {
-        Command(name, command.traits, help: command.help, run: command.run)
+        Command(name, command.traits, command.fields, help: command.help, run: command.run)
     }
 
     /// The command called `name`; names are case-sensitive.

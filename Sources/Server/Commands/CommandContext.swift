@@ -14,6 +14,8 @@ final class CommandContext {
     var reply: MessageWriter
     /// What `request` points into, when this context owns it.
     private let retained: ByteBuffer?
+    /// What the command document lies in, when it is not the request's own.
+    private let holder: ByteBuffer?
     /// When the command's `maxTimeMS` is over.
     var deadline: Instant
     /// The optime of the last write, which the reply waits for and reports; set by write commands.
@@ -23,7 +25,7 @@ final class CommandContext {
 
     init(
         node: Node, connection: ClientConnection, request: Request, command: Command, arguments: GenericArguments,
-        reply: MessageWriter, retained: ByteBuffer?, deadline: Instant
+        reply: MessageWriter, retained: ByteBuffer?, holder: ByteBuffer?, deadline: Instant
     ) {
         self.node = node
         self.connection = connection
@@ -32,6 +34,7 @@ final class CommandContext {
         self.arguments = arguments
         self.reply = reply
         self.retained = retained
+        self.holder = holder
         self.deadline = deadline
     }
 
@@ -47,11 +50,6 @@ final class CommandContext {
     var database: String {
         if let name = arguments.database { return String(decoding: name, as: UTF8.self) }
         return request.queryDatabase ?? "admin"
-    }
-
-    /// - Throws: the error for a field that the command does not know.
-    func unknownField(_ key: KeyView) -> ServerError {
-        ServerError(.unknownField, "BSON field '\(command.name).\(key.string)' is an unknown field.")
     }
 
     /// - Throws: `MaxTimeMSExpired` when the command has run for longer than the client allows.

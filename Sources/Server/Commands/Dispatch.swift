@@ -7,7 +7,7 @@ internal import Wire
 extension Node {
     /// Handles one whole message of a client or member. Replies go to the connection's output; the caller flushes.
     func handle(_ message: UnsafeRawBufferPointer, on connection: ClientConnection) {
-        let request: Request
+        var request: Request
         do {
             request = try Request(message)
         } catch {
@@ -25,15 +25,17 @@ extension Node {
         let reply = startReply(request, in: output, connection)
         var arguments = GenericArguments()
         var found: Command?
+        var holder: ByteBuffer?
         do {
             let command = try self.command(for: request)
             found = command
             command.total += 1
-            arguments = try GenericArguments.parse(request.body)
+            arguments = try GenericArguments.parse(request, command)
+            if arguments.hasNulls { (request, holder) = request.droppingNulls(of: command) }
             let deadline = try admit(command, request, arguments, connection)
             let context = CommandContext(
                 node: self, connection: connection, request: request, command: command, arguments: arguments,
-                reply: reply, retained: nil, deadline: deadline)
+                reply: reply, retained: nil, holder: holder, deadline: deadline)
             switch try start(context) {
             case .done: finish(reply, context)
             case .awaitingWriteConcern(let optime, let concern):
@@ -53,10 +55,28 @@ extension Node {
         if failPoints.isActive, let failure = failCommand(context) {
             return .later { context in try await context.node.run(context, failing: failure) }
         }
+        if let wanted = try causalWait(context) {
+            return .later { [self] context in
+                try await role.awaitReadConcern(wanted, deadline: context.deadline, on: context.connection)
+                try await runToEnd(context)
+            }
+        }
         if context.command.traits.contains(.write), isLagged {
             return .later { context in try await context.node.runSlowed(context) }
         }
         return try context.command.run(context)
+    }
+
+    /// What a command that reads no documents, or writes, has to wait for so that its session sees what it has seen.
+    private func causalWait(_ context: CommandContext) throws(ServerError) -> ReadConcern? {
+        guard let view = context.arguments.readConcern, !context.command.traits.contains(.readConcern) else {
+            return nil
+        }
+        let concern = try ReadConcern(view)
+        guard let after = concern.afterClusterTime, role.isReplicated, after > lastOpTime.timestamp else { return nil }
+        var wanted = ReadConcern()
+        wanted.afterClusterTime = after
+        return wanted
     }
 
     private func startReply(_ request: Request, in output: ByteBuffer, _ connection: ClientConnection) -> MessageWriter
@@ -78,6 +98,10 @@ extension Node {
     private func command(for request: Request) throws(ServerError) -> Command {
         guard let first = request.body.first else { throw ServerError(.commandNotFound, "no such command: ''") }
         guard let command = commands.find(first.key) else {
+            if let meaning = MissingCommands.meaning(of: first.key) {
+                throw ServerError(
+                    .commandNotSupported, "The command '\(first.key.string)' is not supported yet: \(meaning)")
+            }
             throw ServerError(.commandNotFound, "no such command: '\(first.key.string)'")
         }
         if request.form == .query, !command.traits.contains(.handshake) {
@@ -121,6 +145,11 @@ extension Node {
         if let session = arguments.sessionID { try sessions.touch(session, now: runtime.now) }
         try checkTransactionNumber(command, arguments)
         if let concern = arguments.readConcern { try checkReadConcern(command, concern) }
+        if let concern = arguments.writeConcern, !traits.contains(.write), !traits.contains(.writeConcern),
+            !concern.isEmpty
+        {
+            throw ServerError(.invalidOptions, "Command \(command.name) does not support writeConcern")
+        }
         if let time = arguments.clusterTime { try role.advanceClusterTime(to: time) }
         guard let limit = arguments.maxTimeMillis, limit > 0 else { return .distantFuture }
         return runtime.now + .milliseconds(limit)
@@ -135,13 +164,13 @@ extension Node {
                 .invalidOptions,
                 "The command '\(command.name)' does not support readConcern snapshot; find, aggregate and distinct do")
         }
-        guard command.traits.contains(.write) else { return }
+        guard command.traits.isDisjoint(with: [.readConcern, .snapshotRead]) else { return }
         let level = try ReadConcern(concern).level
         guard level == .local else {
             throw ServerError(
                 .invalidOptions,
                 "Command \(command.name) does not support { readConcern: { level: \"\(level.rawValue)\" } }: "
-                    + "a write takes 'local' only; leave the read concern out")
+                    + "it takes 'local' only; leave the read concern out")
         }
     }
 
@@ -199,12 +228,16 @@ extension Node {
         let retained = ByteBuffer(capacity: message.count)
         retained.append(message)
         // The same bytes parsed a moment ago.
-        guard let request = try? Request(retained.bytes), let arguments = try? GenericArguments.parse(request.body)
+        guard var request = try? Request(retained.bytes),
+            let arguments = try? GenericArguments.parse(request, command)
         else { return connection.close(because: "request changed while it was read") }
+        var holder: ByteBuffer?
+        if arguments.hasNulls { (request, holder) = request.droppingNulls(of: command) }
         let output = ByteBuffer(capacity: 512)
         let context = CommandContext(
             node: self, connection: connection, request: request, command: command, arguments: arguments,
-            reply: startReply(request, in: output, connection), retained: retained, deadline: first.deadline)
+            reply: startReply(request, in: output, connection), retained: retained, holder: holder,
+            deadline: first.deadline)
         context.lastWrite = first.lastWrite
         connection.beginWaiting()
         runtime.spawn("command") { [self] in

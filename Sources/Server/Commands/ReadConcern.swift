@@ -44,10 +44,15 @@ struct ReadConcern {
                     throw ServerError(.invalidOptions, "atClusterTime cannot be a null timestamp")
                 }
                 atClusterTime = time
-            case "provenance", "afterOpTime": continue
+            case "provenance": continue
             default:
                 throw ServerError(.unknownField, "BSON field 'readConcern.\(element.key.string)' is an unknown field.")
             }
+        }
+        if afterClusterTime != nil, level == .available || level == .linearizable {
+            throw ServerError(
+                .invalidOptions,
+                "afterClusterTime field can be set only if level is equal to majority, local, or snapshot")
         }
         if atClusterTime != nil {
             guard level == .snapshot, afterClusterTime == nil else {

@@ -6,12 +6,12 @@ enum ConfigureFailPoint {
     static func add(to table: inout CommandTable) {
         table.add(
             Command(
-                "configureFailPoint", [.adminOnly, .testOnly], help: "makes the node fail where a test wants it to",
+                "configureFailPoint", [.adminOnly, .testOnly], .failPoint,
+                help: "makes the node fail where a test wants it to",
                 run: run))
     }
 
     private static func run(_ context: CommandContext) throws -> CommandOutcome {
-        try context.checkFields { $0 == "mode" || $0 == "data" }
         guard let text = context.argument.asString else {
             throw wrongType("configureFailPoint", context.argument, "string")
         }

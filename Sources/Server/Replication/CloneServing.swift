@@ -9,12 +9,13 @@ enum CloneServing {
     static func add(to table: inout CommandTable) {
         table.add(
             Command(
-                "replSetGetPosition", [.memberOnly, .followerOnly, .adminOnly],
+                "replSetGetPosition", [.memberOnly, .followerOnly, .adminOnly], .memberMessage,
                 help: "how far this member is, for members",
                 run: position))
         table.add(
             Command(
-                "replSetListCollections", [.memberOnly, .followerOnly, .adminOnly], help: "all collections, for members"
+                "replSetListCollections", [.memberOnly, .followerOnly, .adminOnly], .memberMessage,
+                help: "all collections, for members"
             ) {
                 context in
                 context.writer.array("collections") { array in
@@ -26,12 +27,13 @@ enum CloneServing {
             })
         table.add(
             Command(
-                "replSetCloneDocuments", [.memberOnly, .followerOnly, .adminOnly],
+                "replSetCloneDocuments", [.memberOnly, .followerOnly, .adminOnly], .memberMessage,
                 help: "documents of a collection, for members",
                 run: documents))
         table.add(
             Command(
-                "replSetCloneSessions", [.memberOnly, .followerOnly, .adminOnly], help: "session records, for members"
+                "replSetCloneSessions", [.memberOnly, .followerOnly, .adminOnly], .memberMessage,
+                help: "session records, for members"
             ) {
                 context in
                 guard case .binary(_, let after)? = context.body["after"].map({ Value($0) }) else {

@@ -12,17 +12,15 @@ enum DefaultConcernCommands {
     static func add(to table: inout CommandTable) {
         table.add(
             Command(
-                "setDefaultRWConcern", [.adminOnly, .write], help: "sets the concerns of those who name none", run: set)
+                "setDefaultRWConcern", [.adminOnly, .write], .setDefaultRWConcern,
+                help: "sets the concerns of those who name none", run: set)
         )
         table.add(
-            Command("getDefaultRWConcern", [.adminOnly], help: "the concerns of those who name none") { context in
+            Command(
+                "getDefaultRWConcern", [.adminOnly], .getDefaultRWConcern, help: "the concerns of those who name none"
+            ) { context in
                 guard let role = context.node.role as? ReplicaSetRole else {
                     throw notReplicated("getDefaultRWConcern")
-                }
-                for element in context.body where !GenericArguments.isGeneric(element.key) {
-                    guard element.key == "getDefaultRWConcern" || element.key == "inMemory" else {
-                        throw context.unknownField(element.key)
-                    }
                 }
                 describe(role, to: context.writer)
                 if context.body["inMemory"]?.isTruthy == true { context.writer.append("inMemory", bool: true) }
@@ -57,18 +55,13 @@ enum DefaultConcernCommands {
         guard let role = context.node.role as? ReplicaSetRole else { throw notReplicated("setDefaultRWConcern") }
         try context.checkWritable()
         var next = role.defaults
-        var isGiven = false
-        for element in context.body where !GenericArguments.isGeneric(element.key) {
-            switch element.key {
-            case "setDefaultRWConcern": continue
-            case "defaultReadConcern": next.readConcernLevel = try readLevel(element.value)
-            case "defaultWriteConcern":
-                next.writeConcern = try writeConcern(element.value, role, current: next.writeConcern)
-            default: throw context.unknownField(element.key)
-            }
-            isGiven = true
+        let level = context.body["defaultReadConcern"]
+        let defaultConcern = context.body["defaultWriteConcern"]
+        if let level { next.readConcernLevel = try readLevel(level) }
+        if let defaultConcern {
+            next.writeConcern = try writeConcern(defaultConcern, role, current: next.writeConcern)
         }
-        guard isGiven else {
+        guard level != nil || defaultConcern != nil else {
             throw ServerError(
                 .badValue,
                 "At least one of the \"defaultReadConcern\" or \"defaultWriteConcern\" fields must be present")

@@ -7,7 +7,10 @@ internal import Replication
 enum MaintenanceCommands {
     static func add(to table: inout CommandTable) {
         table.add(
-            Command("replSetMaintenance", [.adminOnly], help: "takes a secondary out of reads and elections, or back") {
+            Command(
+                "replSetMaintenance", [.adminOnly], .empty,
+                help: "takes a secondary out of reads and elections, or back"
+            ) {
                 context in
                 let isOn = context.argument.isTruthy
                 return try MemberCommands.answer(context) { role, id in
@@ -15,7 +18,9 @@ enum MaintenanceCommands {
                 }
             })
         table.add(
-            Command("replSetResizeOplog", [.adminOnly], help: "changes the size of this member's oplog", run: resize))
+            Command(
+                "replSetResizeOplog", [.adminOnly], .replSetResizeOplog,
+                help: "changes the size of this member's oplog", run: resize))
     }
 
     private static func resize(_ context: CommandContext) throws -> CommandOutcome {
@@ -23,17 +28,10 @@ enum MaintenanceCommands {
         guard role.member.config != nil else {
             throw ServerError(.notYetInitialized, "no replset config has been received")
         }
-        for element in context.body where !GenericArguments.isGeneric(element.key) {
-            switch element.key {
-            case "replSetResizeOplog", "size": continue
-            case "minRetentionHours":
-                guard element.value.asNumber == 0 else {
-                    throw ServerError(
-                        .commandNotSupported,
-                        "replSetResizeOplog.minRetentionHours must be 0: the oplog is bounded by its size alone")
-                }
-            default: throw context.unknownField(element.key)
-            }
+        guard context.body["minRetentionHours"]?.asNumber ?? 0 == 0 else {
+            throw ServerError(
+                .commandNotSupported,
+                "replSetResizeOplog.minRetentionHours must be 0: the oplog is bounded by its size alone")
         }
         let bounds = Double(Limits.oplogMegabytesMin)...Double(Limits.oplogMegabytesMax)
         if let value = context.body["size"] {

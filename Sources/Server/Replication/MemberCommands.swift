@@ -6,21 +6,27 @@ internal import Replication
 enum MemberCommands {
     static func add(to table: inout CommandTable) {
         table.add(
-            Command("replSetHeartbeat", [.memberOnly, .adminOnly], help: "a sign of life, for members") { context in
+            Command("replSetHeartbeat", [.memberOnly, .adminOnly], .memberMessage, help: "a sign of life, for members")
+            { context in
                 guard let request = HeartbeatRequest(context.body) else { throw unreadable("replSetHeartbeat") }
                 return try answer(context) { role, id in
                     role.drive { member, now in member.onHeartbeatRequest(request, id, now: now) }
                 }
             })
         table.add(
-            Command("replSetRequestVotes", [.memberOnly, .adminOnly], help: "asks for a vote, for members") { context in
+            Command(
+                "replSetRequestVotes", [.memberOnly, .adminOnly], .memberMessage, help: "asks for a vote, for members"
+            ) { context in
                 guard let request = VoteRequest(context.body) else { throw unreadable("replSetRequestVotes") }
                 return try answer(context) { role, id in
                     role.drive { member, now in member.onVoteRequest(request, id, now: now) }
                 }
             })
         table.add(
-            Command("replSetUpdatePosition", [.memberOnly, .adminOnly], help: "how far members are, for members") {
+            Command(
+                "replSetUpdatePosition", [.memberOnly, .adminOnly], .memberMessage,
+                help: "how far members are, for members"
+            ) {
                 context in
                 guard let message = UpdatePosition(context.body) else { throw unreadable("replSetUpdatePosition") }
                 return try answer(context) { role, id in

@@ -9,7 +9,8 @@ enum OplogServing {
     static func add(to table: inout CommandTable) {
         table.add(
             Command(
-                "replSetFetchOplog", [.memberOnly, .followerOnly, .adminOnly], help: "entries of the oplog, for members"
+                "replSetFetchOplog", [.memberOnly, .followerOnly, .adminOnly], .memberMessage,
+                help: "entries of the oplog, for members"
             ) {
                 context in
                 guard let role = context.node.role as? ReplicaSetRole else { throw notAMember() }

@@ -8,16 +8,18 @@ enum ReplicaSetCommands {
     static func add(to table: inout CommandTable) {
         table.add(
             Command(
-                "replSetInitiate", [.adminOnly], help: "makes a replica set of members that have none", run: initiate))
+                "replSetInitiate", [.adminOnly], .empty, help: "makes a replica set of members that have none",
+                run: initiate))
         table.add(
-            Command("replSetGetStatus", [.adminOnly], help: "the members and their state") { context in
+            Command("replSetGetStatus", [.adminOnly], .replSetGetStatus, help: "the members and their state") {
+                context in
                 let role = try role(context)
                 try role.appendStatus(
                     to: context.writer, afterInitialSync: context.body["initialSync"]?.isTruthy ?? false)
                 return .done
             })
         table.add(
-            Command("replSetGetConfig", [.adminOnly], help: "the configuration") { context in
+            Command("replSetGetConfig", [.adminOnly], .replSetGetConfig, help: "the configuration") { context in
                 let role = try role(context)
                 let status = context.body["commitmentStatus"]
                 guard let asked = status.map(\.asBool) ?? false else {
@@ -27,9 +29,11 @@ enum ReplicaSetCommands {
                 return .done
             })
         table.add(
-            Command("replSetReconfig", [.adminOnly], help: "changes the configuration", run: reconfigure))
+            Command(
+                "replSetReconfig", [.adminOnly], .replSetReconfig, help: "changes the configuration", run: reconfigure))
         table.add(
-            Command("replSetStepDown", [.adminOnly], help: "makes the primary a secondary") { context in
+            Command("replSetStepDown", [.adminOnly], .replSetStepDown, help: "makes the primary a secondary") {
+                context in
                 let period = try seconds(context.argument, "replSetStepDown")
                 let force = context.body["force"]?.isTruthy ?? false
                 let catchUp = try context.body["secondaryCatchUpPeriodSecs"].map { value throws(ServerError) in
@@ -47,14 +51,16 @@ enum ReplicaSetCommands {
                 }
             })
         table.add(
-            Command("replSetStepUp", [.adminOnly], help: "makes a secondary stand for election at once") { context in
+            Command("replSetStepUp", [.adminOnly], .replSetStepUp, help: "makes a secondary stand for election at once")
+            { context in
                 let skip = context.body["skipDryRun"]?.isTruthy ?? false
                 return try MemberCommands.answer(context) { role, id in
                     role.drive { member, now in member.onStepUpCommand(id, skipDryRun: skip, now: now) }
                 }
             })
         table.add(
-            Command("replSetFreeze", [.adminOnly], help: "keeps a secondary from standing for so many seconds") {
+            Command("replSetFreeze", [.adminOnly], .empty, help: "keeps a secondary from standing for so many seconds")
+            {
                 context in
                 let period = try seconds(context.argument, "replSetFreeze")
                 return try MemberCommands.answer(context) { role, id in
@@ -62,7 +68,8 @@ enum ReplicaSetCommands {
                 }
             })
         table.add(
-            Command("replSetSyncFrom", [.adminOnly], help: "makes a secondary sync from that member") { context in
+            Command("replSetSyncFrom", [.adminOnly], .empty, help: "makes a secondary sync from that member") {
+                context in
                 let role = try role(context)
                 guard let host = context.argument.asString else {
                     throw wrongType("replSetSyncFrom", context.argument, "string")
@@ -76,14 +83,16 @@ enum ReplicaSetCommands {
                 }
             })
         table.add(
-            Command("replSetAbortPrimaryCatchUp", [.adminOnly], help: "lets a new primary take writes at once") {
+            Command("replSetAbortPrimaryCatchUp", [.adminOnly], .empty, help: "lets a new primary take writes at once")
+            {
                 context in
                 try MemberCommands.answer(context) { role, id in
                     role.drive { member, now in member.onAbortCatchUpCommand(id, now: now) }
                 }
             })
         table.add(
-            Command("appendOplogNote", [.adminOnly, .write], help: "writes a no-op entry") { context in
+            Command("appendOplogNote", [.adminOnly, .write], .appendOplogNote, help: "writes a no-op entry") {
+                context in
                 guard let note = context.body["data"]?.asDocument else {
                     throw ServerError(
                         .missingField, "BSON field 'appendOplogNote.data' is missing but a required field")

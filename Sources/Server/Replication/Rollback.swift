@@ -136,7 +136,7 @@ extension Rollback {
     static func add(to table: inout CommandTable) {
         table.add(
             Command(
-                "replSetFindCommonPoint", [.memberOnly, .followerOnly, .adminOnly],
+                "replSetFindCommonPoint", [.memberOnly, .followerOnly, .adminOnly], .memberMessage,
                 help: "which entries this member has, for members"
             ) { context in
                 guard let optimes = context.body["optimes"]?.asArray else {

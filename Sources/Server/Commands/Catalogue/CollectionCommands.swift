@@ -6,8 +6,7 @@ internal import Data
 enum CollectionCommands {
     static func add(to table: inout CommandTable) {
         table.add(
-            Command("create", [.write], help: "creates a collection") { context in
-                try context.checkFields(isOptionOfCreate)
+            Command("create", [.write, .stable], .create, help: "creates a collection") { context in
                 let namespace = try context.namespace()
                 return try context.catalogWrite { write in
                     if context.node.data.catalog.find(namespace) != nil {
@@ -19,7 +18,7 @@ enum CollectionCommands {
                 }
             })
         table.add(
-            Command("drop", [.write], help: "drops a collection") { context in
+            Command("drop", [.write, .stable], .empty, help: "drops a collection") { context in
                 let namespace = try context.namespace()
                 return try context.catalogWrite { write in
                     let indexes = context.node.data.catalog.find(namespace)?.indexes.count ?? 0
@@ -31,7 +30,8 @@ enum CollectionCommands {
                 }
             })
         table.add(
-            Command("dropDatabase", [.write], help: "drops a database with all its collections") { context in
+            Command("dropDatabase", [.write, .stable], .empty, help: "drops a database with all its collections") {
+                context in
                 try context.catalogWrite { write in
                     let name = context.database
                     let exists = context.node.data.catalog.databases.contains(name)
@@ -40,7 +40,8 @@ enum CollectionCommands {
                 }
             })
         table.add(
-            Command("renameCollection", [.write, .adminOnly], help: "renames a collection") { context in
+            Command("renameCollection", [.write, .adminOnly], .renameCollection, help: "renames a collection") {
+                context in
                 guard let from = context.argument.asString else {
                     throw wrongType("renameCollection", context.argument, "string")
                 }
@@ -55,23 +56,13 @@ enum CollectionCommands {
                 }
             })
         table.add(
-            Command("collMod", [.write], help: "changes options of a collection or index") { context in
+            Command("collMod", [.write, .stable], .collMod, help: "changes options of a collection or index") {
+                context in
                 let namespace = try context.namespace()
                 return try context.catalogWrite { write in
                     let reply = try context.node.data.modifyCollection(namespace, context.body, write)
                     reply.withView { for field in $0 { context.writer.append(field.key, field.value) } }
                 }
             })
-    }
-
-    private static func isOptionOfCreate(_ key: KeyView) -> Bool {
-        switch key {
-        case "capped", "size", "max", "validator", "validationLevel", "validationAction", "viewOn", "pipeline",
-            "timeseries", "expireAfterSeconds", "clusteredIndex", "collation", "autoIndexId", "idIndex",
-            "storageEngine",
-            "indexOptionDefaults", "changeStreamPreAndPostImages", "encryptedFields", "flags", "temp":
-            true
-        default: false
-        }
     }
 }

@@ -7,10 +7,13 @@ enum IndexCommands {
     static func add(to table: inout CommandTable) {
         table.add(
             Command(
-                "createIndexes", [.write], help: "creates indexes; on a collection in use, while it stays in use",
+                "createIndexes", [.write, .stable], .createIndexes,
+                help: "creates indexes; on a collection in use, while it stays in use",
                 run: create))
         table.add(
-            Command("dropIndexes", [.write], help: "drops indexes by name, by key pattern, or all but _id", run: drop),
+            Command(
+                "dropIndexes", [.write, .stable], .dropIndexes,
+                help: "drops indexes by name, by key pattern, or all but _id", run: drop),
             aliases: ["deleteIndexes"])
     }
 

@@ -7,19 +7,22 @@ internal import Query
 enum ListCommands {
     static func add(to table: inout CommandTable) {
         table.add(
-            Command("listDatabases", [.read, .adminOnly], help: "the databases, with their sizes") { context in
+            Command(
+                "listDatabases", [.read, .adminOnly, .stable], .listDatabases, help: "the databases, with their sizes"
+            ) { context in
                 try context.checkReadable()
                 try listDatabases(context)
                 return .done
             })
         table.add(
-            Command("listCollections", [.read], help: "the collections of a database") { context in
+            Command("listCollections", [.read, .stable], .listCollections, help: "the collections of a database") {
+                context in
                 try context.checkReadable()
                 try listCollections(context)
                 return .done
             })
         table.add(
-            Command("listIndexes", [.read], help: "the indexes of a collection") { context in
+            Command("listIndexes", [.read, .stable], .listIndexes, help: "the indexes of a collection") { context in
                 try context.checkReadable()
                 let namespace = try context.namespace()
                 guard let collection = context.node.data.catalog.find(namespace) else {

@@ -8,19 +8,12 @@ enum AggregateCommand {
     static func add(to table: inout CommandTable) {
         table.add(
             Command(
-                "aggregate", [.read, .snapshotRead], help: "the results of a pipeline over a collection", run: run))
+                "aggregate", [.read, .snapshotRead, .readConcern, .writeConcern, .stable], .aggregate,
+                help: "the results of a pipeline over a collection", run: run))
     }
 
     private static func run(_ context: CommandContext) throws -> CommandOutcome {
         context.node.counters.command += 1
-        try context.checkFields {
-            switch $0 {
-            case "pipeline", "cursor", "explain", "allowDiskUse", "bypassDocumentValidation", "hint", "collation",
-                "let", "fromMongos", "needsMerge", "exchange":
-                true
-            default: false
-            }
-        }
         if context.body["explain"]?.isTruthy == true {
             return try SingleReplyRead.start(context) { context, point in
                 try ExplainCommand.open(

@@ -8,17 +8,12 @@ enum BulkWriteCommand {
     static func add(to table: inout CommandTable) {
         table.add(
             Command(
-                "bulkWrite", [.write, .retryable, .adminOnly], help: "writes to several collections at once", run: run))
+                "bulkWrite", [.write, .retryable, .adminOnly, .stable], .bulkWrite,
+                help: "writes to several collections at once", run: run))
     }
 
     private static func run(_ context: CommandContext) throws -> CommandOutcome {
         context.node.counters.command += 1
-        try context.checkFields {
-            switch $0 {
-            case "ops", "nsInfo", "ordered", "errorsOnly", "bypassDocumentValidation", "let", "cursor": true
-            default: false
-            }
-        }
         let concern = try context.writeConcern()
         return .later { context in
             let bulk = try BulkWrite(context)
@@ -57,10 +52,8 @@ private final class BulkWrite {
         var names = try WriteStatements(context, field: "nsInfo").makeRun()
         var namespaces: [Namespace] = []
         while let info = try names.next() {
-            guard let name = info["ns"]?.asString else {
-                throw ServerError(.missingField, "BSON field 'bulkWrite.nsInfo.ns' is missing but a required field")
-            }
-            let namespace = try Namespace(validating: name)
+            try FieldTable.bulkNamespace.check(info, at: "bulkWrite.nsInfo")
+            let namespace = try Namespace(validating: info["ns"]?.asString ?? "")
             guard !namespaces.contains(namespace) else {
                 throw ServerError(.badValue, "nsInfo contains the namespace \(namespace) twice")
             }
@@ -68,12 +61,19 @@ private final class BulkWrite {
         }
         self.namespaces = namespaces
         operations = statements.makeRun()
-        isOrdered = try WriteCommands.isOrdered(context)
+        isOrdered = WriteCommands.isOrdered(context)
         wantsErrorsOnly = context.body["errorsOnly"]?.isTruthy ?? false
         batchSize = context.body["cursor"]?.asDocument?["batchSize"]?.asInteger.map { Int(clamping: $0) }
         query = try context.queryContext()
         var check = operations
-        while let operation = try check.next() { _ = try self.namespace(of: operation) }
+        while let operation = try check.next() {
+            _ = try self.namespace(of: operation)
+            try BulkWrite.fields(of: operation).check(operation, at: "bulkWrite.ops")
+        }
+    }
+
+    private static func fields(of operation: DocumentView) -> FieldTable {
+        operation.isFirst("insert") ? .bulkInsert : operation.isFirst("update") ? .bulkUpdate : .bulkDelete
     }
 
     private func namespace(of operation: DocumentView) throws(ServerError) -> Namespace {

@@ -10,11 +10,13 @@ enum ExplainCommand {
     }
 
     static func add(to table: inout CommandTable) {
-        table.add(Command("explain", [.read], help: "how a command would be carried out", run: run))
+        table.add(
+            Command(
+                "explain", [.read, .readConcern, .stable], .explain, help: "how a command would be carried out",
+                run: run))
     }
 
     private static func run(_ context: CommandContext) throws -> CommandOutcome {
-        try context.checkFields { $0 == "verbosity" }
         guard let inner = context.argument.asDocument else { throw wrongType("explain", context.argument, "object") }
         let verbosity = try verbosity(context.body["verbosity"])
         guard inner["explain"] == nil || inner.isFirst("aggregate") else {

@@ -8,22 +8,14 @@ enum FindAndModifyCommand {
     static func add(to table: inout CommandTable) {
         table.add(
             Command(
-                "findAndModify", [.write, .retryable], help: "changes or removes one document and answers with it",
+                "findAndModify", [.write, .retryable, .stable], .findAndModify,
+                help: "changes or removes one document and answers with it",
                 run: run),
             aliases: ["findandmodify"])
     }
 
     private static func run(_ context: CommandContext) throws -> CommandOutcome {
         context.node.counters.command += 1
-        try context.checkFields {
-            switch $0 {
-            case "query", "update", "remove", "new", "upsert", "fields", "sort", "hint", "arrayFilters", "collation",
-                "let",
-                "bypassDocumentValidation":
-                true
-            default: false
-            }
-        }
         try context.checkWritable()
         let namespace = try context.namespace()
         let concern = try context.writeConcern()

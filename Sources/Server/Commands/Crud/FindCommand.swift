@@ -7,7 +7,10 @@ internal import Wire
 /// `find`: the first batch of a query, and a cursor for the rest.
 enum FindCommand {
     static func add(to table: inout CommandTable) {
-        table.add(Command("find", [.read, .snapshotRead], help: "documents that match a filter", run: run))
+        table.add(
+            Command(
+                "find", [.read, .snapshotRead, .readConcern, .stable], .find, help: "documents that match a filter",
+                run: run))
     }
 
     private static func run(_ context: CommandContext) throws -> CommandOutcome {
@@ -31,26 +34,12 @@ enum FindCommand {
     }
 
     private static func open(_ context: CommandContext, _ point: ReadPoint) throws -> FindCursor {
-        for element in context.body.dropFirst() where !isKnown(element.key) && !GenericArguments.isGeneric(element.key)
-        {
-            throw context.unknownField(element.key)
-        }
         let namespace = try context.namespace()
         let request = try FindRequest(namespace, context.body, context: try context.queryContext())
         let cursor = try QueryCursor(context.node.data, request, at: point)
         return FindCursor(
             source: cursor, namespace: namespace, batchSize: request.batchSize, isSingleBatch: request.isSingleBatch,
             isTailable: request.isTailable, awaitsData: request.isAwaitData)
-    }
-
-    private static func isKnown(_ key: KeyView) -> Bool {
-        switch key {
-        case "filter", "sort", "projection", "hint", "skip", "limit", "batchSize", "singleBatch", "min", "max",
-            "returnKey", "showRecordId", "tailable", "oplogReplay", "noCursorTimeout", "awaitData",
-            "allowPartialResults", "collation", "allowDiskUse", "let":
-            true
-        default: false
-        }
     }
 
     // MARK: The point read

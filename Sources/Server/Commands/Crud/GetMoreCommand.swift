@@ -6,18 +6,13 @@ internal import Data
 enum GetMoreCommand {
     static func add(to table: inout CommandTable) {
         // The cursor has its point in time; the session's read concern comes along.
-        table.add(Command("getMore", [.read, .snapshotRead], help: "the next batch of a cursor", run: run))
-        table.add(Command("killCursors", [.snapshotRead], help: "closes cursors", run: kill))
+        table.add(
+            Command("getMore", [.read, .snapshotRead, .stable], .getMore, help: "the next batch of a cursor", run: run))
+        table.add(Command("killCursors", [.snapshotRead, .stable], .killCursors, help: "closes cursors", run: kill))
     }
 
     private static func run(_ context: CommandContext) throws -> CommandOutcome {
         context.node.counters.getMore += 1
-        for element in context.body.dropFirst() {
-            switch element.key {
-            case "collection", "batchSize", "term", "lastKnownCommittedOpTime": continue
-            default: if !GenericArguments.isGeneric(element.key) { throw context.unknownField(element.key) }
-            }
-        }
         guard let id = context.argument.asInt64 else { throw wrongType("getMore.getMore", context.argument, "long") }
         guard let collection = context.body["collection"] else {
             throw ServerError(.missingField, "BSON field 'getMore.collection' is missing but a required field")

@@ -86,31 +86,21 @@ struct SingleReplyRead {
     }
 }
 
-extension CommandContext {
-    /// - Throws: `UnknownField` for a field that neither this command nor all commands have.
-    func checkFields(_ isKnown: (KeyView) -> Bool) throws(ServerError) {
-        for element in body.dropFirst() where !isKnown(element.key) && !GenericArguments.isGeneric(element.key) {
-            throw unknownField(element.key)
-        }
-    }
-}
-
 /// `count` and `distinct`.
 enum CountCommands {
     static func add(to table: inout CommandTable) {
-        table.add(Command("count", [.read], help: "the number of documents that match a filter", run: count))
         table.add(
-            Command("distinct", [.read, .snapshotRead], help: "the values of one field, each once", run: distinct))
+            Command(
+                "count", [.read, .readConcern, .stable], .count, help: "the number of documents that match a filter",
+                run: count))
+        table.add(
+            Command(
+                "distinct", [.read, .snapshotRead, .readConcern], .distinct, help: "the values of one field, each once",
+                run: distinct))
     }
 
     private static func count(_ context: CommandContext) throws -> CommandOutcome {
         context.node.counters.command += 1
-        try context.checkFields {
-            switch $0 {
-            case "query", "skip", "limit", "hint", "collation", "fields": true
-            default: false
-            }
-        }
         let namespace = try context.namespace()
         return try SingleReplyRead.start(context) { context, point in
             let operation = try CountOperation(
@@ -127,12 +117,6 @@ enum CountCommands {
 
     private static func distinct(_ context: CommandContext) throws -> CommandOutcome {
         context.node.counters.command += 1
-        try context.checkFields {
-            switch $0 {
-            case "key", "query", "hint", "collation": true
-            default: false
-            }
-        }
         let namespace = try context.namespace()
         guard let key = context.body["key"] else {
             throw ServerError(.missingField, "BSON field 'distinct.key' is missing but a required field")

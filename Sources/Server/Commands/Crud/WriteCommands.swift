@@ -90,9 +90,15 @@ final class WriteOutcome {
 /// Runs write commands: at once when they are short, in slices with a copy of the request when they are not.
 enum WriteCommands {
     static func add(to table: inout CommandTable) {
-        table.add(Command("insert", [.write, .retryable], help: "inserts documents", run: InsertCommand.run))
-        table.add(Command("update", [.write, .retryable], help: "updates documents", run: UpdateCommand.run))
-        table.add(Command("delete", [.write, .retryable], help: "deletes documents", run: DeleteCommand.run))
+        table.add(
+            Command(
+                "insert", [.write, .retryable, .stable], .insert, help: "inserts documents", run: InsertCommand.run))
+        table.add(
+            Command(
+                "update", [.write, .retryable, .stable], .update, help: "updates documents", run: UpdateCommand.run))
+        table.add(
+            Command(
+                "delete", [.write, .retryable, .stable], .delete, help: "deletes documents", run: DeleteCommand.run))
     }
 
     /// One slice of a command: goes on until `deadline`, or to the end.
@@ -126,19 +132,8 @@ enum WriteCommands {
         }
     }
 
-    static func isOrdered(_ context: CommandContext) throws(ServerError) -> Bool {
-        guard let value = context.body["ordered"] else { return true }
-        guard let flag = value.asBool else { throw wrongType("\(context.command.name).ordered", value, "bool") }
-        return flag
-    }
-
-    static func checkFields(_ context: CommandContext, _ known: StaticString) throws(ServerError) {
-        for element in context.body.dropFirst() {
-            switch element.key {
-            case "ordered", "bypassDocumentValidation", "let", known: continue
-            default: if !GenericArguments.isGeneric(element.key) { throw context.unknownField(element.key) }
-            }
-        }
+    static func isOrdered(_ context: CommandContext) -> Bool {
+        context.body["ordered"]?.isTruthy ?? true
     }
 }
 
@@ -146,10 +141,9 @@ enum WriteCommands {
 enum InsertCommand {
     static func run(_ context: CommandContext) throws -> CommandOutcome {
         if let outcome = try runOne(context) { return outcome }
-        try WriteCommands.checkFields(context, "documents")
         let namespace = try context.namespace()
         let statements = try WriteStatements(context, field: "documents")
-        let isOrdered = try WriteCommands.isOrdered(context)
+        let isOrdered = WriteCommands.isOrdered(context)
         context.node.counters.insert += Int64(statements.count)
         let isShort = statements.byteCount <= Limits.shortWriteBytes
         return try WriteCommands.run(context, isShort: isShort) { context, outcome in
@@ -172,7 +166,6 @@ enum InsertCommand {
             !collection.namespace.isSystem, !collection.namespace.isOplog,
             let document = sequence.first
         else { return nil }
-        try WriteCommands.checkFields(context, "documents")
         try context.checkWritable()
         let concern = try context.writeConcern()
         let write = try context.writeContext()
@@ -260,10 +253,9 @@ enum StatementCommand {
         _ context: CommandContext, field: StaticString, countsModified: Bool, _ isShort: (DocumentView) -> Bool,
         _ makeCompiler: @escaping (CommandContext) throws -> Compile, count: (Int) -> Void
     ) throws -> CommandOutcome {
-        try WriteCommands.checkFields(context, field)
         _ = try context.namespace()
         let statements = try WriteStatements(context, field: field)
-        let isOrdered = try WriteCommands.isOrdered(context)
+        let isOrdered = WriteCommands.isOrdered(context)
         count(statements.count)
         return try WriteCommands.run(context, isShort: try statements.areShort(isShort)) { context, outcome in
             let compile = try makeCompiler(context)

@@ -6,7 +6,8 @@ internal import Data
 enum CheckCommands {
     static func add(to table: inout CommandTable) {
         table.add(
-            Command("validate", [.read], help: "whether a collection agrees with its indexes") { context in
+            Command("validate", [.read, .readConcern], .validate, help: "whether a collection agrees with its indexes")
+            { context in
                 let namespace = try context.namespace()
                 return try SingleReplyRead.start(context) { context, _ in
                     guard let collection = context.node.data.catalog.find(namespace) else {
@@ -17,7 +18,9 @@ enum CheckCommands {
                 }
             })
         table.add(
-            Command("dbHash", [.read], help: "one hash for each collection, equal where the data is", run: hash),
+            Command(
+                "dbHash", [.read, .readConcern], .dbHash, help: "one hash for each collection, equal where the data is",
+                run: hash),
             aliases: ["dbhash"])
     }
 

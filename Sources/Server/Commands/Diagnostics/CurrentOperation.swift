@@ -6,7 +6,7 @@ internal import Core
 enum CurrentOperation {
     static func add(to table: inout CommandTable) {
         table.add(
-            Command("currentOp", [.adminOnly], help: "what the node is doing") { context in
+            Command("currentOp", [.adminOnly], .currentOp, help: "what the node is doing") { context in
                 context.writer.array("inprog") { for document in documents(context) { $0.append(document) } }
                 return .done
             })

@@ -5,24 +5,25 @@ internal import Data
 /// What the server is: version, command line, host, commands, connections.
 enum ServerInformation {
     static func add(to table: inout CommandTable) {
-        table.add(Command("ping", help: "answers") { _ in .done })
+        table.add(Command("ping", [.stable], .empty, help: "answers") { _ in .done })
         table.add(
-            Command("buildInfo", help: "the version") { context in
+            Command("buildInfo", .empty, help: "the version") { context in
                 appendBuildInfo(to: context.writer)
                 return .done
             }, aliases: ["buildinfo"])
         table.add(
-            Command("getCmdLineOpts", [.adminOnly], help: "the command line, as given and as understood") { context in
+            Command("getCmdLineOpts", [.adminOnly], .empty, help: "the command line, as given and as understood") {
+                context in
                 appendCommandLine(to: context.writer, context.node)
                 return .done
             })
         table.add(
-            Command("hostInfo", help: "the machine") { context in
+            Command("hostInfo", .empty, help: "the machine") { context in
                 appendHostInfo(to: context.writer, context.node)
                 return .done
             })
         table.add(
-            Command("listCommands", help: "all commands") { context in
+            Command("listCommands", .empty, help: "all commands") { context in
                 let commands = context.node.commands.commands.sorted { "\($0.name)" < "\($1.name)" }
                 context.writer.document("commands") { writer in
                     for command in commands {
@@ -35,12 +36,12 @@ enum ServerInformation {
                 return .done
             })
         table.add(
-            Command("whatsmyuri", help: "the address of this connection's other side") { context in
+            Command("whatsmyuri", .empty, help: "the address of this connection's other side") { context in
                 context.writer.append("you", string: context.connection.connection.peerDescription)
                 return .done
             })
         table.add(
-            Command("connectionStatus", help: "who is logged in on this connection") { context in
+            Command("connectionStatus", .empty, help: "who is logged in on this connection") { context in
                 context.writer.document("authInfo") {
                     $0.array("authenticatedUsers") { _ in }
                     $0.array("authenticatedUserRoles") { _ in }
@@ -48,7 +49,8 @@ enum ServerInformation {
                 return .done
             })
         table.add(
-            Command("getLog", [.adminOnly], help: "recent log lines: none are kept, they are on standard error") {
+            Command("getLog", [.adminOnly], .empty, help: "recent log lines: none are kept, they are on standard error")
+            {
                 context in
                 guard let which = context.argument.asString else {
                     throw wrongType("getLog", context.argument, "string")
@@ -66,7 +68,7 @@ enum ServerInformation {
                 return .done
             })
         table.add(
-            Command("fsync", [.adminOnly], help: "makes everything durable") { context in
+            Command("fsync", [.adminOnly], .fsync, help: "makes everything durable") { context in
                 if context.body["lock"]?.isTruthy == true {
                     throw ServerError(
                         .commandNotSupported, "fsync with lock is not supported; take a snapshot read instead")
@@ -77,7 +79,7 @@ enum ServerInformation {
                 }
             })
         table.add(
-            Command("profile", help: "the profiler, which is always off") { context in
+            Command("profile", .profile, help: "the profiler, which is always off") { context in
                 guard let level = context.argument.asInteger else {
                     throw wrongType("profile", context.argument, "int")
                 }

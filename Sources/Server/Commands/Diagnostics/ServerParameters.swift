@@ -5,7 +5,8 @@ internal import Core
 enum ServerParameters {
     static func add(to table: inout CommandTable) {
         table.add(
-            Command("getParameter", [.adminOnly], help: "server parameters, one, several or '*'") { context in
+            Command("getParameter", [.adminOnly], .parameters, help: "server parameters, one, several or '*'") {
+                context in
                 let all = parameters(of: context.node)
                 if context.argument.asString == "*" || context.argument.asDocument?["allParameters"]?.isTruthy == true {
                     for (name, value) in all { context.writer.append(name, value) }
@@ -24,7 +25,7 @@ enum ServerParameters {
                 return .done
             })
         table.add(
-            Command("setParameter", [.adminOnly], help: "sets a server parameter") { context in
+            Command("setParameter", [.adminOnly], .parameters, help: "sets a server parameter") { context in
                 let known = parameters(of: context.node)
                 for element in context.body.dropFirst() where !GenericArguments.isGeneric(element.key) {
                     let name = element.key.string

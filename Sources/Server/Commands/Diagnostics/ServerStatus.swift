@@ -5,7 +5,7 @@ internal import Core
 enum ServerStatus {
     static func add(to table: inout CommandTable) {
         table.add(
-            Command("serverStatus", help: "counters of what the node has done") { context in
+            Command("serverStatus", .serverStatus, help: "counters of what the node has done") { context in
                 append(to: context.writer, context.node)
                 return .done
             })

@@ -6,14 +6,14 @@ internal import Data
 enum StatisticsCommands {
     static func add(to table: inout CommandTable) {
         table.add(
-            Command("collStats", [.read], help: "how much a collection stores") { context in
+            Command("collStats", [.read], .collStats, help: "how much a collection stores") { context in
                 try context.checkReadable()
                 let namespace = try context.namespace()
                 write(namespace, context.node, scale: try scale(context), to: context.writer)
                 return .done
             }, aliases: ["collstats"])
         table.add(
-            Command("dbStats", [.read], help: "how much a database stores") { context in
+            Command("dbStats", [.read], .scale, help: "how much a database stores") { context in
                 try context.checkReadable()
                 writeDatabase(context.database, context.node, scale: try scale(context), to: context.writer)
                 return .done

@@ -7,11 +7,12 @@ internal import Wire
 enum HelloCommand {
     static func add(to table: inout CommandTable) {
         table.add(
-            Command("hello", [.handshake], help: "who this node is, and its state in its replica set") {
+            Command("hello", [.handshake, .stable], .hello, help: "who this node is, and its state in its replica set")
+            {
                 try run($0, legacy: false)
             })
         table.add(
-            Command("isMaster", [.handshake], help: "the older name of hello") { try run($0, legacy: true) },
+            Command("isMaster", [.handshake], .hello, help: "the older name of hello") { try run($0, legacy: true) },
             aliases: ["ismaster"])
     }
 

@@ -5,7 +5,7 @@ internal import Core
 enum SessionCommands {
     static func add(to table: inout CommandTable) {
         table.add(
-            Command("startSession", help: "starts a logical session") { context in
+            Command("startSession", .empty, help: "starts a logical session") { context in
                 let runtime = context.runtime
                 // A version 4 UUID.
                 let id = SessionID(
@@ -19,7 +19,7 @@ enum SessionCommands {
             })
         for name in ["endSessions", "killSessions"] as [StaticString] {
             table.add(
-                Command(name, help: "ends logical sessions and closes their cursors") { context in
+                Command(name, .empty, help: "ends logical sessions and closes their cursors") { context in
                     for id in try ids(context) {
                         context.node.sessions.end(id)
                         context.node.cursors.closeAll(ofSession: id)
@@ -28,13 +28,13 @@ enum SessionCommands {
                 })
         }
         table.add(
-            Command("refreshSessions", help: "keeps logical sessions alive") { context in
+            Command("refreshSessions", [.stable], .empty, help: "keeps logical sessions alive") { context in
                 for id in try ids(context) { try context.node.sessions.touch(id, now: context.runtime.now) }
                 return .done
             })
         for name in ["killAllSessions", "killAllSessionsByPattern"] as [StaticString] {
             table.add(
-                Command(name, help: "closes the cursors of all sessions") { context in
+                Command(name, .empty, help: "closes the cursors of all sessions") { context in
                     guard context.argument.type == .array else { throw wrongType("users", context.argument, "array") }
                     context.node.cursors.closeAllOfSessions()
                     return .done

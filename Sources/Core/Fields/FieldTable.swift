@@ -1,0 +1,174 @@
+public import BSON
+
+/// The fields that a command, or a document inside one, may have.
+///
+/// What is not declared is refused (40415), a wrong type too (14), a missing required field (40414), a duplicate
+/// (40413), and by name what MongoDB knows and Quorate has not built (115). A null for an optional field means that it
+/// was not given.
+public final class FieldTable: Sendable {
+    /// Which declared fields a walk has met, a bit each.
+    public struct Seen: Sendable {
+        fileprivate var bits: UInt64 = 0
+        /// Whether an optional field was null.
+        public var hasNulls = false
+
+        public init() {}
+    }
+
+    public let fields: [Field]
+    /// Whether fields that are not declared are skipped, as MongoDB does for a few commands.
+    public let isOpen: Bool
+    private let required: UInt64
+    /// Fields with more to check than the type.
+    private let guarded: UInt64
+    /// Positions in `fields` plus one, by a hash of the name; 0 is empty.
+    private let slots: [UInt8]
+    private static let slotCount = 128
+
+    public init(_ fields: [Field], isOpen: Bool = false) {
+        precondition(fields.count <= 64, "a mask of 64 bits marks the fields that were given")
+        self.fields = fields
+        self.isOpen = isOpen
+        var slots = [UInt8](repeating: 0, count: FieldTable.slotCount)
+        var required: UInt64 = 0
+        var guarded: UInt64 = 0
+        for (index, field) in fields.enumerated() {
+            var slot = FieldTable.hash(KeyView(field.name))
+            while slots[slot] != 0 { slot = (slot + 1) % FieldTable.slotCount }
+            slots[slot] = UInt8(index + 1)
+            if field.rules.contains(.required) { required |= 1 << UInt64(index) }
+            if !field.isWorking || field.rules.contains(.nonNegative) || field.inner != nil || field.check != nil {
+                guarded |= 1 << UInt64(index)
+            }
+        }
+        self.slots = slots
+        self.required = required
+        self.guarded = guarded
+    }
+
+    /// No fields beside those that all commands have.
+    public static let empty = FieldTable([])
+
+    private static func hash(_ key: KeyView) -> Int {
+        guard key.count > 0 else { return 0 }
+        let first = Int(key.base.load(as: UInt8.self))
+        let last = Int(key.base.load(fromByteOffset: key.count - 1, as: UInt8.self))
+        return (first &* 7 &+ last &* 31 &+ key.count) % slotCount
+    }
+
+    private func position(of key: KeyView) -> Int? {
+        var slot = FieldTable.hash(key)
+        while slots[slot] != 0 {
+            let index = Int(slots[slot]) - 1
+            if key == fields[index].name { return index }
+            slot = (slot + 1) % FieldTable.slotCount
+        }
+        return nil
+    }
+
+    /// The declaration of a field.
+    public subscript(_ key: KeyView) -> Field? { position(of: key).map { fields[$0] } }
+
+    /// Checks one field of the document at `path` against its declaration. False when there is none.
+    /// - Throws: what is wrong with it, with MongoDB's code.
+    public func take(
+        _ element: DocumentView.Element, _ seen: inout Seen, at path: @autoclosure () -> String
+    ) throws(ServerError) -> Bool {
+        guard let index = position(of: element.key) else { return isOpen }
+        let bit: UInt64 = 1 << UInt64(index)
+        guard seen.bits & bit == 0 else {
+            throw ServerError(
+                .duplicateField, "BSON field '\(path()).\(element.key.string)' is a duplicate field")
+        }
+        if element.value.isNullish, fields[index].types != .any || !fields[index].isWorking {
+            seen.hasNulls = true
+            return true
+        }
+        seen.bits |= bit
+        guard fields[index].types.contains(FieldTypes(rawType: element.value.rawType)) else {
+            throw fields[index].wrongType(element.value, at: path())
+        }
+        if guarded & bit != 0 { try fields[index].checkValue(element.value, at: path()) }
+        return true
+    }
+
+    /// - Throws: 40414 when a required field was not among those seen; `hasSequence` says which came as sequences.
+    public func checkComplete(
+        _ seen: Seen, at path: @autoclosure () -> String, hasSequence: (StaticString) -> Bool = { _ in false }
+    ) throws(ServerError) {
+        var left = required & ~seen.bits
+        while left != 0 {
+            let field = fields[left.trailingZeroBitCount]
+            left &= left &- 1
+            if field.rules.contains(.sequence), hasSequence(field.name) { continue }
+            throw ServerError(
+                .missingField, "BSON field '\(path()).\(field.name)' is missing but a required field")
+        }
+    }
+
+    /// Checks a whole document inside a command.
+    public func check(_ document: DocumentView, at path: @autoclosure () -> String) throws(ServerError) {
+        var seen = Seen()
+        for element in document {
+            guard try take(element, &seen, at: path()) else {
+                throw FieldTable.unknown(element.key, at: path())
+            }
+        }
+        try checkComplete(seen, at: path())
+    }
+
+    /// The error for a field that is not declared.
+    public static func unknown(_ key: KeyView, at path: String) -> ServerError {
+        ServerError(.unknownField, "BSON field '\(path).\(key.string)' is an unknown field.")
+    }
+}
+
+extension Field {
+    /// Whether the field is acted on.
+    public var isWorking: Bool { if case .works = effect { true } else { false } }
+
+    func wrongType(_ value: ValueView, at path: String) -> ServerError {
+        ServerError(
+            .typeMismatch,
+            "BSON field '\(path).\(name)' is the wrong type '\(value.type.operatorName)', expected "
+                + types.expectation)
+    }
+
+    /// What holds beyond the type.
+    func checkValue(_ value: ValueView, at path: @autoclosure () -> String) throws(ServerError) {
+        switch effect {
+        case .works, .none: break
+        case .refusedUnlessFalsy where !value.isTruthy || value.asDocument?.isEmpty == true: break
+        case .refused, .refusedUnlessFalsy:
+            throw ServerError(
+                .commandNotSupported,
+                "The field '\(path()).\(name)' is not supported yet: \(meaning). Leave it out.")
+        }
+        if rules.contains(.nonNegative), let number = value.asNumber, number < 0 {
+            throw ServerError(
+                .badValue, "BSON field '\(name)' value must be >= 0, actual value '\(Int64(clampingDouble: number))'")
+        }
+        if let check { try check(value) }
+        guard let inner else { return }
+        if let document = value.asDocument {
+            try inner.check(document, at: "\(path()).\(name)")
+        } else if let array = value.asArray {
+            for element in array {
+                guard let document = element.value.asDocument else {
+                    throw ServerError(
+                        .typeMismatch,
+                        "BSON field '\(path()).\(name).\(element.key.string)' is the wrong type "
+                            + "'\(element.value.type.operatorName)', expected type 'object'")
+                }
+                try inner.check(document, at: "\(path()).\(name)")
+            }
+        }
+    }
+}
+
+extension Int64 {
+    /// The integer nearest to zero of a double; NaN is 0, what is beyond the range its end.
+    public init(clampingDouble value: Double) {
+        self = Int64(exactly: value.rounded(.towardZero)) ?? (value > 0 ? .max : value < 0 ? .min : 0)
+    }
+}

@@ -1,0 +1,106 @@
+internal import Core
+internal import Query
+
+/// What a node answers, from the declarations that it checks requests against: `quorate commands` prints it, and
+/// docs/compatibility.md is made of it, so neither can say anything else than the program does.
+public enum Compatibility {
+    private static var commands: [Command] {
+        var table = CommandTable()
+        CommandSet.addAll(to: &table)
+        return table.commands.filter { !$0.traits.contains(.memberOnly) }.sorted { "\($0.name)" < "\($1.name)" }
+    }
+
+    /// A line a command.
+    public static var summary: [String] {
+        let commands = commands
+        let width = commands.map(\.name.utf8CodeUnitCount).max() ?? 0
+        return commands.map { command in
+            let name = "\(command.name)"
+            return name + String(repeating: " ", count: width + 2 - name.utf8.count) + command.help
+        }
+    }
+
+    /// One command with its fields; nil when there is none of that name.
+    public static func description(of name: String) -> [String]? {
+        guard let command = commands.first(where: { "\($0.name)" == name }) else { return nil }
+        return ["\(command.name): \(command.help)"] + notes(command).map { "  \($0)" }
+            + command.fields.fields.map { "  \($0.name) (\($0.types.summary)): \(text(of: $0))" }
+    }
+
+    /// The page docs/compatibility.md.
+    public static var page: [String] {
+        var lines = [
+            "# What a node answers",
+            "",
+            "Made by `scripts/compatibility` from the declarations that requests are checked against. A field that is",
+            "not listed is refused (40415), one of another type too (14); null means that a field was not given.",
+            "",
+            "## Fields of every command",
+            "",
+        ]
+        lines += table(of: GenericArguments.fields.fields)
+        lines += ["", "## Commands", ""]
+        for command in commands {
+            lines += ["### " + command.name.description, "", capitalized(command.help) + "."]
+            let notes = notes(command)
+            if !notes.isEmpty {
+                lines[lines.count - 1] += " " + notes.map { capitalized($0) + "." }.joined(separator: " ")
+            }
+            lines.append("")
+            if !command.fields.fields.isEmpty { lines += table(of: command.fields.fields) + [""] }
+        }
+        lines += ["## Commands of MongoDB 8.0 that are not there yet", "", "Refused by name (115).", ""]
+        lines += list(MissingCommands.all.map { ("\($0.name)", "\($0.meaning)") })
+        lines += ["", "## Not there yet in the query language", "", "Refused by name (238; in filters 115)."]
+        for (title, entries) in [
+            ("Stages", MissingOperators.stages), ("Expressions", MissingOperators.expressions),
+            ("Accumulators", MissingOperators.accumulators), ("Query operators", MissingOperators.queries),
+        ] {
+            lines += ["", "### \(title)", ""] + list(entries)
+        }
+        return lines
+    }
+
+    // MARK: Text
+
+    private static func notes(_ command: Command) -> [String] {
+        var notes: [String] = []
+        if command.traits.contains(.adminOnly) { notes.append("on the admin database only") }
+        if command.traits.contains(.testOnly) { notes.append("with enableTestCommands only") }
+        if command.traits.contains(.stable) { notes.append("part of Stable API version 1") }
+        if command.fields.isOpen { notes.append("takes further fields") }
+        return notes
+    }
+
+    private static func text(of field: Field) -> String {
+        var text = "\(field.meaning)"
+        switch field.effect {
+        case .works: break
+        case .none(let reason):
+            let reason = "\(reason)"
+            text = text == reason ? "no effect: \(reason)" : "\(text) (no effect: \(reason))"
+        case .refused: text = "not supported yet: \(text)"
+        case .refusedUnlessFalsy: text = "not supported yet, unless it asks for nothing: \(text)"
+        }
+        if field.rules.contains(.required) { text += "; required" }
+        return text
+    }
+
+    private static func table(of fields: [Field]) -> [String] {
+        ["| field | type | meaning |", "| --- | --- | --- |"]
+            + fields.map { "| `\($0.name)` | \($0.types.summary) | \(text(of: $0)) |" }
+    }
+
+    /// Names that lack the same thing, together.
+    private static func list(_ entries: [(name: String, meaning: String)]) -> [String] {
+        var order: [String] = []
+        var names: [String: [String]] = [:]
+        for entry in entries {
+            if names[entry.meaning] == nil { order.append(entry.meaning) }
+            names[entry.meaning, default: []].append("`\(entry.name)`")
+        }
+        return order.map { "- \($0): \((names[$0] ?? []).joined(separator: ", "))" }
+    }
+
+    private static func capitalized(_ text: String) -> String { text.prefix(1).uppercased() + text.dropFirst() }
+}

@@ -1,0 +1,84 @@
+internal import BSON
+internal import Core
+internal import Data
+
+/// The fields of the commands on databases, collections and indexes.
+extension FieldTable {
+    static let create = FieldTable([
+        Field("capped", .flag, [.unstable], "keeps the newest documents only"),
+        Field("size", .number, [.unstable], "bytes that a capped collection may take"),
+        Field("max", .number, [.unstable], "documents that a capped collection may have"),
+        Field("validator", .object, "what every document must match"),
+        Field("validationLevel", .string, "off, strict or moderate"),
+        Field("validationAction", .string, "error or warn"),
+        Field("idIndex", .object, "the index on _id: key {_id: 1}"),
+        CollectionOptions.collationField,
+        .missing("viewOn", "views"),
+        .missing("pipeline", "views"),
+        .missing("timeseries", "time series"),
+        Field("expireAfterSeconds", [.number, .string], "of time series and clustered collections only"),
+        .missing("clusteredIndex", "clustered collections", unlessFalsy: true),
+        .missing("changeStreamPreAndPostImages", "images for change streams", unlessFalsy: true),
+        .missing("encryptedFields", "queryable encryption"),
+        .missing("storageEngine", "options of MongoDB's storage engines", unlessFalsy: true, [.unstable]),
+        .missing("indexOptionDefaults", "options of MongoDB's storage engines", unlessFalsy: true, [.unstable]),
+        .missing("temp", "temporary collections", unlessFalsy: true),
+        Field(
+            "autoIndexId", .flag, [.unstable], "whether there is an index on _id; there always is",
+            effect: .none("MongoDB has taken no other value than true for years")),
+        .inert("flags", .number, because: "older versions of mongorestore send it"),
+    ])
+
+    static let renameCollection = FieldTable([
+        Field("to", .string, [.required], "the new name, with its database"),
+        Field("dropTarget", .flag, "drops a collection of that name first"),
+    ])
+
+    static let collMod = FieldTable([
+        Field("index", .object, "`{name or keyPattern, expireAfterSeconds, hidden, unique, prepareUnique}`"),
+        Field("validator", .object, "what every document must match"),
+        Field("validationLevel", .string, "off, strict or moderate"),
+        Field("validationAction", .string, "error or warn"),
+        Field("cappedSize", .number, "bytes that a capped collection may take"),
+        Field("cappedMax", .number, "documents that a capped collection may have"),
+        Field("dryRun", .flag, "only looks whether an index could become unique"),
+        .missing("viewOn", "views"),
+        .missing("pipeline", "views"),
+        .missing("timeseries", "time series"),
+        .missing("expireAfterSeconds", "time series and clustered collections"),
+        .missing("changeStreamPreAndPostImages", "images for change streams", unlessFalsy: true),
+        .missing("timeseriesBucketsMayHaveMixedSchemaData", "time series", unlessFalsy: true),
+    ])
+
+    static let createIndexes = FieldTable([
+        Field("indexes", .array, [.required], "`{key, name}` and the options of each index"),
+        Field("commitQuorum", [.string, .number], [.unstable], "which members must be ready before a build ends"),
+        Field("ignoreUnknownIndexOptions", .flag, [.unstable], "drops options that are not known"),
+    ])
+
+    static let dropIndexes = FieldTable([
+        Field(
+            "index", [.string, .object, .array], [.required], "by name, by names, by key pattern, or * for all but _id")
+    ])
+
+    static let listDatabases = FieldTable([
+        Field("filter", .object, "which of them"),
+        Field("nameOnly", .flag, "names without sizes"),
+        .missing("authorizedDatabases", "users and rights", unlessFalsy: true),
+    ])
+
+    static let listCollections = FieldTable([
+        Field("filter", .object, "which of them"),
+        Field("nameOnly", .flag, "names and types only"),
+        Field("cursor", .object, "`{batchSize}`", inner: .cursorOptions),
+        Field(
+            "authorizedCollections", .flag, "those that the user may read: all, as there are no users",
+            effect: .none("without users everybody may read everything")),
+    ])
+
+    static let listIndexes = FieldTable([
+        Field("cursor", .object, "`{batchSize}`", inner: .cursorOptions),
+        Field("includeBuildUUIDs", .flag, [.unstable], "shows indexes that are being built, with their builds' ids"),
+        Field("includeIndexBuildInfo", .flag, [.unstable], "wraps each index in `{spec, indexBuildInfo}`"),
+    ])
+}

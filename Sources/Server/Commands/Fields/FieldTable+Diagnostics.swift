@@ -1,0 +1,62 @@
+internal import BSON
+internal import Core
+
+/// The fields of the commands that tell of the node, and of sessions.
+extension FieldTable {
+    /// `hello` takes what it does not know, as MongoDB's does: clients announce what later servers understand.
+    static let hello = FieldTable(
+        [
+            Field("helloOk", .any, "whether the client knows hello by its new name"),
+            Field("client", .object, "what the client says of itself"),
+            Field("compression", .array, "the compressors that the client has"),
+            Field("topologyVersion", .object, "what the client knows; waits until it is outdated"),
+            Field("maxAwaitTimeMS", .number, "how long to wait for that"),
+            Field("internalMember", .object, "a member of the set introduces itself"),
+            .inert("loadBalanced", .any, because: "answered as without a load balancer"),
+            .inert("saslSupportedMechs", .any, because: "there are no users to have mechanisms"),
+        ], isOpen: true)
+
+    static let serverStatus = FieldTable([], isOpen: true)
+    static let scale = FieldTable([
+        Field("scale", .number, "the unit of sizes, in bytes"),
+        Field(
+            "freeStorage", .number, "whether to tell of free storage",
+            effect: .none("the engine has none to tell of")),
+    ])
+    static let collStats = FieldTable([Field("scale", .number, "the unit of sizes, in bytes")])
+    static let validate = FieldTable([
+        Field("full", .flag, "looks at everything, as it always does"),
+        .inert("scandata", .flag, because: "PyMongo sends it; MongoDB has not known it for years"),
+        Field("background", .flag, "while others work, as it always does"),
+        .missing("repair", "repairs", unlessFalsy: true),
+        .missing("metadata", "a look at the catalog alone", unlessFalsy: true),
+        .missing("checkBSONConformance", "checks of BSON beyond its structure", unlessFalsy: true),
+        .missing("fixMultikey", "repairs", unlessFalsy: true),
+    ])
+    static let dbHash = FieldTable([Field("collections", .array, "which collections; all when left out")])
+    static let currentOp = FieldTable([], isOpen: true)
+    /// Parameters are its fields.
+    static let parameters = FieldTable([], isOpen: true)
+    static let failPoint = FieldTable([
+        Field("mode", [.string, .object], [.required], "off, alwaysOn, {times: n} or {skip: n}"),
+        Field("data", .object, "what the fail point does"),
+    ])
+    static let fsync = FieldTable([
+        .missing("lock", "locking; a snapshot read sees one state", unlessFalsy: true),
+        Field("async", .flag, "older clients send it", effect: .none("MongoDB has taken it without effect for years")),
+        .missing("fsyncLockAcquisitionTimeoutMillis", "locking"),
+    ])
+    static let profile = FieldTable([
+        Field("slowms", .number, "from how many milliseconds on an operation is slow"),
+        Field("sampleRate", .number, "the share of slow operations that is kept"),
+        .missing("filter", "filters of the profiler"),
+    ])
+
+    static let getDefaultRWConcern = FieldTable([
+        Field("inMemory", .flag, "as this member has it in memory")
+    ])
+    static let setDefaultRWConcern = FieldTable([
+        Field("defaultReadConcern", .object, "`{level}`"),
+        Field("defaultWriteConcern", .object, "`{w, j, wtimeout}`"),
+    ])
+}

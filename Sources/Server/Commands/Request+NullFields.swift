@@ -1,0 +1,31 @@
+internal import BSON
+internal import Core
+internal import Wire
+
+extension Request {
+    /// The request without the optional fields that are null, and what holds its new command document.
+    ///
+    /// Drivers and their users write null for what they leave out, and MongoDB takes it so. Dropping such fields here
+    /// means that no command has to think of it.
+    func droppingNulls(of command: Command) -> (request: Request, holder: ByteBuffer) {
+        let holder = ByteBuffer(capacity: body.byteCount)
+        let writer = DocumentWriter(startingIn: holder)
+        var isFirst = true
+        for element in body {
+            if isFirst || !element.value.isNullish || command.keepsNull(element.key) {
+                writer.append(element.key, element.value)
+            }
+            isFirst = false
+        }
+        writer.finish()
+        return (replacing(body: DocumentView(base: UnsafeRawPointer(holder.base))), holder)
+    }
+}
+
+extension Command {
+    /// Whether null is a value of that field, and does not mean that it was left out.
+    fileprivate func keepsNull(_ key: KeyView) -> Bool {
+        guard let field = fields[key] else { return key == "comment" || fields.isOpen }
+        return field.types == .any && field.isWorking
+    }
+}

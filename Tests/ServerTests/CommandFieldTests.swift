@@ -1,0 +1,193 @@
+import BSON
+import Core
+import Foundation
+import Testing
+
+@testable import Server
+
+/// Every command refuses what it does not declare: walked over the table that requests are checked against, so that a
+/// new command is in by being there.
+@Suite struct CommandFieldTests {
+    private static var commands: [Command] {
+        var table = CommandTable()
+        CommandSet.addAll(to: &table)
+        return table.commands.filter { !$0.traits.contains(.memberOnly) && !$0.traits.contains(.handshake) }
+    }
+
+    /// A first argument that a command takes.
+    private static func argument(of name: String) -> Value {
+        switch name {
+        case "explain": ["find": "c"]
+        case "getMore": .int64(1)
+        case "getParameter": "*"
+        case "killSessions", "endSessions", "refreshSessions", "killAllSessions", "killAllSessionsByPattern": .array([])
+        case "configureFailPoint": "failCommand"
+        case "getLog": "*"
+        case "renameCollection": "shop.c"
+        default: name.hasPrefix("replSet") ? 1 : "c"
+        }
+    }
+
+    private static func request(_ command: Command, _ field: String, _ value: Value) -> Document {
+        let name = "\(command.name)"
+        var document: Document = [:]
+        document.append(name, argument(of: name))
+        document.append(field, value)
+        return document
+    }
+
+    private static func database(of command: Command) -> String {
+        command.traits.contains(.adminOnly) ? "admin" : "shop"
+    }
+
+    @Test("a field that a command does not declare is refused with 40415, whatever the command")
+    func unknownFields() throws {
+        let node = try NodeHarness(enableTestCommands: true)
+        var walked = 0
+        for command in Self.commands where !command.fields.isOpen {
+            let reply = try node.run(
+                Self.request(command, "noSuchField", 1), database: Self.database(of: command))
+            #expect(reply.code == 40415, "\(command.name): \(reply)")
+            walked += 1
+        }
+        #expect(walked > 50)
+    }
+
+    @Test("a declared field of another type is refused with 14, whatever the command and field")
+    func wrongTypes() throws {
+        let node = try NodeHarness(enableTestCommands: true)
+        var walked = 0
+        for command in Self.commands {
+            for field in command.fields.fields {
+                guard case .works = field.effect, field.types != .any else { continue }
+                let reply = try node.run(
+                    Self.request(command, "\(field.name)", .minKey), database: Self.database(of: command))
+                #expect(reply.code == 14, "\(command.name).\(field.name): \(reply)")
+                walked += 1
+            }
+        }
+        #expect(walked > 100)
+    }
+
+    @Test("null for a required field is the same as leaving it out: refused with 40414")
+    func requiredFields() throws {
+        let node = try NodeHarness(enableTestCommands: true)
+        for command in Self.commands {
+            let required = command.fields.fields.filter { $0.rules.contains(.required) }
+            guard !required.isEmpty else { continue }
+            for field in required {
+                let reply = try node.run(
+                    Self.request(command, "\(field.name)", .null), database: Self.database(of: command))
+                #expect(reply.code == 40414, "\(command.name).\(field.name): \(reply)")
+            }
+        }
+    }
+
+    @Test("null for an optional field is the same as leaving it out, whatever the command and field")
+    func optionalFields() throws {
+        for command in Self.commands {
+            let name = "\(command.name)"
+            // What comes out of these depends on more than the request.
+            if ["startSession", "serverStatus", "hostInfo", "currentOp", "connPoolStats", "shutdown"].contains(name) {
+                continue
+            }
+            let database = Self.database(of: command)
+            var plain: Document = [:]
+            plain.append(name, Self.argument(of: name))
+            let expected = try NodeHarness(enableTestCommands: true).run(plain, database: database)
+            for field in command.fields.fields {
+                if field.types == .any, case .works = field.effect { continue }
+                let reply = try NodeHarness(enableTestCommands: true).run(
+                    Self.request(command, "\(field.name)", .null), database: database)
+                #expect(reply.code == expected.code, "\(command.name).\(field.name): \(reply) against \(expected)")
+            }
+        }
+    }
+
+    @Test("what MongoDB has and is not there yet is refused by name, a falsy value of it where nothing is asked for")
+    func missingFields() throws {
+        let node = try NodeHarness(enableTestCommands: true)
+        for command in Self.commands {
+            for field in command.fields.fields {
+                let database = Self.database(of: command)
+                switch field.effect {
+                case .works, .none: continue
+                case .refusedUnlessFalsy:
+                    let reply = try node.run(Self.request(command, "\(field.name)", false), database: database)
+                    #expect(reply.code != 115, "\(command.name).\(field.name): \(reply)")
+                case .refused: break
+                }
+                let reply = try node.run(Self.request(command, "\(field.name)", ["a": 1]), database: database)
+                #expect(reply.code == 115, "\(command.name).\(field.name): \(reply)")
+                #expect(reply["errmsg"]?.asString?.contains("\(field.name)") == true)
+            }
+        }
+        for command in MissingCommands.all {
+            var request: Document = [:]
+            request.append("\(command.name)", 1)
+            let reply = try node.run(request, database: "admin")
+            #expect(reply.code == 115, "\(command.name): \(reply)")
+        }
+    }
+
+    @Test("a field that is given twice is refused with 40413")
+    func duplicates() throws {
+        let node = try NodeHarness()
+        var request: Document = ["find": "c"]
+        request.append("limit", 1)
+        request.append("limit", 2)
+        #expect(try node.run(request).code == 40413)
+    }
+
+    @Test("fields of statements are declared too")
+    func statements() throws {
+        let node = try NodeHarness()
+        let cases: [(Document, Int64)] = [
+            (["update": "c", "updates": [["q": [:], "u": ["$set": ["a": 1]], "upsrt": true]]], 40415),
+            (["update": "c", "updates": [["q": [:], "u": ["$set": ["a": 1]], "multi": "yes"]]], 14),
+            (["update": "c", "updates": [["q": [:]]]], 40414),
+            (["delete": "c", "deletes": [["q": [:], "limit": 1, "sort": ["a": 1]]]], 40415),
+            (["delete": "c", "deletes": [["q": [:]]]], 40414),
+            (["aggregate": "c", "pipeline": [], "cursor": ["size": 1]], 40415),
+        ]
+        for (request, code) in cases {
+            let reply = try node.run(request)
+            let written = reply["writeErrors"]?.asArray?.first?.asDocument?["code"]?.asInteger
+            #expect((written ?? reply.code) == code, "\(request): \(reply)")
+        }
+    }
+
+    @Test("with apiStrict only what is part of Stable API version 1 may be used")
+    func stableAPI() throws {
+        let node = try NodeHarness()
+        let strict: (Document) -> Document = { request in
+            var request = request
+            request.append("apiVersion", "1")
+            request.append("apiStrict", true)
+            return request
+        }
+        #expect(try node.run(strict(["find": "c"])).isOK)
+        #expect(try node.run(strict(["find": "c", "tailable": true])).code == 323)
+        #expect(try node.run(strict(["distinct": "c", "key": "a"])).code == 323)
+        #expect(try node.run(["find": "c", "apiVersion": "2"]).code == 322)
+        #expect(try node.run(["find": "c", "apiStrict": true]).code == 4_886_600)
+    }
+
+    @Test("concerns go with the commands that honour them")
+    func concerns() throws {
+        let node = try NodeHarness()
+        #expect(try node.run(["find": "c", "writeConcern": ["w": 1]]).code == 72)
+        #expect(try node.run(["listCollections": 1, "readConcern": ["level": "majority"]]).code == 72)
+        let after: Value = .timestamp(Timestamp(seconds: 1, increment: 1))
+        #expect(
+            try node.run(["find": "c", "readConcern": ["level": "available", "afterClusterTime": after]]).code == 72)
+    }
+
+    @Test("docs/compatibility.md is what the declarations say; scripts/compatibility writes it")
+    func page() throws {
+        let file = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent().appendingPathComponent("docs/compatibility.md")
+        let written = try String(contentsOf: file, encoding: .utf8)
+        #expect(written == Compatibility.page.map { $0 + "\n" }.joined())
+    }
+}
