@@ -169,6 +169,13 @@ import Testing
         #expect(try node.run(strict(["find": "c"])).isOK)
         #expect(try node.run(strict(["find": "c", "tailable": true])).code == 323)
         #expect(try node.run(strict(["distinct": "c", "key": "a"])).code == 323)
+        let stage: (Value) -> Document = { ["aggregate": "c", "pipeline": [$0], "cursor": [:]] }
+        #expect(try node.run(strict(stage(["$match": ["a": 1]]))).isOK)
+        #expect(try node.run(strict(stage(["$collStats": ["count": [:]]]))).code != 323)
+        #expect(try node.run(strict(stage(["$collStats": ["storageStats": [:]]]))).code == 323)
+        #expect(try node.run(strict(stage(["$facet": ["x": [["$indexStats": [:]]]]]))).code == 323)
+        let index: (Document) -> Document = { ["createIndexes": "c", "indexes": [.document($0)]] }
+        #expect(try node.run(strict(index(["key": ["a": 1], "name": "a", "sparse": true]))).code == 323)
         #expect(try node.run(["find": "c", "apiVersion": "2"]).code == 322)
         #expect(try node.run(["find": "c", "apiStrict": true]).code == 4_886_600)
     }

@@ -85,6 +85,7 @@ extension Command {
             throw ServerError(
                 .apiStrictError, "BSON field '\(name).\(element.key.string)' is not allowed with apiStrict:true.")
         }
+        try StableAPI.check(body)
     }
 }
 
