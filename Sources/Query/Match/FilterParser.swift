@@ -69,10 +69,11 @@ struct FilterParser {
         case "$or": return OrNode(try branches(value, "$or", depth: depth))
         case "$nor": return NorNode(try branches(value, "$nor", depth: depth))
         case "$expr": return try ExpressionNode(value, context: context)
+        case "$jsonSchema": return try SchemaMatchNode(value)
         case "$comment": return nil
         case "$alwaysTrue": return ConstantNode(true)
         case "$alwaysFalse": return ConstantNode(false)
-        case "$where", "$text", "$jsonSchema", "$function", "$sampleRate":
+        case "$where", "$text", "$function", "$sampleRate":
             throw ServerError(.commandNotSupported, "\(element.key.string) is not supported")
         default:
             throw ServerError(
