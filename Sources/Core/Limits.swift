@@ -104,6 +104,10 @@ public enum Limits {
     public static let regexMatchHeapKilobytesMax = 16 * 1024
     /// Deepest nesting of a filter.
     public static let filterDepthMax = 100
+    /// What `errInfo` says of one document that failed validation; more than that is not said.
+    public static let validationDetailsBytesMax = 1024 * 1024
+    /// Messages and details of one reply's write errors; those behind them have a code only.
+    public static let writeErrorBytesMax = 4 * 1024 * 1024
     /// Names of one dotted path in a filter or a sort.
     public static let fieldPathPartsMax = 200
     /// Names of one indexed path.

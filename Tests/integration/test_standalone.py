@@ -407,6 +407,28 @@ def test_validators_are_enforced(database):
     assert database.c.options()["validator"] == {"x": {"$type": "string"}}
 
 
+def test_a_schema_is_enforced_and_explains_itself(database):
+    schema = {"required": ["n"], "properties": {"n": {"bsonType": "int", "minimum": 1}}}
+    database.create_collection("c", validator={"$jsonSchema": schema})
+    database.c.insert_one({"_id": 1, "n": 1})
+    with pytest.raises(WriteError) as caught:
+        database.c.update_one({"_id": 1}, {"$set": {"n": 0}})
+    assert caught.value.code == 121
+    details = caught.value.details["errInfo"]["details"]
+    assert details["operatorName"] == "$jsonSchema"
+    properties = details["schemaRulesNotSatisfied"][0]["propertiesNotSatisfied"]
+    assert properties[0]["details"][0]["specifiedAs"] == {"minimum": 1}
+    assert database.c.count_documents({"$jsonSchema": schema}) == 1
+    assert list(database.c.aggregate([{"$match": {"$nor": [{"$jsonSchema": schema}]}}])) == []
+    # So many failures that their details do not fit one reply: the last ones have their code alone.
+    wrong = [{"_id": f"wrong{i}", "text": "x" * 1000} for i in range(20_000)]
+    database.command("collMod", "c", validator={"text": {"$type": "int"}})
+    reply = database.command("insert", "c", documents=wrong, ordered=False)
+    assert len(reply["writeErrors"]) == 20_000
+    assert "errInfo" in reply["writeErrors"][0] and "errInfo" not in reply["writeErrors"][-1]
+    assert {error["code"] for error in reply["writeErrors"]} == {121}
+
+
 # MARK: Catalogue
 
 

@@ -84,4 +84,15 @@ extension Decimal128 {
         return Decimal128.rounding(isNegative: isNegative, UInt256(kept), exponent: min(target, 8000), ideal: target)
             .value
     }
+
+    /// The same number with `places` digits behind the point, as zeros at its end; with fewer where 34 digits do not
+    /// suffice.
+    public func padded(places: Int) -> Decimal128 {
+        guard isFinite, exponent > -places else { return self }
+        let room = coefficient == 0 ? Int.max : Decimal128.digitsMax - decimalDigitCount(coefficient)
+        let pad = min(exponent - max(-places, Decimal128.exponentMin), room)
+        guard pad > 0 else { return self }
+        let digits = coefficient == 0 ? 0 : coefficient * powersOfTen[pad]
+        return Decimal128(isNegative: isNegative, coefficient: digits, exponent: exponent - pad)
+    }
 }

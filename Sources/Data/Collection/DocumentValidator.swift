@@ -10,6 +10,10 @@ struct DocumentValidator {
     private let source: Document
     /// Whether documents that did not match before may stay as wrong as they are (`moderate`).
     private let sparesOldFaults: Bool
+    /// Whether a document that does not match is refused, and not only logged (`warn`).
+    private let refuses: Bool
+    /// `warn` and `errorAndLog`.
+    private let logs: Bool
 
     /// Reads the options; nil when they refuse nothing.
     /// - Throws: what compiling the filter throws; `BadValue` for an unknown level or action.
@@ -32,26 +36,43 @@ struct DocumentValidator {
             }
         }
         guard let filter = try compiled?.get() else { return nil }
-        if level == "off" || action == "warn" { return nil }
+        if level == "off" { return nil }
+        refuses = action != "warn"
+        logs = action != "error"
         self.filter = filter
         self.source = source
         sparesOldFaults = level == "moderate"
     }
 
+    /// Refuses a document that does not match, says so in the log, or both.
     /// - Throws: `DocumentValidationFailure` (121) with `errInfo`.
-    func check(_ document: DocumentView, replacing old: DocumentView? = nil) throws {
+    func check(_ document: DocumentView, replacing old: DocumentView? = nil, log: any LogSink) throws {
         if try filter.matches(document) { return }
         if let old, sparesOldFaults, try !filter.matches(old) { return }
+        let information = errorInformation(document)
+        if logs {
+            let failure = refuses ? "Document failed validation" : "Document would fail validation"
+            log.log(.warning, "validation", "\(failure): \(information.extendedJSON())")
+        }
+        guard refuses else { return }
         throw ServerError(
             .documentValidationFailure, "Document failed validation",
-            details: Document { writer in
-                writer.document("errInfo") { info in
-                    if let id = document["_id"] { info.append("failingDocumentId", id) }
-                    info.document("details") {
-                        $0.append("specifiedAs", source)
-                        $0.append("reason", string: "the document does not match the validator")
-                    }
-                }
-            })
+            details: ["errInfo": .document(information)])
+    }
+
+    private func errorInformation(_ document: DocumentView) -> Document {
+        var details: Document
+        do throws(ServerError) {
+            details = try ValidationDetails.explain(source, document, context: QueryContext())
+        } catch {
+            details = ["reason": .string("failed to explain the failure: \(error.message)")]
+        }
+        if details.byteCount > Limits.validationDetailsBytesMax {
+            details = ["reason": "the explanation of the failure is too large", "truncated": true]
+        }
+        var information = Document()
+        if let id = document["_id"] { information.append("failingDocumentId", Value(id)) }
+        information.append("details", .document(details))
+        return information
     }
 }

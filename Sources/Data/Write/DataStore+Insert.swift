@@ -22,7 +22,9 @@ extension DataStore {
         _ document: DocumentView, into collection: Collection, _ context: WriteContext, _ statement: Statement?,
         _ outcome: StatementOutcome, isUpsert: Bool = false, retryImage: RetryImage? = nil
     ) throws -> OpTime? {
-        if let validator = collection.validator, !context.bypassesValidation { try validator.check(document) }
+        if let validator = collection.validator, !context.bypassesValidation {
+            try validator.check(document, log: runtime.log)
+        }
         let record = RecordKey(collection.nextRecordID)
         let changes = try prepareInsert(document, record, collection)
         let optime = try optime(of: collection.kind, context)

@@ -7,6 +7,7 @@ public struct InsertOperation {
     public private(set) var n = 0
     /// The statements that failed. An ordered command stops at the first.
     public private(set) var errors: [StatementError] = []
+    private var errorBytes = 0
 
     private let namespace: Namespace
     private var documents: DocumentRun
@@ -44,7 +45,7 @@ public struct InsertOperation {
                     try store.insertOne(document, into: collection, context, statement: statement)
                     n += 1
                 } catch let error as ServerError where error.code != .exceededMemoryLimit {
-                    errors.append(StatementError(index: index, error: error))
+                    errors.append(index: index, error, countingIn: &errorBytes)
                     isDone = isOrdered
                 }
             } else {

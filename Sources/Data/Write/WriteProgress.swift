@@ -21,6 +21,16 @@ public struct StatementError: Sendable {
     }
 }
 
+extension [StatementError] {
+    /// Adds the error of a statement; without its message and details when those of the errors before it, which
+    /// `bytes` counts, fill a reply.
+    public mutating func append(index: Int, _ error: ServerError, countingIn bytes: inout Int) {
+        let isTerse = bytes > Limits.writeErrorBytesMax
+        bytes += error.message.utf8.count + (error.details?.byteCount ?? 0)
+        append(StatementError(index: index, error: isTerse ? ServerError(error.code, "") : error))
+    }
+}
+
 /// Counts steps, so that the clock is not read for each of them. Once it has found the slice used up, it says so at
 /// every step: an operation of two loops, each of which may go on when the other ends, would else miss every reading.
 struct SliceClock {

@@ -215,8 +215,7 @@ struct ValueConversion {
         case .decimal128(let number):
             guard let millis = number.rounded(places: 0, .towardZero).exactInt64 else { throw overflow() }
             return .dateTime(millis)
-        case .objectID(let id): return .dateTime(Int64(id.seconds) * 1000)
-        case .timestamp(let timestamp): return .dateTime(Int64(timestamp.seconds) * 1000)
+        case .objectID, .timestamp: return .dateTime(try dateMillis(value))
         case .string(let text): return .dateTime(try DateFormat.parse(text, zone: nil))
         default: throw unsupported()
         }

@@ -5,16 +5,23 @@ import Core
 enum DateUnit: String {
     case year, quarter, month, week, day, hour, minute, second, millisecond
 
-    /// Milliseconds of a unit that is always as long; nil for months and longer.
-    var fixedMillis: Int64? {
+    /// Milliseconds of a unit that passes as fast everywhere; nil for days, which clocks may make longer, and above.
+    var exactMillis: Int64? {
         switch self {
-        case .year, .quarter, .month: nil
-        case .week: 7 * CivilDate.millisPerDay
-        case .day: CivilDate.millisPerDay
+        case .year, .quarter, .month, .week, .day: nil
         case .hour: 3_600_000
         case .minute: 60_000
         case .second: 1000
         case .millisecond: 1
+        }
+    }
+
+    /// Days of a unit that is counted in them.
+    var days: Int? {
+        switch self {
+        case .week: 7
+        case .day: 1
+        default: nil
         }
     }
 
@@ -40,11 +47,11 @@ enum DateMathOperators {
         "$dateDiff": .named(
             required: ["startDate", "endDate", "unit"], optional: ["timezone", "startOfWeek"], difference),
         "$dateTrunc": .named(
-            required: ["date", "unit"], optional: ["binSize", "timezone", "startOfWeek"], truncate),
+            required: ["date", "unit"], optional: ["binSize", "timezone", "startOfWeek"], DateTruncation.truncate),
     ]
 
     /// The unit; nil for null.
-    private static func unit(_ name: String, _ arguments: NamedArguments) throws(ServerError) -> DateUnit? {
+    static func unit(_ name: String, _ arguments: NamedArguments) throws(ServerError) -> DateUnit? {
         let value = arguments["unit"]
         if isNullish(value) { return nil }
         guard case .string(let text) = value else {
@@ -65,8 +72,11 @@ enum DateMathOperators {
         guard !isNullish(start), !isNullish(amountValue), let unit = try unit(name, arguments),
             let zone = try timeZone(arguments)
         else { return .null }
+        let millis = try dateMillis(start) {
+            ServerError(location: 5_166_403, "\(name) requires startDate to be convertible to a date")
+        }
         guard var amount = amountValue?.asInteger else {
-            throw ServerError(location: 5_976_500, "\(name) expects integer amount of time units")
+            throw ServerError(location: 5_166_405, "\(name) expects integer amount of time units")
         }
         if isNegated {
             guard amount != .min else {
@@ -74,56 +84,85 @@ enum DateMathOperators {
             }
             amount = -amount
         }
-        let local = try dateMillis(start) &+ zone.millis
-        let moved = unit.fixedMillis.map { addFixed(local, amount, $0) } ?? addMonths(local, amount, unit.months)
+        let moved = unit.exactMillis.map { addExact(millis, amount, $0) } ?? addCivil(zone, millis, amount, unit)
         guard let moved else { throw ServerError(location: 5_166_406, "\(name) overflowed") }
-        return .dateTime(moved &- zone.millis)
+        return .dateTime(moved)
     }
 
-    private static func addFixed(_ millis: Int64, _ amount: Int64, _ length: Int64) -> Int64? {
+    private static func addExact(_ millis: Int64, _ amount: Int64, _ length: Int64) -> Int64? {
         let (distance, overflow) = amount.multipliedReportingOverflow(by: length)
         let (moved, more) = millis.addingReportingOverflow(distance)
         return overflow || more ? nil : moved
     }
 
-    /// Moves by months; a day that the target month does not have becomes its last.
-    private static func addMonths(_ millis: Int64, _ amount: Int64, _ length: Int) -> Int64? {
-        guard amount.magnitude < 1_000_000_000 else { return nil }
-        let civil = CivilDate(millis: millis)
-        let months = civil.year * 12 + civil.month - 1 + Int(amount) * length
-        let year = Int(CivilDate.floorDivide(Int64(months), 12))
-        let month = months - year * 12 + 1
-        return CivilDate.millis(
-            year: year, month: month, day: min(civil.day, CivilDate.daysInMonth(year: year, month: month)),
-            hour: civil.hour, minute: civil.minute, second: civil.second, millisecond: civil.millisecond)
+    /// Moves by days or months, keeping what clocks show; a day that the target month does not have becomes its last.
+    private static func addCivil(_ zone: DateTimeZone, _ millis: Int64, _ amount: Int64, _ unit: DateUnit) -> Int64? {
+        // More than there are days between all dates.
+        guard amount.magnitude < 1_000_000_000_000 else { return nil }
+        let civil = zone.local(millis)
+        var (year, month, day) = (1970, 1, 1)
+        if let days = unit.days {
+            day += civil.dayNumber + Int(amount) * days
+        } else {
+            let months = civil.monthNumber + Int(amount) * unit.months
+            year = Int(CivilDate.floorDivide(Int64(months), 12))
+            month = months - year * 12 + 1
+            day = min(civil.day, CivilDate.daysInMonth(year: year, month: month))
+        }
+        guard let local = CivilDate.seconds(year: year, month: month, day: day, second: civil.secondOfDay) else {
+            return nil
+        }
+        return zone.millis(local: local, millisecond: civil.millisecond)
     }
 
     /// How many boundaries of the unit lie between the dates.
     @Sendable private static func difference(_ arguments: NamedArguments) throws(ServerError) -> Value? {
         guard !isNullish(arguments["startDate"]), !isNullish(arguments["endDate"]),
-            let unit = try unit("$dateDiff", arguments), let zone = try timeZone(arguments)
+            let unit = try unit("$dateDiff", arguments), let zone = try timeZone(arguments),
+            let weekday = try startOfWeek("$dateDiff", unit, arguments)
         else { return .null }
-        let start = try dateMillis(arguments["startDate"]) &+ zone.millis
-        let end = try dateMillis(arguments["endDate"]) &+ zone.millis
-        guard let length = unit.fixedMillis else {
-            let a = CivilDate(millis: start)
-            let b = CivilDate(millis: end)
-            let first = CivilDate.floorDivide(Int64(a.year * 12 + a.month - 1), Int64(unit.months))
-            let last = CivilDate.floorDivide(Int64(b.year * 12 + b.month - 1), Int64(unit.months))
-            return .int64(last - first)
+        let start = try bound("startDate", arguments)
+        let end = try bound("endDate", arguments)
+        if unit == .millisecond {
+            let (distance, overflow) = end.subtractingReportingOverflow(start)
+            guard !overflow else { throw ServerError(location: 5_166_308, "$dateDiff overflowed") }
+            return .int64(distance)
         }
-        let shift = unit == .week ? weekShift(try startOfWeek("$dateDiff", arguments)) : 0
-        return .int64(CivilDate.floorDivide(end &+ shift, length) &- CivilDate.floorDivide(start &+ shift, length))
+        return .int64(ordinal(unit, zone, end, weekday) - ordinal(unit, zone, start, weekday))
     }
 
-    /// What to add to a time so that weeks begin at multiples of a week: 1970 began on a Thursday.
-    private static func weekShift(_ weekday: Int) -> Int64 {
-        Int64(CivilDate.modulo(3 - weekday, 7)) * CivilDate.millisPerDay
+    private static func bound(_ name: String, _ arguments: NamedArguments) throws(ServerError) -> Int64 {
+        let value = arguments[name]
+        return try dateMillis(value) {
+            ServerError(
+                location: 5_166_307, "$dateDiff requires '\(name)' to be a date, but got \(typeName(value))")
+        }
     }
 
-    /// 0 for Monday to 6 for Sunday, which is the default.
-    private static func startOfWeek(_ name: String, _ arguments: NamedArguments) throws(ServerError) -> Int {
-        guard arguments.has("startOfWeek"), let value = arguments["startOfWeek"], !isNullish(value) else { return 6 }
+    /// The number of the unit (longer than a millisecond) that a time lies in, from a fixed one.
+    private static func ordinal(_ unit: DateUnit, _ zone: DateTimeZone, _ millis: Int64, _ weekday: Int) -> Int64 {
+        let civil = zone.local(millis)
+        if let days = unit.days {
+            // 1970 began on a Thursday.
+            let shift = unit == .week ? CivilDate.modulo(3 - weekday, 7) : 0
+            return CivilDate.floorDivide(Int64(civil.dayNumber + shift), Int64(days))
+        }
+        guard let length = unit.exactMillis else {
+            return CivilDate.floorDivide(Int64(civil.monthNumber), Int64(unit.months))
+        }
+        // Hours are counted as they pass; clocks of the zone only say where they begin.
+        let seconds = CivilDate.floorDivide(millis, 1000)
+        let start = Int64(CivilDate.modulo(Int(zone.offset(at: seconds)), Int(length / 1000)))
+        return CivilDate.floorDivide(seconds + start, length / 1000)
+    }
+
+    /// 0 for Monday to 6 for Sunday, which is the default; nil for null. Only weeks ask for it.
+    static func startOfWeek(
+        _ name: String, _ unit: DateUnit, _ arguments: NamedArguments
+    ) throws(ServerError) -> Int? {
+        guard unit == .week, arguments.has("startOfWeek") else { return 6 }
+        let value = arguments["startOfWeek"]
+        if isNullish(value) { return nil }
         let days = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
         guard case .string(let text) = value else {
             throw ServerError(
@@ -132,54 +171,9 @@ enum DateMathOperators {
         let lower = StringOperators.lowercased(text)
         guard let day = days.firstIndex(where: { $0 == lower || $0.prefix(3) == lower }) else {
             throw ServerError(
-                .failedToParse, "\(name) parameter 'startOfWeek' value cannot be recognized as a day of a week: \(text)"
-            )
+                location: 5_439_016,
+                "\(name) parameter 'startOfWeek' value cannot be recognized as a day of a week: \(text)")
         }
         return day
-    }
-
-    @Sendable private static func truncate(_ arguments: NamedArguments) throws(ServerError) -> Value? {
-        guard !isNullish(arguments["date"]), let unit = try unit("$dateTrunc", arguments),
-            let zone = try timeZone(arguments)
-        else { return .null }
-        var size: Int64 = 1
-        if arguments.has("binSize") {
-            let value = arguments["binSize"]
-            if isNullish(value) { return .null }
-            guard let whole = value?.asInteger else {
-                throw ServerError(
-                    location: 5_439_017,
-                    "$dateTrunc requires 'binSize' to be a 64-bit integer, but got \(typeName(value))")
-            }
-            guard whole > 0, whole < 100_000_000_000 else {
-                throw ServerError(
-                    location: 5_439_018, "$dateTrunc requires 'binSize' to be greater than 0, but got \(whole)")
-            }
-            size = whole
-        }
-        let millis = try dateMillis(arguments["date"]) &+ zone.millis
-        // Bins are counted from 2000-01-01, weeks from the first start of a week after it.
-        let reference = Int64(CivilDate.days(year: 2000, month: 1, day: 1)) * CivilDate.millisPerDay
-        guard let length = unit.fixedMillis else {
-            let civil = CivilDate(millis: millis)
-            let months = Int64((civil.year - 2000) * 12 + civil.month - 1)
-            let (bin, overflow) = size.multipliedReportingOverflow(by: Int64(unit.months))
-            guard !overflow else { throw ServerError(.overflow, "$dateTrunc: 'binSize' is too large") }
-            let first = CivilDate.floorDivide(months, bin) * bin
-            guard let start = CivilDate.millis(year: 2000, month: Int(first) + 1, day: 1) else {
-                throw ServerError(.overflow, "$dateTrunc: the date is out of range")
-            }
-            return .dateTime(start &- zone.millis)
-        }
-        var origin = reference
-        if unit == .week {
-            // 2000-01-01 was a Saturday.
-            let weekday = try startOfWeek("$dateTrunc", arguments)
-            origin += Int64(CivilDate.modulo(weekday - 5, 7)) * CivilDate.millisPerDay
-        }
-        let (bin, overflow) = size.multipliedReportingOverflow(by: length)
-        let (distance, more) = millis.subtractingReportingOverflow(origin)
-        guard !overflow, !more else { throw ServerError(.overflow, "$dateTrunc: the date is out of range") }
-        return .dateTime(CivilDate.floorDivide(distance, bin) * bin &+ origin &- zone.millis)
     }
 }

@@ -43,8 +43,8 @@ enum DatePartOperators {
             let value = try date.evaluate(&scope)
             var arguments = NamedArguments()
             if let zone { arguments.append("timezone", try zone.evaluate(&scope)) }
-            guard !isNullish(value), let offset = try timeZone(arguments) else { return .null }
-            return part(CivilDate(millis: try dateMillis(value) &+ offset.millis))
+            guard !isNullish(value), let zone = try timeZone(arguments) else { return .null }
+            return part(zone.local(try dateMillis(value)))
         }
     }
 
@@ -87,7 +87,7 @@ enum DatePartOperators {
             }
             isISO = value
         }
-        let civil = CivilDate(millis: try dateMillis(date) &+ zone.millis)
+        let civil = zone.local(try dateMillis(date))
         let iso = civil.isoWeek
         var parts: [(String, Int)] =
             isISO
@@ -128,17 +128,15 @@ enum DatePartOperators {
         guard let zone = try timeZone(arguments) else { return .null }
         var (year, month, day) = (parts[0], parts[1], parts[2])
         if isISO {
-            // The fourth of January is always in week 1.
-            let fourth = CivilDate.days(year: year, month: 1, day: 4)
-            let weekday = CivilDate.modulo(fourth + 3, 7)
-            (year, month, day) = (1970, 1, fourth - weekday + (parts[1] - 1) * 7 + parts[2])
+            day = CivilDate.days(isoYear: parts[0], week: parts[1], weekday: parts[2]) + 1
+            (year, month) = (1970, 1)
         }
         guard
-            let millis = CivilDate.millis(
-                year: year, month: month, day: day, hour: parts[3], minute: parts[4], second: parts[5],
-                millisecond: parts[6])
+            let seconds = CivilDate.seconds(
+                year: year, month: month, day: day, hour: parts[3], minute: parts[4], second: parts[5]),
+            let millis = zone.millis(local: seconds, millisecond: parts[6])
         else { throw ServerError(.overflow, "$dateFromParts: the date is out of range") }
-        return .dateTime(millis &- zone.millis)
+        return .dateTime(millis)
     }
 
     private static func numberPart(
@@ -152,14 +150,12 @@ enum DatePartOperators {
                 location: 40515,
                 "'\(name)' must evaluate to an integer, found \(typeName(value)) with value of another kind")
         }
-        let allowed: ClosedRange<Int64> =
-            name == "millisecond" || name == "second"
-            ? Int64(Int32.min)...Int64(Int32.max) : -32768...32767
-        guard allowed.contains(whole) else {
+        // Years have bounds of their own; what seconds and milliseconds make of the date is checked in the end.
+        let isFree = ["year", "isoWeekYear", "second", "millisecond"].contains(name)
+        guard isFree || (-32768...32767).contains(whole) else {
             throw ServerError(
                 location: 31034,
-                "'\(name)' must evaluate to a value in the range [\(allowed.lowerBound), "
-                    + "\(allowed.upperBound)]; value \(whole) is not in range")
+                "'\(name)' must evaluate to a value in the range [-32768, 32767]; value \(whole) is not in range")
         }
         return Int(whole)
     }

@@ -13,7 +13,7 @@ enum DateTextOperators {
         let date = arguments["date"]
         if isNullish(date) { return arguments.has("onNull") ? arguments["onNull"] : .null }
         guard let zone = try timeZone(arguments) else { return .null }
-        var format = zone.millis == 0 ? "%Y-%m-%dT%H:%M:%S.%LZ" : "%Y-%m-%dT%H:%M:%S.%L"
+        var format = zone.isUTC ? "%Y-%m-%dT%H:%M:%S.%LZ" : "%Y-%m-%dT%H:%M:%S.%L"
         if arguments.has("format") {
             let value = arguments["format"]
             if isNullish(value) { return .null }
@@ -52,10 +52,20 @@ enum DateTextOperators {
 /// Dates as text.
 enum DateFormat {
     /// As `$toString` and `$dateToString` write it by default.
-    static func iso(_ millis: Int64) -> String {
+    /// - Throws: 18537 for a year beyond four digits.
+    static func iso(_ millis: Int64) throws(ServerError) -> String {
         let date = CivilDate(millis: millis)
-        return "\(pad(date.year, 4))-\(pad(date.month, 2))-\(pad(date.day, 2))T\(pad(date.hour, 2)):"
+        return "\(try yearText(date.year))-\(pad(date.month, 2))-\(pad(date.day, 2))T\(pad(date.hour, 2)):"
             + "\(pad(date.minute, 2)):\(pad(date.second, 2)).\(pad(date.millisecond, 3))Z"
+    }
+
+    private static func yearText(_ year: Int) throws(ServerError) -> String {
+        guard (0...9999).contains(year) else {
+            throw ServerError(
+                location: 18537,
+                "Could not convert date to string: date component was outside the supported range of 0-9999: \(year)")
+        }
+        return pad(year, 4)
     }
 
     private static let months = [
@@ -63,8 +73,9 @@ enum DateFormat {
         "December",
     ]
 
-    static func format(_ millis: Int64, _ format: String, _ zone: TimeZoneOffset) throws(ServerError) -> String {
-        let date = CivilDate(millis: millis &+ zone.millis)
+    static func format(_ millis: Int64, _ format: String, _ zone: DateTimeZone) throws(ServerError) -> String {
+        let date = zone.local(millis)
+        let offset = zone.offset(at: CivilDate.floorDivide(millis, 1000))
         var result = ""
         var characters = format.unicodeScalars.makeIterator()
         while let character = characters.next() {
@@ -75,22 +86,16 @@ enum DateFormat {
             guard let specifier = characters.next() else {
                 throw ServerError(location: 18535, "Unmatched '%' at end of format string")
             }
-            result += try text(of: specifier, date, zone)
+            result += try text(of: specifier, date, offset)
         }
         return result
     }
 
     private static func text(
-        of specifier: Unicode.Scalar, _ date: CivilDate, _ zone: TimeZoneOffset
+        of specifier: Unicode.Scalar, _ date: CivilDate, _ offset: Int64
     ) throws(ServerError) -> String {
         switch specifier {
-        case "Y":
-            guard (0...9999).contains(date.year) else {
-                throw ServerError(
-                    location: 18537,
-                    "Could not convert date to string: date component was outside the supported range of 0-9999")
-            }
-            return pad(date.year, 4)
+        case "Y": return try yearText(date.year)
         case "m": return pad(date.month, 2)
         case "d": return pad(date.day, 2)
         case "H": return pad(date.hour, 2)
@@ -102,11 +107,11 @@ enum DateFormat {
         case "u": return String(date.isoDayOfWeek)
         case "U": return pad(date.week, 2)
         case "V": return pad(date.isoWeek.week, 2)
-        case "G": return pad(date.isoWeek.year, 4)
+        case "G": return try yearText(date.isoWeek.year)
         case "b": return String(months[date.month - 1].prefix(3))
         case "B": return months[date.month - 1]
-        case "z": return zone.text(separator: "")
-        case "Z": return String(zone.millis / 60_000)
+        case "z": return DateTimeZone.text(offset: offset)
+        case "Z": return String(offset / 60)
         case "%": return "%"
         default:
             throw ServerError(location: 18536, "Invalid format character '%\(specifier)' in format string")
@@ -118,7 +123,7 @@ enum DateFormat {
     }
 
     /// Parses ISO 8601: `yyyy-MM-dd`, then optionally a time (`T` or a blank before it), a fraction and an offset.
-    static func parse(_ text: String, zone: TimeZoneOffset?) throws(ServerError) -> Int64 {
+    static func parse(_ text: String, zone: DateTimeZone?) throws(ServerError) -> Int64 {
         var reader = DateReader(text)
         guard let year = reader.number(4), reader.skip("-"), let month = reader.number(2), reader.skip("-"),
             let day = reader.number(2)
@@ -139,7 +144,7 @@ enum DateFormat {
             }
         }
         if !reader.isAtEnd {
-            guard let offset = try? TimeZoneOffset(reader.rest) else {
+            guard let offset = try? DateTimeZone(reader.rest) else {
                 throw failure(text, "unexpected text '\(reader.rest)' at its end")
             }
             guard zone == nil else {
@@ -154,7 +159,7 @@ enum DateFormat {
     }
 
     /// Parses by a format with the specifiers that carry a date.
-    static func parse(_ text: String, format: String, zone: TimeZoneOffset) throws(ServerError) -> Int64 {
+    static func parse(_ text: String, format: String, zone: DateTimeZone) throws(ServerError) -> Int64 {
         var reader = DateReader(text)
         var parts = DateParts(year: 1970, month: 1, day: 1)
         var zone = zone
@@ -180,7 +185,7 @@ enum DateFormat {
                 number = reader.number(3)
                 (parts.month, parts.day) = (1, number ?? 1)
             case "z":
-                zone = try TimeZoneOffset(reader.takeZone())
+                zone = try DateTimeZone(reader.takeZone())
                 number = 0
             case "%": number = reader.skip("%") ? 0 : nil
             default:
@@ -202,17 +207,18 @@ enum DateFormat {
         var millisecond = 0
     }
 
-    private static func millis(_ parts: DateParts, _ zone: TimeZoneOffset, _ text: String) throws(ServerError) -> Int64
+    private static func millis(_ parts: DateParts, _ zone: DateTimeZone, _ text: String) throws(ServerError) -> Int64
     {
         // A day of the year may stand in for a day of January.
         guard (1...12).contains(parts.month), (1...366).contains(parts.day), parts.hour < 24, parts.minute < 60,
             parts.second < 60,
             parts.month == 1 || parts.day <= CivilDate.daysInMonth(year: parts.year, month: parts.month),
-            let local = CivilDate.millis(
+            let local = CivilDate.seconds(
                 year: parts.year, month: parts.month, day: parts.day, hour: parts.hour, minute: parts.minute,
-                second: parts.second, millisecond: parts.millisecond)
+                second: parts.second),
+            let millis = zone.millis(local: local, millisecond: parts.millisecond)
         else { throw failure(text, "a part of it is out of range") }
-        return local &- zone.millis
+        return millis
     }
 }
 

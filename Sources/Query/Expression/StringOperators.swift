@@ -43,7 +43,7 @@ enum StringOperators {
         case .int32(let number): return String(number)
         case .int64(let number): return String(number)
         case .decimal128(let number): return number.description
-        case .dateTime(let millis): return DateFormat.iso(millis)
+        case .dateTime(let millis): return try DateFormat.iso(millis)
         case .timestamp(let timestamp): return timestamp.description
         default:
             throw ServerError(location: 16007, "can't convert from BSON type \(typeName(value)) to String")

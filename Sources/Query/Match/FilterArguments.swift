@@ -92,13 +92,7 @@ enum FilterArguments {
     }
 
     private static func type(_ value: ValueView) throws(ServerError) -> Set<BSONType> {
-        if let name = value.asString {
-            if name == "number" { return [.double, .int32, .int64, .decimal128] }
-            guard let type = aliases.first(where: { $0.name == name })?.type else {
-                throw ServerError(.badValue, "Unknown type name alias: \(name)")
-            }
-            return [type]
-        }
+        if let name = value.asString { return try types(named: name) }
         guard value.type.isNumber else {
             throw ServerError(.typeMismatch, "type must be represented as a number or a string")
         }
@@ -112,6 +106,15 @@ enum FilterArguments {
         let byte: UInt8? = code == -1 ? BSONType.minKey.rawValue : code == 255 ? nil : UInt8(exactly: code)
         guard let type = byte.flatMap({ BSONType(rawValue: $0) }) else {
             throw ServerError(.badValue, "Invalid numerical type code: \(code)")
+        }
+        return [type]
+    }
+
+    /// The types that a name of `$type` or of a schema stands for.
+    static func types(named name: String) throws(ServerError) -> Set<BSONType> {
+        if name == "number" { return [.double, .int32, .int64, .decimal128] }
+        guard let type = aliases.first(where: { $0.name == name })?.type else {
+            throw ServerError(.badValue, "Unknown type name alias: \(name)")
         }
         return [type]
     }

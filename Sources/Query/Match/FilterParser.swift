@@ -69,10 +69,10 @@ struct FilterParser {
         case "$or": return OrNode(try branches(value, "$or", depth: depth))
         case "$nor": return NorNode(try branches(value, "$nor", depth: depth))
         case "$expr": return try ExpressionNode(value, context: context)
+        case "$jsonSchema": return try SchemaMatchNode(value)
         case "$comment": return nil
         case "$alwaysTrue": return ConstantNode(true)
         case "$alwaysFalse": return ConstantNode(false)
-        case "$jsonSchema": throw ServerError(.commandNotSupported, "\(element.key.string) is not supported")
         default:
             let name = element.key.string
             if let error = MissingOperators.refusal(of: name, in: MissingOperators.queries, code: .commandNotSupported)

@@ -118,7 +118,7 @@ import Testing
             ErrorCase("{'$dateAdd': {'startDate': {'$date': {'$numberLong': '0'}}, 'unit': 'eon', 'amount': 1}}", 9),
             ErrorCase(
                 "{'$dateAdd': {'startDate': {'$date': {'$numberLong': '0'}}, 'unit': 'day', 'amount': "
-                    + "1.5}}", 5_976_500),
+                    + "1.5}}", 5_166_405),
             ErrorCase(
                 "{'$dateAdd': {'startDate': {'$date': {'$numberLong': '0'}}, 'unit': 'day', 'amount': "
                     + "{'$numberLong': '9223372036854775807'}}}",
@@ -133,7 +133,7 @@ import Testing
         var (year, month, day) = (1599, 12, 31)
         var dayNumber = CivilDate.days(year: year, month: month, day: day)
         while year < 2201 {
-            let civil = CivilDate(millis: Int64(dayNumber) * CivilDate.millisPerDay)
+            let civil = CivilDate(seconds: Int64(dayNumber) * CivilDate.secondsPerDay, millisecond: 0)
             #expect((civil.year, civil.month, civil.day) == (year, month, day))
             let isLeap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
             let lengths = [31, isLeap ? 29 : 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]

@@ -68,7 +68,6 @@ struct FilterErrorCase: Sendable, CustomStringConvertible {
         FilterErrorCase(["a": ["$bitsAllSet": [-1]]], 9, "Failed to parse bit position."),
         FilterErrorCase(["$where": "1"], 115, "$where is not supported"),
         FilterErrorCase(["$text": ["$search": "x"]], 115, "$text is not supported"),
-        FilterErrorCase(["$jsonSchema": [:]], 115, "$jsonSchema is not supported"),
         FilterErrorCase(["a": ["$near": [1, 2]]], 115, "$near is not supported"),
     ]
 

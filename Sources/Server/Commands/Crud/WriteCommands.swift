@@ -261,6 +261,7 @@ enum StatementCommand {
             let compile = try makeCompiler(context)
             var run = try WriteStatements(context, field: field).makeRun()
             var index = 0
+            var errorBytes = 0
             var current: Running?
             if countsModified { outcome.nModified = 0 }
             return { context, write, deadline in
@@ -274,7 +275,7 @@ enum StatementCommand {
                         finish(current, outcome, index)
                     } catch let error as ServerError where !error.code.concernsCommand {
                         finish(current, outcome, index)
-                        outcome.errors.append(StatementError(index: index, error: error))
+                        outcome.errors.append(index: index, error, countingIn: &errorBytes)
                         if isOrdered { return .done }
                     }
                     current = nil
