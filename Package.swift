@@ -123,6 +123,7 @@ let package = Package(
         executable(
             "Benchmarks", path: "Sources/Benchmarks",
             ["BSON", "Core", "Wire", "Data", "MemoryStorage", "CTree", "CBSON", "COplog"]),
+        executable("query-fuzz", path: "Sources/QueryFuzz", ["BSON", "Core", "Query"]),
 
         // The documentation's examples: compiled with the tests, quoted by the pages.
         example("FirstReplicaSet", ["Quorate"]),

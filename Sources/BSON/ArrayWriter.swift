@@ -16,6 +16,17 @@ public struct ArrayWriter {
     /// Starts an array at the end of `buffer`, for one that is not part of a document yet; `writer.finish()` ends it.
     public init(startingIn buffer: ByteBuffer) { writer = DocumentWriter(startingIn: buffer) }
 
+    /// The same for elements that will stand behind `count` others.
+    init(startingIn buffer: ByteBuffer, at count: Int) {
+        writer = DocumentWriter(startingIn: buffer)
+        number = max(count, 0)
+        let text = Array(String(number).utf8)
+        digits = text.count
+        guard number < ArrayWriter.wordNames else { return }
+        name = 0
+        for digit in text.reversed() { name = name << 8 | UInt64(digit) }
+    }
+
     /// Ends an array that `beginArray` started.
     @inline(__always) public func finish() { writer.finish() }
 
@@ -98,6 +109,11 @@ public struct ArrayWriter {
     }
     public mutating func append(_ value: Document) { value.withView { append($0) } }
 
+    /// Starts a nested document, which the caller finishes before the next element.
+    public mutating func beginDocument() -> DocumentWriter {
+        _ = header(.document, payload: 0)
+        return DocumentWriter(startingIn: writer.buffer)
+    }
     /// Writes a nested document.
     @inlinable @inline(__always) public mutating func document(_ build: (DocumentWriter) throws -> Void) rethrows {
         _ = header(.document, payload: 0)

@@ -73,6 +73,11 @@ extension DocumentView: Sequence {
             self.end = end
         }
 
+        /// Starts at a field of `document`, `offset` bytes from its beginning.
+        @inlinable public init(of document: DocumentView, at offset: Int) {
+            self.init(at: document.base + offset, end: document.base + (document.byteCount &- 1))
+        }
+
         @inlinable public mutating func next() -> Element? {
             guard at < end else { return nil }
             let type = at.load(as: UInt8.self)

@@ -40,6 +40,10 @@ public enum Limits {
     public static let stageBytesMax = 100 * 1024 * 1024
     /// Bytes of one value that an expression computes on the way: a `$reduce` can double its value at every step.
     public static let expressionValueBytesMax = 64 * 1024 * 1024
+    /// Steps of an evaluation between two looks at the time: a node, an element or 128 bytes is one.
+    public static let evaluationStepsPerLook = 256
+    /// Steps of one evaluation that nothing else watches over (an expression of a validator, a constant).
+    public static let evaluationStepsMax = 20_000_000
     /// Names in one dotted path.
     public static let pathComponentsMax = 200
     /// Elements that one update may pad an array with to reach an index.

@@ -11,6 +11,8 @@ public struct QueryContext: Sendable {
     public var clusterTime: Timestamp?
     /// Where `$rand` and `$sample` draw from; both are refused without it.
     public var random: Confined<QueryRandom>?
+    /// Watches over how long evaluations take; only steps are counted without it. Confined like `random`.
+    public var budget: Confined<EvaluationBudget>?
 
     public init(
         variables: [String: Value] = [:], nowMillis: Int64 = 0, clusterTime: Timestamp? = nil, randomSeed: UInt64? = nil

@@ -26,6 +26,9 @@ double cbson_decimal_to_double(uint64_t high, uint64_t low);
 // Returns the length; `out` has room for `size` bytes.
 int cbson_format_double(double value, int digits, char *out, size_t size);
 
+// Where bytes first occur in others, in linear time; NULL when they do not.
+const void *cbson_find(const void *bytes, size_t size, const void *wanted, size_t wanted_size);
+
 // An upper bound of the key bytes of one value, and the encoding itself; returns the bytes written.
 size_t cbson_key_size_max(uint8_t type, const void *value);
 size_t cbson_key_append(uint8_t type, const void *value, bool descending, uint8_t *out);

@@ -16,6 +16,8 @@ public final class AggregateCursor {
     }
 
     private let runtime: any NodeRuntime
+    /// Watches over the evaluations of the pipeline.
+    public let budget: EvaluationBudget?
     private var source: Source
     private let chain: StageChain
     private var isSourceDone = false
@@ -38,6 +40,7 @@ public final class AggregateCursor {
         generator: Generator? = nil
     ) throws {
         runtime = reach.store.runtime
+        budget = reach.context.budget?.value
         let pipeline = try Pipeline(pipeline, context: reach.context)
         if let first = pipeline.stages.first, first.isExternal, let documents = try generator?(first) {
             source = .documents(documents, shown: 0)
@@ -73,6 +76,7 @@ public final class AggregateCursor {
     public func next(
         into array: inout ArrayWriter, maxDocuments: Int, maxBytes: Int, deadline: Instant
     ) throws -> CursorProgress {
+        budget?.beginSlice(until: deadline)
         var clock = SliceClock(deadline: deadline)
         resultClock = SliceClock(deadline: deadline)
         chain.deadline = deadline

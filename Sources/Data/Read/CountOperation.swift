@@ -8,6 +8,7 @@ public final class CountOperation {
     public private(set) var n: Int64 = 0
     private let store: DataStore
     private let scan: MatchedScan?
+    private let budget: EvaluationBudget?
     private let skip: Int64
     private let limit: Int64
     private var matched: Int64 = 0
@@ -32,6 +33,7 @@ public final class CountOperation {
         }
         self.store = store
         self.skip = skip
+        budget = context.budget?.value
         self.limit = limit == .min ? .max : abs(limit)
         let filter = try Filter(query, context: context)
         var isLatest = false
@@ -54,6 +56,7 @@ public final class CountOperation {
     /// Counts until done or the slice is used up.
     public func run(until deadline: Instant) throws -> WriteProgress {
         guard let scan else { return .done }
+        budget?.beginSlice(until: deadline)
         var clock = SliceClock(deadline: deadline)
         let end = try scan.run(&clock) { _, _, _ in
             matched += 1
@@ -69,6 +72,7 @@ public final class CountOperation {
 public final class DistinctOperation {
     private let store: DataStore
     private let scan: MatchedScan
+    private let budget: EvaluationBudget?
     private let path: [String]
     private var seen: Set<[UInt8]> = []
     private var byteCount = 0
@@ -94,6 +98,7 @@ public final class DistinctOperation {
         }
         guard let field else { throw CommandFields.missing("distinct.key") }
         self.store = store
+        budget = context.budget?.value
         path = field.split(separator: ".", omittingEmptySubsequences: false).map { String($0) }
         scan = try MatchedScan(
             store, namespace, try Filter(query, context: context), hint: hint, at: point,
@@ -102,6 +107,7 @@ public final class DistinctOperation {
 
     /// Collects until done or the slice is used up.
     public func run(until deadline: Instant) throws -> WriteProgress {
+        budget?.beginSlice(until: deadline)
         var clock = SliceClock(deadline: deadline)
         let end = try scan.run(&clock) { document, _, _ in
             try collect(document, path[...])

@@ -5,6 +5,7 @@ public import Query
 /// A `find` as it was asked for, compiled. Owns what it needs of the command.
 public struct FindRequest {
     public let namespace: Namespace
+    let budget: EvaluationBudget?
     let filter: Filter
     let filterDocument: Document
     let sort: SortPattern?
@@ -27,6 +28,7 @@ public struct FindRequest {
         var fields = FindFields()
         for element in command { try fields.read(element) }
         self.namespace = namespace
+        budget = context.budget?.value
         filterDocument = fields.filter?.document ?? Document()
         filter = try Filter(fields.filter ?? emptyDocument, context: context)
         sort = try fields.sort.map { try SortPattern($0) }

@@ -103,14 +103,17 @@ final class MatchedScan {
         _ document: DocumentView, _ record: RecordKey, _ body: (DocumentView, RecordKey, Int?) throws -> ScanVerdict
     ) throws -> ScanVerdict {
         var position: Int?
-        if needsPosition {
-            guard try filter.matches(document, position: &position) else { return .next }
-        } else {
-            guard try filter.matches(document) else { return .next }
-        }
+        let matches =
+            needsPosition
+            ? try filter.matchesInterruptibly(document, position: &position)
+            : try filter.matchesInterruptibly(document)
+        guard let matches else { return .interrupted }
+        guard matches else { return .next }
         let verdict = try body(document, record, position)
-        if case .refuse = verdict { return verdict }
-        matched += 1
+        switch verdict {
+        case .refuse, .interrupted: break
+        case .next, .stop: matched += 1
+        }
         return verdict
     }
 }

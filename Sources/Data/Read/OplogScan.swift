@@ -40,10 +40,12 @@ final class OplogScan {
             ) { bytes in
                 let entry = try storedDocument(bytes)
                 let verdict = try body(entry)
-                if case .refuse = verdict {
-                    end = .stopped
-                    return false
+                switch verdict {
+                case .refuse: end = .stopped
+                case .interrupted: end = .yield
+                case .next, .stop: break
                 }
+                if end != nil { return false }
                 count += 1
                 documentsExamined += 1
                 guard let timestamp = entry["ts"]?.asTimestamp else {

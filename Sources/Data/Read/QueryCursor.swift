@@ -1,6 +1,6 @@
 public import BSON
 public import Core
-import Query
+public import Query
 
 /// How far a cursor came in one slice.
 public enum CursorProgress: Sendable {
@@ -29,6 +29,9 @@ public final class QueryCursor {
     private var toSkip: Int64
     private var returned: Int64 = 0
     private var isClosed = false
+
+    /// Watches over the evaluations of the query.
+    public var budget: EvaluationBudget? { request.budget }
 
     /// Plans a query. A read at a timestamp holds a snapshot until `close`.
     public init(_ store: DataStore, _ request: FindRequest, at point: ReadPoint = .latest) throws {
@@ -88,13 +91,14 @@ public final class QueryCursor {
     ) throws -> CursorProgress {
         if isClosed { return .exhausted }
         if maxDocuments <= 0 { return .batchFull }
+        request.budget?.beginSlice(until: deadline)
         var clock = SliceClock(deadline: deadline)
         var batch = BatchWriter(array, documents: maxDocuments, bytes: maxBytes)
         defer { array = batch.array }
         let end = try run(&clock) { document, position in
             guard batch.hasRoom(for: document.byteCount) else { return .refuse }
             if let projection = request.projection {
-                try batch.array.document { try projection.appendFields(document, position: position, to: $0) }
+                guard try project(document, projection, position, into: &batch) else { return .interrupted }
             } else {
                 batch.array.append(document)
             }
@@ -106,6 +110,22 @@ public final class QueryCursor {
         case .stopped: return isLimitReached ? .exhausted : .batchFull
         case .ended: return request.isTailable ? .waiting : .exhausted
         }
+    }
+
+    /// Appends the projected document; false, with the batch as before, when that was interrupted.
+    private func project(
+        _ document: DocumentView, _ projection: Projection, _ position: Int?, into batch: inout BatchWriter
+    ) throws -> Bool {
+        let (before, length) = (batch.array, batch.array.writer.buffer.count)
+        let isDone: Void? = try request.budget.interruptibly { () throws(ServerError) in
+            let writer = batch.array.beginDocument()
+            try projection.appendFields(document, position: position, to: writer)
+            writer.finish()
+        }
+        if isDone != nil { return true }
+        batch.array.writer.buffer.truncate(to: length)
+        batch.array = before
+        return false
     }
 
     /// Whether the limit is reached: there is no more.
@@ -128,8 +148,10 @@ public final class QueryCursor {
                 return .next
             }
             let verdict = try body(document, position)
-            if case .refuse = verdict { return .refuse }
-            returned += 1
+            switch verdict {
+            case .refuse, .interrupted: return verdict
+            case .next, .stop: returned += 1
+            }
             return isLimitReached ? .stop : verdict
         }
     }
@@ -162,6 +184,7 @@ public final class QueryCursor {
             }
             let verdict = try body(document, position)
             if case .refuse = verdict { return .stopped }
+            if case .interrupted = verdict { return .yield }
             sortedPosition += 1
             returned += 1
             if case .stop = verdict { return .stopped }

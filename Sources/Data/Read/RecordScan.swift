@@ -149,7 +149,10 @@ final class RecordScan {
         let document = try storedDocument(bytes)
         documentsExamined += 1
         let verdict = try body(document, record)
-        if case .refuse = verdict { return verdict }
+        switch verdict {
+        case .refuse, .interrupted: return verdict
+        case .next, .stop: break
+        }
         shown?.insert(record.id)
         return verdict
     }
@@ -170,6 +173,7 @@ final class RecordScan {
                 verdict = try show(record, try document(record), body)
             }
             if case .refuse = verdict { return .stopped }
+            if case .interrupted = verdict { return .yield }
             segment += 1
             if case .stop = verdict { return .stopped }
         }
@@ -196,6 +200,7 @@ final class RecordScan {
             while taken < ready {
                 let verdict = try body(taken)
                 if case .refuse = verdict { return .stopped }
+                if case .interrupted = verdict { return .yield }
                 taken += 1
                 if case .stop = verdict { return .stopped }
                 if clock.isOver(runtime) { return .yield }

@@ -62,6 +62,8 @@ enum ScanVerdict {
     case stop
     /// Not taken: the next run starts with it again. Stop.
     case refuse
+    /// Not taken, because the slice is used up in the middle of it: the next run starts with it again.
+    case interrupted
 }
 
 /// Why a run of a scan ended.

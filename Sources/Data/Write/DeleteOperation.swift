@@ -17,6 +17,8 @@ public final class DeleteOperation {
     private let id: Int32
     private var filter: Filter?
     private var selection: RecordSelection?
+    /// The record whose evaluation was interrupted.
+    private var interrupted: RecordKey?
     private var isDone = false
 
     /// The fields of a statement.
@@ -76,6 +78,7 @@ public final class DeleteOperation {
             return .done
         }
         if hint == nil, try deleteByID(collection, context) { return .done }
+        self.context.budget?.value.beginSlice(until: deadline)
         var clock = SliceClock(deadline: deadline)
         if selection == nil {
             let filter = try self.filter ?? query.withView { try Filter($0, context: self.context) }
@@ -103,13 +106,22 @@ public final class DeleteOperation {
         guard var running = selection, let filter else { return .done }
         defer { selection = running }
         while true {
-            switch try running.next(&clock) {
+            let next = if let record = interrupted { RecordSelection.Next.record(record) } else {
+                try running.next(&clock)
+            }
+            switch next {
             case .yield: return .yield
             case .ended:
                 isDone = true
                 return .done
             case .record(let record):
-                guard let old = try store.document(record, in: collection), try filter.matches(old) else { continue }
+                interrupted = nil
+                guard let old = try store.document(record, in: collection) else { continue }
+                guard let matches = try filter.matchesInterruptibly(old) else {
+                    interrupted = record
+                    return .yield
+                }
+                guard matches else { continue }
                 try delete(record, old, collection, context)
                 if !isMulti {
                     isDone = true

@@ -22,6 +22,9 @@ public final class FindAndModifyOperation {
     private let update: UpdateStatement?
     private let image: RetryImage
     private let id: Int32
+    private let budget: EvaluationBudget?
+    /// The record whose evaluation was interrupted.
+    private var interrupted: RecordKey?
     private var isDone = false
     /// The search, while it runs.
     private var scan: MatchedScan?
@@ -76,9 +79,11 @@ public final class FindAndModifyOperation {
         update = try change.map {
             UpdateStatement(
                 query: query, filter: filter,
-                program: try UpdateProgram($0, arrayFilters: filters, context: context), isUpsert: isUpsert)
+                program: try UpdateProgram($0, arrayFilters: filters, context: context), isUpsert: isUpsert,
+                budget: context.budget?.value)
         }
         image = isNew ? .after : .before
+        budget = context.budget?.value
     }
 
     private static func refuse(_ what: String) -> ServerError {
@@ -91,24 +96,32 @@ public final class FindAndModifyOperation {
         if try answerFromRecord(context) { return .done }
         try namespace.checkUserWritable()
         guard let collection = store.catalog.find(namespace) else { return try finish(context) }
+        budget?.beginSlice(until: deadline)
         var clock = SliceClock(deadline: deadline)
         while true {
-            switch try find(&clock) {
+            switch try next(&clock) {
             case .yield: return .yield
             case .ended: return try finish(context)
             case .record(let record):
-                var position: Int?
-                if let old = try store.document(record, in: collection),
-                    try filter.matches(old, position: &position)
-                {
-                    try write(record, old, position, collection, context)
+                switch try write(record, collection, context) {
+                case .some(true):
                     isDone = true
                     return .done
+                case .some(false): break
+                case nil:
+                    interrupted = record
+                    return .yield
                 }
                 // It changed between the slices of the search.
                 if clock.isOverNow(store.runtime) { return .yield }
             }
         }
+    }
+
+    private func next(_ clock: inout SliceClock) throws -> RecordSelection.Next {
+        guard let record = interrupted else { return try find(&clock) }
+        interrupted = nil
+        return .record(record)
     }
 
     private func find(_ clock: inout SliceClock) throws -> RecordSelection.Next {
@@ -134,10 +147,17 @@ public final class FindAndModifyOperation {
         return .ended
     }
 
+    /// Changes a record that still matches; false when it is gone or matches no more, nil when the slice was used up.
+    private func write(_ record: RecordKey, _ collection: Collection, _ context: WriteContext) throws -> Bool? {
+        guard let old = try store.document(record, in: collection) else { return false }
+        var position: Int?
+        guard let matches = try filter.matchesInterruptibly(old, position: &position) else { return nil }
+        return matches ? try write(record, old, position, collection, context) : false
+    }
+
     private func write(
         _ record: RecordKey, _ old: DocumentView, _ position: Int?, _ collection: Collection, _ context: WriteContext
-    ) throws {
-        n = 1
+    ) throws -> Bool? {
         guard let update else {
             let before = old.document
             try store.delete(
@@ -145,18 +165,22 @@ public final class FindAndModifyOperation {
                 StatementOutcome(kind: .delete, n: 1, image: before), retryImage: context.session == nil ? nil : .before
             )
             value = try project(before, position)
-            return
+            n = 1
+            return true
         }
-        updatedExisting = true
         let before = old.document
         let result = try store.applyUpdate(
             update.program, to: record, old, position: position, in: collection, context, Statement(context, id: id),
             image: context.session == nil ? nil : image)
+        guard let result else { return nil }
+        n = 1
+        updatedExisting = true
         switch (image, result) {
         case (.before, _), (_, .unchanged): value = try project(before, position)
         case (.after, .modified):
             value = try project(DocumentView(base: UnsafeRawPointer(store.scratch.image.base)).document, position)
         }
+        return true
     }
 
     private func finish(_ context: WriteContext) throws -> WriteProgress {

@@ -18,6 +18,8 @@ public final class UpdateOperation {
     private var selection: RecordSelection?
     /// The search for the first in an order, while it runs.
     private var search: FirstInOrder?
+    /// The record whose evaluation was interrupted.
+    private var interrupted: RecordKey?
     private var isDone = false
 
     public init(_ store: DataStore, _ namespace: Namespace, _ statement: UpdateStatement, id: Int32 = 0) {
@@ -32,6 +34,7 @@ public final class UpdateOperation {
         if isDone { return .done }
         if try answerFromRecord(context) { return .done }
         try namespace.checkUserWritable()
+        statement.budget?.beginSlice(until: deadline)
         var clock = SliceClock(deadline: deadline)
         guard let collection = store.catalog.find(namespace) else { return try finish(context) }
         if !statement.isMulti, statement.sort == nil, statement.hint == nil,
@@ -44,7 +47,11 @@ public final class UpdateOperation {
             case .yield: return .yield
             case .ended: return try finish(context)
             case .record(let record):
-                if try apply(record, collection, context), !statement.isMulti {
+                guard let isWritten = try apply(record, collection, context) else {
+                    interrupted = record
+                    return .yield
+                }
+                if isWritten, !statement.isMulti {
                     isDone = true
                     return .done
                 }
@@ -74,13 +81,17 @@ public final class UpdateOperation {
             guard let (record, old) = try store.record(withID: idValue, in: collection) else {
                 return try finish(context)
             }
-            try write(record, old, position: nil, collection, context)
+            guard try write(record, old, position: nil, collection, context) else { return .yield }
             isDone = true
             return .done
         }
     }
 
     private func nextRecord(_ clock: inout SliceClock) throws -> RecordSelection.Next {
+        if let record = interrupted {
+            interrupted = nil
+            return .record(record)
+        }
         if selection == nil, search == nil {
             let scan = try MatchedScan(
                 store, namespace, statement.filter, sort: statement.sort, hint: statement.hint)
@@ -101,23 +112,26 @@ public final class UpdateOperation {
         return try running.next(&clock)
     }
 
-    /// Updates a record that still matches; false when it is gone or matches no more.
-    private func apply(_ record: RecordKey, _ collection: Collection, _ context: WriteContext) throws -> Bool {
+    /// Updates a record that still matches; false when it is gone or matches no more, nil when the slice was used up.
+    private func apply(_ record: RecordKey, _ collection: Collection, _ context: WriteContext) throws -> Bool? {
         guard let old = try store.document(record, in: collection) else { return false }
         var position: Int?
-        guard try statement.filter.matches(old, position: &position) else { return false }
-        try write(record, old, position: position, collection, context)
-        return true
+        guard let matches = try statement.filter.matchesInterruptibly(old, position: &position) else { return nil }
+        guard matches else { return false }
+        return try write(record, old, position: position, collection, context) ? true : nil
     }
 
+    /// Updates a record; false, with nothing written, when the slice was used up first.
     private func write(
         _ record: RecordKey, _ old: DocumentView, position: Int?, _ collection: Collection, _ context: WriteContext
-    ) throws {
+    ) throws -> Bool {
         let result = try store.applyUpdate(
             statement.program, to: record, old, position: position, in: collection, context,
             statement.isMulti ? nil : Statement(context, id: id))
+        guard let result else { return false }
         n += 1
         if case .modified = result { nModified += 1 }
+        return true
     }
 
     /// Nothing more matches: an upsert that met nothing inserts.

@@ -7,6 +7,7 @@ public final class UpdateStatement {
     let query: Document
     let filter: Filter
     let program: UpdateProgram
+    let budget: EvaluationBudget?
     let isMulti: Bool
     let isUpsert: Bool
     let hint: QueryHint?
@@ -61,6 +62,7 @@ public final class UpdateStatement {
         if isMulti, sort != nil { throw ServerError(.failedToParse, "cannot specify sort with multi=true") }
         filter = try Filter(query, context: context)
         self.query = query.document
+        budget = context.budget?.value
         self.isMulti = isMulti
         self.isUpsert = isUpsert
         self.hint = hint
@@ -68,8 +70,11 @@ public final class UpdateStatement {
     }
 
     /// For findAndModify.
-    init(query: DocumentView, filter: Filter, program: UpdateProgram, isUpsert: Bool) {
+    init(
+        query: DocumentView, filter: Filter, program: UpdateProgram, isUpsert: Bool, budget: EvaluationBudget?
+    ) {
         self.query = query.document
+        self.budget = budget
         self.filter = filter
         self.program = program
         isMulti = false

@@ -11,14 +11,18 @@ extension DataStore {
     }
 
     /// Applies a program to one record: one step. `old` is the record's document in place. The new document stays in
-    /// the scratch buffer until the next write.
+    /// the scratch buffer until the next write. Nil, with nothing written, when the slice was used up meanwhile: the
+    /// caller comes back with the same document.
     func applyUpdate(
         _ program: UpdateProgram, to record: RecordKey, _ old: DocumentView, position: Int?, in collection: Collection,
         _ context: WriteContext, _ statement: Statement?, image: RetryImage? = nil
-    ) throws -> UpdateResult {
+    ) throws -> UpdateResult? {
         let buffer = scratch.image
         buffer.removeAll(keeping: 1 << 20)
-        guard try program.apply(to: old, position: position, into: buffer) else { return .unchanged }
+        guard let changes = try program.applyInterruptibly(to: old, position: position, into: buffer) else {
+            return nil
+        }
+        guard changes else { return .unchanged }
         let new = DocumentView(base: UnsafeRawPointer(buffer.base))
         var outcome = StatementOutcome(kind: .update, n: 1, nModified: 1)
         if statement != nil {

@@ -16,6 +16,11 @@ final class FacetStage: StageExecution {
     private let source: any StageExecution
     private let facets: [Facet]
     private var bytes = 0
+    /// The document that is being handed to the facets, and how many are done with it.
+    private var current: DocumentView?
+    private var fed = 0
+    /// Whether the facet at `fed` has taken the document.
+    private var hasPushed = false
     /// At the end of the input, the facets that have given all their results.
     private var drained = 0
     private var isComplete = false
@@ -32,9 +37,14 @@ final class FacetStage: StageExecution {
 
     func next() throws(ServerError) -> StageOutput {
         while !isComplete {
+            if let current {
+                guard try feed(current) else { return .yield }
+                self.current = nil
+            }
             switch try source.next() {
             case .document(let document):
-                for facet in facets where try facet.execution.push(document) { _ = try drain(facet) }
+                current = document
+                fed = 0
             case .needsInput: return .needsInput
             case .yield: return .yield
             case .end:
@@ -48,6 +58,19 @@ final class FacetStage: StageExecution {
             }
         }
         return .end
+    }
+
+    /// Hands a document to the facets; false when one has more work to do first.
+    private func feed(_ document: DocumentView) throws(ServerError) -> Bool {
+        while fed < facets.count {
+            if !hasPushed { hasPushed = try facets[fed].execution.push(document) }
+            if hasPushed {
+                guard try drain(facets[fed]) else { return false }
+            }
+            hasPushed = false
+            fed += 1
+        }
+        return true
     }
 
     /// Takes the results that a facet has; false when it has more work to do first.

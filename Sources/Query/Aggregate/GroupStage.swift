@@ -62,7 +62,7 @@ final class GroupStage: StageExecution {
         let accumulators: [any Accumulator]
     }
 
-    private let source: any StageExecution
+    private let source: InterruptibleSource
     private let specification: GroupSpecification
     private var groups: [Group] = []
     private var indexes: [[UInt8]: Int] = [:]
@@ -71,15 +71,19 @@ final class GroupStage: StageExecution {
     private var index = 0
     private let buffer = ByteBuffer()
 
-    init(_ source: any StageExecution, _ specification: GroupSpecification) {
-        self.source = source
+    init(_ source: any StageExecution, _ specification: GroupSpecification, _ budget: EvaluationBudget?) {
+        self.source = InterruptibleSource(source, budget)
         self.specification = specification
     }
 
     func next() throws(ServerError) -> StageOutput {
         while !isComplete {
             switch try source.next() {
-            case .document(let document): try add(document)
+            case .document(let document):
+                guard let input = try source.evaluate({ () throws(ServerError) in try evaluate(document) }) else {
+                    return .yield
+                }
+                try add(input.key, input.values)
             case .needsInput: return .needsInput
             case .yield: return .yield
             case .end:
@@ -93,8 +97,23 @@ final class GroupStage: StageExecution {
         return .document(try write(groups[index - 1]))
     }
 
-    private func add(_ document: DocumentView) throws(ServerError) {
-        var key = try specification.key.evaluate(root: document) ?? .null
+    /// The key of a document's group and what its accumulators are given.
+    private func evaluate(_ document: DocumentView) throws(ServerError) -> (key: Value?, values: [Value?]) {
+        let key = try specification.key.evaluate(root: document)
+        var values: [Value?] = []
+        values.reserveCapacity(specification.accumulators.count)
+        for accumulator in specification.accumulators {
+            guard let expression = accumulator.expression else {
+                values.append(.int32(1))
+                continue
+            }
+            values.append(try expression.evaluate(root: document))
+        }
+        return (key, values)
+    }
+
+    private func add(_ key: Value?, _ values: [Value?]) throws(ServerError) {
+        var key = key ?? .null
         if let buckets = specification.buckets { key = try buckets.bucket(key) }
         if case .undefined = key { key = .null }
         let keyBytes = GroupKey.bytes(of: key)
@@ -110,11 +129,7 @@ final class GroupStage: StageExecution {
         let group = groups[at]
         for (index, accumulator) in group.accumulators.enumerated() {
             let before = accumulator.memoryBytes
-            if let expression = specification.accumulators[index].expression {
-                try accumulator.add(try expression.evaluate(root: document))
-            } else {
-                try accumulator.add(.int32(1))
-            }
+            try accumulator.add(values[index])
             bytes += accumulator.memoryBytes - before
         }
         try StageMemory.check(bytes, "$group")

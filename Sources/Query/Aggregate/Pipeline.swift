@@ -7,6 +7,7 @@ public import Core
 /// runs the stages before and after them as executions of their own.
 public final class Pipeline {
     public let stages: [PipelineStage]
+    private let budget: EvaluationBudget?
 
     /// Compiles the stages of `pipeline`, an array. Owns what it needs of them.
     ///
@@ -33,6 +34,7 @@ public final class Pipeline {
         }
         try Pipeline.checkPositions(stages)
         self.stages = stages
+        budget = context.budget?.value
     }
 
     static var tooLong: ServerError {
@@ -70,7 +72,7 @@ public final class Pipeline {
         for stage in chosen where stage.isExternal {
             throw ServerError(.internalError, "the stage \(stage.name) needs its caller to carry it out")
         }
-        return try PipelineExecution(Array(chosen))
+        return try PipelineExecution(Array(chosen), budget)
     }
 
     /// The stages as `explain` shows them.

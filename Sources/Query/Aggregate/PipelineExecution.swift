@@ -24,10 +24,10 @@ public final class PipelineExecution {
     /// How many documents have come out.
     public private(set) var returnedCount = 0
 
-    init(_ stages: [PipelineStage]) throws(ServerError) {
+    init(_ stages: [PipelineStage], _ budget: EvaluationBudget?) throws(ServerError) {
         var output: any StageExecution = input
         for (index, stage) in stages.enumerated() {
-            output = try PipelineExecution.execution(stage, output, following: stages[(index + 1)...])
+            output = try PipelineExecution.execution(stage, output, following: stages[(index + 1)...], budget)
         }
         self.output = output
     }
@@ -76,12 +76,13 @@ public final class PipelineExecution {
     public var isAtEnd: Bool { hasEnded }
 
     private static func execution(
-        _ stage: PipelineStage, _ source: any StageExecution, following: ArraySlice<PipelineStage>
+        _ stage: PipelineStage, _ source: any StageExecution, following: ArraySlice<PipelineStage>,
+        _ budget: EvaluationBudget?
     ) throws(ServerError) -> any StageExecution {
         switch stage.action {
-        case .match(let filter): MatchStage(source, filter)
-        case .transform(let transform): TransformStage(source, transform)
-        case .group(let specification): GroupStage(source, specification)
+        case .match(let filter): MatchStage(source, filter, budget)
+        case .transform(let transform): TransformStage(source, transform, budget)
+        case .group(let specification): GroupStage(source, specification, budget)
         case .sort(let pattern): SortStage(source, pattern, limit: keptBySort(following))
         case .limit(let count): LimitStage(source, count)
         case .skip(let count): SkipStage(source, count)

@@ -29,12 +29,40 @@ final class InputStage: StageExecution {
     }
 }
 
-final class MatchStage: StageExecution {
+/// The source of a stage that evaluates expressions. When the evaluation for a document is interrupted, the document
+/// comes again.
+final class InterruptibleSource {
     private let source: any StageExecution
+    private let budget: EvaluationBudget?
+    /// The document whose evaluation has not come to its end.
+    private var current: DocumentView?
+
+    init(_ source: any StageExecution, _ budget: EvaluationBudget?) {
+        self.source = source
+        self.budget = budget
+    }
+
+    func next() throws(ServerError) -> StageOutput {
+        if let current { return .document(current) }
+        let output = try source.next()
+        if case .document(let document) = output { current = document }
+        return output
+    }
+
+    /// Evaluates something for the document that came last; nil when that was interrupted: the stage then yields.
+    func evaluate<R>(_ body: () throws(ServerError) -> R) throws(ServerError) -> R? {
+        let result = try budget.interruptibly(body)
+        if result != nil { current = nil }
+        return result
+    }
+}
+
+final class MatchStage: StageExecution {
+    private let source: InterruptibleSource
     private let filter: Filter
 
-    init(_ source: any StageExecution, _ filter: Filter) {
-        self.source = source
+    init(_ source: any StageExecution, _ filter: Filter, _ budget: EvaluationBudget?) {
+        self.source = InterruptibleSource(source, budget)
         self.filter = filter
     }
 
@@ -42,18 +70,21 @@ final class MatchStage: StageExecution {
         while true {
             let output = try source.next()
             guard case .document(let document) = output else { return output }
-            if try filter.matches(document) { return output }
+            guard let matches = try source.evaluate({ () throws(ServerError) in try filter.matches(document) }) else {
+                return .yield
+            }
+            if matches { return output }
         }
     }
 }
 
 final class TransformStage: StageExecution {
-    private let source: any StageExecution
+    private let source: InterruptibleSource
     private let transform: any DocumentTransform
     private let buffer = ByteBuffer()
 
-    init(_ source: any StageExecution, _ transform: any DocumentTransform) {
-        self.source = source
+    init(_ source: any StageExecution, _ transform: any DocumentTransform, _ budget: EvaluationBudget?) {
+        self.source = InterruptibleSource(source, budget)
         self.transform = transform
     }
 
@@ -61,7 +92,10 @@ final class TransformStage: StageExecution {
         let output = try source.next()
         guard case .document(let document) = output else { return output }
         buffer.removeAll(keeping: 1 << 20)
-        try transform.apply(document, to: buffer)
+        let isDone: Void? = try source.evaluate { () throws(ServerError) in
+            try transform.apply(document, to: buffer)
+        }
+        if isDone == nil { return .yield }
         return .document(try buffer.stageDocument())
     }
 }

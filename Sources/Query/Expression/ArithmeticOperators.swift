@@ -226,6 +226,7 @@ enum ArithmeticOperators {
         guard let random = compiler.context.random?.value else {
             throw ServerError(.notImplemented, "$rand is not available here")
         }
+        compiler.noteImpure()
         return .form(RandomForm(random: random))
     }
 }

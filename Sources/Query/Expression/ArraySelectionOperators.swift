@@ -38,20 +38,28 @@ enum ArraySelectionOperators {
         return Int(min(whole, Int64(Int32.max)))
     }
 
-    private struct SortArray: ExpressionForm {
-        let input: ExpressionTree
-        let compare: ElementOrder
+    /// Sorts the elements in steps.
+    private final class Sorting: StepwiseWork {
+        private var sort: StepwiseSort<Value>
 
-        func evaluate(_ scope: inout EvaluationScope) throws(ServerError) -> Value? {
-            let value = try input.evaluate(&scope)
-            if isNullish(value) { return .null }
-            guard let elements = value?.asArray else {
-                throw ServerError(
-                    location: 2_942_504,
-                    "The input argument to $sortArray must be an array, but was of type: \(typeName(value))")
-            }
-            return .array(stableSorted(elements) { compare.order($0, $1) })
+        init(_ elements: [Value], _ order: ElementOrder) {
+            sort = StepwiseSort(elements) { order.order($0, $1) < 0 }
         }
+
+        func step() throws(ServerError) -> StepwiseProgress {
+            guard sort.step() else { return .more(steps: Limits.evaluationStepsPerLook) }
+            return .value(.array(sort.elements))
+        }
+    }
+
+    private static func sorted(_ value: Value?, _ order: ElementOrder) throws(ServerError) -> StepwiseResult {
+        if isNullish(value) { return .value(.null) }
+        guard let elements = value?.asArray else {
+            throw ServerError(
+                location: 2_942_504,
+                "The input argument to $sortArray must be an array, but was of type: \(typeName(value))")
+        }
+        return .work(Sorting(elements, order))
     }
 
     @Sendable private static func compileSort(
@@ -71,7 +79,9 @@ enum ArraySelectionOperators {
         guard let sortBy = document["sortBy"] else {
             throw ServerError(location: 2_942_503, "$sortArray requires 'sortBy' to be specified")
         }
-        return .form(SortArray(input: try compiler.compile(input), compare: try ElementOrder(sortBy)))
+        let order = try ElementOrder(sortBy)
+        return .stepwise(
+            { (operands) throws(ServerError) in try sorted(operands[0], order) }, [try compiler.compile(input)])
     }
 }
 
@@ -84,7 +94,7 @@ func stableSorted<T>(_ values: [T], _ order: (T, T) -> Int) -> [T] {
 }
 
 /// How the elements of one array are sorted, by `$sortArray` and by `$push` with `$sort`: whole, or by paths in them.
-struct ElementOrder {
+struct ElementOrder: Sendable {
     private let keys: [(path: ExpressionPath, isDescending: Bool)]
     /// Direction when whole values are compared.
     private let wholeDescending: Bool?

@@ -4,29 +4,47 @@ import Core
 /// Building and reshaping arrays: `$range`, `$zip`, `$arrayToObject`, `$objectToArray`.
 enum ArrayShapeOperators {
     static let table: [String: OperatorEntry] = [
-        "$range": .positional(2, 3, range),
+        "$range": .stepwise(2, 3, range),
         "$zip": .form(compileZip),
         "$arrayToObject": .unary(arrayToObject),
         "$objectToArray": .unary(objectToArray),
     ]
 
-    private static func range(_ operands: [Value?]) throws(ServerError) -> Value? {
+    private static func range(_ operands: [Value?]) throws(ServerError) -> StepwiseResult {
         let start = try rangeBound(operands[0], "starting value", 34443, 34444)
         let end = try rangeBound(operands[1], "ending value", 34445, 34446)
         let step = operands.count > 2 ? try rangeBound(operands[2], "step value", 34447, 34448) : 1
         guard step != 0 else { throw ServerError(location: 34449, "$range requires a non-zero step value") }
+        // All three fit 32 bits.
         let count = step > 0 ? (end - start + step - 1) / step : (start - end - step - 1) / -step
         // An element takes its type byte, its number in digits, a terminator and four bytes.
         guard count * 8 <= Limits.expressionValueBytesMax else {
             throw ServerError(.exceededMemoryLimit, "$range would use too much memory: \(count) elements")
         }
-        var values: [Value] = []
-        var at = start
-        while step > 0 ? at < end : at > end {
-            values.append(.int32(Int32(truncatingIfNeeded: at)))
-            at += step
+        return .work(Counting(at: start, end: end, stride: step))
+    }
+
+    /// Writes the numbers of a range.
+    private final class Counting: StepwiseWork {
+        private var at: Int
+        private let end: Int
+        private let stride: Int
+        private var result = ArrayResult()
+
+        init(at: Int, end: Int, stride: Int) {
+            self.at = at
+            self.end = end
+            self.stride = stride
         }
-        return .array(values)
+
+        func step() throws(ServerError) -> StepwiseProgress {
+            for _ in 0..<Limits.evaluationStepsPerLook {
+                guard stride > 0 ? at < end : at > end else { return .value(result.finish()) }
+                try result.append(.int32(Int32(truncatingIfNeeded: at)))
+                at += stride
+            }
+            return .more(steps: Limits.evaluationStepsPerLook)
+        }
     }
 
     private static func rangeBound(
@@ -47,36 +65,44 @@ enum ArrayShapeOperators {
 
     // MARK: $zip
 
-    private struct Zip: ExpressionForm {
-        let inputs: [ExpressionTree]
-        let useLongest: Bool
-        let defaults: [ExpressionTree]
+    /// Writes the rows of a `$zip`.
+    private final class Zipping: StepwiseWork {
+        private var columns: [ElementCursor]
+        private let fill: [Value]
+        private let useLongest: Bool
+        private var result = ArrayResult()
 
-        func evaluate(_ scope: inout EvaluationScope) throws(ServerError) -> Value? {
-            var columns: [[Value]] = []
-            for input in inputs {
-                let value = try input.evaluate(&scope)
-                if isNullish(value) { return .null }
-                guard let column = value?.asArray else {
-                    throw ServerError(
-                        location: 34468, "$zip found a non-array expression in input: \(typeName(value))")
-                }
-                columns.append(column)
-            }
-            var fill: [Value] = []
-            for node in defaults { fill.append(try node.evaluate(&scope) ?? .null) }
-            let lengths = columns.map { $0.count }
-            let length = (useLongest ? lengths.max() : lengths.min()) ?? 0
-            var rows: [Value] = []
-            for row in 0..<length {
-                var cells: [Value] = []
-                for (index, column) in columns.enumerated() {
-                    cells.append(row < column.count ? column[row] : index < fill.count ? fill[index] : .null)
-                }
-                rows.append(.array(cells))
-            }
-            return .array(rows)
+        init(_ columns: [Document], fill: [Value], useLongest: Bool) {
+            self.columns = columns.map { ElementCursor($0) }
+            self.fill = fill
+            self.useLongest = useLongest
         }
+
+        func step() throws(ServerError) -> StepwiseProgress {
+            for _ in 0..<Limits.evaluationStepsPerLook / 4 {
+                let cells = columns.indices.map { columns[$0].next() }
+                let isOver = useLongest ? cells.allSatisfy { $0 == nil } : cells.contains { $0 == nil }
+                if isOver { return .value(result.finish()) }
+                let row = cells.enumerated().map { index, cell in
+                    cell ?? (index < fill.count ? fill[index] : .null)
+                }
+                try result.append(.array(row))
+            }
+            return .more(steps: Limits.evaluationStepsPerLook)
+        }
+    }
+
+    private static func zip(_ operands: [Value?], count: Int, useLongest: Bool) throws(ServerError) -> StepwiseResult {
+        var columns: [Document] = []
+        for value in operands[..<count] {
+            if isNullish(value) { return .value(.null) }
+            guard case .array(let column) = value else {
+                throw ServerError(
+                    location: 34468, "$zip found a non-array expression in input: \(typeName(value))")
+            }
+            columns.append(column)
+        }
+        return .work(Zipping(columns, fill: operands[count...].map { $0 ?? .null }, useLongest: useLongest))
     }
 
     @Sendable private static func compileZip(
@@ -122,7 +148,10 @@ enum ArrayShapeOperators {
         guard defaults.isEmpty || defaults.count == inputs.count else {
             throw ServerError(location: 34467, "defaults and inputs must have the same length")
         }
-        return .form(Zip(inputs: inputs, useLongest: useLongest, defaults: defaults))
+        let (count, longest) = (inputs.count, useLongest)
+        return .stepwise(
+            { (operands) throws(ServerError) in try zip(operands, count: count, useLongest: longest) },
+            inputs + defaults)
     }
 
     // MARK: $arrayToObject, $objectToArray
@@ -219,7 +248,7 @@ struct OrderedFields {
 
     var document: Document {
         Document { writer in
-            for (name, value) in zip(names, values) { if let value { writer.append(name, value) } }
+            for (name, value) in Swift.zip(names, values) { if let value { writer.append(name, value) } }
         }
     }
 }

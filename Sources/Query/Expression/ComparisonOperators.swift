@@ -42,25 +42,32 @@ enum LogicOperators {
         "$switch": .form(compileSwitch),
     ]
 
-    private struct Connective: ExpressionForm {
+    private struct Connective: ResumableForm {
         let operands: [ExpressionTree]
         let stopsAt: Bool
 
-        func evaluate(_ scope: inout EvaluationScope) throws(ServerError) -> Value? {
-            for operand in operands where try (operand.evaluate(&scope)?.truth ?? false) == stopsAt {
-                return .bool(stopsAt)
+        func evaluate(_ reached: inout Int?, _ scope: inout EvaluationScope) throws(ServerError) -> Value? {
+            for index in (reached ?? 0)..<operands.count {
+                reached = index
+                if try (operands[index].evaluate(&scope)?.truth ?? false) == stopsAt { return .bool(stopsAt) }
             }
             return .bool(!stopsAt)
         }
     }
 
-    private struct Condition: ExpressionForm {
+    private struct Condition: ResumableForm, TailForm {
         let test: ExpressionTree
         let then: ExpressionTree
         let otherwise: ExpressionTree
 
-        func evaluate(_ scope: inout EvaluationScope) throws(ServerError) -> Value? {
-            try test.evaluate(&scope)?.truth ?? false ? try then.evaluate(&scope) : try otherwise.evaluate(&scope)
+        func evaluate(_ outcome: inout Bool?, _ scope: inout EvaluationScope) throws(ServerError) -> Value? {
+            let holds = if let outcome { outcome } else { try test.evaluate(&scope)?.truth ?? false }
+            outcome = holds
+            return holds ? try then.evaluate(&scope) : try otherwise.evaluate(&scope)
+        }
+
+        func mappingTails(_ map: (ExpressionTree) -> ExpressionTree) -> any ExpressionForm {
+            Condition(test: test, then: map(then), otherwise: map(otherwise))
         }
     }
 
@@ -88,15 +95,17 @@ enum LogicOperators {
                 otherwise: try compiler.compile(otherwise)))
     }
 
-    private struct IfNull: ExpressionForm {
+    private struct IfNull: ResumableForm {
         let operands: [ExpressionTree]
 
-        func evaluate(_ scope: inout EvaluationScope) throws(ServerError) -> Value? {
-            for operand in operands.dropLast() {
-                let value = try operand.evaluate(&scope)
+        func evaluate(_ reached: inout Int?, _ scope: inout EvaluationScope) throws(ServerError) -> Value? {
+            var value: Value?
+            for index in (reached ?? 0)..<operands.count {
+                reached = index
+                value = try operands[index].evaluate(&scope)
                 if !isNullish(value) { return value }
             }
-            return try operands[operands.count - 1].evaluate(&scope)
+            return value
         }
     }
 
@@ -111,20 +120,36 @@ enum LogicOperators {
         return .form(IfNull(operands: operands))
     }
 
-    private struct Switch: ExpressionForm {
+    private struct Switch: ResumableForm, TailForm {
         let branches: [(test: ExpressionTree, then: ExpressionTree)]
         let otherwise: ExpressionTree?
 
-        func evaluate(_ scope: inout EvaluationScope) throws(ServerError) -> Value? {
-            for branch in branches where try branch.test.evaluate(&scope)?.truth ?? false {
-                return try branch.then.evaluate(&scope)
+        enum State {
+            case testing(Int)
+            case chosen(Int)
+        }
+
+        func evaluate(_ state: inout State?, _ scope: inout EvaluationScope) throws(ServerError) -> Value? {
+            if case .chosen(let index) = state { return try branches[index].then.evaluate(&scope) }
+            var reached = 0
+            if case .testing(let index) = state { reached = index }
+            for index in reached..<branches.count {
+                state = .testing(index)
+                guard try branches[index].test.evaluate(&scope)?.truth ?? false else { continue }
+                state = .chosen(index)
+                return try branches[index].then.evaluate(&scope)
             }
+            state = .testing(branches.count)
             guard let otherwise else {
                 throw ServerError(
                     location: 40066,
                     "$switch could not find a matching branch for an input, and no default was specified.")
             }
             return try otherwise.evaluate(&scope)
+        }
+
+        func mappingTails(_ map: (ExpressionTree) -> ExpressionTree) -> any ExpressionForm {
+            Switch(branches: branches.map { (test: $0.test, then: map($0.then)) }, otherwise: otherwise.map(map))
         }
     }
 

@@ -4,30 +4,67 @@ public import Core
 /// A compiled aggregation expression.
 ///
 /// Compiling resolves names, operators and variables; evaluating only computes. Sub-expressions without variables or
-/// paths are kept as constants.
+/// paths are kept as constants. Evaluating is pure, except for `$rand`: an evaluation that was interrupted goes on when
+/// it is asked for the same document again.
 public final class Expression {
     let node: ExpressionTree
-    private let slotCount: Int
+    private let shape: EvaluationShape
+    private let budget: EvaluationBudget?
+    private let isPure: Bool
+    /// An evaluation that was interrupted, and the document that it is of.
+    private var interrupted: (root: Document, scope: EvaluationScope)?
+    /// The outcome of a long evaluation: others, for the same document, may be interrupted before it is used.
+    private var outcome: (root: Document, value: Value?)?
 
     /// Compiles an expression: a literal, a `"$path"`, a `"$$variable"`, or an operator document.
     public init(_ value: ValueView, context: QueryContext) throws(ServerError) {
         let compiler = ExpressionCompiler(context: context)
         node = try compiler.compile(value)
-        slotCount = compiler.slotCount
+        shape = compiler.shape
+        isPure = compiler.isPure
+        budget = context.budget?.value
     }
 
     /// The expression's value over `root`; nil when it is missing (a path that leads nowhere, `$$REMOVE`).
     public func evaluate(root: DocumentView) throws(ServerError) -> Value? {
-        if case .constant(let value) = node { return value }
-        var scope = EvaluationScope(root: root, slots: [Value?](repeating: nil, count: slotCount))
-        return try node.evaluate(&scope)
+        switch node {
+        case .constant(let value): return value
+        case .path(let path): return path.resolve(in: root)
+        default: break
+        }
+        if let outcome {
+            if outcome.root.hasBytes(root) { return outcome.value }
+            self.outcome = nil
+        }
+        var scope = beginning(root)
+        do throws(ServerError) {
+            let value = try node.evaluate(&scope)
+            scope.handBackSteps()
+            if scope.isLong, isPure, budget?.isInterruptible == true { outcome = (root.document, value) }
+            return value
+        } catch {
+            if scope.isInterrupted { interrupted = (interrupted?.root ?? root.document, scope) }
+            throw error
+        }
+    }
+
+    private func beginning(_ root: DocumentView) -> EvaluationScope {
+        if var (document, scope) = interrupted {
+            if document.hasBytes(root) {
+                // Only the scope may hold what was found so far, so that it can be added to in place.
+                interrupted = (document, EvaluationScope(root: root))
+                scope.resume(root: root)
+                return scope
+            }
+            document = Document()
+            interrupted = nil
+        }
+        return EvaluationScope(root: root, shape: shape, budget: budget)
     }
 }
 
-/// What evaluating may read: the root document and the variables in scope, each in a slot that compiling assigned.
-struct EvaluationScope {
-    let root: DocumentView
-    var slots: [Value?]
+extension Document {
+    fileprivate func hasBytes(_ view: DocumentView) -> Bool { withView { $0.bytes.isSame(as: view.bytes) } }
 }
 
 /// One node of a compiled expression.
@@ -39,10 +76,14 @@ indirect enum ExpressionTree {
     case path(ExpressionPath)
     /// A variable of `$let`, `$map`, … and the path behind it.
     case variable(slot: Int, ExpressionPath?)
+    /// What a loop's body asks for at every turn and loops deeper than `depth` do not change.
+    case invariant(index: Int, depth: Int, ExpressionTree)
     case object([(name: String, node: ExpressionTree)])
     case array([ExpressionTree])
     /// An operator that evaluates all its arguments first.
     case call(OperatorFunction, [ExpressionTree])
+    /// One whose work is then done in steps.
+    case stepwise(StepwiseFunction, [ExpressionTree])
     case namedCall(NamedOperatorFunction, [(name: String, node: ExpressionTree)])
     /// An operator that decides itself what to evaluate.
     case form(any ExpressionForm)
@@ -50,59 +91,123 @@ indirect enum ExpressionTree {
     func evaluate(_ scope: inout EvaluationScope) throws(ServerError) -> Value? {
         switch self {
         case .constant(let value): return value
-        case .root: return .document(Document(copying: scope.root))
-        case .path(let path): return path.resolve(in: scope.root)
+        case .root: return counted(.document(Document(copying: scope.root)), &scope)
+        case .path(let path): return counted(path.resolve(in: scope.root), &scope)
         case .variable(let slot, let path):
             guard let value = scope.slots[slot] else { return nil }
-            return path.map { $0.resolve(in: value) } ?? value
-        case .object(let fields): return try evaluateObject(fields, &scope)
+            return path.map { counted($0.resolve(in: value), &scope) } ?? value
+        case .invariant(let index, let depth, let node): return try scope.invariant(index, depth, node)
+        case .object(let fields):
+            try scope.spend(1)
+            return try checked(try evaluateObject(fields, &scope), &scope)
         case .array(let items):
-            var values: [Value] = []
-            values.reserveCapacity(items.count)
-            for item in items { values.append(try item.evaluate(&scope) ?? .null) }
-            return try checked(.array(values))
+            try scope.spend(1)
+            let values = try scope.evaluate(items).map { $0 ?? .null }
+            return try checked(.array(values), &scope)
         case .call(let function, let operands):
-            var values: [Value?] = []
-            values.reserveCapacity(operands.count)
-            for operand in operands { values.append(try operand.evaluate(&scope)) }
-            return try checked(try function(values))
+            try scope.spend(1)
+            let values = try scope.evaluate(operands)
+            for value in values { _ = counted(value, &scope) }
+            return try checked(try function(values), &scope)
+        case .stepwise(let function, let operands):
+            try scope.spend(1)
+            return try checked(try StepwiseCall(function: function, operands: operands).evaluate(&scope), &scope)
         case .namedCall(let function, let operands):
+            try scope.spend(1)
+            let values = try scope.evaluate(operands.map { $0.node })
             var arguments = NamedArguments()
-            for operand in operands { arguments.append(operand.name, try operand.node.evaluate(&scope)) }
-            return try checked(try function(arguments))
-        case .form(let form): return try checked(try form.evaluate(&scope))
+            for (operand, value) in zip(operands, values) { arguments.append(operand.name, counted(value, &scope)) }
+            return try checked(try function(arguments), &scope)
+        case .form(let form):
+            try scope.spend(1)
+            if form.checksItself { return try form.evaluate(&scope) }
+            let value =
+                form.canResume
+                ? try form.evaluate(&scope)
+                : try scope.uninterrupted { (scope) throws(ServerError) in try form.evaluate(&scope) }
+            return try checked(value, &scope)
         }
     }
 
+    /// Objects are written as their fields are computed.
     private func evaluateObject(
         _ fields: [(name: String, node: ExpressionTree)], _ scope: inout EvaluationScope
     ) throws(ServerError) -> Value? {
-        let buffer = ByteBuffer()
-        let writer = DocumentWriter(startingIn: buffer)
-        for field in fields {
-            if let value = try field.node.evaluate(&scope) { writer.append(field.name, value) }
+        var (writer, index) = scope.kept((DocumentWriter, Int).self) ?? (DocumentWriter(startingIn: ByteBuffer()), 0)
+        do throws(ServerError) {
+            while index < fields.count {
+                if let value = try fields[index].node.evaluate(&scope) { writer.append(fields[index].name, value) }
+                index += 1
+            }
+        } catch {
+            scope.keep((writer, index))
+            throw error
         }
         writer.finish()
-        return try checked(.document(Document(trusted: buffer.toArray())))
+        return .document(Document(trusted: writer.buffer.toArray()))
+    }
+
+    /// Counts a value that was copied or is going to be read. Never interrupts: the value would be lost.
+    private func counted(_ value: Value?, _ scope: inout EvaluationScope) -> Value? {
+        if let bytes = value?.nestedByteCount { scope.count(bytes: bytes) }
+        return value
     }
 
     /// Refuses values that an expression made too deep or too large: both can grow without bound inside `$reduce`.
-    private func checked(_ value: Value?) throws(ServerError) -> Value? {
+    private func checked(_ value: Value?, _ scope: inout EvaluationScope) throws(ServerError) -> Value? {
         guard let value, let bytes = value.nestedByteCount else { return value }
-        if bytes > Limits.expressionValueBytesMax {
+        scope.count(bytes: bytes)
+        try EvaluationMemory.check(bytes)
+        try value.checkDepth()
+        return value
+    }
+}
+
+/// The memory that one value of an expression may take.
+enum EvaluationMemory {
+    static func check(_ bytes: Int) throws(ServerError) {
+        guard bytes <= Limits.expressionValueBytesMax else {
             throw ServerError(
                 .exceededMemoryLimit,
                 "an expression's value of \(bytes) bytes exceeds \(Limits.expressionValueBytesMax)")
         }
-        try value.checkDepth()
-        return value
     }
 }
 
 /// An operator that evaluates its own operands, or only some of them.
 protocol ExpressionForm {
     func evaluate(_ scope: inout EvaluationScope) throws(ServerError) -> Value?
+    /// Whether an evaluation that was interrupted inside goes on there; else none is.
+    var canResume: Bool { get }
+    /// Whether it looks itself at how large and deep its value became.
+    var checksItself: Bool { get }
 }
+
+extension ExpressionForm {
+    var canResume: Bool { false }
+    var checksItself: Bool { false }
+}
+
+/// A form that keeps its place when the evaluation is interrupted inside of it: all that it has to remember is `State`.
+protocol ResumableForm: ExpressionForm {
+    associatedtype State
+    /// `state` is nil at the beginning, and what it was when the evaluation was interrupted otherwise.
+    func evaluate(_ state: inout State?, _ scope: inout EvaluationScope) throws(ServerError) -> Value?
+}
+
+extension ResumableForm {
+    var canResume: Bool { true }
+
+    func evaluate(_ scope: inout EvaluationScope) throws(ServerError) -> Value? {
+        var state = scope.kept(FormFrame<State>.self)?.state
+        do throws(ServerError) { return try evaluate(&state, &scope) } catch {
+            scope.keep(FormFrame(state: state))
+            throw error
+        }
+    }
+}
+
+private struct FormFrame<State> { let state: State? }
 
 /// An operator over evaluated operands; nil stands for missing.
 typealias OperatorFunction = @Sendable ([Value?]) throws(ServerError) -> Value?

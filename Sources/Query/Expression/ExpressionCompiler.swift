@@ -4,13 +4,39 @@ import Core
 /// Turns BSON into expression nodes, and names of variables into slots.
 final class ExpressionCompiler {
     let context: QueryContext
-    private(set) var slotCount = 0
+    private(set) var shape = EvaluationShape()
+    /// Whether the same document always gives the same value.
+    private(set) var isPure = true
     /// Variables in scope, innermost last.
-    private var scope: [(name: String, slot: Int)] = []
+    private var scope: [(name: String, slot: Int, depth: Int)] = []
+    /// How often each variable was referred to, by slot.
+    private var references: [Int] = []
+    /// Loops around what is being compiled.
+    private var loopDepth = 0
+    /// The depths of the loops that what is being compiled depends on, a bit for each; the highest one stands for what
+    /// is never the same.
+    private var dependencies: UInt64 = 0
+    private static let impure: UInt64 = 1 << 63
 
     init(context: QueryContext) { self.context = context }
 
+    /// Compiles an expression. What the loops around it do not change is marked, to be computed once.
     func compile(_ value: ValueView) throws(ServerError) -> ExpressionTree {
+        let outer = dependencies
+        dependencies = 0
+        let node = try compileNode(value)
+        let own = dependencies == 0 ? 0 : 63 - dependencies.leadingZeroBitCount
+        dependencies |= outer
+        guard own < loopDepth else { return node }
+        switch node {
+        case .constant, .variable(_, nil): return node
+        default:
+            shape.invariantCount += 1
+            return .invariant(index: shape.invariantCount - 1, depth: own, node)
+        }
+    }
+
+    private func compileNode(_ value: ValueView) throws(ServerError) -> ExpressionTree {
         switch value.type {
         case .string:
             let text = value.asString ?? ""
@@ -24,6 +50,30 @@ final class ExpressionCompiler {
         }
     }
 
+    /// Compiles the body of a loop at the depth that it is given, with `names` bound to fresh slots at every turn.
+    func withLoop<R>(
+        _ names: [String], _ body: (_ slots: [Int], _ depth: Int) throws(ServerError) -> R
+    ) throws(ServerError) -> R {
+        loopDepth += 1
+        shape.loopDepth = max(shape.loopDepth, loopDepth)
+        defer { loopDepth -= 1 }
+        let result = try withVariables(names) { (slots) throws(ServerError) in try body(slots, loopDepth) }
+        // What the body depends on in this loop means nothing outside of it.
+        dependencies &= ~ExpressionCompiler.bit(loopDepth) | ExpressionCompiler.impure
+        return result
+    }
+
+    /// Says that what is being compiled has another value each time.
+    func noteImpure() {
+        isPure = false
+        dependencies |= ExpressionCompiler.impure
+    }
+
+    private static func bit(_ depth: Int) -> UInt64 { depth == 0 ? 0 : 1 << UInt64(min(depth, 63)) }
+
+    /// How often the variable in a slot was referred to so far.
+    func referenceCount(_ slot: Int) -> Int { references[slot] }
+
     /// Compiles `body` with `names` bound to fresh slots.
     func withVariables<R>(
         _ names: [String], _ body: (_ slots: [Int]) throws(ServerError) -> R
@@ -32,9 +82,10 @@ final class ExpressionCompiler {
         var slots: [Int] = []
         for name in names {
             try checkVariableName(name)
-            scope.append((name, slotCount))
-            slots.append(slotCount)
-            slotCount += 1
+            scope.append((name, shape.slotCount, loopDepth))
+            references.append(0)
+            slots.append(shape.slotCount)
+            shape.slotCount += 1
         }
         defer { scope.removeSubrange(depth...) }
         return try body(slots)
@@ -53,7 +104,11 @@ final class ExpressionCompiler {
         let name = parts.first.map(String.init) ?? ""
         guard !name.isEmpty else { throw ServerError(location: 16869, "empty variable names are not allowed") }
         let path = parts.count > 1 ? try ExpressionPath(String(parts[1])) : nil
-        if let bound = scope.last(where: { $0.name == name }) { return .variable(slot: bound.slot, path) }
+        if let bound = scope.last(where: { $0.name == name }) {
+            dependencies |= ExpressionCompiler.bit(bound.depth)
+            references[bound.slot] += 1
+            return .variable(slot: bound.slot, path)
+        }
         return try compileBuiltin(name, path)
     }
 
@@ -131,6 +186,10 @@ final class ExpressionCompiler {
             let operands = try compileOperands(argument)
             try checkCount(name, operands.count, least, most)
             return fold(.call(function, operands), operands)
+        case .stepwise(let least, let most, let function):
+            let operands = try compileOperands(argument)
+            try checkCount(name, operands.count, least, most)
+            return fold(.stepwise(function, operands), operands)
         case .named(let required, let optional, let function):
             let operands = try compileNamed(name, argument, required: required, optional: optional)
             return fold(.namedCall(function, operands), operands.map { $0.node })
@@ -180,11 +239,11 @@ final class ExpressionCompiler {
     }
 
     /// Keeps a node without inputs as its value. One that fails stays, so that its error comes only if it is reached.
-    private func fold(_ node: ExpressionTree, _ inputs: [ExpressionTree]) -> ExpressionTree {
+    func fold(_ node: ExpressionTree, _ inputs: [ExpressionTree]) -> ExpressionTree {
         for input in inputs { guard case .constant = input else { return node } }
         guard
             case .some(let value) = try? Document().withView({ (root) throws(ServerError) -> Value? in
-                var scope = EvaluationScope(root: root, slots: [])
+                var scope = EvaluationScope.folding(root)
                 return try node.evaluate(&scope)
             })
         else { return node }

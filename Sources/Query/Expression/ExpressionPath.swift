@@ -4,7 +4,7 @@ import Core
 /// A dotted path of an expression: `"a.b"`, without its dollar sign.
 ///
 /// Through an array it leads to the array of what it finds in the array's documents (not in arrays inside it).
-struct ExpressionPath {
+struct ExpressionPath: Sendable {
     /// The names in UTF-8.
     let components: [[UInt8]]
 

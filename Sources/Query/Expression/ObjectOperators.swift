@@ -33,11 +33,11 @@ enum ObjectOperators {
         return .document(fields.document)
     }
 
-    private struct GetField: ExpressionForm {
+    private struct GetField: ResumableForm {
         let name: String
         let input: ExpressionTree
 
-        func evaluate(_ scope: inout EvaluationScope) throws(ServerError) -> Value? {
+        func evaluate(_ state: inout Never?, _ scope: inout EvaluationScope) throws(ServerError) -> Value? {
             let value = try input.evaluate(&scope)
             guard let value else { return Value?.none }
             if isNullish(value) { return .null }
@@ -76,19 +76,18 @@ enum ObjectOperators {
             GetField(name: try fieldName(field, "$getField", compiler), input: try compiler.compile(input)))
     }
 
-    private struct SetField: ExpressionForm {
+    private struct SetField: ResumableForm {
         let name: String
         let input: ExpressionTree
         let value: ExpressionTree
 
-        func evaluate(_ scope: inout EvaluationScope) throws(ServerError) -> Value? {
-            let target = try input.evaluate(&scope)
-            let value = try value.evaluate(&scope)
-            if isNullish(target) { return .null }
-            guard case .document(var document) = target else {
+        func evaluate(_ state: inout Never?, _ scope: inout EvaluationScope) throws(ServerError) -> Value? {
+            let operands = try scope.evaluate([input, value])
+            if isNullish(operands[0]) { return .null }
+            guard case .document(var document) = operands[0] else {
                 throw ServerError(location: 4_161_105, "$setField requires 'input' to evaluate to type Object")
             }
-            document[name] = value
+            document[name] = operands[1]
             return .document(document)
         }
     }

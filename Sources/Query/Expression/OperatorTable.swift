@@ -5,6 +5,8 @@ import Core
 enum OperatorEntry: Sendable {
     /// Operands by position, `least ... most` of them.
     case positional(Int, Int, OperatorFunction)
+    /// The same, with work that is done in steps.
+    case stepwise(Int, Int, StepwiseFunction)
     /// Operands by name.
     case named(required: [String], optional: [String], NamedOperatorFunction)
     /// An operator that compiles its argument itself.

@@ -5,36 +5,98 @@ import Core
 enum RegexOperators {
     static let table: [String: OperatorEntry] = [
         "$regexMatch": entry("$regexMatch") { (text, regex) throws(ServerError) in
-            guard let text, let regex else { return .bool(false) }
-            return .bool(try Array(text.utf8).withName { (utf8) throws(ServerError) in try regex.matches(utf8) })
+            guard let text, let regex else { return .value(.bool(false)) }
+            return .work(RegexWork(try RegexSearch(regex, Array(text.utf8)), .test))
         },
         "$regexFind": entry("$regexFind") { (text, regex) throws(ServerError) in
-            guard let text, let regex else { return .null }
-            let bytes = Array(text.utf8)
-            guard let ranges = try find(regex, bytes, 0) else { return .null }
-            return describe(ranges, bytes)
+            guard let text, let regex else { return .value(.null) }
+            return .work(RegexWork(try RegexSearch(regex, Array(text.utf8)), .first))
         },
         "$regexFindAll": entry("$regexFindAll") { (text, regex) throws(ServerError) in
-            guard let text, let regex else { return .array([Value]()) }
-            return .array(try findAll(regex, Array(text.utf8)))
+            guard let text, let regex else { return .value(.array([Value]())) }
+            return .work(RegexWork(try RegexSearch(regex, Array(text.utf8)), .all))
         },
     ]
 
+    /// Finds matches and describes them, one or a part of the text at a step.
+    private final class RegexWork: StepwiseWork {
+        enum Kind { case test, first, all }
+
+        private let search: RegexSearch
+        private let kind: Kind
+        private var results = ArrayResult()
+        /// Code points before `counted`.
+        private var codePoints = 0
+        private var counted = 0
+
+        init(_ search: RegexSearch, _ kind: Kind) {
+            self.search = search
+            self.kind = kind
+        }
+
+        func step() throws(ServerError) -> StepwiseProgress {
+            let before = search.position
+            switch try search.next() {
+            case .none: return .more(steps: 8 + (search.position - before) >> 5)
+            case .end:
+                switch kind {
+                case .test: return .value(.bool(false))
+                case .first: return .value(.null)
+                case .all: return .value(results.finish())
+                }
+            case .match(let ranges):
+                if kind == .test { return .value(.bool(true)) }
+                let result = describe(ranges)
+                if kind == .first { return .value(.document(result)) }
+                try results.append(.document(result))
+                return .more(steps: 8 + (search.position - before) >> 5)
+            }
+        }
+
+        private func describe(_ ranges: [Range<Int>?]) -> Document {
+            let text = search.text
+            let values = ranges.map { range in range.map { StringOperators.make(text[$0]) } ?? .null }
+            let start = ranges.first.flatMap { $0 }?.lowerBound ?? 0
+            if start > counted {
+                for byte in text[counted..<start] where byte & 0xC0 != 0x80 { codePoints += 1 }
+                counted = start
+            }
+            let index = codePoints
+            return Document { writer in
+                writer.append("match" as String, values.first ?? .null)
+                writer.append("idx", int32: Int32(clamping: index))
+                writer.append("captures" as String, .array(Array(values.dropFirst())))
+            }
+        }
+    }
+
     private static func entry(
         _ name: String,
-        _ function: @escaping @Sendable (String?, RegularExpression?) throws(ServerError) -> Value
+        _ function: @escaping @Sendable (String?, RegularExpression?) throws(ServerError) -> StepwiseResult
     ) -> OperatorEntry {
-        .named(required: ["input", "regex"], optional: ["options"]) { (arguments) throws(ServerError) in
-            let input = arguments["input"]
-            var text: String?
-            if !isNullish(input) {
-                guard case .string(let string) = input else {
-                    throw ServerError(location: 51104, "\(name) needs 'input' to be of type string")
-                }
-                text = string
-            }
-            return try function(text, try expression(name, arguments))
+        .form { (argument, compiler) throws(ServerError) in
+            let operands = try compiler.compileNamed(
+                name, argument, required: ["input", "regex"], optional: ["options"])
+            let names = operands.map { $0.name }
+            let nodes = operands.map { $0.node }
+            let call = ExpressionTree.stepwise(
+                { (values) throws(ServerError) in
+                    var arguments = NamedArguments()
+                    for (name, value) in zip(names, values) { arguments.append(name, value) }
+                    let text = try input(name, arguments)
+                    return try function(text, try expression(name, arguments))
+                }, nodes)
+            return compiler.fold(call, nodes)
         }
+    }
+
+    private static func input(_ name: String, _ arguments: NamedArguments) throws(ServerError) -> String? {
+        let input = arguments["input"]
+        if isNullish(input) { return nil }
+        guard case .string(let text) = input else {
+            throw ServerError(location: 51104, "\(name) needs 'input' to be of type string")
+        }
+        return text
     }
 
     private static func expression(
@@ -68,50 +130,5 @@ enum RegexOperators {
             guard error.code.rawValue == 51091 else { throw error }
             throw ServerError(location: 51111, "Invalid Regex in \(name): \(error.message)")
         }
-    }
-
-    /// Byte ranges of the match and its groups, from `start` on; a group that took no part has none.
-    private static func find(
-        _ regex: RegularExpression, _ text: [UInt8], _ start: Int
-    ) throws(ServerError) -> [Range<Int>?]? {
-        try text.withName { (utf8) throws(ServerError) in try regex.firstMatch(utf8, from: start) }
-    }
-
-    private static func findAll(_ regex: RegularExpression, _ text: [UInt8]) throws(ServerError) -> [Value] {
-        var results: [Value] = []
-        var bytes = 0
-        var start = 0
-        while start < text.count || (start == 0 && text.isEmpty), let ranges = try find(regex, text, start),
-            let match = ranges.first.flatMap({ $0 })
-        {
-            // At the end of the text an empty match is no further match.
-            if match.isEmpty, match.lowerBound == text.count, !text.isEmpty { break }
-            let result = describe(ranges, text)
-            bytes += result.memoryBytes
-            guard bytes <= Limits.expressionValueBytesMax else {
-                throw ServerError(
-                    .exceededMemoryLimit,
-                    "$regexFindAll: the matches take more than \(Limits.expressionValueBytesMax) bytes")
-            }
-            results.append(result)
-            start = match.upperBound
-            if match.isEmpty {
-                start += 1
-                while start < text.count, text[start] & 0xC0 == 0x80 { start += 1 }
-            }
-        }
-        return results
-    }
-
-    private static func describe(_ ranges: [Range<Int>?], _ text: [UInt8]) -> Value {
-        let values = ranges.map { range in range.map { StringOperators.make(text[$0]) } ?? .null }
-        // The index counts code points.
-        let before = text[..<(ranges.first.flatMap { $0 }?.lowerBound ?? 0)].filter { $0 & 0xC0 != 0x80 }.count
-        return .document(
-            Document { writer in
-                writer.append("match" as String, values.first ?? .null)
-                writer.append("idx", int32: Int32(truncatingIfNeeded: before))
-                writer.append("captures" as String, .array(Array(values.dropFirst())))
-            })
     }
 }

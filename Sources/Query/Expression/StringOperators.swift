@@ -4,7 +4,7 @@ import Core
 /// `$concat`, case, substrings, lengths, `$split`, trimming and comparison. Case is ASCII's, as MongoDB's.
 enum StringOperators {
     static let table: [String: OperatorEntry] = [
-        "$concat": .variadic(concatenate),
+        "$concat": .form(ConcatStrings.compile),
         "$toLower": .unary { (operands) throws(ServerError) in .string(lowercased(try text(operands[0]))) },
         "$toUpper": .unary { (operands) throws(ServerError) in .string(uppercased(try text(operands[0]))) },
         "$substr": .positional(3, 3) { (operands) throws(ServerError) in try byteSubstring("$substr", operands) },
@@ -48,22 +48,6 @@ enum StringOperators {
         default:
             throw ServerError(location: 16007, "can't convert from BSON type \(typeName(value)) to String")
         }
-    }
-
-    private static func concatenate(_ operands: [Value?]) throws(ServerError) -> Value? {
-        var bytes: [UInt8] = []
-        var isNull = false
-        for operand in operands {
-            if isNullish(operand) {
-                isNull = true
-                continue
-            }
-            guard case .string(let text) = operand else {
-                throw ServerError(location: 16702, "$concat only supports strings, not \(typeName(operand))")
-            }
-            bytes.append(contentsOf: text.utf8)
-        }
-        return isNull ? .null : make(bytes)
     }
 
     static func lowercased(_ text: String) -> String {
@@ -112,7 +96,7 @@ enum StringOperators {
     }
 
     private static func codePointSubstring(_ operands: [Value?]) throws(ServerError) -> Value? {
-        let scalars = Array(try text(operands[0]).unicodeScalars)
+        let scalars = try text(operands[0]).unicodeScalars
         let start = try index(operands[1], "starting index", 34450, 34451)
         let length = try index(operands[2], "length", 34452, 34453)
         guard length >= 0 else {
@@ -121,10 +105,7 @@ enum StringOperators {
         guard start >= 0 else {
             throw ServerError(location: 34455, "$substrCP: the starting index must be nonnegative integer.")
         }
-        guard start < scalars.count else { return .string("") }
-        var result = String.UnicodeScalarView()
-        result.append(contentsOf: scalars[start..<min(scalars.count, start + length)])
-        return .string(String(result))
+        return .string(String(scalars.dropFirst(start).prefix(length)))
     }
 
     private static func index(
@@ -167,12 +148,11 @@ enum StringOperators {
                 }
                 characters = Array(list.unicodeScalars)
             }
-            var scalars = Array(text.unicodeScalars)[...]
-            if left { scalars = scalars.drop { characters.contains($0) } }
-            while right, let last = scalars.last, characters.contains(last) { scalars.removeLast() }
-            var result = String.UnicodeScalarView()
-            result.append(contentsOf: scalars)
-            return .string(String(result))
+            let cut = Set(characters)
+            var scalars = text.unicodeScalars[...]
+            if left { scalars = scalars.drop { cut.contains($0) } }
+            while right, let last = scalars.last, cut.contains(last) { scalars.removeLast() }
+            return .string(String(scalars))
         }
     }
 

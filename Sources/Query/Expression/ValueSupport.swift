@@ -104,12 +104,13 @@ extension Value {
     /// Bytes that the value takes in memory, roughly, for limits.
     var memoryBytes: Int { MemoryLayout<Value>.size + (nestedByteCount ?? 0) }
 
-    /// Throws when documents nest deeper than any stored document may.
-    func checkDepth() throws(ServerError) {
+    /// Throws when documents nest deeper than any stored document may; `levels` are around the value.
+    func checkDepth(inside levels: Int = 0) throws(ServerError) {
         guard case .document(let document) = self.nested else { return }
+        let most = Limits.documentDepthMax - levels
         // Every level takes at least seven bytes, so a small value needs no walk.
-        guard document.byteCount > 7 * Limits.documentDepthMax else { return }
-        guard document.withView({ $0.isNested(atMost: Limits.documentDepthMax) }) else {
+        guard document.byteCount > 7 * most else { return }
+        guard document.withView({ $0.isNested(atMost: most) }) else {
             throw ServerError(.overflow, "documents may not nest deeper than \(Limits.documentDepthMax) levels")
         }
     }

@@ -33,26 +33,54 @@ enum VariableOperators {
         return value
     }
 
-    /// The elements of an evaluated input; nil for null.
-    private static func elements(
-        _ value: Value?, _ name: String, _ code: Int32
-    ) throws(ServerError) -> [Value]? {
+    /// The array that an evaluated input is; nil for null.
+    private static func array(_ value: Value?, _ name: String, _ code: Int32) throws(ServerError) -> Document? {
         if isNullish(value) { return nil }
-        guard let elements = value?.asArray else {
+        guard case .array(let array) = value else {
             throw ServerError(location: code, "input to \(name) must be an array not \(typeName(value))")
         }
-        return elements
+        return array
+    }
+
+    /// Where a loop over an array is.
+    private final class Loop {
+        var elements: ElementCursor
+        /// The element of the turn that has begun and not ended.
+        var current: Value?
+        var results = ArrayResult()
+
+        init(_ array: Document) { elements = ElementCursor(array) }
+
+        /// Begins the next turn, or goes on with the one that was interrupted; false at the end.
+        func turn(_ scope: inout EvaluationScope, _ depth: Int, _ slot: Int) throws(ServerError) -> Bool {
+            if current == nil {
+                guard let element = elements.next() else { return false }
+                current = element
+                scope.beginTurn(depth)
+                scope.set(slot, element)
+            }
+            try scope.spend(1)
+            return true
+        }
     }
 
     // MARK: $let
 
-    private struct Let: ExpressionForm {
+    private struct Let: ResumableForm, TailForm {
         let bindings: [(slot: Int, node: ExpressionTree)]
         let body: ExpressionTree
 
-        func evaluate(_ scope: inout EvaluationScope) throws(ServerError) -> Value? {
-            for binding in bindings { scope.slots[binding.slot] = try binding.node.evaluate(&scope) }
+        func evaluate(_ bound: inout Int?, _ scope: inout EvaluationScope) throws(ServerError) -> Value? {
+            for index in (bound ?? 0)..<bindings.count {
+                bound = index
+                scope.set(bindings[index].slot, try bindings[index].node.evaluate(&scope))
+            }
+            bound = bindings.count
             return try body.evaluate(&scope)
+        }
+
+        func mappingTails(_ map: (ExpressionTree) -> ExpressionTree) -> any ExpressionForm {
+            Let(bindings: bindings, body: map(body))
         }
     }
 
@@ -80,20 +108,23 @@ enum VariableOperators {
 
     // MARK: $map
 
-    private struct Map: ExpressionForm {
+    private struct Map: ResumableForm {
         let input: ExpressionTree
         let slot: Int
+        let depth: Int
         let body: ExpressionTree
 
-        func evaluate(_ scope: inout EvaluationScope) throws(ServerError) -> Value? {
-            guard let elements = try elements(try input.evaluate(&scope), "$map", 16883) else { return .null }
-            var results: [Value] = []
-            results.reserveCapacity(elements.count)
-            for element in elements {
-                scope.slots[slot] = element
-                results.append(try body.evaluate(&scope) ?? .null)
+        func evaluate(_ loop: inout Loop?, _ scope: inout EvaluationScope) throws(ServerError) -> Value? {
+            if loop == nil {
+                guard let array = try array(try input.evaluate(&scope), "$map", 16883) else { return .null }
+                loop = Loop(array)
             }
-            return .array(results)
+            guard let loop else { return .null }
+            while try loop.turn(&scope, depth, slot) {
+                try loop.results.append(try body.evaluate(&scope) ?? .null)
+                loop.current = nil
+            }
+            return loop.results.finish()
         }
     }
 
@@ -103,40 +134,54 @@ enum VariableOperators {
         let document = try fields("$map", argument, notObject: 16878, unknown: 16879, allowed: ["input", "as", "in"])
         let input = try compiler.compile(try required(document, "input", "$map", 16880))
         let body = try required(document, "in", "$map", 16882)
-        return try compiler.withVariables([document["as"]?.asString ?? "this"]) {
-            (slots) throws(ServerError) -> ExpressionTree in
-            .form(Map(input: input, slot: slots[0], body: try compiler.compile(body)))
+        return try compiler.withLoop([document["as"]?.asString ?? "this"]) {
+            (slots, depth) throws(ServerError) -> ExpressionTree in
+            .form(Map(input: input, slot: slots[0], depth: depth, body: try compiler.compile(body)))
         }
     }
 
     // MARK: $filter
 
-    private struct FilterElements: ExpressionForm {
+    private struct FilterElements: ResumableForm {
         let input: ExpressionTree
         let slot: Int
+        let depth: Int
         let condition: ExpressionTree
         let limit: ExpressionTree?
 
-        func evaluate(_ scope: inout EvaluationScope) throws(ServerError) -> Value? {
-            guard let elements = try elements(try input.evaluate(&scope), "$filter", 28651) else { return .null }
-            var most = Int64.max
-            if let limit, let value = try limit.evaluate(&scope), !isNullish(value) {
-                guard let count = value.asInteger, let narrow = Int32(exactly: count) else {
-                    throw ServerError(
-                        location: 327391,
-                        "$filter: limit must be represented as a 32-bit integral value: \(typeName(value))")
-                }
-                guard narrow > 0 else {
-                    throw ServerError(location: 327392, "$filter: limit must be greater than 0: \(narrow)")
-                }
-                most = count
+        enum State {
+            case limit(Document)
+            case elements(Loop, left: Int64)
+        }
+
+        func evaluate(_ state: inout State?, _ scope: inout EvaluationScope) throws(ServerError) -> Value? {
+            if state == nil {
+                guard let array = try array(try input.evaluate(&scope), "$filter", 28651) else { return .null }
+                state = .limit(array)
             }
-            var results: [Value] = []
-            for element in elements where results.count < most {
-                scope.slots[slot] = element
-                if try condition.evaluate(&scope)?.truth ?? false { results.append(element) }
+            if case .limit(let array) = state { state = .elements(Loop(array), left: try most(&scope)) }
+            guard case .elements(let loop, let most) = state else { return .null }
+            while loop.results.array.count < most, try loop.turn(&scope, depth, slot) {
+                if try condition.evaluate(&scope)?.truth ?? false, let element = loop.current {
+                    try loop.results.append(element)
+                }
+                loop.current = nil
             }
-            return .array(results)
+            return loop.results.finish()
+        }
+
+        /// How many elements are wanted.
+        private func most(_ scope: inout EvaluationScope) throws(ServerError) -> Int64 {
+            guard let limit, let value = try limit.evaluate(&scope), !isNullish(value) else { return .max }
+            guard let count = value.asInteger, let narrow = Int32(exactly: count) else {
+                throw ServerError(
+                    location: 327391,
+                    "$filter: limit must be represented as a 32-bit integral value: \(typeName(value))")
+            }
+            guard narrow > 0 else {
+                throw ServerError(location: 327392, "$filter: limit must be greater than 0: \(narrow)")
+            }
+            return count
         }
     }
 
@@ -148,36 +193,50 @@ enum VariableOperators {
         let input = try compiler.compile(try required(document, "input", "$filter", 28648))
         let condition = try required(document, "cond", "$filter", 28650)
         let limit = try document["limit"].map { (limit) throws(ServerError) in try compiler.compile(limit) }
-        return try compiler.withVariables([document["as"]?.asString ?? "this"]) {
-            (slots) throws(ServerError) -> ExpressionTree in
+        return try compiler.withLoop([document["as"]?.asString ?? "this"]) {
+            (slots, depth) throws(ServerError) -> ExpressionTree in
             .form(
-                FilterElements(input: input, slot: slots[0], condition: try compiler.compile(condition), limit: limit))
+                FilterElements(
+                    input: input, slot: slots[0], depth: depth, condition: try compiler.compile(condition), limit: limit
+                ))
         }
     }
 
     // MARK: $reduce
 
-    private struct Reduce: ExpressionForm {
+    private struct Reduce: ResumableForm {
         let input: ExpressionTree
         let initial: ExpressionTree
         let thisSlot: Int
         let valueSlot: Int
+        let depth: Int
         let body: ExpressionTree
 
-        func evaluate(_ scope: inout EvaluationScope) throws(ServerError) -> Value? {
-            let value = try input.evaluate(&scope)
-            if isNullish(value) { return .null }
-            guard let elements = value?.asArray else {
-                throw ServerError(
-                    location: 40080, "$reduce requires that 'input' be an array, found: \(typeName(value))")
+        enum State {
+            case initial(Document)
+            case elements(Loop)
+        }
+
+        func evaluate(_ state: inout State?, _ scope: inout EvaluationScope) throws(ServerError) -> Value? {
+            if state == nil {
+                let value = try input.evaluate(&scope)
+                if isNullish(value) { return .null }
+                guard case .array(let array) = value else {
+                    throw ServerError(
+                        location: 40080, "$reduce requires that 'input' be an array, found: \(typeName(value))")
+                }
+                state = .initial(array)
             }
-            var accumulated = try initial.evaluate(&scope)
-            for element in elements {
-                scope.slots[thisSlot] = element
-                scope.slots[valueSlot] = accumulated
-                accumulated = try body.evaluate(&scope)
+            if case .initial(let array) = state {
+                scope.carry(valueSlot, try initial.evaluate(&scope))
+                state = .elements(Loop(array))
             }
-            return accumulated
+            guard case .elements(let loop) = state else { return .null }
+            while try loop.turn(&scope, depth, thisSlot) {
+                scope.carry(valueSlot, try body.evaluate(&scope))
+                loop.current = nil
+            }
+            return scope.take(valueSlot)
         }
     }
 
@@ -189,11 +248,11 @@ enum VariableOperators {
         let input = try compiler.compile(try required(document, "input", "$reduce", 40077))
         let initial = try compiler.compile(try required(document, "initialValue", "$reduce", 40078))
         let body = try required(document, "in", "$reduce", 40079)
-        return try compiler.withVariables(["this", "value"]) { (slots) throws(ServerError) -> ExpressionTree in
+        return try compiler.withLoop(["this", "value"]) { (slots, depth) throws(ServerError) -> ExpressionTree in
             .form(
                 Reduce(
-                    input: input, initial: initial, thisSlot: slots[0], valueSlot: slots[1],
-                    body: try compiler.compile(body)))
+                    input: input, initial: initial, thisSlot: slots[0], valueSlot: slots[1], depth: depth,
+                    body: try compiler.compile(body).appending(to: slots[1])))
         }
     }
 }

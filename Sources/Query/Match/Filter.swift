@@ -12,6 +12,8 @@ public final class Filter {
     /// The condition on one value, of a filter made by `init(valueCondition:)`.
     private let valuePredicate: ValuePredicate?
     private let source: OwnedBytes
+    /// Of filters with `$expr`, whose evaluation may take long.
+    private let budget: EvaluationBudget?
 
     /// Compiles a filter document. Owns what it needs of it.
     public init(_ document: DocumentView, context: QueryContext) throws(ServerError) {
@@ -19,6 +21,7 @@ public final class Filter {
         tree = try FilterParser(context: context).conjunction(source.view)
         program = SimpleConjunction(tree) ?? tree
         valuePredicate = nil
+        budget = tree.hasExpression ? context.budget?.value : nil
     }
 
     /// Compiles a condition on one value, for `matches(value:)`: what `{field: condition}` means for the field's
@@ -42,6 +45,7 @@ public final class Filter {
             valuePredicate = try parser.condition(condition, field: "", depth: 0).predicate
         }
         program = SimpleConjunction(tree) ?? tree
+        budget = nil
     }
 
     /// Whether the filter matches every document.
@@ -60,6 +64,18 @@ public final class Filter {
         let matched = try program.matches(document, &details)
         position = matched && details.position >= 0 ? details.position : nil
         return matched
+    }
+
+    /// The same, for a caller who can come back with the same document: nil when the slice was used up meanwhile.
+    @inline(__always)
+    public func matchesInterruptibly(_ document: DocumentView) throws(ServerError) -> Bool? {
+        guard budget != nil else { return try matches(document) }
+        return try budget.interruptibly { () throws(ServerError) in try matches(document) }
+    }
+
+    public func matchesInterruptibly(_ document: DocumentView, position: inout Int?) throws(ServerError) -> Bool? {
+        guard budget != nil else { return try matches(document, position: &position) }
+        return try budget.interruptibly { () throws(ServerError) in try matches(document, position: &position) }
     }
 
     /// Whether one value satisfies the condition. An array is one value here: its elements are not tried.

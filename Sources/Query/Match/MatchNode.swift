@@ -13,6 +13,8 @@ class MatchNode {
     func matches(_ document: DocumentView, _ details: inout MatchDetails) throws(ServerError) -> Bool { true }
     /// The condition in normal form, for `explain`.
     func describe() -> Document { Document() }
+    /// Whether `$expr` is in it.
+    var hasExpression: Bool { false }
 }
 
 /// A conjunction; true when empty.
@@ -24,6 +26,7 @@ final class AndNode: MatchNode {
         for child in children where try !child.matches(document, &details) { return false }
         return true
     }
+    override var hasExpression: Bool { children.contains { $0.hasExpression } }
     override func describe() -> Document {
         children.isEmpty ? Document() : ["$and": .array(children.map { .document($0.describe()) })]
     }
@@ -38,6 +41,7 @@ final class OrNode: MatchNode {
         for child in children where try child.matches(document, &details) { return true }
         return false
     }
+    override var hasExpression: Bool { children.contains { $0.hasExpression } }
     override func describe() -> Document { ["$or": .array(children.map { .document($0.describe()) })] }
 }
 
@@ -51,6 +55,7 @@ final class NorNode: MatchNode {
         for child in children where try child.matches(document, &ignored) { return false }
         return true
     }
+    override var hasExpression: Bool { children.contains { $0.hasExpression } }
     override func describe() -> Document { ["$nor": .array(children.map { .document($0.describe()) })] }
 }
 
@@ -63,6 +68,7 @@ final class NotNode: MatchNode {
         var ignored = MatchDetails()
         return try !child.matches(document, &ignored)
     }
+    override var hasExpression: Bool { child.hasExpression }
     /// `{path: {$not: condition}}` for a condition on a path, `$nor` for the rest.
     override func describe() -> Document {
         if let path = child as? PathNode { return [path.path.string: ["$not": .document(path.predicate.describe())]] }
@@ -95,5 +101,6 @@ final class ExpressionNode: MatchNode {
         case .some(let value): value.type.isNumber ? value.asNumber != 0 : true
         }
     }
+    override var hasExpression: Bool { true }
     override func describe() -> Document { ["$expr": source] }
 }

@@ -9,9 +9,11 @@ public final class RegularExpression {
     public let pattern: String
     /// The options in alphabetical order.
     public let options: String
+    /// Whether a search from another place would match elsewhere.
+    let isBoundToStart: Bool
     let code: OpaquePointer
     private let matchData: OpaquePointer
-    let matchContext: OpaquePointer
+    private let matchContext: OpaquePointer
 
     /// Compiles `pattern`. Options are MongoDB's: `i m s x u`.
     ///
@@ -19,7 +21,7 @@ public final class RegularExpression {
     public init(pattern: String, options: String) throws(ServerError) {
         self.pattern = pattern
         self.options = String(options.sorted())
-        var flags: UInt32 = PCRE2_UTF
+        var flags: UInt32 = PCRE2_UTF | PCRE2_USE_OFFSET_LIMIT
         for option in options {
             switch option {
             case "i": flags |= PCRE2_CASELESS
@@ -55,6 +57,7 @@ public final class RegularExpression {
         pcre2_set_match_limit_8(context, UInt32(Limits.regexMatchStepsMax))
         pcre2_set_depth_limit_8(context, UInt32(Limits.regexMatchDepthMax))
         pcre2_set_heap_limit_8(context, UInt32(Limits.regexMatchHeapKilobytesMax))
+        isBoundToStart = pattern.contains("\\G")
         code = compiled
         matchData = data
         matchContext = context
@@ -72,13 +75,25 @@ public final class RegularExpression {
         let result = pcre2_match_8(code, base, utf8.count, 0, 0, matchData, matchContext)
         if result >= 0 { return true }
         switch result {
-        case PCRE2_ERROR_NOMATCH: return false
         case PCRE2_ERROR_MATCHLIMIT, PCRE2_ERROR_DEPTHLIMIT, PCRE2_ERROR_HEAPLIMIT, PCRE2_ERROR_NOMEMORY:
-            throw ServerError(
-                ErrorCode(rawValue: 51156),
-                "Error occurred while executing regular expression. Result code: \(result)")
+            throw RegularExpression.failure(result)
         default: return false
         }
+    }
+
+    /// Looks for a match that starts between two bytes of a well-formed text; PCRE2's result.
+    func match(
+        _ utf8: UnsafeRawBufferPointer, from start: Int, startingUpTo last: Int, into data: OpaquePointer
+    ) -> Int32 {
+        pcre2_set_offset_limit_8(matchContext, last)
+        defer { pcre2_set_offset_limit_8(matchContext, Int(bitPattern: UInt.max)) }
+        let base = utf8.start.assumingMemoryBound(to: UInt8.self)
+        return pcre2_match_8(code, base, utf8.count, start, PCRE2_NO_UTF_CHECK, data, matchContext)
+    }
+
+    static func failure(_ result: Int32) -> ServerError {
+        ServerError(
+            ErrorCode(rawValue: 51156), "Error occurred while executing regular expression. Result code: \(result)")
     }
 
     private static func message(_ status: Int32) -> String {

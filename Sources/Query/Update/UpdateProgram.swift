@@ -15,6 +15,8 @@ public final class UpdateProgram {
     /// Whether applying needs the matched array index, for `$` in a path.
     public let needsPosition: Bool
     private let body: Body
+    /// Of pipelines, whose evaluation may take long.
+    private let budget: EvaluationBudget?
 
     /// Compiles `update`, the `u` of an update statement. Owns what it needs of it.
     public init(
@@ -27,8 +29,10 @@ public final class UpdateProgram {
             kind = .pipeline
             needsPosition = false
             body = .pipeline(try UpdateProgram.transforms(stages, context: context))
+            budget = context.budget?.value
             return
         }
+        budget = nil
         guard let document = update.asDocument else {
             throw ServerError(
                 .failedToParse,
@@ -98,6 +102,16 @@ public final class UpdateProgram {
         } catch {
             output.truncate(to: start)
             throw error
+        }
+    }
+
+    /// The same, for a caller who can come back with the same document: nil, with `output` as before, when the slice was
+    /// used up meanwhile.
+    public func applyInterruptibly(
+        to document: DocumentView, position: Int? = nil, into output: ByteBuffer
+    ) throws(ServerError) -> Bool? {
+        try budget.interruptibly { () throws(ServerError) in
+            try apply(to: document, position: position, into: output)
         }
     }
 

@@ -33,6 +33,8 @@ extension CommandContext {
     /// What compiling a query may know.
     func queryContext() throws(ServerError) -> QueryContext {
         var context = QueryContext(nowMillis: runtime.wallClock.milliseconds, randomSeed: runtime.randomNumber())
+        // Confined: a context lives and dies on the loop of the node that runs the query.
+        context.budget = Confined(EvaluationBudget(runtime, deadline: deadline))
         let last = node.lastOpTime
         if node.role.isReplicated, !last.isNull { context.clusterTime = last.timestamp }
         if let value = body["let"] {

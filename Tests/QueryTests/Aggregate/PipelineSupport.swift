@@ -11,12 +11,16 @@ func pipeline(_ stages: String, context: QueryContext = QueryContext()) throws -
 }
 
 /// Runs a pipeline over documents, taking results after every push.
-func run(_ execution: PipelineExecution, over documents: [Document]) throws -> [Document] {
+/// - Parameter yielded: called whenever a stage gives the loop back.
+func run(
+    _ execution: PipelineExecution, over documents: [Document], yielded: () -> Void = {}
+) throws -> [Document] {
     var results: [Document] = []
     func takeResults() throws {
         while true {
             switch try execution.next({ results.append($0.document) }) {
-            case .document, .yield: continue
+            case .document: continue
+            case .yield: yielded()
             case .needsInput, .end: return
             }
         }

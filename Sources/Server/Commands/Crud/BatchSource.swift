@@ -1,6 +1,7 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Query
 
 /// Something that gives documents batch by batch: a find, an aggregation. Not a plug point.
 protocol BatchSource: AnyObject {
@@ -10,6 +11,12 @@ protocol BatchSource: AnyObject {
     ) throws -> CursorProgress
     /// Gives back what it holds.
     func close()
+    /// Watches over the expressions that are evaluated on the way.
+    var budget: EvaluationBudget? { get }
+}
+
+extension BatchSource {
+    var budget: EvaluationBudget? { nil }
 }
 
 extension QueryCursor: BatchSource {}

@@ -1,6 +1,7 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Query
 
 /// `getMore` and `killCursors`: the rest of a query, or the end of it.
 enum GetMoreCommand {
@@ -43,6 +44,7 @@ enum GetMoreCommand {
         if entry.awaitsData { return .later { context in try await sendTail(context, entry, batchSize) } }
         let batch = Batch()
         entry.isPinned = true
+        entry.source.budget?.deadline = context.deadline
         do {
             let progress =
                 entry.isLinearizable

@@ -195,7 +195,10 @@ enum InsertCommand {
 /// `update`.
 enum UpdateCommand {
     static func run(_ context: CommandContext) throws -> CommandOutcome {
-        let isShort: (DocumentView) -> Bool = { $0["multi"]?.isTruthy != true && StatementCommand.isPointQuery($0) }
+        // A pipeline's expressions may take any time.
+        let isShort: (DocumentView) -> Bool = {
+            $0["multi"]?.isTruthy != true && $0["u"]?.type != .array && StatementCommand.isPointQuery($0)
+        }
         return try StatementCommand.run(context, field: "updates", countsModified: true, isShort) { context in
             let namespace = try context.namespace()
             let variables = try context.queryContext()
@@ -241,11 +244,11 @@ enum StatementCommand {
     /// A query for one `_id` is one look-up; anything else may have to scan, and is sliced.
     static func isPointQuery(_ statement: DocumentView) -> Bool { isPoint(statement["q"]) }
 
-    /// Whether a filter begins with the equality of `_id`.
+    /// Whether a filter begins with the equality of `_id`, and holds nothing that may take long on one document.
     static func isPoint(_ filter: ValueView?) -> Bool {
-        guard let first = filter?.asDocument?.first, first.key == "_id", first.value.type != .regex else {
-            return false
-        }
+        guard let filter = filter?.asDocument, let first = filter.first, first.key == "_id", first.value.type != .regex,
+            !filter.contains(where: { $0.key.isOperator })
+        else { return false }
         return first.value.type != .document || first.value.asDocument?.first?.key.isOperator != true
     }
 

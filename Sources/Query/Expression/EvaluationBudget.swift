@@ -1,0 +1,80 @@
+public import Core
+
+/// Watches over the evaluations of one operation, so that none of them holds the loop: what one document asks for can
+/// take minutes.
+///
+/// An evaluation counts its steps, and after some hundred of them looks here. When the client's time is over it fails;
+/// when the slice of the loop is, and its caller can come back, it is interrupted: it leaves with
+/// `ServerError.evaluationInterrupted` and what it has found so far is kept. The caller gives the loop back and shows
+/// it the same document again, and it goes on where it was. Confined to the loop of the node that runs the operation.
+public final class EvaluationBudget {
+    private let runtime: any NodeRuntime
+    /// When the operation's `maxTimeMS` is over.
+    public var deadline: Instant
+    /// Looks that a slice may take beside its time; for where time stands still, as in the simulator and in tests.
+    private let looksPerSlice: Int
+    private var looksLeft: Int
+    private var sliceEnd: Instant = .distantFuture
+    private var canInterrupt = false
+    /// Steps until the next look.
+    var stepsLeft = Limits.evaluationStepsPerLook
+
+    /// - Parameter runtime: what the operation runs on; its clock counts.
+    public init(_ runtime: any NodeRuntime, deadline: Instant = .distantFuture, looksPerSlice: Int = .max) {
+        self.runtime = runtime
+        self.deadline = deadline
+        self.looksPerSlice = looksPerSlice
+        looksLeft = looksPerSlice
+    }
+
+    /// A new slice of the loop begins.
+    public func beginSlice(until end: Instant) {
+        sliceEnd = end
+        looksLeft = looksPerSlice
+    }
+
+    /// Runs `body`, in which evaluations may be interrupted; nil when one was. The caller then comes back with the same
+    /// document in another slice.
+    @inline(__always)
+    public func interruptibly<R>(_ body: () throws(ServerError) -> R) throws(ServerError) -> R? {
+        let outer = canInterrupt
+        canInterrupt = true
+        defer { canInterrupt = outer }
+        do throws(ServerError) { return try body() } catch {
+            guard error.isInterruption else { throw error }
+            return nil
+        }
+    }
+
+    /// Whether evaluations may be interrupted now.
+    var isInterruptible: Bool { canInterrupt }
+
+    /// Looks at the time; true when an evaluation that can be interrupted has to be.
+    func look() throws(ServerError) -> Bool {
+        stepsLeft = Limits.evaluationStepsPerLook
+        let time = runtime.now
+        if time >= deadline { throw ServerError(.maxTimeMSExpired, "operation exceeded time limit") }
+        guard canInterrupt else { return false }
+        looksLeft -= 1
+        return time >= sliceEnd || looksLeft < 0
+    }
+}
+
+extension ServerError {
+    /// An evaluation was interrupted. Never leaves the server: whoever allows interruptions handles them.
+    static var evaluationInterrupted: ServerError {
+        ServerError(ErrorCode(rawValue: interruptionCode), "an evaluation was interrupted")
+    }
+    private static var interruptionCode: Int32 { -1 }
+    /// Whether this is no failure but an evaluation that wants to go on in another slice.
+    public var isInterruption: Bool { code.rawValue == ServerError.interruptionCode }
+}
+
+extension EvaluationBudget? {
+    /// Runs `body`, in which evaluations may be interrupted; nil when one was. Without a budget none is.
+    @inline(__always)
+    public func interruptibly<R>(_ body: () throws(ServerError) -> R) throws(ServerError) -> R? {
+        guard let budget = self else { return try body() }
+        return try budget.interruptibly(body)
+    }
+}
