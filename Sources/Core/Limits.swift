@@ -168,6 +168,8 @@ public enum Limits {
     public static let syncSourceRetry: Duration = .seconds(1)
     /// How long `replSetReconfig` waits for the current configuration to be committed, and then for its own.
     public static let reconfigWaitMax: Duration = .seconds(10)
+    /// How long `replSetReconfig` waits for new hosts to say who they are; who has not answered then is nobody yet.
+    public static let rollCallMax: Duration = .seconds(5)
     /// How long `replSetInitiate` waits for the members' answers.
     public static let initiateWaitMax: Duration = .seconds(10)
     /// Statements and bytes of a write command that runs to its end within one step of the loop.

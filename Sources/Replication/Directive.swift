@@ -105,6 +105,8 @@ public enum Ignored: Hashable, Sendable {
     case olderIncarnation
     case olderExchange
     case unknownMember
+    /// A member that has a place already answers under the name of another.
+    case otherMember
     /// Another set, of another name or of the same.
     case wrongSet
     case notInitialized

@@ -1,8 +1,17 @@
 public import BSON
 public import Core
 
-/// `replSetHeartbeat`. Also the quorum check of `replSetInitiate`, with `isQuorumCheck`.
+/// `replSetHeartbeat`. Also what is asked before there is a configuration, or before it changes.
 public struct HeartbeatRequest: Sendable, Equatable {
+    public enum Purpose: Sendable {
+        case signOfLife
+        /// Of `replSetInitiate`: could the receiver be initiated? It has no data and no configuration.
+        case quorumCheck
+        /// Of `replSetReconfig`: who is it that answers under this name? Means nothing else, and is answered in any
+        /// state.
+        case rollCall
+    }
+
     public var setName: String
     /// Host of the sender as the configuration names it: where a heartbeat back goes.
     public var from: String
@@ -11,8 +20,7 @@ public struct HeartbeatRequest: Sendable, Equatable {
     /// Host of the receiver as the sender's configuration names it: tells a member how others call it.
     public var to: String?
     public var report: MemberReport
-    /// Asks whether the receiver could be initiated: no data, no configuration.
-    public var isQuorumCheck = false
+    public var purpose = Purpose.signOfLife
 
     public func encode(to writer: DocumentWriter) {
         writer.append("replSetHeartbeat", string: setName)
@@ -20,7 +28,11 @@ public struct HeartbeatRequest: Sendable, Equatable {
         writer.append("fromId", int32: fromID ?? -1)
         if let to { writer.append("to", string: to) }
         report.encode(to: writer)
-        if isQuorumCheck { writer.append("checkEmpty", bool: true) }
+        switch purpose {
+        case .signOfLife: break
+        case .quorumCheck: writer.append("checkEmpty", bool: true)
+        case .rollCall: writer.append("rollCall", bool: true)
+        }
     }
 
     public init?(_ view: DocumentView) {
@@ -32,31 +44,38 @@ public struct HeartbeatRequest: Sendable, Equatable {
         fromID = id >= 0 ? id : nil
         to = view["to"]?.asString
         self.report = report
-        isQuorumCheck = view["checkEmpty"]?.asBool ?? false
+        if view["checkEmpty"]?.asBool == true {
+            purpose = .quorumCheck
+        } else if view["rollCall"]?.asBool == true {
+            purpose = .rollCall
+        }
     }
 
     init(
         setName: String, from: String, fromID: MemberID?, to: String? = nil, report: MemberReport,
-        isQuorumCheck: Bool = false
+        purpose: Purpose = .signOfLife
     ) {
         self.to = to
         self.setName = setName
         self.from = from
         self.fromID = fromID
         self.report = report
-        self.isQuorumCheck = isQuorumCheck
+        self.purpose = purpose
     }
 }
 
 /// The answer to `replSetHeartbeat`.
 public struct HeartbeatResponse: Sendable, Equatable {
     public var setName: String
+    /// Which member the responder takes itself for; nil without a place in a configuration.
+    public var memberID: MemberID?
     public var report: MemberReport
     /// The responder's configuration, when it is newer than the sender's.
     public var config: ReplicaSetConfig?
 
     public func encode(to writer: DocumentWriter) {
         writer.append("set", string: setName)
+        writer.append("memberId", int32: memberID ?? -1)
         report.encode(to: writer)
         if let config { writer.document("config") { config.encode(to: $0, internalFields: true) } }
     }
@@ -64,14 +83,20 @@ public struct HeartbeatResponse: Sendable, Equatable {
     public init?(_ view: DocumentView) {
         guard let setName = view["set"]?.asString, let report = MemberReport(view) else { return nil }
         self.setName = setName
+        let id = view["memberId"]?.asInteger.flatMap { MemberID(exactly: $0) } ?? -1
+        memberID = id >= 0 ? id : nil
         self.report = report
         guard let document = view["config"]?.asDocument else { return }
         do { config = try ReplicaSetConfig(storedDocument: document) } catch { return nil }
     }
 
-    init(setName: String, report: MemberReport, config: ReplicaSetConfig? = nil) {
+    init(setName: String, memberID: MemberID? = nil, report: MemberReport, config: ReplicaSetConfig? = nil) {
         self.setName = setName
+        self.memberID = memberID
         self.report = report
         self.config = config
     }
+
+    /// Who it is that answers.
+    var voice: RollCall.Voice { RollCall.Voice(run: report.run, incarnation: report.incarnation) }
 }

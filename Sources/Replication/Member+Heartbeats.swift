@@ -67,6 +67,9 @@ extension Member {
             if let stranger = stranger(response.setName, response.report.setID) {
                 ignore(.wrongSet)
                 markDown(index, stranger.message, now: now)
+            } else if let other = other(response, at: index) {
+                ignore(.otherMember)
+                markDown(index, other, now: now)
             } else {
                 take(response, from: index, now: now)
             }
@@ -78,7 +81,7 @@ extension Member {
                 adoptTerm(response.report.term, now: now)
                 considerConfig(theirs, now: now)
             }
-        } else if !takeQuorumCheck(exchange, response, now: now) {
+        } else if !takeQuorumCheck(exchange, response, now: now), !takeRollCall(exchange, response.voice) {
             ignore(.olderExchange)
         }
         return settle(now)
@@ -118,7 +121,7 @@ extension Member {
             }
         } else if let place = bootstrapExchanges.firstIndex(where: { $0.exchange == exchange }) {
             bootstrapExchanges.remove(at: place)
-        } else if !failQuorumCheck(exchange, error, now: now) {
+        } else if !failQuorumCheck(exchange, error, now: now), !takeRollCall(exchange, nil) {
             ignore(.olderExchange)
         }
         return settle(now)
@@ -145,8 +148,13 @@ extension Member {
             ignore(.wrongSet)
             return settle(now)
         }
-        if request.isQuorumCheck {
+        switch request.purpose {
+        case .signOfLife: break
+        case .quorumCheck:
             answerQuorumCheck(request, id)
+            return settle(now)
+        case .rollCall:
+            directives.append(.replyToHeartbeat(id, answer()))
             return settle(now)
         }
         if let to = request.to { learnOwnHost(to, now: now) }
@@ -164,10 +172,22 @@ extension Member {
         fetchConfigIfNewer(request, now: now)
         let theirs = request.report.config
         let isNewer = config.map { theirs.isOlder(than: $0.configVersion) } ?? false
-        directives.append(
-            .replyToHeartbeat(
-                id, HeartbeatResponse(setName: setName, report: makeReport(), config: isNewer ? config : nil)))
+        directives.append(.replyToHeartbeat(id, answer(with: isNewer ? config : nil)))
         return settle(now)
+    }
+
+    private mutating func answer(with newer: ReplicaSetConfig? = nil) -> HeartbeatResponse {
+        HeartbeatResponse(setName: setName, memberID: ownID, report: makeReport(), config: newer)
+    }
+
+    /// Why the answer is not that of the member at `index`: its name leads to one that has a place already. It was not
+    /// to be reached when it got the name, or the name leads elsewhere now. Nobody counts twice.
+    private func other(_ response: HeartbeatResponse, at index: Int) -> String? {
+        if response.report.run == run { return "this host leads back to the node that asks" }
+        guard let id = response.memberID, id != peers[index].id,
+            response.report.config == config?.configVersion
+        else { return nil }
+        return "member \(id) answers at this host"
     }
 
     /// Why one who speaks for a set of that name and id is none of ours; nil when it may be.

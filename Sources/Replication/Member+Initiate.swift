@@ -40,19 +40,18 @@ extension Member {
         }
         if let me, proposed.members[me].votes > 0 { first.members[me].incarnation = incarnation }
         if isVolatile { first.writeConcernMajorityJournalDefault = false }
-        var pending = PendingInitiate(
-            request: id, config: first, waitingFor: Array(repeating: nil, count: first.members.count),
-            deadline: now + Limits.initiateWaitMax)
+        var rollCall = RollCall(places: first.members.count, deadline: now + Limits.initiateWaitMax)
+        if let me { rollCall.note(ownVoice, at: me) }
         for index in first.members.indices where index != me {
             let exchange = Exchange(nextNumber())
-            pending.waitingFor[index] = exchange
+            rollCall.ask(index, exchange)
             let check = HeartbeatRequest(
                 setName: setName, from: ownHosts.first ?? "", fromID: nil, to: first.members[index].host,
-                report: makeReport(), isQuorumCheck: true)
+                report: makeReport(), purpose: .quorumCheck)
             directives.append(
                 .sendHeartbeat(to: first.members[index].host, check, exchange, timeout: Limits.initiateWaitMax))
         }
-        pendingInitiate = pending
+        pendingInitiate = PendingInitiate(request: id, config: first, rollCall: rollCall)
         initiateWhenAnswered()
     }
 
@@ -83,13 +82,13 @@ extension Member {
 
     /// False when the exchange is none of ours.
     mutating func takeQuorumCheck(_ exchange: Exchange, _ response: HeartbeatResponse, now: Instant) -> Bool {
-        guard let index = pendingInitiate?.waitingFor.firstIndex(of: exchange) else { return false }
+        guard let index = pendingInitiate?.rollCall.place(of: exchange) else { return false }
         guard response.setName == setName else {
             failInitiate(
                 ServerError(.nodeNotFound, quorumFailed(index, "its set name is '\(response.setName)'")))
             return true
         }
-        pendingInitiate?.waitingFor[index] = nil
+        pendingInitiate?.rollCall.note(response.voice, at: index)
         if response.report.run == run {
             noteSelf(at: index, now: now)
             initiateWhenAnswered()
@@ -121,7 +120,7 @@ extension Member {
 
     /// False when the exchange is none of ours.
     mutating func failQuorumCheck(_ exchange: Exchange, _ error: ServerError, now: Instant) -> Bool {
-        guard let index = pendingInitiate?.waitingFor.firstIndex(of: exchange) else { return false }
+        guard let index = pendingInitiate?.rollCall.place(of: exchange) else { return false }
         let isTheirs = error.code == .cannotInitializeNodeWithData || error.code == .alreadyInitialized
         failInitiate(ServerError(isTheirs ? error.code : .nodeNotFound, quorumFailed(index, error.message)))
         return true
@@ -140,15 +139,19 @@ extension Member {
     }
 
     private mutating func initiateWhenAnswered() {
-        guard let pending = pendingInitiate, !pending.isStoring, pending.waitingFor.allSatisfy({ $0 == nil }) else {
+        guard let pending = pendingInitiate, !pending.isStoring, pending.rollCall.isComplete else {
             return
         }
         guard ownPlace(in: pending.config) != nil else {
             return failInitiate(
                 ServerError(
                     .invalidReplicaSetConfig,
-                    "No host described in new configuration maps to this node, "
-                        + ownHosts.joined(separator: ", ")))
+                    "No host described in new configuration with {version: \(pending.config.version), term: 0} for "
+                        + "replica set \(setName) maps to this node, " + ownHosts.joined(separator: ", ")))
+        }
+        if let (one, other) = pending.rollCall.doubled {
+            let hosts = "'\(pending.config.members[other].host)' and '\(pending.config.members[one].host)'"
+            return failInitiate(ConfigFields.error("members.\(other).host", "\(hosts) are the same node"))
         }
         pendingInitiate?.isStoring = true
         directives.append(.initiate(pending.config))
@@ -178,7 +181,7 @@ extension Member {
 
     mutating func tickInitiate(_ now: Instant) {
         guard let pending = pendingInitiate, pending.deadline <= now, !pending.isStoring else { return }
-        let silent = pending.waitingFor.firstIndex { $0 != nil } ?? 0
+        let silent = pending.rollCall.firstAwaited ?? 0
         failInitiate(ServerError(.nodeNotFound, quorumFailed(silent, "no answer in time")))
     }
 }

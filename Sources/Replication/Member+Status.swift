@@ -88,19 +88,18 @@ extension Member {
         writer.append("syncSourceId", int32: id ?? -1)
     }
 
-    private func writeProgress(_ progress: Progress, _ supplement: StatusSupplement, to writer: DocumentWriter) {
-        let applied = date(of: progress.applied, progress, supplement)
-        let durable = date(of: progress.durable, progress, supplement)
-        let written = date(of: progress.written, progress, supplement)
+    private func writeProgress(
+        _ progress: Progress, lastKnown: Progress, _ supplement: StatusSupplement, to writer: DocumentWriter
+    ) {
         writer.append("optime", progress.applied)
         writer.append("optimeDurable", progress.durable)
         writer.append("optimeWritten", progress.written)
-        writer.append("optimeDate", dateTime: applied)
-        writer.append("optimeDurableDate", dateTime: durable)
-        writer.append("optimeWrittenDate", dateTime: written)
-        writer.append("lastAppliedWallTime", dateTime: applied)
-        writer.append("lastDurableWallTime", dateTime: durable)
-        writer.append("lastWrittenWallTime", dateTime: written)
+        writer.append("optimeDate", dateTime: date(of: progress.applied, progress, supplement))
+        writer.append("optimeDurableDate", dateTime: date(of: progress.durable, progress, supplement))
+        writer.append("optimeWrittenDate", dateTime: date(of: progress.written, progress, supplement))
+        writer.append("lastAppliedWallTime", dateTime: date(of: lastKnown.applied, lastKnown, supplement))
+        writer.append("lastDurableWallTime", dateTime: date(of: lastKnown.durable, lastKnown, supplement))
+        writer.append("lastWrittenWallTime", dateTime: date(of: lastKnown.written, lastKnown, supplement))
     }
 
     private func writeSelf(_ index: Int, _ supplement: StatusSupplement, to writer: DocumentWriter) {
@@ -111,7 +110,7 @@ extension Member {
         writer.append("state", int32: state.rawValue)
         writer.append("stateStr", string: state.name)
         writer.append("uptime", int64: supplement.uptimeSeconds)
-        if !config.members[index].isArbiter { writeProgress(progress, supplement, to: writer) }
+        if !config.members[index].isArbiter { writeProgress(progress, lastKnown: progress, supplement, to: writer) }
         writeSource(syncSource, host: syncSourceHost, to: writer)
         writer.append("infoMessage", string: wantsSyncSource ? "Could not find member to sync from" : "")
         if let elected = leadership?.firstOpTime {
@@ -138,21 +137,27 @@ extension Member {
             writer.append("stateStr", string: peer.state.name)
         }
         writer.append("uptime", int64: peer.upSince.map { (now - $0).components.seconds } ?? 0)
-        if !member.isArbiter { writeProgress(peer.progress, supplement, to: writer) }
+        // One that is down shows no position, so that nobody takes its last one for a lag that grows; only when it was
+        // there is told.
+        let isDown = peer.state == .down
+        if !member.isArbiter {
+            writeProgress(isDown ? Progress() : peer.progress, lastKnown: peer.progress, supplement, to: writer)
+        }
         writer.append("lastHeartbeat", dateTime: peer.lastHeartbeat?.milliseconds ?? 0)
         writer.append("lastHeartbeatRecv", dateTime: peer.lastHeartbeatReceived?.milliseconds ?? 0)
         writer.append("pingMs", int64: peer.ping?.wholeMilliseconds ?? 0)
         writer.append("lastHeartbeatMessage", string: peer.message)
-        let source = peer.syncSource.flatMap { config.index(ofHost: $0) }.map { config.members[$0].id }
-        writeSource(source, host: peer.syncSource, to: writer)
+        let sourceHost = isDown ? nil : peer.syncSource
+        let source = sourceHost.flatMap { config.index(ofHost: $0) }.map { config.members[$0].id }
+        writeSource(source, host: sourceHost, to: writer)
         writer.append("infoMessage", string: "" as StaticString)
         if peer.state == .primary, let elected = peer.electionTime {
             writer.append("electionTime", timestamp: elected)
             let first = OpTime(term: peer.term, timestamp: elected)
             writer.append("electionDate", dateTime: date(of: first, peer.progress, supplement))
         }
-        writer.append("configVersion", int32: Int32(clamping: peer.config.version))
-        writer.append("configTerm", int64: peer.config.term)
+        writer.append("configVersion", int32: isDown ? -1 : Int32(clamping: peer.config.version))
+        writer.append("configTerm", int64: isDown ? -1 : peer.config.term)
     }
 
     /// Writes the reply of `replSetGetConfig`.

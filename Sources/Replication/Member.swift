@@ -44,7 +44,7 @@ public struct MemberStart: Sendable {
 ///
 /// The rules are MongoDB's protocol version 1, a Raft in which followers pull (replication-facts). They live in
 /// extensions by concern: `Member+Heartbeats`, `+Elections`, `+Votes`, `+StepDown`, `+Maintenance`, `+SyncSource`,
-/// `+Progress`, `+WriteConcern`, `+Defaults`, `+Config`, `+Incarnation`, `+Status`, `+Hello`.
+/// `+Progress`, `+WriteConcern`, `+Defaults`, `+Config`, `+Reconfig`, `+Incarnation`, `+Status`, `+Hello`.
 public struct Member: Sendable {
     /// Term of the oplog's first entry, which no primary wrote.
     public static let initiatingTerm: Int64 = 0
@@ -175,7 +175,8 @@ public struct Member: Sendable {
         tickHeartbeats(now)
         tickElections(now)
         tickStepDown(now)
-        tickConfig(now)
+        tickReconfig(now)
+        tickInitiate(now)
         tickSyncSource(now)
         expireWaiters(now)
         return settle(now)
@@ -201,6 +202,7 @@ public struct Member: Sendable {
         // What is on its way to the disk is not given up.
         if pendingInitiate?.isStoring == false { consider(pendingInitiate?.deadline) }
         if pendingReconfig?.stage != .storing { consider(pendingReconfig?.deadline) }
+        if pendingReconfig?.stage == .callingRoll { consider(pendingReconfig?.rollCall.deadline) }
         consider(freezeUntil)
         if leadership == nil {
             consider(electionTimer)

@@ -4,7 +4,7 @@ import Core
 /// What this member knows of another one.
 struct Peer: Sendable {
     let id: MemberID
-    let host: String
+    private(set) var host: String
 
     /// Whether the last round of heartbeats reached it.
     var isUp = false
@@ -61,6 +61,20 @@ struct Peer: Sendable {
         pingCount += 1
         // Four parts old, one part new, as TCP's estimate.
         ping = ping.map { ($0 * 4 + roundTrip) / 5 } ?? roundTrip
+    }
+
+    /// Who spoke last; nil before anybody did.
+    var voice: RollCall.Voice? {
+        guard reportRun != 0, let incarnation else { return nil }
+        return RollCall.Voice(run: reportRun, incarnation: incarnation)
+    }
+
+    /// The same member, reached under another name.
+    mutating func move(to host: String, now: Instant) {
+        self.host = host
+        exchange = nil
+        nextHeartbeat = now
+        isConnectionOpen = false
     }
 
     /// A new life: what was known of the old one is void.

@@ -10,11 +10,14 @@ struct ConfigStore: Sendable {
 
 /// A `replSetReconfig` under way.
 struct PendingReconfig: Sendable {
-    enum Stage: Sendable { case waitingForCurrent, storing, spreading }
-    var stage = Stage.waitingForCurrent
+    enum Stage: Sendable { case callingRoll, waitingForCurrent, storing, spreading }
+    var stage = Stage.callingRoll
     let request: RequestID
     let config: ReplicaSetConfig
     let isForced: Bool
+    var rollCall: RollCall
+    /// Members that have another name in it and are known to be the same.
+    var renamed: [MemberID] = []
     let deadline: Instant
 }
 
@@ -22,8 +25,8 @@ struct PendingReconfig: Sendable {
 struct PendingInitiate: Sendable {
     let request: RequestID
     var config: ReplicaSetConfig
-    /// Exchange of each member's check, by place in the configuration; nil once it answered.
-    var waitingFor: [Exchange?]
+    /// Who could be initiated, and is who; silence is an end, so its deadline is that of the whole.
+    var rollCall: RollCall
     var isStoring = false
-    let deadline: Instant
+    var deadline: Instant { rollCall.deadline }
 }

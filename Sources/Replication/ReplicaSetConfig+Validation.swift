@@ -20,6 +20,13 @@ extension ReplicaSetConfig {
             }
             try validate(member, at: "members.\(index).")
         }
+        let local = members.count { $0.isLocal }
+        guard local == 0 || local == members.count else {
+            throw ServerError(
+                .invalidReplicaSetConfig,
+                "Either all host names in a replica set configuration must be localhost references, or none must be; "
+                    + "found \(local) out of \(members.count)")
+        }
         let voters = members.reduce(0) { $0 + Int($1.votes) }
         guard voters <= Limits.votersMax else {
             throw ConfigFields.error("members", "\(voters) members vote, at most \(Limits.votersMax) may")
@@ -91,8 +98,12 @@ extension ReplicaSetConfig {
     /// members that get a vote for the first time, arbiters too: which of their lives may vote has to be known first,
     /// or one that forgot its vote gives a second one. A forced configuration promises nothing at the moment when it is
     /// installed; that it leaves nobody whose lives are all taken for one keeps it from promising nothing for ever.
+    ///
+    /// `renamed`: members of another host that are known to be who they were; they keep what they have.
     /// - Throws: `NewReplicaSetConfigurationIncompatible`, `InvalidReplicaSetConfig`.
-    public func following(_ old: ReplicaSetConfig, force: Bool) throws(ServerError) -> ReplicaSetConfig {
+    public func following(
+        _ old: ReplicaSetConfig, force: Bool, renamed: [MemberID] = []
+    ) throws(ServerError) -> ReplicaSetConfig {
         func incompatible(_ what: String) -> ServerError {
             ServerError(.newReplicaSetConfigurationIncompatible, what)
         }
@@ -117,7 +128,7 @@ extension ReplicaSetConfig {
                 throw incompatible(
                     "the host '\(member.host)' had '_id' \(moved.id), which cannot be changed to \(member.id)")
             }
-            guard let before, before.host == member.host else {
+            guard let before, before.host == member.host || renamed.contains(member.id) else {
                 next.members[index].isNewlyAdded = member.votes > 0
                 next.members[index].incarnation = nil
                 continue
@@ -129,17 +140,20 @@ extension ReplicaSetConfig {
             next.members[index].isNewlyAdded = member.votes > 0 && (before.isNewlyAdded || gainsVote)
             next.members[index].incarnation = before.incarnation
         }
-        if !force { try next.checkOneVoterAtATime(old) }
+        if !force { try next.checkOneVoterAtATime(old, renamed: renamed) }
         return next
     }
 
     /// Quorums of neighbouring configurations overlap only when they differ by one vote (replication-facts §12). A
-    /// voter of another host loses its vote until it is known to hold the data, so a new name is one change, too.
-    private func checkOneVoterAtATime(_ old: ReplicaSetConfig) throws(ServerError) {
+    /// voter of another host loses its vote until it is known to hold the data, so a new name is one change, too,
+    /// unless it is known to be the same.
+    private func checkOneVoterAtATime(_ old: ReplicaSetConfig, renamed: [MemberID]) throws(ServerError) {
         let before = old.members.filter { $0.votes > 0 }
         let after = members.filter { $0.votes > 0 }
         let gone = before.count { voter in !after.contains { $0.id == voter.id } }
-        let new = after.count { voter in !before.contains { $0.id == voter.id && $0.host == voter.host } }
+        let new = after.count { voter in
+            !before.contains { $0.id == voter.id && ($0.host == voter.host || renamed.contains(voter.id)) }
+        }
         let changes = gone + new
         guard changes <= 1 else {
             throw ServerError(

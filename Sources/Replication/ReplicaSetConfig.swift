@@ -31,6 +31,11 @@ public struct MemberConfig: Sendable, Equatable {
         }
     }
 
+    /// Whether the host means whoever says it: `localhost`, or an address of the loopback.
+    public var isLocal: Bool {
+        let name = Endpoint(host)?.host.lowercased() ?? host
+        return name == "localhost" || name.hasPrefix("127.") || name == "::1" || name == "[::1]"
+    }
     public var isVoter: Bool { votes > 0 && !isNewlyAdded }
     public var isElectable: Bool { !isArbiter && priority > 0 && !isNewlyAdded }
     public var isDataBearing: Bool { !isArbiter }

@@ -98,7 +98,7 @@ struct StrangerTests {
         var it = MemberFixture(isInitiated: false, last: .null)
         _ = it.member.onInitiateCommand(it.request(), MemberFixture.config(2) { $0.term = -1 }, now: it.now)
         let check = HeartbeatRequest(
-            setName: "rs", from: "m1:27017", fromID: nil, report: it.report(1), isQuorumCheck: true)
+            setName: "rs", from: "m1:27017", fromID: nil, report: it.report(1), purpose: .quorumCheck)
         let directives = it.member.onHeartbeatRequest(check, it.request(), now: it.now)
         #expect(directives.errorCode == .configurationInProgress)
     }

@@ -102,6 +102,16 @@ struct MemberFixture {
         return directives
     }
 
+    /// Tells it to reconfigure; nobody answers at hosts that are new.
+    mutating func reconfigure(_ next: ReplicaSetConfig, force: Bool = false) -> [Directive] {
+        let id = request()
+        var directives = member.onReconfigCommand(id, next, force: force, deadline: nil, now: now)
+        for case .sendHeartbeat(_, let question, let exchange, _) in directives where question.purpose == .rollCall {
+            directives += member.onHeartbeatFailure(exchange, ServerError(.hostUnreachable, "refused"), now: now)
+        }
+        return directives
+    }
+
     // MARK: Elections
 
     mutating func stand(skipDryRun: Bool = true) -> [Directive] {

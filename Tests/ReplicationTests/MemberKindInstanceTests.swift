@@ -220,8 +220,7 @@ import Testing
             next.members.append(MemberConfig(id: 3, host: "m3:27017"))
             next.members[3].isArbiter = true
             next.members[3].priority = 0
-            let id = fixture.request()
-            return fixture.member.onReconfigCommand(id, next, force: false, deadline: nil, now: fixture.now).errorCode
+            return fixture.reconfigure(next).errorCode
         }
         #expect(adding(nil) == .newReplicaSetConfigurationIncompatible)
         #expect(adding(.acknowledged) == nil)

@@ -16,11 +16,14 @@ import Testing
     func heartbeats() {
         var request = HeartbeatRequest(setName: "rs", from: "m1:27017", fromID: 1, report: Self.report())
         #expect(Document { request.encode(to: $0) }.withView { HeartbeatRequest($0) } == request)
-        request.isQuorumCheck = true
         request.fromID = nil
-        #expect(Document { request.encode(to: $0) }.withView { HeartbeatRequest($0) } == request)
+        for purpose in [HeartbeatRequest.Purpose.quorumCheck, .rollCall] {
+            request.purpose = purpose
+            #expect(Document { request.encode(to: $0) }.withView { HeartbeatRequest($0) } == request)
+        }
         var response = HeartbeatResponse(setName: "rs", report: Self.report())
         #expect(Document { response.encode(to: $0) }.withView { HeartbeatResponse($0) } == response)
+        response.memberID = 2
         response.config = MemberFixture.config(3) { $0.members[1].isNewlyAdded = true }
         #expect(Document { response.encode(to: $0) }.withView { HeartbeatResponse($0) } == response)
     }
@@ -104,6 +107,11 @@ import Testing
         #expect(members[1]["stateStr"] == "PRIMARY")
         #expect(members[2]["health"] == .double(0))
         #expect(members[2]["stateStr"] == "(not reachable/healthy)")
+        // It was at (1, 10): down, it shows no position, only when it was there.
+        #expect(members[2]["optime"]?.asDocument == Document { OpTime.null.write(to: $0) })
+        #expect(members[2]["optimeDate"] == .dateTime(0))
+        #expect(members[2]["lastAppliedWallTime"] == .dateTime(100_000))
+        #expect(members[2]["configVersion"] == -1)
         #expect(members[3]["state"] == 0)
         #expect(members[3]["configVersion"] == -2)
         #expect(members[3]["uptime"] == .int64(0))

@@ -54,7 +54,7 @@ import Testing
         var it = MemberFixture(2) { $0.members[0].priority = 0 }
         var forced = try #require(it.member.config)
         forced.members[1] = MemberConfig(id: 2, host: "m2:27017")
-        _ = it.member.onReconfigCommand(it.request(), forced, force: true, deadline: nil, now: it.now)
+        _ = it.reconfigure(forced, force: true)
         let stored = try #require(it.member.configStore?.config)
         #expect(stored.members.map(\.isNewlyAdded) == [false, false])
         #expect(stored.members[0].incarnation == MemberFixture.incarnation(0))

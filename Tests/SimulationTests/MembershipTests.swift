@@ -108,6 +108,85 @@ struct MembershipTests {
         #expect(renamed.state == .secondary && renamed.member?.isCountedVoter == true)
     }
 
+    /// The members of the configuration that `primary` holds, each by another host.
+    private func rename(_ hosts: [Int32: String], on primary: SimulatedMember, force: Bool = false) throws -> Document {
+        let next = try #require(
+            ConfigEdit.next(after: try primary.run(["replSetGetConfig": 1])) { members in
+                members.map { member in
+                    guard let id = ConfigEdit.id(member), let host = hosts[Int32(id)] else { return member }
+                    return ["_id": .int64(id), "host": .string("\(host):27017")]
+                }
+            })
+        return try primary.run(["replSetReconfig": .document(next), "force": .bool(force)])
+    }
+
+    @Test("all members change their names at once, the primary's too, and it stays primary", arguments: [1, 3])
+    func renameAll(count: Int) throws {
+        let set = SimulatedReplicaSet(
+            SimulatedWorld(seed: 5), kinds: Array(repeating: .normal, count: count), remembers: true)
+        try set.start()
+        let load = WriteWorkload(set)
+        load.start()
+        let primary = try #require(set.primary)
+        let term = primary.term
+        for member in set.members { set.world.network.addAlias("\(member.name)-new", of: member.endpoint) }
+        let reply = try rename(
+            Dictionary(uniqueKeysWithValues: set.members.map { ($0.id, "\($0.name)-new") }), on: primary)
+        #expect(reply.isOK, "\(reply)")
+        try set.world.run(for: .seconds(3))
+        try load.stop()
+        try set.runUntilConverged(within: .seconds(30))
+        try load.check()
+        #expect(set.primary === primary && primary.term == term)
+        // Their names are their own over a restart in which nobody is left to tell them.
+        for member in set.members { member.crash() }
+        for member in set.members { member.restart() }
+        try set.runUntilConverged(within: .seconds(30))
+        #expect(set.members.allSatisfy { $0.member?.config?.members.contains { $0.host.contains("-new") } == true })
+    }
+
+    @Test("no member is taken in a second time under another of its names, forced or not", arguments: [false, true])
+    func addedTwice(force: Bool) throws {
+        let set = SimulatedReplicaSet(SimulatedWorld(seed: 6))
+        try set.start()
+        let primary = try #require(set.primary)
+        for member in set.members {
+            set.world.network.addAlias("\(member.name)-again", of: member.endpoint)
+            let next = try #require(
+                ConfigEdit.next(after: try primary.run(["replSetGetConfig": 1])) {
+                    $0 + [["_id": 9, "host": .string("\(member.name)-again:27017")]]
+                })
+            let reply = try primary.run(["replSetReconfig": .document(next), "force": .bool(force)])
+            #expect(reply.code == 93, "\(reply)")
+        }
+        try set.runUntilConverged(within: .seconds(30))
+        #expect(set.primary?.member?.config?.members.count == 3)
+    }
+
+    @Test("a name that leads to nobody when it is added, and later to a member, gives that one no second vote")
+    func addedTwiceUnseen() throws {
+        let set = SimulatedReplicaSet(SimulatedWorld(seed: 7))
+        try set.start()
+        let primary = try #require(set.primary)
+        let next = try #require(
+            ConfigEdit.next(after: try primary.run(["replSetGetConfig": 1])) {
+                $0 + [
+                    ["_id": 8, "host": "later:27017"],
+                    ["_id": 9, "host": "later-still:27017", "votes": 0, "priority": 0],
+                ]
+            })
+        #expect(try primary.run(["replSetReconfig": .document(next)]).isOK)
+        set.world.network.addAlias("later", of: primary.endpoint)
+        set.world.network.addAlias("later-still", of: try #require(set.secondaries.first).endpoint)
+        try set.world.run(for: .seconds(20))
+        let members = try #require(try primary.run(["replSetGetStatus": 1])["members"]?.asArray)
+        let rows = members.compactMap(\.asDocument)
+        #expect(rows.map { $0["health"]?.asNumber } == [1, 1, 1, 0, 0])
+        #expect(rows.suffix(2).allSatisfy { $0["lastHeartbeatMessage"]?.asString?.contains("this host") == true })
+        #expect(primary.member?.config?.voterCount == 3)
+        #expect(set.members.count { $0.isWritablePrimary } == 1)
+    }
+
     @Test("an arbiter that was added later and forgot its vote gives no second one in the term")
     func arbiterForgetsItsVote() throws {
         let stage = try commanded([.normal, .normal], spares: [.arbiter])

@@ -131,7 +131,7 @@ def test_a_member_that_was_never_reached_is_shown_as_dead(make_replica_set):
     assert row["optimeDate"] == datetime.datetime(1970, 1, 1)
     assert row["optime"] == {"ts": bson.Timestamp(0, 0), "t": -1}
     assert row["lastHeartbeatRecv"] == datetime.datetime(1970, 1, 1)
-    assert row["configVersion"] == -2
+    assert row["configVersion"] == -1
 
 
 def test_a_member_that_hangs_is_shown_as_dead(replica_set):
@@ -146,6 +146,8 @@ def test_a_member_that_hangs_is_shown_as_dead(replica_set):
 
 def test_a_dead_member_is_shown_as_dead(replica_set):
     victim = replica_set.secondaries[0]
+    replica_set.client().test.positions.with_options(write_concern=WriteConcern(w=3, wtimeout=10000)).insert_one({})
+    entry = victim.direct.local["oplog.rs"].find({"op": "i"}).sort("$natural", -1).limit(1).next()
     victim.kill()
     row = eventually(
         lambda: next(
@@ -153,3 +155,10 @@ def test_a_dead_member_is_shown_as_dead(replica_set):
     assert (row["state"], row["stateStr"]) == (8, "(not reachable/healthy)")
     assert row["uptime"] == 0
     assert row["lastHeartbeatMessage"]
+    # No position that a monitor would take for a lag; only the date of the last one is told.
+    epoch = datetime.datetime(1970, 1, 1)
+    for kind in ("", "Durable", "Written"):
+        assert row["optime" + kind] == {"ts": bson.Timestamp(0, 0), "t": -1}
+        assert row[f"optime{kind}Date"] == epoch
+        assert row[f"last{kind or 'Applied'}WallTime"] >= entry["wall"]
+    assert (row["syncSourceHost"], row["syncSourceId"], row["configVersion"]) == ("", -1, -1)

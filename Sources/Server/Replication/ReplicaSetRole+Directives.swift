@@ -55,9 +55,12 @@ extension ReplicaSetRole {
     private func sendHeartbeat(
         to host: String, _ request: HeartbeatRequest, _ exchange: Exchange, _ timeout: Duration
     ) {
-        link(to: host).request(timeout: timeout) {
+        // A name that may never be a member's gets a connection of its own, for the one question.
+        let once = request.purpose == .rollCall ? makeLink(to: host) : nil
+        (once ?? link(to: host)).request(timeout: timeout) {
             request.encode(to: $0)
         } completion: { [weak self] result in
+            defer { self?.runtime.enqueue { once?.close() } }
             self?.drive { member, now in
                 switch result {
                 case .success(let body):
