@@ -16,6 +16,7 @@ final class CommandContext {
     private let retained: ByteBuffer?
     /// When the command's `maxTimeMS` is over.
     var deadline: Instant
+    let startedAt: Instant
     /// The optime of the last write, which the reply waits for and reports; set by write commands.
     var lastWrite: OpTime?
     /// The reply has a `writeConcernError` already.
@@ -23,7 +24,8 @@ final class CommandContext {
 
     init(
         node: Node, connection: ClientConnection, request: Request, command: Command, arguments: GenericArguments,
-        reply: MessageWriter, retained: ByteBuffer?, deadline: Instant
+        reply: MessageWriter, retained: ByteBuffer?, startedAt: Instant,
+        deadline: Instant
     ) {
         self.node = node
         self.connection = connection
@@ -32,6 +34,7 @@ final class CommandContext {
         self.arguments = arguments
         self.reply = reply
         self.retained = retained
+        self.startedAt = startedAt
         self.deadline = deadline
     }
 
@@ -54,8 +57,10 @@ final class CommandContext {
         ServerError(.unknownField, "BSON field '\(command.name).\(key.string)' is an unknown field.")
     }
 
-    /// - Throws: `MaxTimeMSExpired` when the command has run for longer than the client allows.
+    /// - Throws: `MaxTimeMSExpired` when the command has run for longer than the client allows; `Interrupted` when it was
+    ///   killed.
     func checkDeadline() throws(ServerError) {
+        try connection.checkInterrupted()
         if deadline <= node.runtime.now {
             throw ServerError(.maxTimeMSExpired, "operation exceeded time limit")
         }
