@@ -10,6 +10,8 @@ final class StopSignals: Sendable {
         var count = 0
         /// Nothing is there yet that could be stopped in good order.
         var isStarting = false
+        /// A client asked for it.
+        var isAsked = false
         var waiter: UnsafeContinuation<Void, Never>?
     }
     private let state = Mutex(State())
@@ -38,6 +40,16 @@ final class StopSignals: Sendable {
         loop.outsideLeakGuard { waiter?.resume() }
     }
 
+    /// The `shutdown` command asks for a stop in good order; the first signal behind it is the first.
+    func ask() {
+        let waiter = state.withLock { state in
+            state.isAsked = true
+            defer { state.waiter = nil }
+            return state.waiter
+        }
+        loop.outsideLeakGuard { waiter?.resume() }
+    }
+
     /// Runs what starts a cluster: a signal that comes meanwhile ends the process.
     func whileStarting<Started>(_ start: () async throws -> Started) async rethrows -> Started {
         let hasCome = state.withLock { state in
@@ -49,12 +61,13 @@ final class StopSignals: Sendable {
         return try await start()
     }
 
-    /// Returns when the first signal has come.
+    /// Returns when the first signal has come, or a client has asked.
     func first() async {
         await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
             let isDone = state.withLock { state in
-                if state.count == 0 { state.waiter = continuation }
-                return state.count > 0
+                let isOver = state.count > 0 || state.isAsked
+                if !isOver { state.waiter = continuation }
+                return isOver
             }
             if isDone { continuation.resume() }
         }

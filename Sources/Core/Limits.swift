@@ -68,6 +68,10 @@ public enum Limits {
     public static let clusterTimeDriftMax: Duration = .seconds(365 * 24 * 3600)
     /// Bytes of requests that wait behind a command of their connection before it is no longer read from.
     public static let connectionBacklogBytes = 1024 * 1024
+    /// How long `shutdown` waits for a member that could take over when it does not say.
+    public static let shutdownCatchUpDefault: Duration = .seconds(15)
+    /// How much of a command `currentOp` and the profiler show.
+    public static let shownCommandBytesMax = 1024
     /// Largest `client` document of a `hello`.
     public static let clientMetadataBytesMax = 512
     /// Longest wait of an awaitable `hello` or a tailable cursor that a client may ask for.

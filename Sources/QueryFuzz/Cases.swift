@@ -26,7 +26,8 @@ struct FuzzCase {
         documents = (0..<(1 + generator.random.below(3))).map { _ in generator.document() }
         switch role {
         case .expression: specification = generator.expression()
-        case .pipeline: specification = .array((0..<(1 + generator.random.below(3))).map { _ in .document(generator.stage()) })
+        case .pipeline:
+            specification = .array((0..<(1 + generator.random.below(3))).map { _ in .document(generator.stage()) })
         case .filter: specification = .document(generator.filter())
         case .update: specification = generator.update()
         case .projection: specification = .document(generator.projection())

@@ -41,7 +41,9 @@ enum NodeCommand {
             options.advertisedHost = arguments.text("advertise") ?? (listensOnAll ? options.hostname : nil)
             let signals = try await StopSignals.watch(log: log)
             let node = try await RunningNode.start(name: "node", log: log) { [options] runtime in
-                try parts.makeNode(runtime, options)
+                let node = try parts.makeNode(runtime, options)
+                node.onStopRequest = { signals.ask() }
+                return node
             }
             Console.print("listening on mongodb://\(node.endpoint)/")
             await signals.first()

@@ -94,7 +94,13 @@ enum UpCommand {
             from Python:  pymongo.MongoClient("mongodb://\(seeds)/?replicaSet=\(name)")
             to stop:      press Control-C
             """)
+        // The last member that a client shuts down ends the program.
+        let ending = Task {
+            await set.untilAllHaveStopped()
+            if !Task.isCancelled { signals.ask() }
+        }
         await signals.first()
+        ending.cancel()
         await set.stop()
         return 0
     }

@@ -207,8 +207,7 @@ enum DateFormat {
         var millisecond = 0
     }
 
-    private static func millis(_ parts: DateParts, _ zone: DateTimeZone, _ text: String) throws(ServerError) -> Int64
-    {
+    private static func millis(_ parts: DateParts, _ zone: DateTimeZone, _ text: String) throws(ServerError) -> Int64 {
         // A day of the year may stand in for a day of January.
         guard (1...12).contains(parts.month), (1...366).contains(parts.day), parts.hour < 24, parts.minute < 60,
             parts.second < 60,

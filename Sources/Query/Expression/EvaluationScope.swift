@@ -183,7 +183,9 @@ struct EvaluationScope {
 
     /// Whether an array holds a value.
     mutating func contains(_ array: Document, _ value: Value) throws(ServerError) -> Bool {
-        guard !turns.isEmpty, array.byteCount >= ArrayLookups.bytesMin else { return array.firstIndex(of: value) != nil }
+        guard !turns.isEmpty, array.byteCount >= ArrayLookups.bytesMin else {
+            return array.firstIndex(of: value) != nil
+        }
         return try tables().contains(array, value, &self)
     }
 

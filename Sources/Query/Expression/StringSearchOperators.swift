@@ -84,7 +84,8 @@ enum StringSearchOperators {
         guard let (text, needle) = try searched("$indexOfBytes", operands, 40091, 40092) else { return .null }
         let (start, end) = try bounds("$indexOfBytes", operands)
         let bytes = Array(text.utf8)
-        return .int32(Int32(clamping: find(Array(needle.utf8), in: bytes, from: start, to: min(end, bytes.count)) ?? -1))
+        return .int32(
+            Int32(clamping: find(Array(needle.utf8), in: bytes, from: start, to: min(end, bytes.count)) ?? -1))
     }
 
     private static func indexOfCodePoints(_ operands: [Value?]) throws(ServerError) -> Value? {

@@ -77,6 +77,13 @@ public final class RunningReplicaSet: Sendable {
         }
     }
 
+    /// Returns when no member runs any more, or the task was cancelled.
+    public func untilAllHaveStopped() async {
+        while !Task.isCancelled, members.contains(where: { $0.isRunning }) {
+            await SetMember.nextChange(of: members, within: .seconds(1))
+        }
+    }
+
     // MARK: What it is
 
     /// What drivers connect to: `mongodb://host:port,…/?replicaSet=name`.

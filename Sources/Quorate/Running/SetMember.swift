@@ -45,6 +45,9 @@ public final class SetMember: Sendable {
                 runtime: runtime, transport: network.makeTransport(runtime, node: nodeName),
                 engine: try set.storage.make(), electionPolicy: set.elections.policy, options: options)
             // Who waits for a change lives on no loop.
+            node.onStopRequest = { [weak self, loop = runtime.loop] in
+                loop.outsideLeakGuard { _ = Task.detached { await self?.stop() } }
+            }
             node.onTopologyChange = { [loop = runtime.loop] in loop.outsideLeakGuard { changes.fire() } }
             return node
         }

@@ -18,6 +18,7 @@ final class CommandContext {
     private let holder: ByteBuffer?
     /// When the command's `maxTimeMS` is over.
     var deadline: Instant
+    let startedAt: Instant
     /// The optime of the last write, which the reply waits for and reports; set by write commands.
     var lastWrite: OpTime?
     /// The reply has a `writeConcernError` already.
@@ -25,7 +26,7 @@ final class CommandContext {
 
     init(
         node: Node, connection: ClientConnection, request: Request, command: Command, arguments: GenericArguments,
-        reply: MessageWriter, retained: ByteBuffer?, holder: ByteBuffer?, deadline: Instant
+        reply: MessageWriter, retained: ByteBuffer?, holder: ByteBuffer?, startedAt: Instant, deadline: Instant
     ) {
         self.node = node
         self.connection = connection
@@ -35,6 +36,7 @@ final class CommandContext {
         self.reply = reply
         self.retained = retained
         self.holder = holder
+        self.startedAt = startedAt
         self.deadline = deadline
     }
 
@@ -52,8 +54,10 @@ final class CommandContext {
         return request.queryDatabase ?? "admin"
     }
 
-    /// - Throws: `MaxTimeMSExpired` when the command has run for longer than the client allows.
+    /// - Throws: `MaxTimeMSExpired` when the command has run for longer than the client allows; `Interrupted` when it
+    /// was   killed.
     func checkDeadline() throws(ServerError) {
+        try connection.checkInterrupted()
         if deadline <= node.runtime.now {
             throw ServerError(.maxTimeMSExpired, "operation exceeded time limit")
         }

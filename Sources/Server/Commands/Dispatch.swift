@@ -21,6 +21,7 @@ extension Node {
             return
         }
         counters.requests += 1
+        let startedAt = runtime.now
         let output = request.isUnacknowledged ? scratch : connection.connection.output
         let reply = startReply(request, in: output, connection)
         var arguments = GenericArguments()
@@ -32,10 +33,10 @@ extension Node {
             command.total += 1
             arguments = try GenericArguments.parse(request, command)
             if arguments.hasNulls { (request, holder) = request.droppingNulls(of: command) }
-            let deadline = try admit(command, request, arguments, connection)
+            let deadline = try admit(command, request, arguments, connection, startedAt)
             let context = CommandContext(
                 node: self, connection: connection, request: request, command: command, arguments: arguments,
-                reply: reply, retained: nil, holder: holder, deadline: deadline)
+                reply: reply, retained: nil, holder: holder, startedAt: startedAt, deadline: deadline)
             switch try start(context) {
             case .done: finish(reply, context)
             case .awaitingWriteConcern(let optime, let concern):
@@ -114,7 +115,8 @@ extension Node {
 
     /// Checks what holds for all commands. Returns when the command must be done.
     private func admit(
-        _ command: Command, _ request: Request, _ arguments: GenericArguments, _ connection: ClientConnection
+        _ command: Command, _ request: Request, _ arguments: GenericArguments, _ connection: ClientConnection,
+        _ now: Instant
     ) throws(ServerError) -> Instant {
         let traits = command.traits
         if request.form == .message, arguments.database == nil {
@@ -142,7 +144,7 @@ extension Node {
         if isShuttingDown, !traits.contains(.handshake) {
             throw ServerError(.interruptedAtShutdown, "interrupted at shutdown")
         }
-        if let session = arguments.sessionID { try sessions.touch(session, now: runtime.now) }
+        if let session = arguments.sessionID { try sessions.touch(session, now: now) }
         try checkTransactionNumber(command, arguments)
         if let concern = arguments.readConcern { try checkReadConcern(command, concern) }
         if let concern = arguments.writeConcern, !traits.contains(.write), !traits.contains(.writeConcern),
@@ -152,7 +154,7 @@ extension Node {
         }
         if let time = arguments.clusterTime { try role.advanceClusterTime(to: time) }
         guard let limit = arguments.maxTimeMillis, limit > 0 else { return .distantFuture }
-        return runtime.now + .milliseconds(limit)
+        return now + .milliseconds(limit)
     }
 
     /// A snapshot session sends its read concern with everything. What a write reads is what is there now.
@@ -201,7 +203,7 @@ extension Node {
         let request = context.request
         let reply = (form: request.form, id: request.requestID)
         let isRetryable = context.arguments.transactionNumber != nil
-        connection.beginWaiting()
+        connection.beginWaiting(context).wait = .writeConcern
         role.awaitWriteConcern(optime, concern, deadline: context.deadline, on: connection) { [self] failure in
             guard !connection.isClosed else { return }
             let start = connection.connection.output.count
@@ -237,9 +239,10 @@ extension Node {
         let context = CommandContext(
             node: self, connection: connection, request: request, command: command, arguments: arguments,
             reply: startReply(request, in: output, connection), retained: retained, holder: holder,
+            startedAt: first.startedAt,
             deadline: first.deadline)
         context.lastWrite = first.lastWrite
-        connection.beginWaiting()
+        connection.beginWaiting(context)
         runtime.spawn("command") { [self] in
             do {
                 try await work(context)

@@ -40,11 +40,13 @@ extension Node {
     func runSlowed(_ context: CommandContext) async throws {
         let began = runtime.now
         let end = min(began + Limits.flowControlWaitMax, context.deadline)
-        while isLagged, runtime.now < end, !context.connection.isClosed, !isShuttingDown {
+        context.connection.operation?.wait = .flowControl
+        while isLagged, runtime.now < end, !context.connection.isAbandoned, !isShuttingDown {
             guard let role = role as? ReplicaSetRole else { break }
             await role.oplogChanged.wait(until: end, on: context.connection)
         }
         flowControl.note(runtime.now - began)
+        context.connection.operation?.wait = nil
         // While the commit point moves, there will be room.
         await awaitMajority(until: context.deadline, on: context.connection) { $0.data.refusesWrites }
         try context.checkDeadline()
@@ -57,7 +59,7 @@ extension Node {
     ) async {
         guard let role = role as? ReplicaSetRole, isBehind(self) else { return }
         let began = runtime.now
-        while isBehind(self), role.acceptsWrites, !isShuttingDown, !connection.isClosed {
+        while isBehind(self), role.acceptsWrites, !isShuttingDown, !connection.isAbandoned {
             let end = min(deadline, flowControl.patienceEnd(role.member.commitPoint, now: runtime.now))
             guard runtime.now < end else { break }
             await role.oplogChanged.wait(until: end, on: connection)

@@ -32,6 +32,8 @@ final class ClientConnection: ConnectionDelegate {
     /// Called once when the connection closes, by what waits on its behalf: one or two at a time.
     private var closeHandlers: [(id: UInt64, run: () -> Void)] = []
     private var nextCloseHandler: UInt64 = 0
+    /// The command in flight, when it was put off.
+    private(set) var operation: Operation?
     /// The reply is held back until this wait is over.
     var heldFor: WaiterID?
 
@@ -63,9 +65,7 @@ final class ClientConnection: ConnectionDelegate {
         isClosed = true
         backlog = nil
         node.connectionDidClose(self, reason: reason)
-        let handlers = closeHandlers
-        closeHandlers = []
-        for handler in handlers { handler.run() }
+        wakeWaits()
     }
 
     /// Calls `handler` when the connection closes; at once if it has.
@@ -74,6 +74,13 @@ final class ClientConnection: ConnectionDelegate {
         nextCloseHandler += 1
         if isClosed { handler() } else { closeHandlers.append((nextCloseHandler, handler)) }
         return nextCloseHandler
+    }
+
+    /// Ends what waits on behalf of the connection, as its closing would.
+    func wakeWaits() {
+        let handlers = closeHandlers
+        closeHandlers = []
+        for handler in handlers { handler.run() }
     }
 
     /// The handler is not to be called any more.
@@ -114,8 +121,17 @@ final class ClientConnection: ConnectionDelegate {
         if buffer.count > Limits.connectionBacklogBytes { connection.setReading(false) }
     }
 
-    /// A command has been put off: what arrives now waits.
+    /// A message has been put off: what arrives now waits.
     func beginWaiting() { isBusy = true }
+
+    /// A command has been put off, and can be seen and ended from now on.
+    @discardableResult
+    func beginWaiting(_ context: CommandContext) -> Operation {
+        isBusy = true
+        let operation = Operation(context, id: node.nextOperationID())
+        self.operation = operation
+        return operation
+    }
 
     /// The command that waited is answered; the next may run.
     func endWaiting() { continueAfterWaiting {} }
@@ -123,6 +139,7 @@ final class ClientConnection: ConnectionDelegate {
     /// What was waited for is there: `body` handles it, and may put it off again; then the next may run.
     func continueAfterWaiting(_ body: () -> Void) {
         isBusy = false
+        operation = nil
         guard !isClosed else { return }
         body()
         guard !isClosed, !isBusy else { return }

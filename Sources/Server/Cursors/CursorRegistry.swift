@@ -72,7 +72,6 @@ final class CursorRegistry {
     }
 
     func closeAll(ofSession id: SessionID) { closeAll { $0.session == id } }
-    func closeAllOfSessions() { closeAll { $0.session != nil } }
     func closeAll() { closeAll { _ in true } }
 
     func closeAll(where matches: (Entry) -> Bool) {
@@ -81,18 +80,21 @@ final class CursorRegistry {
 
     /// The open cursors as `$currentOp` shows them.
     func idleDocuments(host: String) -> [Document] {
-        entries.values.sorted { $0.id < $1.id }.map { entry in
+        entries.values.filter { !$0.isPinned }.sorted { $0.id < $1.id }.map { entry in
             Document { writer in
-                writer.append("type", string: entry.isPinned ? "op" : "idleCursor")
+                writer.append("type", string: "idleCursor")
                 writer.append("host", string: host)
                 writer.append("ns", string: entry.namespace)
-                writer.document("cursor") {
-                    $0.append("cursorId", int64: entry.id)
-                    $0.append("tailable", bool: entry.isTailable)
-                    $0.append("awaitData", bool: entry.awaitsData)
-                }
+                writer.document("cursor") { Self.describe(entry, to: $0) }
             }
         }
+    }
+
+    /// `cursor` of an operation or an idle cursor.
+    static func describe(_ entry: Entry, to writer: DocumentWriter) {
+        writer.append("cursorId", int64: entry.id)
+        writer.append("tailable", bool: entry.isTailable)
+        writer.append("awaitData", bool: entry.awaitsData)
     }
 
     private func scheduleSweep() {

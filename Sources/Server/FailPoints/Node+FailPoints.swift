@@ -28,7 +28,9 @@ extension Node {
     func run(_ context: CommandContext, failing settings: FailPointSettings) async throws {
         if let time = settings.blocksFor {
             let allowed = context.deadline == .distantFuture ? time : min(time, context.deadline - runtime.now)
-            await runtime.sleep(for: allowed)
+            let end = runtime.now + allowed
+            await LoopSignal(runtime: runtime).wait(until: end, on: context.connection)
+            try context.connection.checkInterrupted()
             if allowed < time { throw ServerError(.maxTimeMSExpired, "operation exceeded time limit") }
         }
         if settings.closesConnection == true {
@@ -81,5 +83,5 @@ extension CommandContext {
 
 extension ClientConnection {
     /// What the client calls itself: `client.application.name` of its first `hello`.
-    fileprivate var applicationName: String? { clientMetadata?["application"]?.asDocument?["name"]?.asString }
+    var applicationName: String? { clientMetadata?["application"]?.asDocument?["name"]?.asString }
 }

@@ -20,7 +20,7 @@ final class LoopSignal {
 
     /// Suspends until the next `fire`, the deadline, or the end of `connection`.
     func wait(until deadline: Instant, on connection: ClientConnection? = nil) async {
-        guard deadline > runtime.now, connection?.isClosed != true else { return }
+        guard deadline > runtime.now, connection?.isAbandoned != true else { return }
         await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
             onNext(until: deadline, on: connection) { continuation.resume() }
         }

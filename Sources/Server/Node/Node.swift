@@ -40,7 +40,10 @@ public final class Node {
     private(set) var isStopped = false
     /// Called when something that `hello` shows has changed.
     public var onTopologyChange: (() -> Void)?
+    /// Called when a client's `shutdown` was accepted: whoever holds the node ends it, and what it runs in.
+    public var onStopRequest: (() -> Void)?
     private var innerConnections: UInt64 = 0
+    var lastOperationID: Int32 = 0
     /// Called when the node has stopped itself: a promise was broken.
     public var onFailure: ((any Error) -> Void)?
 
@@ -112,6 +115,8 @@ public final class Node {
     }
 
     var connectionCount: Int { connections.count }
+    /// The accepted connections, oldest first.
+    var clientConnections: [ClientConnection] { connections.sorted { $0.key < $1.key }.map(\.value) }
 
     private func accept(_ connection: any Connection) -> (any ConnectionDelegate)? {
         guard !isShuttingDown, connections.count < Limits.incomingConnectionsMax else { return nil }

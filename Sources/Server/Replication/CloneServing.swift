@@ -65,7 +65,7 @@ enum CloneServing {
         }
         return .later { context in
             let deadline = context.runtime.now + role.oplogAwaitTime
-            while role.member.commitPoint < target, context.runtime.now < deadline, !context.connection.isClosed {
+            while role.member.commitPoint < target, context.runtime.now < deadline, !context.connection.isAbandoned {
                 await role.oplogChanged.wait(until: deadline, on: context.connection)
             }
             appendPosition(role, to: context.writer)

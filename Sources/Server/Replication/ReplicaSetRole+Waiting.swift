@@ -28,12 +28,12 @@ extension ReplicaSetRole {
     }
 
     /// The client that waited is gone; without a time limit its write concern might never be met.
-    func abandonWaiter(_ id: WaiterID) {
+    func abandonWaiter(_ id: WaiterID, _ reason: ServerError = clientIsGone) {
         drive { member, now in member.onWaiterLeft(id, now: now) }
-        completeWaiter(id, .failed(Self.clientIsGone))
+        completeWaiter(id, .failed(reason))
     }
 
-    private static var clientIsGone: ServerError { ServerError(.clientDisconnect, "the client has gone") }
+    static var clientIsGone: ServerError { ServerError(.clientDisconnect, "the client has gone") }
 
     private static func writeConcernTimeout(_ concern: WriteConcern) -> ServerError {
         let details = Document { writer in
@@ -128,7 +128,9 @@ extension ReplicaSetRole {
     private func wait(
         _ deadline: Instant, _ connection: ClientConnection?, _ start: (ReplicaSetRole, WaiterID, Instant?) -> Void
     ) async -> WaiterResult {
-        if let connection, connection.isClosed { return .failed(Self.clientIsGone) }
+        if let connection, connection.isAbandoned {
+            return .failed(connection.operation?.interruption ?? Self.clientIsGone)
+        }
         return await withUnsafeContinuation { (continuation: UnsafeContinuation<Confined<WaiterResult>, Never>) in
             let id = registerWaiter { [weak connection] result in
                 connection?.heldFor = nil

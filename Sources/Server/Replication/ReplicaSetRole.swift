@@ -95,6 +95,10 @@ final class ReplicaSetRole: NodeRole {
             member.onStepDownCommand(
                 id, stepDownFor: Limits.handOverFreeze, catchUpFor: Limits.handOverMax / 2, force: true, now: now)
         }
+        await awaitOtherPrimary(until: deadline)
+    }
+
+    func awaitOtherPrimary(until deadline: Instant) async {
         while member.primaryHost == nil || member.isPrimary, runtime.now < deadline, !isStopped {
             await node.topology.wait(beyond: node.topology.counter, until: deadline)
         }

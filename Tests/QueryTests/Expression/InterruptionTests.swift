@@ -83,7 +83,9 @@ private let expressions = [
 
 @Suite("Interrupted evaluations")
 struct InterruptionTests {
-    @Test("an evaluation that is interrupted again and again gives what one without interruptions gives", arguments: expressions)
+    @Test(
+        "an evaluation that is interrupted again and again gives what one without interruptions gives",
+        arguments: expressions)
     func same(expression: String) throws {
         for count in [0, 1, 3, 300, 1500] {
             let root = numbers(count)
@@ -122,7 +124,9 @@ struct InterruptionTests {
             let runtime = TickingRuntime()
             var context = QueryContext()
             context.budget = Confined(EvaluationBudget(runtime, deadline: Instant(nanoseconds: 0) + .milliseconds(1)))
-            let expression = try json("{'value': {'$sum': {'$map': {'input': {'$range': [0, 100000]}, 'in': '$$this'}}}}").withView {
+            let expression = try json(
+                "{'value': {'$sum': {'$map': {'input': {'$range': [0, 100000]}, 'in': '$$this'}}}}"
+            ).withView {
                 try Expression(#require($0["value"]), context: context)
             }
             let error = ServerError.caught {
@@ -147,12 +151,14 @@ struct InterruptionTests {
         #expect(error?.code == .exceededTimeLimit || error?.code == .exceededMemoryLimit)
     }
 
-    @Test("memory is bounded while an array is built", arguments: [
-        "{'$map': {'input': {'$range': [0, 1000000]}, 'in': '$s'}}",
-        "{'$reduce': {'input': {'$range': [0, 1000000]}, 'initialValue': [], 'in': {'$concatArrays': ['$$value', ['$s']]}}}",
-        "{'$reduce': {'input': {'$range': [0, 1000000]}, 'initialValue': '', 'in': {'$concat': ['$$value', '$s']}}}",
-        "{'$replaceAll': {'input': '$s', 'find': 'a', 'replacement': '$s'}}",
-    ])
+    @Test(
+        "memory is bounded while an array is built",
+        arguments: [
+            "{'$map': {'input': {'$range': [0, 1000000]}, 'in': '$s'}}",
+            "{'$reduce': {'input': {'$range': [0, 1000000]}, 'initialValue': [], 'in': {'$concatArrays': ['$$value', ['$s']]}}}",
+            "{'$reduce': {'input': {'$range': [0, 1000000]}, 'initialValue': '', 'in': {'$concat': ['$$value', '$s']}}}",
+            "{'$replaceAll': {'input': '$s', 'find': 'a', 'replacement': '$s'}}",
+        ])
     func memory(expression: String) throws {
         let compiled = try json("{'value': \(expression)}").withView {
             try Expression(#require($0["value"]), context: QueryContext())
@@ -187,9 +193,13 @@ struct InterruptionTests {
 struct RegexExpressionTests {
     static let cases: [ExpressionCase] = [
         // A group that takes no part is null.
-        ExpressionCase("{'$regexFind': {'input': 'b', 'regex': '(a)|(b)'}}", "{'match': 'b', 'idx': 0, 'captures': [null, 'b']}"),
-        ExpressionCase("{'$regexFind': {'input': 'a', 'regex': '(a)|(b)'}}", "{'match': 'a', 'idx': 0, 'captures': ['a', null]}"),
-        ExpressionCase("{'$regexFind': {'input': 'x', 'regex': 'x(y)?(z)?'}}", "{'match': 'x', 'idx': 0, 'captures': [null, null]}"),
+        ExpressionCase(
+            "{'$regexFind': {'input': 'b', 'regex': '(a)|(b)'}}", "{'match': 'b', 'idx': 0, 'captures': [null, 'b']}"),
+        ExpressionCase(
+            "{'$regexFind': {'input': 'a', 'regex': '(a)|(b)'}}", "{'match': 'a', 'idx': 0, 'captures': ['a', null]}"),
+        ExpressionCase(
+            "{'$regexFind': {'input': 'x', 'regex': 'x(y)?(z)?'}}", "{'match': 'x', 'idx': 0, 'captures': [null, null]}"
+        ),
         ExpressionCase(
             "{'$regexFindAll': {'input': 'éab', 'regex': '(a)|(b)'}}",
             "[{'match': 'a', 'idx': 1, 'captures': ['a', null]}, {'match': 'b', 'idx': 2, 'captures': [null, 'b']}]"),

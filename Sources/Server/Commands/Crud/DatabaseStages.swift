@@ -16,7 +16,8 @@ enum DatabaseStages {
         switch stage.name {
         case "$collStats": return [try collectionStatistics(stage, context, namespace)]
         case "$indexStats": return try indexStatistics(context, namespace)
-        case "$currentOp": return CurrentOperation.documents(context)
+        case "$currentOp":
+            return try OperationCommands.documents(stage.specification, context, namespace.collection)
         case "$listSessions", "$listLocalSessions": return context.node.sessions.documents
         case "$documents": return try given(stage, query)
         default: return nil

@@ -60,6 +60,7 @@ enum GetMoreCommand {
             throw error
         }
         return .later { context in
+            context.connection.operation?.cursor = entry
             do {
                 let progress = try await Batches.fill(
                     batch, from: entry.source, limit: batchSize, isLinearizable: entry.isLinearizable, context)
@@ -88,6 +89,7 @@ enum GetMoreCommand {
     {
         entry.isPinned = true
         let node = context.node
+        context.connection.operation?.cursor = entry
         let wait = context.arguments.maxTimeMillis.map { Duration.milliseconds($0) } ?? Limits.awaitDataDefault
         let deadline = node.runtime.now + min(wait, Limits.awaitMax)
         // The wait is not the operation's time limit.
@@ -96,10 +98,12 @@ enum GetMoreCommand {
             let batch = Batch()
             var progress = try await Batches.fill(
                 batch, from: entry.source, limit: batchSize, isLinearizable: entry.isLinearizable, context)
-            while batch.count == 0, progress == .waiting, node.runtime.now < deadline, !context.connection.isClosed,
+            while batch.count == 0, progress == .waiting, node.runtime.now < deadline, !context.connection.isAbandoned,
                 !node.isShuttingDown
             {
+                context.connection.operation?.wait = .data
                 await node.dataAppended.wait(until: deadline, on: context.connection)
+                try context.connection.checkInterrupted()
                 try checkAlive(entry)
                 try context.checkReadable()
                 progress = try await Batches.fill(

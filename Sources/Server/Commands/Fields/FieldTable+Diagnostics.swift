@@ -35,6 +35,11 @@ extension FieldTable {
     ])
     static let dbHash = FieldTable([Field("collections", .array, "which collections; all when left out")])
     static let currentOp = FieldTable([], isOpen: true)
+    static let killOp = FieldTable([Field("op", .any, "the operation's id, as currentOp shows it")])
+    static let shutdown = FieldTable([
+        Field("force", .flag, "though no secondary has caught up"),
+        Field("timeoutSecs", .number, [.nonNegative], "how long to wait for a secondary"),
+    ])
     /// Parameters are its fields.
     static let parameters = FieldTable([], isOpen: true)
     static let failPoint = FieldTable([

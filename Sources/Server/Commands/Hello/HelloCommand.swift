@@ -59,7 +59,7 @@ enum HelloCommand {
         if node.topology.isCurrent(processID: wait.processID, counter: wait.counter) {
             await node.topology.wait(beyond: seen, until: node.runtime.now + wait.time, on: connection)
         }
-        while !connection.isClosed, !node.isStopped {
+        while !connection.isAbandoned, !node.isStopped {
             let requestID = connection.nextReplyID()
             let reply = MessageWriter(
                 message: connection.connection.output, requestID: requestID, responseTo: responseTo,

@@ -1,0 +1,71 @@
+internal import BSON
+internal import Core
+
+/// A command that could not be answered at once: it waits, or takes more than one slice of the loop. Commands that end
+/// within the call that brought them never have one: nobody could see or end them.
+final class Operation {
+    /// What a command waits for, as `currentOp` says it.
+    enum Wait {
+        case writeConcern, flowControl, data
+    }
+
+    /// `opid`.
+    let id: Int32
+    let command: Command
+    let database: String
+    /// The command as `currentOp` shows it.
+    let document: Document
+    let session: SessionID?
+    let startedAt: Instant
+    var wait: Wait?
+    /// The cursor that a `getMore` goes on with.
+    var cursor: CursorRegistry.Entry?
+    /// Why it has to end; set once.
+    fileprivate(set) var interruption: ServerError?
+
+    init(_ context: CommandContext, id: Int32) {
+        self.id = id
+        command = context.command
+        database = context.database
+        document = OperationReport.shown(context.body)
+        session = context.arguments.sessionID
+        startedAt = context.startedAt
+    }
+
+    static let interrupted = ServerError(.interrupted, "operation was interrupted")
+}
+
+extension ClientConnection {
+    /// Nobody waits any more for what the command in flight does: the client is gone, or the command was killed.
+    var isAbandoned: Bool { isClosed || operation?.interruption != nil }
+
+    /// - Throws: `Interrupted` when the command in flight was killed.
+    @inline(__always)
+    func checkInterrupted() throws(ServerError) {
+        if let interruption = operation?.interruption { throw interruption }
+    }
+
+    /// Ends the command in flight, if it is one that waits or is long: what it waits for is over, and its next step
+    /// finds out. What members ask of one another is not ended.
+    func interrupt(because error: ServerError = Operation.interrupted) {
+        guard let operation, operation.interruption == nil, peer == nil, !isClosed else { return }
+        operation.interruption = error
+        if let heldFor { (node.role as? ReplicaSetRole)?.abandonWaiter(heldFor, error) }
+        wakeWaits()
+    }
+}
+
+extension Node {
+    /// Numbers the operations of this node.
+    func nextOperationID() -> Int32 {
+        lastOperationID = lastOperationID == .max ? 1 : lastOperationID + 1
+        return lastOperationID
+    }
+
+    /// Ends the operations for which `isMeant` holds.
+    func interruptOperations(where isMeant: (Operation) -> Bool) {
+        for connection in clientConnections {
+            if let operation = connection.operation, isMeant(operation) { connection.interrupt() }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+internal import BSON
+internal import Core
+
+/// What `currentOp` and `$currentOp` show: the operation that asks, those that wait or are long, and on request
+/// connections and cursors that are idle.
+struct OperationReport {
+    var idleConnections = false
+    var idleCursors = false
+    var idleSessions = false
+
+    /// `command` of an operation: whole up to a kilobyte, else as text that is cut off.
+    static func shown(_ command: DocumentView) -> Document {
+        if command.byteCount <= Limits.shownCommandBytesMax { return command.document }
+        var text = ""
+        for element in command {
+            let isLong = element.value.byteCount > Limits.shownCommandBytesMax
+            let value = isLong ? "…" : Document { $0.append(element.key, element.value) }.extendedJSON()
+            text += text.isEmpty ? "" : ", "
+            text += isLong ? "\(element.key.string): \(value)" : String(value.dropFirst().dropLast())
+            if text.utf8.count > Limits.shownCommandBytesMax { break }
+        }
+        return Document { writer in
+            writer.append("$truncated", string: String(text.prefix(Limits.shownCommandBytesMax)))
+            if let comment = command["comment"], comment.byteCount <= Limits.shownCommandBytesMax {
+                writer.append("comment", comment)
+            }
+        }
+    }
+
+    func documents(_ context: CommandContext) -> [Document] {
+        let node = context.node
+        var documents = [describe(Operation(context, id: node.nextOperationID()), context.connection, node)]
+        for connection in node.clientConnections where connection !== context.connection {
+            if let operation = connection.operation {
+                documents.append(describe(operation, connection, node))
+            } else if idleConnections {
+                documents.append(Document { appendConnection(connection, isActive: false, node, to: $0) })
+            }
+        }
+        if idleCursors { documents += node.cursors.idleDocuments(host: node.advertisedName) }
+        if idleSessions {
+            documents += node.sessions.documents.map { session in
+                Document { writer in
+                    writer.append("type", string: "idleSession")
+                    writer.append("host", string: node.advertisedName)
+                    writer.append("desc", string: "inactive session")
+                    if let id = session["_id"]?.asDocument { writer.append("lsid", id) }
+                    writer.append("active", bool: false)
+                }
+            }
+        }
+        return documents
+    }
+
+    private func appendConnection(
+        _ connection: ClientConnection, isActive: Bool, _ node: Node, to writer: DocumentWriter
+    ) {
+        writer.append("type", string: "op")
+        writer.append("host", string: node.advertisedName)
+        writer.append("desc", string: "conn\(connection.id)")
+        writer.append("connectionId", int64: Int64(truncatingIfNeeded: connection.id))
+        writer.append("client", string: connection.connection.peerDescription)
+        if let name = connection.applicationName { writer.append("appName", string: name) }
+        if let metadata = connection.clientMetadata { writer.append("clientMetadata", metadata) }
+        writer.append("active", bool: isActive)
+        if let time = DateText.format(node.runtime.wallClock.milliseconds) {
+            writer.append("currentOpTime", string: time)
+        }
+    }
+
+    private func describe(_ operation: Operation, _ connection: ClientConnection, _ node: Node) -> Document {
+        let body = operation.document
+        return Document { writer in
+            appendConnection(connection, isActive: true, node, to: writer)
+            writer.append("opid", int32: operation.id)
+            if let session = body["lsid"]?.asDocument { writer.append("lsid", session) }
+            let running = node.runtime.now - operation.startedAt
+            writer.append("secs_running", int64: running.wholeMilliseconds / 1000)
+            writer.append("microsecs_running", int64: running.wholeMicroseconds)
+            writer.append("op", string: operation.command.operationType)
+            writer.append("ns", string: Self.namespace(of: body, operation))
+            writer.append("redacted", bool: false)
+            writer.append("command", body)
+            if let cursor = operation.cursor {
+                writer.document("cursor") { CursorRegistry.describe(cursor, to: $0) }
+            }
+            if operation.interruption != nil { writer.append("killPending", bool: true) }
+            switch operation.wait {
+            case .writeConcern: writer.append("msg", string: "waiting for write concern")
+            case .data: writer.append("msg", string: "waiting for data")
+            case .flowControl, nil: break
+            }
+            writer.append("waitingForLock", bool: false)
+            writer.append("waitingForFlowControl", bool: operation.wait == .flowControl)
+        }
+    }
+
+    /// `database.collection` of what a command names, else `database.$cmd`.
+    private static func namespace(of command: Document, _ operation: Operation) -> String {
+        if let cursor = operation.cursor { return cursor.namespace }
+        let isOnCollection = !operation.command.traits.isDisjoint(with: [.read, .write])
+        let name = (command.fields.first?.value.asString).flatMap { isOnCollection ? $0 : nil } ?? "$cmd"
+        return "\(operation.database).\(name)"
+    }
+}
+
+extension Command {
+    /// `op` of `currentOp` and of the profiler.
+    var operationType: StaticString {
+        switch KeyView(base: name.utf8Start, count: name.utf8CodeUnitCount) {
+        case "find": "query"
+        case "insert": "insert"
+        case "update": "update"
+        case "delete": "remove"
+        case "getMore": "getmore"
+        default: "command"
+        }
+    }
+}
