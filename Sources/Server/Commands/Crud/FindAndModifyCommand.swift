@@ -19,7 +19,7 @@ enum FindAndModifyCommand {
             switch $0 {
             case "query", "update", "remove", "new", "upsert", "fields", "sort", "hint", "arrayFilters", "collation",
                 "let",
-                "bypassDocumentValidation":
+                "bypassDocumentValidation", "bypassEmptyTsReplacement":
                 true
             default: false
             }

@@ -135,7 +135,7 @@ enum WriteCommands {
     static func checkFields(_ context: CommandContext, _ known: StaticString) throws(ServerError) {
         for element in context.body.dropFirst() {
             switch element.key {
-            case "ordered", "bypassDocumentValidation", "let", known: continue
+            case "ordered", "bypassDocumentValidation", "bypassEmptyTsReplacement", "let", known: continue
             default: if !GenericArguments.isGeneric(element.key) { throw context.unknownField(element.key) }
             }
         }
