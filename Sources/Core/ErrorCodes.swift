@@ -133,6 +133,7 @@ extension ErrorCode {
     public static let apiStrictError = ErrorCode(323)
     public static let apiDeprecationError = ErrorCode(324)
     public static let unsupportedShardingEventNotification = ErrorCode(331)
+    public static let cannotConvertIndexToUnique = ErrorCode(359)
     public static let notWritablePrimary = ErrorCode(10107)
     public static let bsonObjectTooLarge = ErrorCode(10334)
     public static let duplicateKey = ErrorCode(11000)
@@ -258,6 +259,7 @@ extension ErrorCode {
         225: "TransactionTooOld",
         9001: "SocketException",
         352: "UnsupportedOpQueryCommand",
+        359: "CannotConvertIndexToUnique",
         187: "ClientMetadataDocumentTooLarge",
         232: "MaxSubPipelineDepthExceeded",
         234: "RetryChangeStream",

@@ -52,6 +52,13 @@ public enum Limits {
     public static let indexesPerCollectionMax = 64
     /// Fields of one compound index.
     public static let indexFieldsMax = 32
+    /// Pause between two passes of the TTL monitor, until `ttlMonitorSleepSecs` says otherwise; and the entries of an
+    /// index that it looks at together.
+    public static let ttlMonitorPauseDefault: Duration = .seconds(60)
+    public static let ttlRowsPerBatch = 64
+    /// What a `collMod` that cannot make an index unique names: keys in bytes, and documents of one key.
+    public static let uniqueViolationsBytesMax = 64 * 1024
+    public static let uniqueViolationIDsMax = 100
     /// Records that one batch of an index build adds.
     public static let indexBuildRowsPerBatch = 64
     /// Longest database name and longest `database.collection`, in bytes.

@@ -36,6 +36,10 @@ import Testing
         return document
     }
 
+    private static func view(of value: Value, _ body: (ValueView) -> Bool) -> Bool {
+        (["v": value] as Document).withView { view in view.first.map { body($0.value) } ?? false }
+    }
+
     private static func database(of command: Command) -> String {
         command.traits.contains(.adminOnly) ? "admin" : "shop"
     }
@@ -110,14 +114,17 @@ import Testing
         for command in Self.commands {
             for field in command.fields.fields {
                 let database = Self.database(of: command)
-                switch field.effect {
-                case .works, .none: continue
-                case .refusedUnlessFalsy:
-                    let reply = try node.run(Self.request(command, "\(field.name)", false), database: database)
-                    #expect(reply.code != 115, "\(command.name).\(field.name): \(reply)")
-                case .refused: break
+                guard case .refused(let asksForNothing) = field.effect else { continue }
+                let something: Value = ["a": 1, "enabled": true]
+                let isNothing = ([false, 0, [:], something] as [Value]).filter { value in
+                    asksForNothing.map { check in Self.view(of: value, check) } ?? false
                 }
-                let reply = try node.run(Self.request(command, "\(field.name)", ["a": 1]), database: database)
+                for value in isNothing {
+                    let reply = try node.run(Self.request(command, "\(field.name)", value), database: database)
+                    #expect(reply.code != 115, "\(command.name).\(field.name): \(reply)")
+                }
+                #expect(!isNothing.contains(something))
+                let reply = try node.run(Self.request(command, "\(field.name)", something), database: database)
                 #expect(reply.code == 115, "\(command.name).\(field.name): \(reply)")
                 #expect(reply["errmsg"]?.asString?.contains("\(field.name)") == true)
             }

@@ -9,10 +9,8 @@ public struct Field: Sendable {
         case works
         /// It is taken and changes nothing, for the reason given; MongoDB 8.0 does the same.
         case none(StaticString)
-        /// MongoDB has it and Quorate does not: refused by name.
-        case refused
-        /// As `refused`, but a value of false, 0 or an empty document asks for nothing and is let through.
-        case refusedUnlessFalsy
+        /// MongoDB has it and Quorate does not: refused by name, unless the value asks for nothing.
+        case refused(unless: (@Sendable (ValueView) -> Bool)?)
     }
 
     public struct Rules: OptionSet, Sendable {
@@ -65,7 +63,16 @@ public struct Field: Sendable {
     public static func missing(
         _ name: StaticString, _ meaning: StaticString, unlessFalsy: Bool = false, _ rules: Rules = []
     ) -> Field {
-        Field(name, .any, rules, meaning, effect: unlessFalsy ? .refusedUnlessFalsy : .refused)
+        guard unlessFalsy else { return Field(name, .any, rules, meaning, effect: .refused(unless: nil)) }
+        return missing(name, meaning, rules) { !$0.isTruthy || $0.asDocument?.isEmpty == true }
+    }
+
+    /// A field of MongoDB 8.0 that is not there yet; with some values it asks for what is so anyway.
+    public static func missing(
+        _ name: StaticString, _ meaning: StaticString, _ rules: Rules = [],
+        unless asksForNothing: @escaping @Sendable (ValueView) -> Bool
+    ) -> Field {
+        Field(name, .any, rules, meaning, effect: .refused(unless: asksForNothing))
     }
 
     /// A field that MongoDB 8.0 takes and does not act on either.

@@ -136,10 +136,7 @@ extension Field {
 
     /// What holds beyond the type.
     func checkValue(_ value: ValueView, at path: @autoclosure () -> String) throws(ServerError) {
-        switch effect {
-        case .works, .none: break
-        case .refusedUnlessFalsy where !value.isTruthy || value.asDocument?.isEmpty == true: break
-        case .refused, .refusedUnlessFalsy:
+        if case .refused(let asksForNothing) = effect, asksForNothing?(value) != true {
             throw ServerError(
                 .commandNotSupported,
                 "The field '\(path()).\(name)' is not supported yet: \(meaning). Leave it out.")

@@ -16,7 +16,9 @@ extension DataStore {
         case "renameCollection": return try applyRename(view, command.value, entry, mode)
         case "collMod":
             guard let collection = try target(view, mode) else { return try skip(view, mode) }
-            let change = Result { () throws(ServerError) in try CollectionModification(view.object, collection) }
+            let change = Result { () throws(ServerError) in
+                try CollectionModification(view.object, collection, isApplying: true)
+            }
             if case .failure(let error) = change, mode != .steady, error.code == .indexNotFound {
                 return try skip(view, mode)
             }

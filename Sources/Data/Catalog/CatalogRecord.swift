@@ -5,7 +5,7 @@ import Query
 /// The stored form of a collection: one document with all its indexes, keyed by its table's number.
 ///
 /// `{ns, uuid, table, since, former: [{ns, since}], options, indexes: [{spec, table, state, visibleFrom, multikey,
-/// build?}]}`
+/// build?, recordInKey}]}`
 enum CatalogRecord {
     /// The key of a collection's record.
     static func key(_ table: TableID) -> [UInt8] {
@@ -41,6 +41,7 @@ enum CatalogRecord {
                             for path in paths { array.append(.int64(Int64(bitPattern: path))) }
                         }
                         if let build = index.buildID { element.append("build", build) }
+                        element.append("recordInKey", bool: index.keepsRecordInKey)
                     }
                 }
             }
@@ -66,7 +67,7 @@ enum CatalogRecord {
             indexes.append(
                 CollectionIndex(
                     compiled, table: table, state: state, visibleFrom: visible,
-                    buildID: CollectionUUID(index["build"])))
+                    buildID: CollectionUUID(index["build"]), keepsRecordInKey: index["recordInKey"]?.asBool))
         }
         guard let first = indexes.first, first.isIDIndex else {
             throw InvariantViolation("the stored record of \(fullName) lacks its _id index")

@@ -6,14 +6,14 @@ struct CollectionModification {
     private var validation: [(key: String, value: Value)] = []
     private var cappedSize: Int64?
     private var cappedMax: Int64?
-    private var indexName: String?
-    private var expireAfterSeconds: Value?
-    private var hidden: Bool?
+    private(set) var index: IndexModification?
+    /// Whether the command only asks if its index could become unique.
+    private(set) var isDryRun = false
     /// What the reply shows beside `ok`.
-    private(set) var reply = Document()
+    var reply: Document { index?.reply ?? Document() }
 
-    /// Reads a `collMod` command or entry.
-    init(_ command: DocumentView, _ collection: Collection) throws(ServerError) {
+    /// Reads a `collMod` command, or an entry that is applied: what an entry says was checked where it was written.
+    init(_ command: DocumentView, _ collection: Collection, isApplying: Bool = false) throws(ServerError) {
         for element in command {
             switch element.key {
             case "validator", "validationLevel", "validationAction":
@@ -21,16 +21,30 @@ struct CollectionModification {
             case "cappedSize": cappedSize = try CollectionModification.positive(element)
             case "cappedMax": cappedMax = try CollectionModification.positive(element)
             case "index":
-                guard let index = element.value.asDocument else {
+                guard let view = element.value.asDocument else {
                     throw ServerError(.typeMismatch, "collMod.index must be a document")
                 }
-                try readIndex(index, collection)
-            case "viewOn", "pipeline": throw ServerError(.commandNotSupported, "views are not supported")
-            default: break
+                index = try IndexModification(view, collection, isApplying: isApplying)
+            case "dryRun":
+                guard let flag = element.value.asBool else {
+                    throw ServerError(.typeMismatch, "collMod.dryRun must be a bool")
+                }
+                isDryRun = flag
+            case "expireAfterSeconds":
+                throw ServerError(
+                    .invalidOptions,
+                    "'expireAfterSeconds' is only supported on a time-series collection or a clustered collection")
+            default: try CollectionOptions.refuseUnsupported(element)
             }
         }
         if cappedSize != nil || cappedMax != nil, collection.options.capped == nil {
             throw ServerError(.invalidOptions, "Collection must be capped.")
+        }
+        guard !isDryRun || index?.becomesUnique == true else {
+            throw ServerError(.invalidOptions, "dryRun mode may only be used with 'index: {unique: true}'")
+        }
+        guard !isDryRun || (validation.isEmpty && cappedSize == nil && cappedMax == nil) else {
+            throw ServerError(.invalidOptions, "dryRun mode may not be used with other changes")
         }
     }
 
@@ -39,33 +53,6 @@ struct CollectionModification {
             throw ServerError(.invalidOptions, "\(element.key.string) must be a positive number")
         }
         return value
-    }
-
-    private mutating func readIndex(_ view: DocumentView, _ collection: Collection) throws(ServerError) {
-        let index: CollectionIndex?
-        if let name = view["name"]?.asString {
-            index = collection.index(named: name)
-        } else if let pattern = view["keyPattern"]?.asDocument {
-            index = collection.indexes.first { $0.keyPattern == pattern.document }
-        } else {
-            throw ServerError(.invalidOptions, "no index name or key pattern")
-        }
-        guard let index else { throw ServerError(.indexNotFound, "cannot find index for ns \(collection.namespace)") }
-        if index.isIDIndex { throw ServerError(.badValue, "cannot change options of the _id index") }
-        indexName = index.name
-        if let expire = view["expireAfterSeconds"] {
-            guard let seconds = expire.asNumber, seconds >= 0 else {
-                throw ServerError(.invalidOptions, "expireAfterSeconds field must be a number of seconds, not negative")
-            }
-            if let old = index.definition["expireAfterSeconds"] { reply.append("expireAfterSeconds_old", old) }
-            reply.append("expireAfterSeconds_new", Value(expire))
-            expireAfterSeconds = Value(expire)
-        }
-        if let value = view["hidden"]?.asBool {
-            reply.append("hidden_old", .bool(index.definition["hidden"]?.asBool ?? false))
-            reply.append("hidden_new", .bool(value))
-            hidden = value
-        }
     }
 
     /// - Throws: what is wrong with the validator that the collection would have.
@@ -80,12 +67,7 @@ struct CollectionModification {
         for (key, value) in validation { writer.append(key, value) }
         if let cappedSize { writer.append("cappedSize", int64: cappedSize) }
         if let cappedMax { writer.append("cappedMax", int64: cappedMax) }
-        guard let indexName else { return }
-        writer.document("index") { index in
-            index.append("name", string: indexName)
-            if let expireAfterSeconds { index.append("expireAfterSeconds", expireAfterSeconds) }
-            if let hidden { index.append("hidden", bool: hidden) }
-        }
+        if let index { writer.document("index") { index.write(to: $0) } }
     }
 
     /// Changes the collection in memory.
@@ -93,13 +75,6 @@ struct CollectionModification {
         for (key, value) in validation { collection.options.validation[key] = value }
         if let cappedSize { collection.options.capped?.size = cappedSize }
         if let cappedMax { collection.options.capped?.max = cappedMax }
-        guard let indexName, let position = collection.indexes.firstIndex(where: { $0.name == indexName }) else {
-            return
-        }
-        let index = collection.indexes[position]
-        var definition = index.definition
-        if let expireAfterSeconds { definition["expireAfterSeconds"] = expireAfterSeconds }
-        if let hidden { definition["hidden"] = hidden ? true : nil }
-        collection.indexes[position] = try index.redefined(definition)
+        try index?.apply(to: collection)
     }
 }

@@ -26,15 +26,15 @@ public struct CollectionOptions: Hashable, Sendable {
             case "max": max = try CollectionOptions.integer(element)
             case "validator", "validationLevel", "validationAction":
                 validation.append(element.key.string, Value(element.value))
-            case "viewOn", "pipeline":
-                throw ServerError(.commandNotSupported, "views are not supported")
-            case "timeseries":
-                throw ServerError(.commandNotSupported, "time series collections are not supported")
-            case "clusteredIndex" where element.value.isTruthy:
-                throw ServerError(.commandNotSupported, "clustered collections are not supported")
             case "collation":
                 try CollectionOptions.checkCollation(element.value)
-            default: break
+            case "expireAfterSeconds":
+                throw ServerError(
+                    .invalidOptions,
+                    "'expireAfterSeconds' is only supported on time-series collections or when the 'clusteredIndex' "
+                        + "option is specified")
+            case "idIndex": try CollectionOptions.checkIDIndex(element.value)
+            default: try CollectionOptions.refuseUnsupported(element)
             }
         }
         if isCapped {
@@ -44,9 +44,56 @@ public struct CollectionOptions: Hashable, Sendable {
             // MongoDB rounds up to a multiple of 256 and keeps no capped collection below 4096 bytes.
             let rounded = size > Int64.max - 256 ? size : (size + 255) / 256 * 256
             capped = Capped(size: Swift.max(rounded, 4096), max: max.flatMap { $0 > 0 ? $0 : nil })
-        } else if size != nil && command["capped"] != nil {
-            throw ServerError(.invalidOptions, "the 'size' field requires capped: true")
+        } else if size != nil || max != nil {
+            throw ServerError(
+                .invalidOptions,
+                "the 'capped' field needs to be true when either the 'size' or 'max' fields are present")
         }
+    }
+
+    /// Refuses what `create` and `collMod` of MongoDB know and is not there, unless it asks for what is so anyway.
+    static func refuseUnsupported(_ element: DocumentView.Element) throws(ServerError) {
+        let value = element.value
+        let what: String
+        switch element.key {
+        case "viewOn", "pipeline": what = "views are"
+        case "timeseries": what = "time series collections are"
+        case "clusteredIndex": what = "clustered collections are"
+        case "encryptedFields": what = "queryable encryption is"
+        case "changeStreamPreAndPostImages":
+            guard let images = value.asDocument else { throw wrongType(element, "object") }
+            guard images["enabled"]?.isTruthy == true else { return }
+            what = "pre- and post-images of changes are"
+        case "recordPreImages":
+            guard value.isTruthy else { return }
+            what = "pre-images of changes are"
+        case "storageEngine", "indexOptionDefaults":
+            guard let options = value.asDocument else { throw wrongType(element, "object") }
+            let isPlain = options.allSatisfy { $0.value.asDocument?.isEmpty == true }
+            guard !isPlain else { return }
+            what = "options of a storage engine (\(element.key.string)) are"
+        case "autoIndexId":
+            guard !value.isTruthy else { return }
+            what = "collections without an index on _id are"
+        case "temp":
+            guard value.isTruthy else { return }
+            what = "temporary collections are"
+        default: return
+        }
+        throw ServerError(.commandNotSupported, "\(what) not supported")
+    }
+
+    private static func wrongType(_ element: DocumentView.Element, _ expected: String) -> ServerError {
+        ServerError(.typeMismatch, "the field '\(element.key.string)' must be of type \(expected)")
+    }
+
+    private static func checkIDIndex(_ value: ValueView) throws(ServerError) {
+        guard let index = value.asDocument else {
+            throw ServerError(.typeMismatch, "the field 'idIndex' must be of type object")
+        }
+        guard let key = index["key"]?.asDocument, key.fieldCount == 1, let field = key.first,
+            field.key == "_id", field.value.asNumber == 1
+        else { throw ServerError(.badValue, "The field 'key' for an _id index must be {_id: 1}") }
     }
 
     private static func integer(_ element: DocumentView.Element) throws(ServerError) -> Int64 {

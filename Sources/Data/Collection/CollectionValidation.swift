@@ -106,11 +106,11 @@ public final class CollectionValidation {
     private func hasEntry(_ index: CollectionIndex, _ key: UnsafeRawBufferPointer, _ record: RecordKey) throws -> Bool {
         entryKey.removeAll()
         entryKey.append(key)
-        if !index.isUnique { record.withBytes { entryKey.append($0) } }
+        if index.keepsRecordInKey { record.withBytes { entryKey.append($0) } }
         switch try store.versions.get(index.table, entryKey.bytes, at: .latest) {
         case .absent: return false
         case .notResident: throw StorageNotResident(table: index.table, key: entryKey.toArray())
-        case .found(let value): return !index.isUnique || record.withBytes { compareBytes($0, value) == 0 }
+        case .found(let value): return index.keepsRecordInKey || record.withBytes { compareBytes($0, value) == 0 }
         }
     }
 
@@ -120,7 +120,7 @@ public final class CollectionValidation {
         entry key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, of index: CollectionIndex
     ) throws {
         keysFound[position] += 1
-        let id = index.isUnique ? value : UnsafeRawBufferPointer(rebasing: key.suffix(RecordKey.byteCount))
+        let id = index.keepsRecordInKey ? UnsafeRawBufferPointer(rebasing: key.suffix(RecordKey.byteCount)) : value
         guard let base = id.baseAddress, id.count == RecordKey.byteCount else {
             report.errors.append("an entry of index \(index.name) holds no record id")
             return

@@ -22,7 +22,7 @@ extension DataStore {
     /// Stores a document, in the place of the one with its `_id`, in a collection that is made where it is missing.
     public func putDocument(_ document: DocumentView, in namespace: Namespace, _ context: WriteContext) throws {
         let collection = try ensureCollection(namespace, context)
-        let prepared = try prepareForInsert(document, context.wall)
+        let prepared = try prepareForInsert(document, context)
         guard let id = prepared.first?.value else { throw InvariantViolation("a prepared document has no _id") }
         if let (record, old) = try record(withID: id, in: collection) {
             try update(

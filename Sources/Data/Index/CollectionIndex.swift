@@ -30,8 +30,10 @@ public final class CollectionIndex {
     /// The definition of the index on `_id`.
     static let idDefinition: Document = ["v": 2, "key": ["_id": 1], "name": "_id_"]
 
+    /// - Parameter keepsRecordInKey: how its table is laid out; nil for what the definition asks for.
     init(
-        _ spec: IndexSpec, table: TableID, state: State, visibleFrom: Timestamp, buildID: CollectionUUID? = nil
+        _ spec: IndexSpec, table: TableID, state: State, visibleFrom: Timestamp, buildID: CollectionUUID? = nil,
+        keepsRecordInKey: Bool? = nil
     ) {
         self.spec = spec
         self.table = table
@@ -39,7 +41,7 @@ public final class CollectionIndex {
         self.visibleFrom = visibleFrom
         self.buildID = buildID
         generator = IndexKeyGenerator(spec)
-        isUnique = spec.isUnique || spec.isIdIndex
+        self.keepsRecordInKey = keepsRecordInKey ?? !(spec.isUnique || spec.isIdIndex)
     }
 
     /// Compiles a definition.
@@ -52,8 +54,22 @@ public final class CollectionIndex {
     /// The specification as `listIndexes` shows it.
     public var definition: Document { spec.definition }
     var isIDIndex: Bool { spec.isIdIndex }
-    /// A unique index's key is the index key alone, with the record id as its value.
-    public let isUnique: Bool
+    /// Whether a key of its table is the index key with the record id behind it, and the value empty. In a table that
+    /// was made for a unique index the key is the index key alone, and the record id its value. An index that became
+    /// unique later keeps its table.
+    public let keepsRecordInKey: Bool
+    /// Whether writes that would give two documents one key are refused.
+    @inline(__always) public var refusesDuplicates: Bool { !keepsRecordInKey || spec.isUnique || spec.isPreparedUnique }
+
+    /// The record that an entry of its table leads to.
+    /// - Throws: `InvariantViolation` when it leads to none.
+    func record(key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) throws(InvariantViolation) -> RecordKey {
+        let id = keepsRecordInKey ? UnsafeRawBufferPointer(rebasing: key.suffix(RecordKey.byteCount)) : value
+        guard let base = id.baseAddress, id.count == RecordKey.byteCount else {
+            throw InvariantViolation("an entry of the index \(name) holds no record id")
+        }
+        return RecordKey(loadingFrom: base)
+    }
 
     /// The multikey paths with more of them; nil when they are all known.
     @inline(__always)
@@ -77,7 +93,9 @@ public final class CollectionIndex {
     func redefined(_ definition: Document) throws -> CollectionIndex {
         var spec = try definition.withView { view throws(ServerError) in try CollectionIndex.spec(view) }
         spec.multikeyPaths = self.spec.multikeyPaths
-        let index = CollectionIndex(spec, table: table, state: state, visibleFrom: visibleFrom, buildID: buildID)
+        let index = CollectionIndex(
+            spec, table: table, state: state, visibleFrom: visibleFrom, buildID: buildID,
+            keepsRecordInKey: keepsRecordInKey)
         index.scannedThrough = scannedThrough
         return index
     }

@@ -27,6 +27,9 @@ extension DataStore {
         var inProgress: [CollectionIndex] = []
         for specification in specifications {
             let spec = try CollectionIndex.spec(specification)
+            if spec.expireAfterSeconds != nil, catalog.find(namespace)?.options.capped != nil {
+                throw ServerError(.cannotCreateIndex, "Cannot create TTL index on a capped collection")
+            }
             if let existing = try existing(spec, in: catalog.find(namespace), planned: wanted) {
                 if existing.state == .building { inProgress.append(existing) }
             } else {

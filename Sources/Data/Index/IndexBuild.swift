@@ -118,14 +118,16 @@ public final class IndexBuild {
         guard key.count + RecordKey.byteCount <= Limits.storageKeyBytesMax else { throw IndexChanges.keyTooLong(index) }
         entry.removeAll(keeping: 1 << 17)
         entry.append(key)
-        guard index.isUnique else {
+        guard !index.keepsRecordInKey else {
             record.withBytes { entry.append($0) }
             let empty = UnsafeRawBufferPointer(start: nil, count: 0)
             return try store.versions.put(index.table, .local, key: entry.bytes, value: empty)
         }
         // Keys of this batch are not in the table yet.
         let batchKey = withUnsafeBytes(of: index.table.rawValue) { [UInt8]($0) } + key
-        if let owner = added[batchKey], owner != record.id { throw store.duplicateKey(document, collection, index) }
+        if let owner = added[batchKey], owner != record.id {
+            throw store.duplicateKey(document, collection, index, key)
+        }
         added[batchKey] = record.id
         switch try store.versions.get(index.table, key, at: .latest) {
         case .absent: break
@@ -133,7 +135,7 @@ public final class IndexBuild {
         case .found(let owner):
             guard owner.count == RecordKey.byteCount, let base = owner.baseAddress,
                 RecordKey(loadingFrom: base).id == record.id
-            else { throw store.duplicateKey(document, collection, index) }
+            else { throw store.duplicateKey(document, collection, index, key) }
         }
         try record.withBytes { try store.versions.put(index.table, .local, key: entry.bytes, value: $0) }
     }

@@ -105,30 +105,46 @@ extension DataStore {
         _ changes: IndexChanges, _ document: DocumentView, _ record: RecordKey, _ collection: Collection,
         isApplying: Bool = false
     ) throws {
-        for index in try conflicts(changes, record) {
-            // While cloning, `deferConflicting` decides.
-            if isApplying, !versions.keepsHistory { continue }
-            guard isApplying, index.state == .building else { throw duplicateKey(document, collection, index) }
+        for change in changes.changes where change.isAdded && change.index.refusesDuplicates {
+            let index = change.index
+            // What is applied was checked where it was written. While cloning, `deferConflicting` decides.
+            if isApplying, !versions.keepsHistory || index.keepsRecordInKey { continue }
+            guard try isTaken(changes.key(change), by: index, for: record) else { continue }
+            guard isApplying, index.state == .building else {
+                throw duplicateKey(document, collection, index, changes.key(change))
+            }
             indexBuilds.first { $0.contains(index) }?.mustRestart = true
         }
     }
 
-    /// The unique indexes that have an added key already, for another document.
+    /// The indexes that have an added key already, for another document, and no room for a second entry of it.
     func conflicts(_ changes: IndexChanges, _ record: RecordKey) throws -> [CollectionIndex] {
-        var found: [CollectionIndex] = []
-        for change in changes.changes where change.isAdded && change.index.isUnique {
-            let key = changes.key(change)
-            switch try versions.get(change.index.table, key, at: .latest) {
-            case .absent: continue
-            case .notResident: throw StorageNotResident(change.index.table, key)
-            case .found(let owner):
-                guard let base = owner.baseAddress, owner.count == RecordKey.byteCount else {
-                    throw InvariantViolation("an entry of the unique index \(change.index.name) holds no record id")
-                }
-                if RecordKey(loadingFrom: base).id != record.id { found.append(change.index) }
+        try changes.changes.filter { change in
+            guard change.isAdded, !change.index.keepsRecordInKey else { return false }
+            return try isTaken(changes.key(change), by: change.index, for: record)
+        }.map { $0.index }
+    }
+
+    /// Whether another document than `record` has that key.
+    private func isTaken(
+        _ key: UnsafeRawBufferPointer, by index: CollectionIndex, for record: RecordKey
+    ) throws -> Bool {
+        guard index.keepsRecordInKey else {
+            switch try versions.get(index.table, key, at: .latest) {
+            case .absent: return false
+            case .notResident: throw StorageNotResident(index.table, key)
+            case .found(let owner): return try index.record(key: key, value: owner).id != record.id
             }
         }
-        return found
+        // Two entries of one key are enough to find another document's.
+        let rows = RowBuffer(limit: 2)
+        let scan = try versions.read(index.table, from: .including(key), direction: .forward, at: .latest, into: rows)
+        if case .notResident = scan, !rows.isFull { throw StorageNotResident(index.table, key) }
+        for row in rows.rows {
+            guard row.key.count == key.count + RecordKey.byteCount, row.key.starts(with: key) else { return false }
+            if try index.record(key: row.key, value: row.value).id != record.id { return true }
+        }
+        return false
     }
 
     /// Puts the changes of the indexes into the open batch.
@@ -136,7 +152,7 @@ extension DataStore {
         for change in changes.changes {
             let key = changes.key(change)
             let table = change.index.table
-            if change.index.isUnique {
+            if !change.index.keepsRecordInKey {
                 if change.isAdded {
                     try record.withBytes { try versions.put(table, collection.kind, key: key, value: $0) }
                 } else {

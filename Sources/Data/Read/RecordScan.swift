@@ -88,7 +88,7 @@ final class RecordScan {
                 body: { position in
                     self.keysExamined += 1
                     let row = self.rows.rows[position]
-                    let record = try self.recordKey(index.isUnique ? row.value : self.suffix(row.key))
+                    let record = try self.recordKey(index.keepsRecordInKey ? self.suffix(row.key) : row.value)
                     return try self.show(record, self.documents[position], body)
                 })
             guard case .ended = end else { return end }
@@ -113,7 +113,7 @@ final class RecordScan {
     private func fetch(_ count: Int, _ index: CollectionIndex) throws -> Int {
         recordPointers.removeAll(keepingCapacity: true)
         for row in rows.rows[..<count] {
-            let id = index.isUnique ? row.value : suffix(row.key)
+            let id = index.keepsRecordInKey ? suffix(row.key) : row.value
             _ = try recordKey(id)
             recordPointers.append(id.baseAddress)
         }

@@ -8,7 +8,7 @@ extension DataStore {
     public func insertOne(
         _ document: DocumentView, into collection: Collection, _ context: WriteContext, statement: Int32 = 0
     ) throws -> OpTime? {
-        let prepared = try prepareForInsert(document, context.wall)
+        let prepared = try prepareForInsert(document, context)
         let optime = try insert(
             prepared, into: collection, context, Statement(context, id: statement),
             StatementOutcome(kind: .insert, n: 1))
@@ -63,7 +63,7 @@ extension DataStore {
         let idTable = collection.idIndex.table
         switch try versions.get(idTable, scratch.key.bytes, at: .latest) {
         case .absent: break
-        case .found: throw duplicateKey(document, collection, collection.idIndex)
+        case .found: throw duplicateKey(document, collection, collection.idIndex, scratch.key.bytes)
         case .notResident: throw StorageNotResident(table: idTable, key: scratch.key.toArray())
         }
         if collection.hasOnlyIDIndex { return nil }

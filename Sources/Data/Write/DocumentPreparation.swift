@@ -6,26 +6,28 @@ extension DataStore {
     /// of empty timestamps. Returns the given view when nothing is to do; else one of a scratch buffer, valid until the
     /// next call.
     @inline(__always)
-    func prepareForInsert(_ document: DocumentView, _ wall: WallTime) throws -> DocumentView {
+    func prepareForInsert(_ document: DocumentView, _ context: WriteContext) throws -> DocumentView {
         var isFirst = true
         var hasIDInFront = false
         var isPlain = true
         for element in document {
             if element.key.count == 3, element.key == "_id" {
                 if isFirst { hasIDInFront = true } else { isPlain = false }
-            } else if element.value.type == .timestamp, element.value.asTimestamp == .zero {
+            } else if element.value.type == .timestamp, element.value.asTimestamp == .zero,
+                !context.keepsEmptyTimestamps
+            {
                 isPlain = false
             }
             isFirst = false
         }
-        let prepared = hasIDInFront && isPlain ? document : try rewriteForInsert(document, wall)
+        let prepared = hasIDInFront && isPlain ? document : try rewriteForInsert(document, context)
         guard prepared.byteCount <= Limits.documentBytesMax else { throw tooLarge(prepared.byteCount) }
         if let id = prepared.first?.value { try DataStore.checkID(id) }
         return prepared
     }
 
     @inline(never)
-    private func rewriteForInsert(_ document: DocumentView, _ wall: WallTime) throws -> DocumentView {
+    private func rewriteForInsert(_ document: DocumentView, _ context: WriteContext) throws -> DocumentView {
         let buffer = scratch.document
         buffer.removeAll(keeping: 1 << 20)
         let writer = DocumentWriter(startingIn: buffer)
@@ -35,14 +37,31 @@ extension DataStore {
             if element.key == "_id" {
                 guard !sawID else { throw ServerError(.badValue, "can't have multiple _id fields in one document") }
                 sawID = true
-            } else if element.value.type == .timestamp, element.value.asTimestamp == .zero {
-                writer.append(element.key, .timestamp(try clock.tick(wall)))
+            } else if element.value.type == .timestamp, element.value.asTimestamp == .zero,
+                !context.keepsEmptyTimestamps
+            {
+                writer.append(element.key, .timestamp(try clock.tick(context.wall)))
             } else {
                 writer.append(element.key, element.value)
             }
         }
         writer.finish()
         return DocumentView(base: UnsafeRawPointer(buffer.base))
+    }
+
+    /// Puts the cluster time in place of the empty timestamps of a replacement, at its top. Returns whether there were
+    /// any.
+    func fillEmptyTimestamps(_ buffer: ByteBuffer, _ context: WriteContext) throws -> Bool {
+        guard !context.keepsEmptyTimestamps else { return false }
+        var isFilled = false
+        for element in DocumentView(base: UnsafeRawPointer(buffer.base)) where !(element.key == "_id") {
+            guard element.value.type == .timestamp, element.value.asTimestamp == .zero else { continue }
+            let time = try clock.tick(context.wall)
+            let offset = element.value.pointer - UnsafeRawPointer(buffer.base)
+            buffer.base.storeBytes(of: time.rawValue.littleEndian, toByteOffset: offset, as: UInt64.self)
+            isFilled = true
+        }
+        return isFilled
     }
 
     func tooLarge(_ byteCount: Int) -> ServerError {

@@ -19,11 +19,14 @@ extension DataStore {
     ) throws -> UpdateResult? {
         let buffer = scratch.image
         buffer.removeAll(keeping: 1 << 20)
-        guard let changes = try program.applyInterruptibly(to: old, position: position, into: buffer) else {
+        guard var isChanged = try program.applyInterruptibly(to: old, position: position, into: buffer) else {
             return nil
         }
-        guard changes else { return .unchanged }
         let new = DocumentView(base: UnsafeRawPointer(buffer.base))
+        if program.kind == .replacement, try fillEmptyTimestamps(buffer, context) {
+            isChanged = compareBytes(new.bytes, old.bytes) != 0
+        }
+        guard isChanged else { return .unchanged }
         var outcome = StatementOutcome(kind: .update, n: 1, nModified: 1)
         if statement != nil {
             switch image {
@@ -32,18 +35,18 @@ extension DataStore {
             case nil: break
             }
         }
-        let logged = context.isReplicated && program.kind != .replacement ? difference(old, new) : .replacement
+        let logged = context.isReplicated && program.kind != .replacement ? difference(old, new, program) : .replacement
         try update(
             record, old: old, new: new, logged: logged, in: collection, context, statement, outcome, retryImage: image)
         return .modified
     }
 
-    /// The delta of an update, when it is smaller than the new document.
-    private func difference(_ old: DocumentView, _ new: DocumentView) -> LoggedUpdate {
+    /// The delta of an update, when there is one.
+    private func difference(_ old: DocumentView, _ new: DocumentView, _ program: UpdateProgram) -> LoggedUpdate {
         let buffer = scratch.difference
         buffer.removeAll(keeping: 1 << 20)
         let writer = DocumentWriter(startingIn: buffer)
-        guard DocumentDiff.compute(from: old, to: new, into: writer) else { return .replacement }
+        guard DocumentDiff.compute(from: old, to: new, by: program, into: writer) else { return .replacement }
         writer.finish()
         return .difference(DocumentView(base: UnsafeRawPointer(buffer.base)))
     }
@@ -59,6 +62,7 @@ extension DataStore {
         buffer.removeAll(keeping: 1 << 20)
         let newID = try statement.program.upsert(
             from: statement.filter.equalityAssignments, newID: { newObjectID() }, into: buffer)
+        if statement.program.kind == .replacement { _ = try fillEmptyTimestamps(buffer, context) }
         let document = DocumentView(base: UnsafeRawPointer(buffer.base))
         guard document.byteCount <= Limits.documentBytesMax else { throw tooLarge(document.byteCount) }
         if let id = document.first?.value { try DataStore.checkID(id) }

@@ -19,6 +19,8 @@ public struct WriteContext {
     public var isFromMigration = false
     /// Whether documents may be written that the collection's validator refuses.
     public var bypassesValidation = false
+    /// Whether empty timestamps stay as they are in inserts and replacements (`bypassEmptyTsReplacement`).
+    public var keepsEmptyTimestamps = false
     /// The session and transaction number of a retryable write.
     public var session: SessionRecord?
     /// The transaction number of this command in `session`.

@@ -10,8 +10,36 @@ enum DiffBuilder {
         let diff: ByteBuffer
     }
 
-    /// Appends the sections of the delta between two documents.
-    static func document(_ old: DocumentView, _ new: DocumentView, to writer: DocumentWriter) {
+    /// What the delta of a changed value names.
+    private enum Shape {
+        /// Parts of it when that is smaller.
+        case free
+        /// The whole value: an operator set it.
+        case whole
+        /// Parts: operators reach into it.
+        case parts(UpdateNode)
+        /// The new elements, when nothing but that changed: an operator pushed them.
+        case appended
+
+        init(_ key: KeyView, _ operators: UpdateNode?) {
+            guard let node = operators?.reaching(key) else {
+                self = .free
+                return
+            }
+            switch node.kind {
+            case .leaf(let modifier): self = modifier is PushModifier ? .appended : .whole
+            case .fields, .elements: self = .parts(node)
+            }
+        }
+
+        var operators: UpdateNode? { if case .parts(let node) = self { node } else { nil } }
+    }
+
+    /// Appends the sections of the delta between two documents. `operators` are those of the update that made one of
+    /// the other, if it had any.
+    static func document(
+        _ old: DocumentView, _ new: DocumentView, _ operators: UpdateNode? = nil, to writer: DocumentWriter
+    ) {
         var removed: [Element] = []
         var changed: [Element] = []
         var nested: [Nested] = []
@@ -25,7 +53,7 @@ enum DiffBuilder {
             }
             current = newFields.next()
             if isEqual(before.value, after.value) { continue }
-            if let diff = nestedDiff(before.value, after.value) {
+            if let diff = nestedDiff(before.value, after.value, Shape(after.key, operators)) {
                 nested.append(Nested(key: after.key, diff: diff))
             } else {
                 changed.append(after)
@@ -63,21 +91,38 @@ enum DiffBuilder {
         writer.buffer.append(nested.diff.bytes)
     }
 
-    /// The delta of a document or array inside; nil when the whole value is no larger.
-    private static func nestedDiff(_ old: ValueView, _ new: ValueView) -> ByteBuffer? {
+    /// The delta of a document or array inside; nil when the whole value is to be named.
+    private static func nestedDiff(_ old: ValueView, _ new: ValueView, _ shape: Shape) -> ByteBuffer? {
+        if case .whole = shape { return nil }
+        if case .appended = shape, !isPrefix(old, of: new) { return nil }
         let buffer = ByteBuffer(capacity: 256)
         let writer = DocumentWriter(startingIn: buffer)
         switch (old.type, new.type) {
         case (.document, .document):
-            document(DocumentView(base: old.pointer), DocumentView(base: new.pointer), to: writer)
-        case (.array, .array): array(DocumentView(base: old.pointer), DocumentView(base: new.pointer), to: writer)
+            document(
+                DocumentView(base: old.pointer), DocumentView(base: new.pointer), shape.operators, to: writer)
+        case (.array, .array):
+            array(DocumentView(base: old.pointer), DocumentView(base: new.pointer), shape.operators, to: writer)
         default: return nil
         }
         writer.finish()
-        return buffer.count < new.byteCount ? buffer : nil
+        if case .free = shape, buffer.count >= new.byteCount { return nil }
+        return buffer
     }
 
-    private static func array(_ old: DocumentView, _ new: DocumentView, to writer: DocumentWriter) {
+    /// Whether an array has all elements of another in front.
+    private static func isPrefix(_ old: ValueView, of new: ValueView) -> Bool {
+        guard let before = old.asArray, let after = new.asArray else { return false }
+        var elements = after.makeIterator()
+        for element in before {
+            guard let next = elements.next(), isEqual(element.value, next.value) else { return false }
+        }
+        return true
+    }
+
+    private static func array(
+        _ old: DocumentView, _ new: DocumentView, _ operators: UpdateNode?, to writer: DocumentWriter
+    ) {
         writer.append("a", bool: true)
         let newCount = new.fieldCount
         if newCount < old.fieldCount { writer.append("l", int32: Int32(truncatingIfNeeded: newCount)) }
@@ -88,7 +133,7 @@ enum DiffBuilder {
                 continue
             }
             if isEqual(before.value, after.value) { continue }
-            if let diff = nestedDiff(before.value, after.value) {
+            if let diff = nestedDiff(before.value, after.value, Shape(after.key, operators)) {
                 append(Nested(key: after.key, diff: diff), to: writer)
             } else {
                 writer.append("u" + after.key.string, after.value)

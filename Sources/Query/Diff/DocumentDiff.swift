@@ -9,14 +9,19 @@ public import Core
 public enum DocumentDiff {
     /// Appends `$v` and `diff` to `writer`: what makes `new` of `old`, byte for byte.
     ///
-    /// False, with nothing appended, when a delta would be no smaller than `new` or cannot express the change (fields
-    /// that repeat a name, arrays with odd keys); the oplog then carries `new` itself.
-    public static func compute(from old: DocumentView, to new: DocumentView, into writer: DocumentWriter) -> Bool {
+    /// False, with nothing appended, when a delta cannot express the change (fields that repeat a name, arrays with odd
+    /// keys); the oplog then carries `new` itself. An update with operators is logged as a delta however small the
+    /// document is, and in the parts that its operators name: programs that read the oplog look for them there. Of
+    /// other updates (`program` nil or a pipeline) the delta has to be smaller than `new`.
+    public static func compute(
+        from old: DocumentView, to new: DocumentView, by program: UpdateProgram? = nil, into writer: DocumentWriter
+    ) -> Bool {
         let scratch = ByteBuffer(capacity: 256)
         let diff = DocumentWriter(startingIn: scratch)
-        DiffBuilder.document(old, new, to: diff)
+        let operators = program?.operators
+        DiffBuilder.document(old, new, operators, to: diff)
         diff.finish()
-        guard scratch.count < new.byteCount else { return false }
+        guard scratch.count < (operators == nil ? new.byteCount : Limits.documentBytesMax) else { return false }
         let view = DocumentView(base: UnsafeRawPointer(scratch.base))
         // Not every change of order or of repeated names can be said; what can is found out by doing it.
         let made = ByteBuffer(capacity: new.byteCount + 64)

@@ -6,6 +6,8 @@ public struct IndexSpec {
     public let name: String
     public let pattern: KeyPattern
     public let isUnique: Bool
+    /// Whether writes that would repeat a key are refused, before the index may become unique.
+    public let isPreparedUnique: Bool
     public let isSparse: Bool
     public let isHidden: Bool
     /// Age in seconds at which documents expire, of a TTL index.
@@ -43,6 +45,7 @@ public struct IndexSpec {
         name = checked.name
         pattern = checked.pattern
         isUnique = checked.isUnique
+        isPreparedUnique = checked.isPreparedUnique
         isSparse = checked.isSparse
         isHidden = checked.isHidden
         expireAfterSeconds = checked.expireAfterSeconds
@@ -50,6 +53,15 @@ public struct IndexSpec {
         definition = checked.definition
         multikeyPaths = [UInt64](repeating: 0, count: checked.pattern.fields.count)
         self.hash = hash
+    }
+
+    /// A specification without the fields that nobody knows: for `ignoreUnknownIndexOptions`.
+    public static func withoutUnknownOptions(_ specification: DocumentView) -> Document {
+        Document { writer in
+            for element in specification where IndexSpecValidator.known.contains(element.key.string) {
+                writer.append(element.key, element.value)
+            }
+        }
     }
 
     /// MongoDB's name for an index without one: `a_1_b_-1`.

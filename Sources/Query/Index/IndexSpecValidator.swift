@@ -6,6 +6,7 @@ struct IndexSpecValidator {
     private(set) var name = ""
     private(set) var pattern = KeyPattern([])
     private(set) var isUnique = false
+    private(set) var isPreparedUnique = false
     private(set) var isSparse = false
     private(set) var isHidden = false
     private(set) var expireAfterSeconds: Int64?
@@ -13,12 +14,19 @@ struct IndexSpecValidator {
     private(set) var definition = Document()
 
     /// Options that are accepted and have no effect.
-    private static let ignored = ["background", "ns", "prepareUnique", "storageEngine", "dropDups"]
+    private static let ignored = ["background", "ns", "dropDups"]
     /// Options of index types that are not built.
     private static let refused = [
         "weights", "default_language", "language_override", "textIndexVersion", "2dsphereIndexVersion", "bits", "min",
         "max", "bucketSize", "wildcardProjection",
     ]
+
+    /// All names that a specification may have.
+    static let known = Set(
+        ignored + refused + [
+            "key", "name", "v", "unique", "prepareUnique", "sparse", "hidden", "expireAfterSeconds",
+            "partialFilterExpression", "collation", "storageEngine",
+        ])
 
     init(_ specification: DocumentView, context: QueryContext) throws(ServerError) {
         guard let key = specification["key"] else {
@@ -128,6 +136,14 @@ struct IndexSpecValidator {
                 )
             }
         case "unique": isUnique = try flag(element)
+        case "prepareUnique": isPreparedUnique = try flag(element)
+        case "storageEngine":
+            guard let engines = value.asDocument else {
+                throw ServerError(.typeMismatch, "The field 'storageEngine' must be an object")
+            }
+            guard engines.isEmpty else {
+                throw ServerError(.invalidOptions, "Options of storage engines are not supported for indexes")
+            }
         case "sparse": isSparse = try flag(element)
         case "hidden": isHidden = try flag(element)
         case "expireAfterSeconds":
@@ -192,6 +208,9 @@ struct IndexSpecValidator {
             throw ServerError(
                 .cannotCreateIndex, "TTL indexes are single-field indexes, compound indexes do not support TTL")
         }
+        if expireAfterSeconds != nil, hasHashed {
+            throw ServerError(.cannotCreateIndex, "A hashed index does not support TTL: it keeps no dates")
+        }
         let isIdKey = pattern.fields.count == 1 && pattern.fields[0].path.string == "_id"
         if expireAfterSeconds != nil, isIdKey {
             throw ServerError(
@@ -200,7 +219,8 @@ struct IndexSpecValidator {
         }
         if isIdKey, pattern.fields[0].kind == .ascending {
             for (isSet, option) in [
-                (isSparse, "sparse"), (partialFilter != nil, "partialFilterExpression"), (isHidden, "hidden"),
+                (isUnique, "unique"), (isPreparedUnique, "prepareUnique"), (isSparse, "sparse"),
+                (partialFilter != nil, "partialFilterExpression"), (isHidden, "hidden"),
             ]
             where isSet {
                 throw ServerError(
@@ -229,9 +249,9 @@ struct IndexSpecValidator {
             guard !isIdIndex else { return }
             for element in specification {
                 switch element.key {
-                case "unique", "sparse", "hidden":
+                case "unique", "prepareUnique", "sparse", "hidden":
                     if element.value.isTruthy { writer.append(element.key, .bool(true)) }
-                case "v", "key", "name", "collation", "ns", "dropDups": break
+                case "v", "key", "name", "collation", "ns", "dropDups", "storageEngine": break
                 default: writer.append(element.key, element.value)
                 }
             }

@@ -17,7 +17,8 @@ struct RenameTarget: UpdateModifier {
         try find(in: document).map { .view($0) } ?? .unchanged
     }
 
-    private func find(in document: DocumentView) throws(ServerError) -> ValueView? {
+    /// What the document has at the source; nil when there is nothing.
+    func find(in document: DocumentView) throws(ServerError) -> ValueView? {
         var current = document
         for (index, name) in source.components.enumerated() {
             let found = name.withUnsafeBytes { current.find($0.start, count: $0.count) }
@@ -28,7 +29,13 @@ struct RenameTarget: UpdateModifier {
                     "The source field cannot be an array element, '\(source.dotted)' in doc with "
                         + "\(identity(document)) has an array field called '\(String(decoding: name, as: UTF8.self))'")
             }
-            guard let nested = found.asDocument else { return nil }
+            guard let nested = found.asDocument else {
+                let part = String(decoding: name, as: UTF8.self)
+                throw ServerError(
+                    .pathNotViable,
+                    "cannot use the part (\(part) of \(source.dotted)) to traverse the element ({\(part): "
+                        + "\(ValueText.text(found))})")
+            }
             current = nested
         }
         return nil

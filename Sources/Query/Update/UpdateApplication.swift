@@ -154,11 +154,17 @@ struct UpdateApplication {
         let node = try node.resolvingPositional(position)
         var changes: [Int: UpdateNode] = [:]
         for child in node.children {
+            try refuseRename(child.node, into: name)
             guard let index = arrayIndex(child.name) else {
                 guard let strict = child.node.firstStrictModifier(in: document) else { continue }
                 throw unreachable(strict, child.name, name, "[...]")
             }
-            changes[index] = child.node
+            // `0` and `00` are two names and one element.
+            if let other = changes[index] {
+                changes[index] = try UpdateNode.merge([other, child.node])
+            } else {
+                changes[index] = child.node
+            }
         }
         var count = 0
         for element in array {
@@ -169,9 +175,7 @@ struct UpdateApplication {
             }
             count += 1
         }
-        // Children are in the order of their indexes.
-        for child in node.children {
-            guard let index = arrayIndex(child.name), index >= count else { continue }
+        for (index, change) in changes.sorted(by: { $0.key < $1.key }) where index >= count {
             guard index - count <= Limits.arrayPaddingMax else {
                 throw ServerError(
                     location: 15891,
@@ -179,14 +183,23 @@ struct UpdateApplication {
             }
             let mark = writer.buffer.count
             for filler in count..<index { writer.append(String(filler), .null) }
-            let created = try child.name.withName { (name) throws(ServerError) in
-                try create(child.node, name, to: writer)
+            let created = try Array(String(index).utf8).withName { (name) throws(ServerError) in
+                try create(change, name, to: writer)
             }
             if created { count = index + 1 } else { writer.buffer.truncate(to: mark) }
         }
     }
 
     // MARK: Errors
+
+    /// A field may not be renamed into an array.
+    private func refuseRename(_ node: UpdateNode, into name: UnsafeRawBufferPointer) throws(ServerError) {
+        guard let target = try node.firstRename(in: document) else { return }
+        throw ServerError(
+            .badValue,
+            "The destination field cannot be an array element, '\(target.path)' in doc with \(target.identity(document)) has "
+                + "an array field called '\(text(name))'")
+    }
 
     private func refuseUnlessIgnored(
         _ node: UpdateNode, _ name: UnsafeRawBufferPointer, _ value: ValueView

@@ -151,6 +151,23 @@ final class UpdateNode {
         return children.first?.node.firstPath ?? positional?.firstPath
     }
 
+    /// The target of the first rename below whose source is there.
+    func firstRename(in document: DocumentView) throws(ServerError) -> RenameTarget? {
+        if case .leaf(let modifier) = kind {
+            guard let target = modifier as? RenameTarget, try target.find(in: document) != nil else { return nil }
+            return target
+        }
+        for child in children { if let found = try child.node.firstRename(in: document) { return found } }
+        return nil
+    }
+
+    /// What reaches one field or element: by its name, else as what the query or an array filter may have chosen.
+    func reaching(_ key: KeyView) -> UpdateNode? {
+        if let index = childIndex(key) { return children[index].node }
+        if case .elements = kind { return children.first?.node }
+        return positional
+    }
+
     /// The first modifier below that does not accept a path that cannot exist.
     func firstStrictModifier(in document: DocumentView) -> (any UpdateModifier)? {
         if case .leaf(let modifier) = kind { return modifier.ignoresUnreachablePath(in: document) ? nil : modifier }

@@ -60,13 +60,10 @@ struct UpdatePath {
     }
 }
 
-/// The index that a field name means in an array: decimal digits without leading zeros.
+/// The index that a field name means in an array: decimal digits, with zeros in front or not.
 func arrayIndex(_ name: [UInt8]) -> Int? {
-    guard let first = name.first, name.count <= 9, first != UInt8(ascii: "0") || name.count == 1 else { return nil }
-    var index = 0
-    for byte in name {
-        guard byte >= UInt8(ascii: "0"), byte <= UInt8(ascii: "9") else { return nil }
-        index = index * 10 + Int(byte - UInt8(ascii: "0"))
-    }
-    return index
+    guard !name.isEmpty, name.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }) else { return nil }
+    let digits = name.drop { $0 == UInt8(ascii: "0") }
+    guard digits.count <= 9 else { return nil }
+    return digits.reduce(0) { $0 * 10 + Int($1 - UInt8(ascii: "0")) }
 }

@@ -54,6 +54,11 @@ public final class UpdateProgram {
         body = .modifiers(update: parser.updateRoot, insert: parser.insertRoot, filters: filters.filters)
     }
 
+    /// The operators by the fields that they change; nil for other kinds of updates.
+    var operators: UpdateNode? {
+        if case .modifiers(let update, _, _) = body { update } else { nil }
+    }
+
     private static func checkReplacement(_ document: DocumentView) throws(ServerError) {
         for element in document where element.key.isOperator {
             let name = element.key.string

@@ -79,8 +79,8 @@ public enum Compatibility {
         case .none(let reason):
             let reason = "\(reason)"
             text = text == reason ? "no effect: \(reason)" : "\(text) (no effect: \(reason))"
-        case .refused: text = "not supported yet: \(text)"
-        case .refusedUnlessFalsy: text = "not supported yet, unless it asks for nothing: \(text)"
+        case .refused(nil): text = "not supported yet: \(text)"
+        case .refused: text = "not supported yet, unless it asks for nothing: \(text)"
         }
         if field.rules.contains(.required) { text += "; required" }
         return text

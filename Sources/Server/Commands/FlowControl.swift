@@ -55,11 +55,11 @@ extension Node {
 
     /// Waits while `isBehind` holds and there is hope: this member is primary, and the commit point moves.
     func awaitMajority(
-        until deadline: Instant, on connection: ClientConnection, while isBehind: (Node) -> Bool
+        until deadline: Instant, on connection: ClientConnection? = nil, while isBehind: (Node) -> Bool
     ) async {
         guard let role = role as? ReplicaSetRole, isBehind(self) else { return }
         let began = runtime.now
-        while isBehind(self), role.acceptsWrites, !isShuttingDown, !connection.isAbandoned {
+        while isBehind(self), role.acceptsWrites, !isShuttingDown, connection?.isAbandoned != true {
             let end = min(deadline, flowControl.patienceEnd(role.member.commitPoint, now: runtime.now))
             guard runtime.now < end else { break }
             await role.oplogChanged.wait(until: end, on: connection)

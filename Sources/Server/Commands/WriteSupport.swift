@@ -22,6 +22,12 @@ extension CommandContext {
         let isLocal = arguments.database.map { KeyView($0) == "local" } ?? false
         var context = WriteContext(term: role.term, wall: wall, isReplicated: role.isReplicated && !isLocal)
         if body["bypassDocumentValidation"]?.isTruthy == true { context.bypassesValidation = true }
+        if let keeps = body["bypassEmptyTsReplacement"] {
+            guard keeps.type == .bool || keeps.type.isNumber || keeps.type == .null else {
+                throw wrongType("\(command.name).bypassEmptyTsReplacement", keeps, "bool")
+            }
+            context.keepsEmptyTimestamps = keeps.isTruthy
+        }
         if let number = arguments.transactionNumber, context.isReplicated, let session = body["lsid"]?.asDocument {
             context.session = try node.data.sessions.record(session)
             context.transactionNumber = number

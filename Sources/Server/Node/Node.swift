@@ -22,6 +22,7 @@ public final class Node {
     let cursors: CursorRegistry
     let failPoints = FailPoints()
     var flowControl = FlowControl()
+    private(set) lazy var ttl = TTLMonitor(self)
     /// An index build was committed or aborted.
     let indexBuildEnded: LoopSignal
     /// Something was written: tailing cursors look again.
@@ -96,6 +97,7 @@ public final class Node {
             data.onAppend = nil
             data.onCappedInsert = { [unowned self] in dataAppended.fire() }
         }
+        ttl.start()
         runtime.log.log(.info, "node", "listening on \(listener.endpoint)")
     }
 
@@ -138,6 +140,7 @@ public final class Node {
         guard !isStopped, !isShuttingDown else { return }
         if handingOver, let role = role as? ReplicaSetRole { await role.handOver() }
         isShuttingDown = true
+        ttl.stop()
         (role as? ReplicaSetRole)?.shutdown()
         topology.bump()
         isStopped = true
@@ -154,6 +157,7 @@ public final class Node {
         guard !isStopped else { return }
         runtime.log.log(.error, "node", "stopping: \(error)")
         isShuttingDown = true
+        ttl.stop()
         isStopped = true
         (role as? ReplicaSetRole)?.shutdown()
         listener?.close()

@@ -56,13 +56,31 @@ enum CollectionCommands {
                 }
             })
         table.add(
-            Command("collMod", [.write, .stable], .collMod, help: "changes options of a collection or index") {
-                context in
-                let namespace = try context.namespace()
-                return try context.catalogWrite { write in
-                    let reply = try context.node.data.modifyCollection(namespace, context.body, write)
-                    reply.withView { for field in $0 { context.writer.append(field.key, field.value) } }
-                }
-            })
+            Command("collMod", [.write, .stable], .collMod, help: "changes options of a collection or index", run: modify))
+    }
+
+    private static func modify(_ context: CommandContext) throws -> CommandOutcome {
+        let namespace = try context.namespace()
+        try context.checkWritable()
+        guard let conversion = try context.node.data.uniqueConversion(namespace, context.body) else {
+            return try context.catalogWrite { try modify(namespace, context, $0) }
+        }
+        let concern = try context.writeConcern()
+        return .later { context in
+            while case .yield = try conversion.step(until: context.runtime.loopSliceEnd) {
+                await context.node.yieldLoop()
+                try context.checkDeadline()
+                try context.checkWritable()
+            }
+            try conversion.finish()
+            if conversion.isDryRun { return }
+            try modify(namespace, context, try context.writeContext())
+            try await context.awaitWriteConcern(context.node.lastOpTime, concern)
+        }
+    }
+
+    private static func modify(_ namespace: Namespace, _ context: CommandContext, _ write: WriteContext) throws {
+        let reply = try context.node.data.modifyCollection(namespace, context.body, write)
+        reply.withView { for field in $0 { context.writer.append(field.key, field.value) } }
     }
 }

@@ -37,19 +37,44 @@ enum ServerParameters {
                     guard settable.contains(name) else {
                         throw ServerError(.illegalOperation, "not allowed to change [\(name)] at runtime")
                     }
+                    if try !setTTL(name, element.value, context.node) {
+                        context.node.parameters[name] = Value(element.value)
+                    }
                     context.writer.append("was" as String, current)
-                    context.node.parameters[name] = Value(element.value)
                     return .done
                 }
                 throw ServerError(.invalidOptions, "no option found to set, use help:true to see options")
             })
     }
 
-    /// Accepted because drivers' tests set them; they change nothing that Quorate has.
+    /// Those that say how the TTL monitor works are acted upon; the others are accepted because drivers' tests set
+    /// them, and change nothing that Quorate has.
     private static let settable: Set<String> = [
+        "ttlMonitorEnabled", "ttlMonitorSleepSecs",
         "logLevel", "notablescan", "internalQueryMaxBlockingSortMemoryUsageBytes", "transactionLifetimeLimitSeconds",
         "cursorTimeoutMillis",
     ]
+
+    /// False for a parameter that is not the TTL monitor's.
+    private static func setTTL(_ name: String, _ value: ValueView, _ node: Node) throws(ServerError) -> Bool {
+        switch name {
+        case "ttlMonitorEnabled":
+            guard value.type == .bool || value.type.isNumber else { throw wrongType(name, value, "bool") }
+            node.ttl.isEnabled = value.isTruthy
+        case "ttlMonitorSleepSecs":
+            guard value.type.isNumber else { throw wrongType(name, value, "int") }
+            guard let seconds = value.asInteger ?? value.asNumber.flatMap({ Int64(exactly: $0) }), seconds >= 1,
+                seconds <= Int64(Int32.max)
+            else {
+                throw ServerError(
+                    .badValue,
+                    "Invalid value for parameter \(name): \(Value(value)) is not a whole number greater than 0")
+            }
+            node.ttl.pause = .seconds(seconds)
+        default: return false
+        }
+        return true
+    }
 
     private static func parameters(of node: Node) -> [(name: String, value: Value)] {
         var all: [(name: String, value: Value)] = [
@@ -64,6 +89,8 @@ enum ServerParameters {
             ("cursorTimeoutMillis", .int64(Limits.cursorIdleMax.wholeMilliseconds)),
             ("localLogicalSessionTimeoutMinutes", .int32(ServerVersion.sessionTimeoutMinutes)),
             ("requireApiVersion", false),
+            ("ttlMonitorEnabled", .bool(node.ttl.isEnabled)),
+            ("ttlMonitorSleepSecs", .int32(Int32(clamping: node.ttl.pause.wholeMilliseconds / 1000))),
         ]
         for index in all.indices { if let set = node.parameters[all[index].name] { all[index].value = set } }
         return all

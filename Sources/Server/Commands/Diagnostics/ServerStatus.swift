@@ -61,6 +61,10 @@ enum ServerStatus {
                 $0.append("timedOut", int64: node.cursors.timedOut)
             }
             $0.document("repl") { $0.document("network") { node.counters.replication.write(to: $0) } }
+            $0.document("ttl") {
+                $0.append("deletedDocuments", int64: node.ttl.deletedDocuments)
+                $0.append("passes", int64: node.ttl.passes)
+            }
             $0.document("commands") { writer in
                 for command in node.commands.commands where command.total > 0 {
                     writer.document("\(command.name)") {

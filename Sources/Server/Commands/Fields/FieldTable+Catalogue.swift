@@ -4,6 +4,11 @@ internal import Data
 
 /// The fields of the commands on databases, collections and indexes.
 extension FieldTable {
+    /// Options of engines that are all empty, as tools that copy collections send them.
+    private static let isPlain: @Sendable (ValueView) -> Bool = {
+        $0.asDocument?.allSatisfy { $0.value.asDocument?.isEmpty == true } ?? false
+    }
+
     static let create = FieldTable([
         Field("capped", .flag, [.unstable], "keeps the newest documents only"),
         Field("size", .number, [.unstable], "bytes that a capped collection may take"),
@@ -18,14 +23,12 @@ extension FieldTable {
         .missing("timeseries", "time series"),
         Field("expireAfterSeconds", [.number, .string], "of time series and clustered collections only"),
         .missing("clusteredIndex", "clustered collections", unlessFalsy: true),
-        .missing("changeStreamPreAndPostImages", "images for change streams", unlessFalsy: true),
+        .images,
         .missing("encryptedFields", "queryable encryption"),
-        .missing("storageEngine", "options of MongoDB's storage engines", unlessFalsy: true, [.unstable]),
-        .missing("indexOptionDefaults", "options of MongoDB's storage engines", unlessFalsy: true, [.unstable]),
+        .missing("storageEngine", "options of MongoDB's storage engines", [.unstable], unless: isPlain),
+        .missing("indexOptionDefaults", "options of MongoDB's storage engines", [.unstable], unless: isPlain),
         .missing("temp", "temporary collections", unlessFalsy: true),
-        Field(
-            "autoIndexId", .flag, [.unstable], "whether there is an index on _id; there always is",
-            effect: .none("MongoDB has taken no other value than true for years")),
+        .missing("autoIndexId", "collections without an index on _id", [.unstable]) { $0.isTruthy },
         .inert("flags", .number, because: "older versions of mongorestore send it"),
     ])
 
@@ -46,7 +49,8 @@ extension FieldTable {
         .missing("pipeline", "views"),
         .missing("timeseries", "time series"),
         .missing("expireAfterSeconds", "time series and clustered collections"),
-        .missing("changeStreamPreAndPostImages", "images for change streams", unlessFalsy: true),
+        .images,
+        .missing("recordPreImages", "images for change streams", unlessFalsy: true),
         .missing("timeseriesBucketsMayHaveMixedSchemaData", "time series", unlessFalsy: true),
     ])
 
@@ -81,4 +85,10 @@ extension FieldTable {
         Field("includeBuildUUIDs", .flag, [.unstable], "shows indexes that are being built, with their builds' ids"),
         Field("includeIndexBuildInfo", .flag, [.unstable], "wraps each index in `{spec, indexBuildInfo}`"),
     ])
+}
+
+extension Field {
+    fileprivate static let images = missing("changeStreamPreAndPostImages", "images for change streams") {
+        $0.asDocument?["enabled"].map { !$0.isTruthy } ?? false
+    }
 }

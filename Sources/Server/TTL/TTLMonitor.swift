@@ -1,0 +1,105 @@
+internal import BSON
+internal import Core
+internal import Data
+
+/// Deletes expired documents (TTL indexes) while this node takes writes: a pass over all such indexes, then a pause.
+///
+/// The deletions are replicated like any; a secondary deletes nothing of itself. Each slice is written in the term of a
+/// primary that was looked for anew, and a pass ends at once when the node has lost its office.
+final class TTLMonitor {
+    /// Passes that went over all indexes, and what they deleted: `metrics.ttl` of `serverStatus`.
+    private(set) var passes: Int64 = 0
+    private(set) var deletedDocuments: Int64 = 0
+    /// `ttlMonitorEnabled`: a pass that runs when it is switched off ends.
+    var isEnabled = true
+    /// `ttlMonitorSleepSecs`: the pause between two passes. Takes effect at once.
+    var pause = Limits.ttlMonitorPauseDefault {
+        didSet { if timer != nil { schedule() } }
+    }
+
+    private unowned let node: Node
+    private var timer: TimerToken?
+    private var lastPass: Instant
+
+    init(_ node: Node) {
+        self.node = node
+        lastPass = node.runtime.now
+    }
+
+    func start() { schedule() }
+
+    func stop() {
+        if let timer { node.runtime.cancel(timer) }
+        timer = nil
+    }
+
+    private func schedule() {
+        stop()
+        guard !node.isShuttingDown else { return }
+        timer = node.runtime.schedule(at: max(lastPass + pause, node.runtime.now)) { [weak self] in self?.wake() }
+    }
+
+    private func wake() {
+        timer = nil
+        guard isEnabled, !due.isEmpty else { return ended() }
+        // Confined to the loop, and held until it ends, as the node is.
+        node.runtime.spawn("TTL monitor") { [self] in
+            await pass()
+            ended()
+        }
+    }
+
+    private func ended() {
+        if isEnabled, isWritable("admin") { passes += 1 }
+        lastPass = node.runtime.now
+        schedule()
+    }
+
+    /// The collections in which something may expire, and that this node may write to: `local` ones always.
+    private var due: [Collection] {
+        node.data.catalog.collections.filter { collection in
+            collection.indexes.contains(where: \.expires) && isWritable(collection.namespace.database)
+        }
+    }
+
+    private func isWritable(_ database: String) -> Bool {
+        var database = database
+        return database.withUTF8 { bytes in (try? node.role.checkWritable(UnsafeRawBufferPointer(bytes))) != nil }
+    }
+
+    private func pass() async {
+        let now = node.runtime.wallClock
+        for collection in due {
+            for index in collection.indexes where index.expires {
+                do {
+                    try await expire(collection, index, now)
+                } catch let error as ServerError {
+                    node.runtime.log.log(
+                        .warning, "ttl", "\(collection.namespace), index \(index.name): \(error.message)")
+                } catch {
+                    return node.fail(error)
+                }
+            }
+        }
+    }
+
+    private func expire(_ collection: Collection, _ index: CollectionIndex, _ now: WallTime) async throws {
+        guard let deletion = ExpiredDeletion(node.data, collection, index, now: now) else { return }
+        let term = node.role.term
+        while isEnabled, !node.isShuttingDown, deletion.isCurrent, node.role.term == term,
+            isWritable(collection.namespace.database)
+        {
+            let before = deletion.n
+            defer { deletedDocuments += Int64(deletion.n - before) }
+            do {
+                let isReplicated = node.role.isReplicated && collection.kind == .replicated
+                let context = WriteContext(term: term, wall: node.runtime.wallClock, isReplicated: isReplicated)
+                if case .done = try deletion.run(context, until: node.runtime.loopSliceEnd) { return }
+            } catch let missing as StorageNotResident {
+                try await node.data.prefetch(missing)
+            }
+            await node.yieldLoop()
+            await node.awaitMajority(until: .distantFuture) { $0.data.isMajorityBehind }
+        }
+    }
+}
