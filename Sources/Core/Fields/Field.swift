@@ -64,7 +64,7 @@ public struct Field: Sendable {
         _ name: StaticString, _ meaning: StaticString, unlessFalsy: Bool = false, _ rules: Rules = []
     ) -> Field {
         guard unlessFalsy else { return Field(name, .any, rules, meaning, effect: .refused(unless: nil)) }
-        return missing(name, meaning, rules) { !$0.isTruthy || $0.asDocument?.isEmpty == true }
+        return missing(name, meaning, rules) { !$0.isTruthy }
     }
 
     /// A field of MongoDB 8.0 that is not there yet; with some values it asks for what is so anyway.

@@ -28,7 +28,8 @@ struct IndexModification {
                 }
                 becomesUnique = true
             default:
-                throw ServerError(.unknownField, "BSON field 'collMod.index.\(element.key.string)' is an unknown field.")
+                throw ServerError(
+                    .unknownField, "BSON field 'collMod.index.\(element.key.string)' is an unknown field.")
             }
             changes += 1
         }

@@ -58,7 +58,9 @@ public struct CollectionOptions: Hashable, Sendable {
         switch element.key {
         case "viewOn", "pipeline": what = "views are"
         case "timeseries": what = "time series collections are"
-        case "clusteredIndex": what = "clustered collections are"
+        case "clusteredIndex":
+            guard value.isTruthy else { return }
+            what = "clustered collections are"
         case "encryptedFields": what = "queryable encryption is"
         case "changeStreamPreAndPostImages":
             guard let images = value.asDocument else { throw wrongType(element, "object") }

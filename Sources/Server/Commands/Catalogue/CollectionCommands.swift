@@ -56,7 +56,8 @@ enum CollectionCommands {
                 }
             })
         table.add(
-            Command("collMod", [.write, .stable], .collMod, help: "changes options of a collection or index", run: modify))
+            Command(
+                "collMod", [.write, .stable], .collMod, help: "changes options of a collection or index", run: modify))
     }
 
     private static func modify(_ context: CommandContext) throws -> CommandOutcome {

@@ -28,7 +28,9 @@ extension FieldTable {
         .missing("storageEngine", "options of MongoDB's storage engines", [.unstable], unless: isPlain),
         .missing("indexOptionDefaults", "options of MongoDB's storage engines", [.unstable], unless: isPlain),
         .missing("temp", "temporary collections", unlessFalsy: true),
-        .missing("autoIndexId", "collections without an index on _id", [.unstable]) { $0.isTruthy },
+        .missing("autoIndexId", "collections without an index on _id", [.unstable]) {
+            $0.asDocument == nil && $0.isTruthy
+        },
         .inert("flags", .number, because: "older versions of mongorestore send it"),
     ])
 
