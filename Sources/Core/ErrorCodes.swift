@@ -123,6 +123,7 @@ extension ErrorCode {
     public static let failPointSetFailed = ErrorCode(266)
     public static let preparedTransactionInProgress = ErrorCode(267)
     public static let indexBuildAborted = ErrorCode(276)
+    public static let unsatisfiableCommitQuorum = ErrorCode(278)
     public static let clientDisconnect = ErrorCode(279)
     public static let changeStreamHistoryLost = ErrorCode(286)
     public static let transactionExceededLifetimeLimitSeconds = ErrorCode(290)
@@ -258,6 +259,8 @@ extension ErrorCode {
         217: "IncompleteTransactionHistory",
         225: "TransactionTooOld",
         9001: "SocketException",
+        322: "APIVersionError",
+        278: "UnsatisfiableCommitQuorum",
         352: "UnsupportedOpQueryCommand",
         359: "CannotConvertIndexToUnique",
         187: "ClientMetadataDocumentTooLarge",

@@ -56,6 +56,9 @@ public enum Limits {
     /// index that it looks at together.
     public static let ttlMonitorPauseDefault: Duration = .seconds(60)
     public static let ttlRowsPerBatch = 64
+    /// Documents that one insert into a capped collection pushes out at most; a collection that was just made capped
+    /// holds too many for a while.
+    public static let cappedTrimPerInsertMax = 1000
     /// What a `collMod` that cannot make an index unique names: keys in bytes, and documents of one key.
     public static let uniqueViolationsBytesMax = 64 * 1024
     public static let uniqueViolationIDsMax = 100

@@ -23,6 +23,10 @@ extension DataStore {
                 return try skip(view, mode)
             }
             try modify(collection, try change.get(), at: view.optime, entry: entry)
+        case "convertToCapped":
+            guard let collection = try target(view, mode) else { return try skip(view, mode) }
+            let capped = try CollectionOptions.Capped(size: view.object["size"])
+            try convertToCapped(collection, capped, at: view.optime, entry: entry)
         case "createIndexes": return try applyCreateIndexes(view, entry, mode)
         case "dropIndexes", "deleteIndexes":
             guard let collection = try target(view, mode), let name = view.object["index"]?.asString else {

@@ -6,9 +6,9 @@ extension DataStore {
     ///
     /// `command` is the `create` command; what it carries beside options is skipped.
     @discardableResult
-    public func createCollection(_ namespace: Namespace, _ command: DocumentView, _ context: WriteContext) throws
-        -> Collection
-    {
+    public func createCollection(
+        _ namespace: Namespace, _ command: DocumentView, _ context: WriteContext, uuid: CollectionUUID? = nil
+    ) throws -> Collection {
         let options = try CollectionOptions(parsing: command)
         if let existing = catalog.find(namespace) {
             if existing.options == options { return existing }
@@ -16,7 +16,10 @@ extension DataStore {
         }
         try namespace.checkUserWritable()
         _ = try DocumentValidator(options.validation)
-        return try create(namespace, options, context)
+        if let uuid, catalog.find(uuid) != nil {
+            throw ServerError(.namespaceExists, "another collection has the UUID \(uuid)")
+        }
+        return try create(namespace, options, context, uuid: uuid)
     }
 
     /// The collection of that name, created when there is none: what a first insert does.
@@ -26,13 +29,13 @@ extension DataStore {
         return try create(namespace, CollectionOptions(), context)
     }
 
-    private func create(_ namespace: Namespace, _ options: CollectionOptions, _ context: WriteContext) throws
-        -> Collection
-    {
+    private func create(
+        _ namespace: Namespace, _ options: CollectionOptions, _ context: WriteContext, uuid: CollectionUUID? = nil
+    ) throws -> Collection {
         // MongoDB keeps database names apart that differ in case only: files of its engine are named after them. Here
         // nothing is, so both may exist.
         let kind: TableKind = namespace.isLocal ? .local : .replicated
-        let uuid = CollectionUUID(runtime)
+        let uuid = uuid ?? CollectionUUID(runtime)
         let optime = try optime(of: kind, context)
         let entry = commandEntry(namespace.database, uuid, optime, context, kind) { o in
             o.append("create", string: namespace.collection)

@@ -7,6 +7,27 @@ public struct CollectionOptions: Hashable, Sendable {
     public struct Capped: Hashable, Sendable {
         public var size: Int64
         public var max: Int64?
+
+        init(size: Int64, max: Int64?) {
+            // MongoDB rounds up to a multiple of 256 and keeps no capped collection below 4096 bytes.
+            let rounded = size > Int64.max - 256 ? size : (size + 255) / 256 * 256
+            self.size = Swift.max(rounded, 4096)
+            self.max = max.flatMap { $0 > 0 ? $0 : nil }
+        }
+
+        /// The size that a command gives in bytes.
+        public init(size value: ValueView?) throws(ServerError) {
+            guard let value, value.type != .null else {
+                throw ServerError(.missingField, "the field 'size' is missing but a required field")
+            }
+            guard value.type.isNumber, let number = value.asNumber else {
+                throw ServerError(.typeMismatch, "the field 'size' must be a number")
+            }
+            guard number >= 1, number <= Double(1 << 50) else {
+                throw ServerError(.invalidOptions, "Capped collection size must be greater than zero and at most 1 PB")
+            }
+            self.init(size: Int64(number), max: nil)
+        }
     }
     public var capped: Capped?
     /// The query that new documents have to match, with its level and action.
@@ -41,9 +62,7 @@ public struct CollectionOptions: Hashable, Sendable {
             guard let size, size > 0 else {
                 throw ServerError(.invalidOptions, "the 'size' field is required when 'capped' is true")
             }
-            // MongoDB rounds up to a multiple of 256 and keeps no capped collection below 4096 bytes.
-            let rounded = size > Int64.max - 256 ? size : (size + 255) / 256 * 256
-            capped = Capped(size: Swift.max(rounded, 4096), max: max.flatMap { $0 > 0 ? $0 : nil })
+            capped = Capped(size: size, max: max)
         } else if size != nil || max != nil {
             throw ServerError(
                 .invalidOptions,

@@ -15,10 +15,12 @@ public struct CreateIndexesOutcome {
 
 extension DataStore {
     /// Creates indexes: in one entry each when the collection is empty, else as a build that the caller goes on with.
-    /// An index that is there already, with the same definition, is skipped; with another one: 85 or 86.
-    public func createIndexes(_ namespace: Namespace, _ specifications: [DocumentView], _ context: WriteContext) throws
-        -> CreateIndexesOutcome
-    {
+    /// An index that is there already, with the same definition, is skipped; with another one: 85 or 86. Options that
+    /// nobody knows are an error (197), or left out.
+    public func createIndexes(
+        _ namespace: Namespace, _ specifications: [DocumentView], _ context: WriteContext,
+        ignoresUnknownOptions: Bool = false
+    ) throws -> CreateIndexesOutcome {
         guard !specifications.isEmpty else {
             throw ServerError(.badValue, "Must specify at least one index to create")
         }
@@ -26,7 +28,11 @@ extension DataStore {
         var wanted: [IndexSpec] = []
         var inProgress: [CollectionIndex] = []
         for specification in specifications {
-            let spec = try CollectionIndex.spec(specification)
+            let spec =
+                ignoresUnknownOptions
+                ? try IndexSpec.withoutUnknownOptions(specification).withView { view throws(ServerError) in
+                    try CollectionIndex.spec(view)
+                } : try CollectionIndex.spec(specification)
             if spec.expireAfterSeconds != nil, catalog.find(namespace)?.options.capped != nil {
                 throw ServerError(.cannotCreateIndex, "Cannot create TTL index on a capped collection")
             }

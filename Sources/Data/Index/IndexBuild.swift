@@ -17,6 +17,8 @@ public final class IndexBuild {
     private var position: UInt64 = 0
     /// Set when an entry that is being applied met a duplicate that may still go away: the scan starts over.
     var mustRestart = false
+    /// What the command that runs the build waits for when it is committed; its own business.
+    public var quorum: (any Hashable)?
     /// Whether the scan is through, so that the build can be committed.
     public private(set) var isScanned = false
 

@@ -161,25 +161,33 @@ extension DataStore {
     }
 
     /// Deletes the oldest documents of a capped collection until it keeps its size. Each deletion is a step with an
-    /// entry of its own, so that all members hold the same documents whatever their record ids are.
-    func trimCapped(_ collection: Collection, _ context: WriteContext) throws {
-        guard let capped = collection.options.capped else { return }
+    /// entry of its own, so that all members hold the same documents whatever their record ids are. Returns whether it
+    /// keeps its size: not when that takes more than `most` deletions.
+    @discardableResult
+    func trimCapped(
+        _ collection: Collection, _ context: WriteContext, most: Int = Limits.cappedTrimPerInsertMax
+    ) throws -> Bool {
+        guard let capped = collection.options.capped else { return true }
         defer { onCappedInsert?() }
+        var deleted = 0
         var context = context
         context.session = nil
         let rows = RowBuffer(limit: 1)
         while collection.count > 1,
             Int64(collection.dataBytes) > capped.size || capped.max.map({ Int64(collection.count) > $0 }) == true
         {
+            if deleted == most { return false }
+            deleted += 1
             rows.removeAll()
             let scan = try versions.read(collection.table, from: .start, direction: .forward, at: .latest, into: rows)
             guard let row = rows.rows.first, let base = row.key.baseAddress else {
                 if case .notResident = scan { throw StorageNotResident(table: collection.table, key: []) }
-                return
+                return true
             }
             try delete(
                 RecordKey(loadingFrom: base), old: try storedDocument(row.value), in: collection, context, nil,
                 StatementOutcome(kind: .delete, n: 1))
         }
+        return true
     }
 }

@@ -15,12 +15,26 @@ enum IndexCommands {
                 "dropIndexes", [.write, .stable], .dropIndexes,
                 help: "drops indexes by name, by key pattern, or all but _id", run: drop),
             aliases: ["deleteIndexes"])
+        table.add(
+            Command(
+                "setIndexCommitQuorum", [.write], help: "changes the commit quorum of an index build that runs",
+                run: setQuorum))
+    }
+
+    private static func isFieldOfCreate(_ key: KeyView) -> Bool {
+        switch key {
+        case "indexes", "commitQuorum", "ignoreUnknownIndexOptions": true
+        default: false
+        }
     }
 
     private static func create(_ context: CommandContext) throws -> CommandOutcome {
+        try context.checkFields(isFieldOfCreate)
         try context.checkWritable()
         let namespace = try context.namespace()
         let concern = try context.writeConcern()
+        let quorum = try context.body["commitQuorum"].flatMap { $0.type == .null ? nil : try CommitQuorum($0) }
+        _ = try quorum?.concern(context.node)
         guard let list = context.body["indexes"] else {
             throw ServerError(.missingField, "BSON field 'createIndexes.indexes' is missing but a required field")
         }
@@ -33,18 +47,53 @@ enum IndexCommands {
             specifications.append(view)
         }
         let before = context.node.lastOpTime
-        let outcome = try context.node.data.createIndexes(namespace, specifications, try context.writeContext())
-        guard outcome.build != nil || !outcome.building.isEmpty else {
+        let outcome = try context.node.data.createIndexes(
+            namespace, specifications, try context.writeContext(),
+            ignoresUnknownOptions: context.body["ignoreUnknownIndexOptions"]?.isTruthy ?? false)
+        guard outcome.build != nil || !outcome.building.isEmpty || quorum != nil else {
             append(outcome, to: context.writer)
             let after = context.node.lastOpTime
             return context.finishWrite(after == before ? nil : after, concern)
         }
+        outcome.build?.quorum = quorum
         return .later { context in
             if let build = outcome.build { try await finish(build, context) }
             for index in outcome.building { try await waitUntilReady(index, context) }
             append(outcome, to: context.writer)
+            let quorum = outcome.build.map { $0.quorum as? CommitQuorum } ?? quorum
+            if let quorum { try await context.awaitQuorum(quorum) }
             try await context.awaitWriteConcern(context.node.lastOpTime, concern)
         }
+    }
+
+    private static func setQuorum(_ context: CommandContext) throws -> CommandOutcome {
+        try context.checkFields { key in
+            switch key {
+            case "indexNames", "commitQuorum": true
+            default: false
+            }
+        }
+        try context.checkWritable()
+        let namespace = try context.namespace()
+        guard let value = context.body["commitQuorum"] else {
+            throw ServerError(
+                .missingField, "BSON field 'setIndexCommitQuorum.commitQuorum' is missing but a required field")
+        }
+        guard let names = context.body["indexNames"]?.asArray, !names.isEmpty else {
+            throw ServerError(.failedToParse, "setIndexCommitQuorum.indexNames must be an array of index names")
+        }
+        let quorum = try CommitQuorum(value)
+        _ = try quorum.concern(context.node)
+        let wanted = Set(names.compactMap { $0.value.asString })
+        let build = context.node.data.indexBuilds.first { build in
+            build.collection.namespace == namespace && Set(build.indexes.map { $0.name }) == wanted
+        }
+        guard let build else {
+            throw ServerError(
+                .indexNotFound, "Cannot find an index build on collection '\(namespace)' with the provided index names")
+        }
+        build.quorum = quorum
+        return .done
     }
 
     private static func append(_ outcome: CreateIndexesOutcome, to writer: DocumentWriter) {
@@ -57,7 +106,7 @@ enum IndexCommands {
     }
 
     /// Scans in slices and commits; aborts the build when it fails or the client's time is over.
-    private static func finish(_ build: IndexBuild, _ context: CommandContext) async throws {
+    static func finish(_ build: IndexBuild, _ context: CommandContext) async throws {
         let data = context.node.data
         defer { context.node.indexBuildEnded.fire() }
         do {

@@ -1,0 +1,107 @@
+import BSON
+public import Core
+import Query
+
+extension DataStore {
+    /// Makes a collection capped: one step and one entry, after which it has its `_id` index alone, as in MongoDB. The
+    /// documents that are too many are still there: `trimToSize` deletes them.
+    public func convertToCapped(
+        _ namespace: Namespace, _ capped: CollectionOptions.Capped, _ context: WriteContext
+    ) throws -> Collection {
+        try namespace.checkUserWritable()
+        guard let collection = catalog.find(namespace) else {
+            throw ServerError(.namespaceNotFound, "source collection \(namespace) does not exist")
+        }
+        try abortIndexBuilds(of: collection, "collection made capped", context)
+        let optime = try optime(of: collection.kind, context)
+        let entry = commandEntry(namespace.database, collection.uuid, optime, context, collection.kind) { o in
+            o.append("convertToCapped", string: namespace.collection)
+            o.append("size", int64: capped.size)
+        }
+        try convertToCapped(collection, capped, at: optime, entry: entry)
+        return collection
+    }
+
+    /// Makes a collection capped at a known optime.
+    func convertToCapped(
+        _ collection: Collection, _ capped: CollectionOptions.Capped, at optime: OpTime?, entry: UnsafeRawBufferPointer?
+    ) throws {
+        let options = collection.options
+        let indexes = collection.indexes
+        let tables = indexes.dropFirst().map { $0.table }
+        collection.options.capped = capped
+        collection.indexes = [collection.idIndex]
+        do {
+            try catalogStep(at: optime, entry: entry) {
+                try catalog.put(collection)
+                if !tables.isEmpty { try dropTables(tables, collection: nil, at: optime) }
+            }
+        } catch {
+            collection.options = options
+            collection.indexes = indexes
+            throw error
+        }
+        if !tables.isEmpty { tablesDropped(tables, collection: nil, at: optime) }
+        collection.generation += 1
+    }
+
+    /// Deletes the oldest documents of a capped collection, in slices, until it keeps its size.
+    public func trimToSize(_ collection: Collection, _ context: WriteContext, until deadline: Instant) throws
+        -> WriteProgress
+    {
+        while !collection.isDropped, try !trimCapped(collection, context, most: 16) {
+            if runtime.now >= deadline || endsSlice(context, deadline) { return .yield }
+        }
+        return .done
+    }
+}
+
+/// The copy of a collection into a new capped one, on its way: the newest documents that it has room for, in their
+/// order.
+public final class CappedCopy {
+    private let store: DataStore
+    private let source: Collection
+    private let target: Namespace
+    private var position: UInt64? = 0
+    /// Bytes of the oldest documents, for which there is no room.
+    private var skipped: Int
+
+    /// Creates the target.
+    /// - Throws: `NamespaceNotFound`, `NamespaceExists`.
+    public init(
+        _ store: DataStore, from: Namespace, to: Namespace, _ capped: CollectionOptions.Capped, _ context: WriteContext
+    ) throws {
+        guard let source = store.catalog.find(from) else {
+            throw ServerError(.namespaceNotFound, "source collection \(from) does not exist")
+        }
+        guard store.catalog.find(to) == nil else {
+            throw ServerError(.namespaceExists, "cloneCollectionAsCapped failed - destination collection \(to) already exists")
+        }
+        let command: Document = ["create": .string(to.collection), "capped": true, "size": .int64(capped.size)]
+        _ = try command.withView { try store.createCollection(to, $0, context) }
+        self.store = store
+        self.source = source
+        target = to
+        skipped = max(source.dataBytes - Int(clamping: capped.size), 0)
+    }
+
+    public func run(_ context: WriteContext, until deadline: Instant) throws -> WriteProgress {
+        var context = context
+        context.keepsEmptyTimestamps = true
+        context.bypassesValidation = true
+        while let after = position {
+            guard !source.isDropped, let target = store.catalog.find(target) else {
+                throw ServerError(.queryPlanKilled, "a collection was dropped while it was copied")
+            }
+            var batch: [Document] = []
+            position = try store.readRecords(
+                of: source, after: after, limit: Limits.ttlRowsPerBatch, bytesMax: Limits.cloneBatchBytes
+            ) { document in
+                if skipped > 0 { skipped -= document.byteCount } else { batch.append(document.document) }
+            }
+            for document in batch { _ = try document.withView { try store.insertOne($0, into: target, context) } }
+            if position != nil, store.runtime.now >= deadline || store.endsSlice(context, deadline) { return .yield }
+        }
+        return .done
+    }
+}

@@ -1,0 +1,62 @@
+internal import BSON
+internal import Core
+internal import Data
+
+/// `applyOps`, as restores use it: operations in the form of oplog entries, one after the other, each logged by itself.
+enum ApplyOpsCommand {
+    static func add(to table: inout CommandTable) {
+        table.add(
+            Command("applyOps", [.write, .adminOnly], help: "applies operations as an oplog has them", run: run))
+    }
+
+    private static func run(_ context: CommandContext) throws -> CommandOutcome {
+        for element in context.body.dropFirst() where !GenericArguments.isGeneric(element.key) {
+            switch element.key {
+            case "alwaysUpsert", "bypassDocumentValidation": continue
+            case "allowAtomic":
+                guard element.value.isTruthy else { continue }
+                throw ServerError(.commandNotSupported, "applyOps applies no operations together (allowAtomic)")
+            case "preCondition": throw ServerError(.invalidOptions, "applyOps does not take a preCondition")
+            default: throw context.unknownField(element.key)
+            }
+        }
+        guard let list = context.argument.asArray else { throw wrongType("applyOps", context.argument, "array") }
+        for element in list where element.value.type != .document {
+            throw wrongType("applyOps.\(element.key.string)", element.value, "object")
+        }
+        try context.checkWritable()
+        let concern = try context.writeConcern()
+        return .later { context in
+            var results: [Value] = []
+            guard let list = context.argument.asArray else { return }
+            for element in list {
+                guard let operation = element.value.asDocument else { continue }
+                do {
+                    try await apply(operation, context)
+                    results.append(true)
+                } catch let error as ServerError where !error.code.concernsCommand {
+                    results.append(false)
+                    throw ServerError(
+                        error.code, error.message, labels: error.labels,
+                        details: [
+                            "applied": .int32(Int32(clamping: results.count)),
+                            "results": .array(Document(array: results)),
+                        ])
+                }
+                if context.isSliceOver(try context.writeContext(), context.runtime.loopSliceEnd) || results.count % 16 == 0
+                {
+                    try await context.awaitNextSlice()
+                }
+            }
+            context.writer.append("applied", int32: Int32(clamping: results.count))
+            context.writer.array("results") { array in for result in results { array.append(result) } }
+            try await context.awaitWriteConcern(context.node.lastOpTime, concern)
+        }
+    }
+
+    private static func apply(_ operation: DocumentView, _ context: CommandContext) async throws {
+        if let build = try context.node.data.applyOperation(operation, try context.writeContext()) {
+            try await IndexCommands.finish(build, context)
+        }
+    }
+}
