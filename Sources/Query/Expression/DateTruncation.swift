@@ -3,8 +3,8 @@ import Core
 
 /// `$dateTrunc`: the start of the bin that a date lies in.
 ///
-/// Bins are counted from the start of the year 2000 in the zone, weeks from the first start of a week in it. Up to hours
-/// they are as long as they pass; days and longer begin when clocks of the zone say so.
+/// Bins are counted from the start of the year 2000 in the zone, weeks from the first start of a week in it. Up to
+/// hours they are as long as they pass; days and longer begin when clocks of the zone say so.
 enum DateTruncation {
     @Sendable static func truncate(_ arguments: NamedArguments) throws(ServerError) -> Value? {
         guard !isNullish(arguments["date"]), let unit = try DateMathOperators.unit("$dateTrunc", arguments),

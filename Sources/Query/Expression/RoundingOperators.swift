@@ -75,7 +75,8 @@ enum RoundingOperators {
         let rounded = Decimal128(value).rounded(places: place, isRound ? .toNearestOrEven : .towardZero)
         guard let result = rounded.exactInt64 else {
             throw ServerError(
-                location: 51080, "invalid conversion from Decimal128 result in \(name) resulting from arguments: "
+                location: 51080,
+                "invalid conversion from Decimal128 result in \(name) resulting from arguments: "
                     + "[\(value), \(place)]")
         }
         return Number.integer(result, narrow: number.isInt32).value

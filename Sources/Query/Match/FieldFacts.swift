@@ -37,7 +37,8 @@ struct FieldFacts {
                 types: ["regex", "string", "symbol"])
         case "$mod":
             return Wording(
-                fails: "$mod did not evaluate to expected remainder", succeeds: "$mod did evaluate to expected remainder",
+                fails: "$mod did not evaluate to expected remainder",
+                succeeds: "$mod did evaluate to expected remainder",
                 types: integers)
         case "$size":
             return Wording(

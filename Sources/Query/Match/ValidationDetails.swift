@@ -157,7 +157,9 @@ public struct ValidationDetails {
 extension Document {
     fileprivate func compiled(_ context: QueryContext) throws(ServerError) -> Filter {
         let result = withView { view -> Result<Filter, ServerError> in
-            do throws(ServerError) { return .success(try Filter(view, context: context)) } catch { return .failure(error) }
+            do throws(ServerError) { return .success(try Filter(view, context: context)) } catch {
+                return .failure(error)
+            }
         }
         return try result.get()
     }

@@ -117,8 +117,10 @@ struct JSONSchemaParser {
 
     func nested(_ value: ValueView, _ what: String) throws(ServerError) -> JSONSchema {
         guard let document = value.asDocument else {
-            throw ServerError(.typeMismatch, "\(what) must be an object, but got an element of type "
-                + value.type.operatorName)
+            throw ServerError(
+                .typeMismatch,
+                "\(what) must be an object, but got an element of type "
+                    + value.type.operatorName)
         }
         return try JSONSchemaParser.parse(document, depth: depth + 1)
     }
