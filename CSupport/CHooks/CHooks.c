@@ -1,5 +1,9 @@
 #include "CHooks.h"
+#include <fcntl.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 // Swift's runtime calls through these pointers when they are set (swift/Runtime/Concurrency.h, "hooks").
 #define SWIFTCALL __attribute__((swiftcall))
@@ -29,3 +33,23 @@ void chooks_install(void) {
 
 void chooks_guard_thread(bool on) { guarded = on; }
 uint64_t chooks_leaks_of_thread(void) { return leaks; }
+
+int64_t chooks_read_time_zone(const char *name, void *out, int64_t size) {
+    const char *folder = getenv("TZDIR");
+    char path[4096];
+    int length = snprintf(path, sizeof path, "%s/%s", folder && *folder ? folder : "/usr/share/zoneinfo", name);
+    if (length < 0 || (size_t)length >= sizeof path) return -1;
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) return -1;
+    int64_t count = 0;
+    while (count < size) {
+        ssize_t part = read(file, (char *)out + count, (size_t)(size - count));
+        if (part <= 0) {
+            if (part < 0) count = -1;
+            break;
+        }
+        count += part;
+    }
+    close(file);
+    return count < size ? count : -1;
+}

@@ -126,6 +126,10 @@ public enum Limits {
     public static let validationDetailsBytesMax = 1024 * 1024
     /// Messages and details of one reply's write errors; those behind them have a code only.
     public static let writeErrorBytesMax = 4 * 1024 * 1024
+    /// Time zones that are kept once read; there are about 600 names. Longest name and file of one.
+    public static let timeZonesMax = 1000
+    public static let timeZoneNameBytesMax = 64
+    public static let timeZoneFileBytesMax = 256 * 1024
     /// Names of one dotted path in a filter or a sort.
     public static let fieldPathPartsMax = 200
     /// Names of one indexed path.

@@ -235,6 +235,7 @@ private enum ProcessSetup {
         signal(SIGPIPE, SIG_IGN)
         #if DEBUG
             chooks_install()
+            TimeZoneFiles.useSystem()
         #endif
     }()
 }

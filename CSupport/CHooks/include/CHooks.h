@@ -1,4 +1,5 @@
-// Detects work that leaks out of an injected executor to Swift's global pool (docs/ARCHITECTURE.md, "One runtime").
+// What runtimes need of C: detecting work that leaks out of an injected executor to Swift's global pool
+// (docs/ARCHITECTURE.md, "One runtime"), and reading the system's time zones.
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -9,3 +10,6 @@ void chooks_install(void);
 void chooks_guard_thread(bool on);
 // The leaks that this thread has caused while guarded.
 uint64_t chooks_leaks_of_thread(void);
+// Reads the file of a time zone below TZDIR, or else /usr/share/zoneinfo, into `size` bytes. The number of its bytes, or
+// -1 for none, or for one that does not fit. `name` has been checked: it leads nowhere else.
+int64_t chooks_read_time_zone(const char *name, void *out, int64_t size);

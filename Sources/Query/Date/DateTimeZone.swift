@@ -5,17 +5,20 @@ import Core
 enum DateTimeZone {
     /// Seconds east of Greenwich.
     case fixed(Int64)
+    case named(ZoneRules)
 
     static let utc = DateTimeZone.fixed(0)
 
     var isUTC: Bool { if case .fixed(0) = self { true } else { false } }
 
-    /// Parses `UTC`, `GMT`, `Z` and `±hh[[:]mm]`.
+    /// Parses `UTC`, `GMT`, `Z`, `±hh[[:]mm]` and names such as `Europe/Berlin`.
     init(_ text: String) throws(ServerError) {
         if ["UTC", "GMT", "Z", "Etc/UTC"].contains(text) {
             self = .utc
         } else if let offset = DateTimeZone.offset(text) {
             self = .fixed(offset)
+        } else if let rules = ZoneDatabase.zone(text) {
+            self = .named(rules)
         } else {
             throw ServerError(location: 40485, "unrecognized time zone identifier: \"\(text)\"")
         }
@@ -41,6 +44,7 @@ enum DateTimeZone {
     func offset(at seconds: Int64) -> Int64 {
         switch self {
         case .fixed(let offset): offset
+        case .named(let rules): rules.offset(at: seconds)
         }
     }
 
@@ -52,9 +56,17 @@ enum DateTimeZone {
     }
 
     /// The seconds since 1970 at which clocks of the zone show a time.
+    ///
+    /// A time that clocks show twice is the later one, a time that they leave out is taken by the offset before the
+    /// gap: it lies as far behind the change as the text lies in the gap.
     func utc(local seconds: Int64) -> Int64 {
         switch self {
-        case .fixed(let offset): seconds - offset
+        case .fixed(let offset): return seconds - offset
+        case .named(let rules):
+            // No two changes of a zone are closer than two days.
+            let before = rules.offset(at: seconds - CivilDate.secondsPerDay)
+            let after = rules.offset(at: seconds + CivilDate.secondsPerDay)
+            return seconds - (rules.offset(at: seconds - after) == after ? after : before)
         }
     }
 

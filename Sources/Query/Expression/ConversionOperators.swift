@@ -33,11 +33,11 @@ enum ConversionOperators {
         func evaluate(_ scope: inout EvaluationScope) throws(ServerError) -> Value? {
             let value = try input.evaluate(&scope)
             let target = try to.evaluate(&scope)
+            let type = try isNullish(target) ? nil : ConversionOperators.targetType(target)
             guard let value, !isNullish(value) else {
                 return try onNull.map { (node) throws(ServerError) in try node.evaluate(&scope) } ?? .null
             }
-            if isNullish(target) { return .null }
-            let type = try ConversionOperators.targetType(target)
+            guard let type else { return .null }
             do throws(ServerError) {
                 return try ValueConversion(value, to: type).result()
             } catch {
@@ -179,6 +179,8 @@ struct ValueConversion {
             // Swift also reads hexadecimal digits and payloads of NaN.
             let isPlain = text.utf8.allSatisfy { "0123456789+-.eEINFATYinfatyN".utf8.contains($0) }
             guard isPlain, let number = Double(text) else { throw unparsable(text) }
+            // Digits alone that become infinite are beyond the doubles.
+            if number.isInfinite, text.utf8.contains(where: { (48...57).contains($0) }) { throw unparsable(text) }
             return .double(number)
         default:
             guard let number = Number(value) else { throw unsupported() }
@@ -193,7 +195,8 @@ struct ValueConversion {
         case .bool(let flag): return .decimal128(Decimal128(flag ? Int64(1) : 0))
         case .dateTime(let millis): return .decimal128(Decimal128(millis))
         case .string(let text):
-            guard let number = Decimal128(text) else { throw unparsable(text) }
+            guard let number = Decimal128(text, isRounding: true) else { throw unparsable(text) }
+            if number.isInfinite, text.utf8.contains(where: { (48...57).contains($0) }) { throw unparsable(text) }
             return .decimal128(number)
         default:
             guard let number = Number(value) else { throw unsupported() }
@@ -216,7 +219,7 @@ struct ValueConversion {
             guard let millis = number.rounded(places: 0, .towardZero).exactInt64 else { throw overflow() }
             return .dateTime(millis)
         case .objectID, .timestamp: return .dateTime(try dateMillis(value))
-        case .string(let text): return .dateTime(try DateFormat.parse(text, zone: nil))
+        case .string(let text): return .dateTime(try DateParser.parse(text, zone: nil))
         default: throw unsupported()
         }
     }

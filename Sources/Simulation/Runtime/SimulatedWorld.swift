@@ -60,6 +60,7 @@ public final class SimulatedWorld {
         trace = Trace(recording: recording)
         shuffler = SeededGenerator(seed: seed, purpose: "order of nodes")
         chooks_install()
+        TimeZoneFiles.useSystem()
         network = SimulatedNetwork(world: self)
     }
 

@@ -104,7 +104,7 @@ import Testing
         "date operators refuse what has no time",
         arguments: [
             ErrorCase("{'$month': 'x'}", 16006, "can't convert from BSON type string to Date"),
-            ErrorCase("{'$hour': {'date': {'$date': {'$numberLong': '0'}}, 'timezone': 'Europe/Berlin'}}", 40485),
+            ErrorCase("{'$hour': {'date': {'$date': {'$numberLong': '0'}}, 'timezone': 'Europe/Nowhere'}}", 40485),
             ErrorCase("{'$hour': {'date': {'$date': {'$numberLong': '0'}}, 'timezone': 5}}", 40517),
             ErrorCase("{'$hour': {'timezone': 'Z'}}", 40539),
             ErrorCase("{'$hour': {'date': 1, 'x': 1}}", 40535),

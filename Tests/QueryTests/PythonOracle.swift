@@ -1,0 +1,1 @@
+../BSONTests/PythonOracle.swift
