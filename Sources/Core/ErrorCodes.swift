@@ -259,7 +259,6 @@ extension ErrorCode {
         217: "IncompleteTransactionHistory",
         225: "TransactionTooOld",
         9001: "SocketException",
-        322: "APIVersionError",
         278: "UnsatisfiableCommitQuorum",
         352: "UnsupportedOpQueryCommand",
         359: "CannotConvertIndexToUnique",

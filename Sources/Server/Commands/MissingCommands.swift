@@ -79,7 +79,6 @@ enum MissingCommands {
         ("setUserWriteBlockMode", "blocking of user writes"),
         ("getClusterParameter", "cluster parameters"),
         ("setClusterParameter", "cluster parameters"),
-        ("setIndexCommitQuorum", "changing the quorum of a running index build"),
         ("resync", "removed from MongoDB 4.2; restart the member without its data"),
         ("createSearchIndexes", "search indexes"),
         ("updateSearchIndex", "search indexes"),

@@ -6,20 +6,10 @@ internal import Data
 enum ApplyOpsCommand {
     static func add(to table: inout CommandTable) {
         table.add(
-            Command("applyOps", [.write, .adminOnly], help: "applies operations as an oplog has them", run: run))
+            Command("applyOps", [.write, .adminOnly], .applyOps, help: "applies operations as an oplog has them", run: run))
     }
 
     private static func run(_ context: CommandContext) throws -> CommandOutcome {
-        for element in context.body.dropFirst() where !GenericArguments.isGeneric(element.key) {
-            switch element.key {
-            case "alwaysUpsert", "bypassDocumentValidation": continue
-            case "allowAtomic":
-                guard element.value.isTruthy else { continue }
-                throw ServerError(.commandNotSupported, "applyOps applies no operations together (allowAtomic)")
-            case "preCondition": throw ServerError(.invalidOptions, "applyOps does not take a preCondition")
-            default: throw context.unknownField(element.key)
-            }
-        }
         guard let list = context.argument.asArray else { throw wrongType("applyOps", context.argument, "array") }
         for element in list where element.value.type != .document {
             throw wrongType("applyOps.\(element.key.string)", element.value, "object")

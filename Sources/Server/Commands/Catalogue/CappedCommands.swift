@@ -6,8 +6,7 @@ internal import Data
 enum CappedCommands {
     static func add(to table: inout CommandTable) {
         table.add(
-            Command("convertToCapped", [.write], help: "makes a collection capped; its newest documents stay") { context in
-                try context.checkFields { $0 == "size" }
+            Command("convertToCapped", [.write], .convertToCapped, help: "makes a collection capped; its newest documents stay") { context in
                 try context.checkWritable()
                 let namespace = try context.namespace()
                 let concern = try context.writeConcern()
@@ -24,21 +23,11 @@ enum CappedCommands {
                 }
             })
         table.add(
-            Command("cloneCollectionAsCapped", [.write], help: "copies a collection into a new capped one") { context in
-                try context.checkFields { key in
-                    switch key {
-                    case "toCollection", "size": true
-                    default: false
-                    }
-                }
+            Command("cloneCollectionAsCapped", [.write], .cloneCollectionAsCapped, help: "copies a collection into a new capped one") { context in
                 try context.checkWritable()
                 let from = try context.namespace()
-                guard let name = context.body["toCollection"] else {
-                    throw ServerError(
-                        .missingField,
-                        "BSON field 'cloneCollectionAsCapped.toCollection' is missing but a required field")
-                }
-                let to = try context.namespace(collection: name, field: "toCollection")
+                let to = try Namespace(
+                    validating: context.database, collection: context.body["toCollection"]?.asString ?? "")
                 let concern = try context.writeConcern()
                 let capped = try CollectionOptions.Capped(size: context.body["size"])
                 return .later { context in

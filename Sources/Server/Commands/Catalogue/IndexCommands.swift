@@ -17,23 +17,15 @@ enum IndexCommands {
             aliases: ["deleteIndexes"])
         table.add(
             Command(
-                "setIndexCommitQuorum", [.write], help: "changes the commit quorum of an index build that runs",
+                "setIndexCommitQuorum", [.write], .setIndexCommitQuorum, help: "changes the commit quorum of an index build that runs",
                 run: setQuorum))
     }
 
-    private static func isFieldOfCreate(_ key: KeyView) -> Bool {
-        switch key {
-        case "indexes", "commitQuorum", "ignoreUnknownIndexOptions": true
-        default: false
-        }
-    }
-
     private static func create(_ context: CommandContext) throws -> CommandOutcome {
-        try context.checkFields(isFieldOfCreate)
         try context.checkWritable()
         let namespace = try context.namespace()
         let concern = try context.writeConcern()
-        let quorum = try context.body["commitQuorum"].flatMap { $0.type == .null ? nil : try CommitQuorum($0) }
+        let quorum = try context.body["commitQuorum"].map { value throws(ServerError) in try CommitQuorum(value) }
         _ = try quorum?.concern(context.node)
         guard let list = context.body["indexes"] else {
             throw ServerError(.missingField, "BSON field 'createIndexes.indexes' is missing but a required field")
@@ -67,19 +59,11 @@ enum IndexCommands {
     }
 
     private static func setQuorum(_ context: CommandContext) throws -> CommandOutcome {
-        try context.checkFields { key in
-            switch key {
-            case "indexNames", "commitQuorum": true
-            default: false
-            }
-        }
         try context.checkWritable()
         let namespace = try context.namespace()
-        guard let value = context.body["commitQuorum"] else {
-            throw ServerError(
-                .missingField, "BSON field 'setIndexCommitQuorum.commitQuorum' is missing but a required field")
-        }
-        guard let names = context.body["indexNames"]?.asArray, !names.isEmpty else {
+        guard let value = context.body["commitQuorum"], let names = context.body["indexNames"]?.asArray,
+            !names.isEmpty
+        else {
             throw ServerError(.failedToParse, "setIndexCommitQuorum.indexNames must be an array of index names")
         }
         let quorum = try CommitQuorum(value)

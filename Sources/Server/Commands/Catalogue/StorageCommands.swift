@@ -6,33 +6,22 @@ internal import Query
 /// Commands about what is stored and how: `compact`, `dataSize`, `planCacheClear`, `validateDBMetadata`.
 enum StorageCommands {
     static func add(to table: inout CommandTable) {
-        table.add(Command("compact", [.write], help: "gives back unused space: there is none to give", run: compact))
-        table.add(Command("dataSize", [.read], help: "how much a range of documents takes", run: dataSize),
+        table.add(Command("compact", [.write], .compact, help: "gives back unused space: there is none to give", run: compact))
+        table.add(Command("dataSize", [.read], .dataSize, help: "how much a range of documents takes", run: dataSize),
             aliases: ["datasize"])
         table.add(
-            Command("planCacheClear", help: "forgets cached plans: plans are made anew for every query", run: clearPlans))
+            Command("planCacheClear", .planCacheClear, help: "forgets cached plans: plans are made anew for every query", run: clearPlans))
         table.add(
             Command(
-                "validateDBMetadata", [.read], help: "what in the catalogue a version of the API does not have",
+                "validateDBMetadata", [.read], .validateDBMetadata, help: "what in the catalogue a version of the API does not have",
                 run: validateMetadata))
     }
 
     /// Engines give back what is deleted when it is deleted, so there is nothing to do, and nothing is claimed.
     private static func compact(_ context: CommandContext) throws -> CommandOutcome {
-        var isDryRun = false
-        for element in context.body.dropFirst() where !GenericArguments.isGeneric(element.key) {
-            switch element.key {
-            case "force": continue
-            case "dryRun": isDryRun = element.value.isTruthy
-            case "freeSpaceTargetMB":
-                guard element.value.type.isNumber else {
-                    throw wrongType("compact.freeSpaceTargetMB", element.value, "long")
-                }
-                guard let size = element.value.asNumber, size >= 1 else {
-                    throw ServerError(.badValue, "BSON field 'compact.freeSpaceTargetMB' value must be >= 1")
-                }
-            default: throw context.unknownField(element.key)
-            }
+        let isDryRun = context.body["dryRun"]?.isTruthy ?? false
+        if let size = context.body["freeSpaceTargetMB"]?.asNumber, size < 1 {
+            throw ServerError(.badValue, "BSON field 'compact.freeSpaceTargetMB' value must be >= 1")
         }
         let namespace = try context.namespace()
         guard context.node.data.catalog.find(namespace) != nil else {
@@ -44,12 +33,6 @@ enum StorageCommands {
 
     private static func dataSize(_ context: CommandContext) throws -> CommandOutcome {
         try context.checkReadable()
-        try context.checkFields { key in
-            switch key {
-            case "keyPattern", "min", "max", "estimate": true
-            default: false
-            }
-        }
         guard let name = context.argument.asString else { throw wrongType("dataSize", context.argument, "string") }
         let namespace = try Namespace(validating: name)
         let isEstimate = context.body["estimate"]?.isTruthy ?? false
@@ -89,12 +72,6 @@ enum StorageCommands {
     }
 
     private static func clearPlans(_ context: CommandContext) throws -> CommandOutcome {
-        try context.checkFields { key in
-            switch key {
-            case "query", "sort", "projection", "collation": true
-            default: false
-            }
-        }
         _ = try context.namespace()
         if context.body["query"] == nil, context.body["sort"] != nil || context.body["projection"] != nil {
             throw ServerError(.badValue, "sort or projection provided without query")
@@ -104,23 +81,14 @@ enum StorageCommands {
 
     /// Everything here is in version 1 of the API but sparse indexes, which a strict client may not create.
     private static func validateMetadata(_ context: CommandContext) throws -> CommandOutcome {
-        try context.checkFields { key in
-            switch key {
-            case "apiParameters", "db", "collections": true
-            default: false
-            }
-        }
-        guard let parameters = context.body["apiParameters"]?.asDocument else {
-            throw ServerError(
-                .missingField, "BSON field 'validateDBMetadata.apiParameters' is missing but a required field")
-        }
-        guard parameters["version"]?.asString == "1" else {
+        let parameters = context.body["apiParameters"]?.asDocument
+        guard parameters?["version"]?.asString == "1" else {
             throw ServerError(.apiVersionError, "API version must be \"1\"")
         }
         let database = context.body["db"]?.asString
         let names = context.body["collections"]?.asArray.map { Set($0.compactMap { $0.value.asString }) }
         context.writer.array("apiVersionErrors") { array in
-            guard parameters["strict"]?.isTruthy == true else { return }
+            guard parameters?["strict"]?.isTruthy == true else { return }
             for collection in context.node.data.catalog.collections where !collection.namespace.isLocal {
                 if let database, collection.namespace.database != database { continue }
                 if let names, !names.contains(collection.namespace.collection) { continue }

@@ -62,6 +62,48 @@ extension FieldTable {
         Field("ignoreUnknownIndexOptions", .flag, [.unstable], "drops options that are not known"),
     ])
 
+    static let setIndexCommitQuorum = FieldTable([
+        Field("indexNames", .array, [.required], "the indexes of the build"),
+        Field("commitQuorum", [.string, .number], [.required], "which members must be ready before the build ends"),
+    ])
+
+    static let convertToCapped = FieldTable([Field("size", .number, [.required], "bytes that it may take")])
+    static let cloneCollectionAsCapped = FieldTable([
+        Field("toCollection", .string, [.required], "the name of the copy"),
+        Field("size", .number, [.required], "bytes that it may take"),
+    ])
+    static let compact = FieldTable([
+        Field("dryRun", .flag, "only estimates"),
+        .inert("force", .flag, because: "nothing is held up by it, on a primary neither"),
+        Field("freeSpaceTargetMB", .number, "does nothing below so much free space; there never is any"),
+    ])
+    static let dataSize = FieldTable([
+        Field("keyPattern", .object, "the index that min and max are of"),
+        Field("min", .object, "where the range begins"),
+        Field("max", .object, "where it ends"),
+        Field("estimate", .flag, "shown in the answer, which is exact either way"),
+    ])
+    static let planCacheClear = FieldTable([
+        Field("query", .object, "of queries of this shape only"),
+        Field("sort", .object, "the shape's sort"),
+        Field("projection", .object, "the shape's projection"),
+        CollectionOptions.collationField,
+    ])
+    static let validateDBMetadata = FieldTable([
+        Field("apiParameters", .object, [.required], "`{version, strict, deprecationErrors}`"),
+        Field("db", .string, "one database; all when left out"),
+        Field("collections", .array, "some collections; all when left out"),
+    ])
+    static let applyOps = FieldTable([
+        Field("alwaysUpsert", .flag, "updates insert what is not there", effect: .none("updates of entries always do")),
+        Field(
+            "bypassDocumentValidation", .flag, "skips validators",
+            effect: .none("operations in the form of entries are never validated")),
+        .missing("allowAtomic", "operations that are applied together", unlessFalsy: true),
+        .missing("preCondition", "conditions on the state before"),
+        .missing("oplogApplicationMode", "modes of application"),
+    ])
+
     static let dropIndexes = FieldTable([
         Field(
             "index", [.string, .object, .array], [.required], "by name, by names, by key pattern, or * for all but _id")
