@@ -35,7 +35,9 @@ public final class QueryCursor {
         self.store = store
         self.request = request
         scan = try MatchedScan(
-            store, request.namespace, request.filter, sort: request.sort, hint: request.hint, at: point,
+            store, request.namespace, request.filter, sort: request.sort,
+            // An index holds what was there when it was walked: who waits for what comes reads in natural order.
+            hint: request.isTailable ? .natural(.forward) : request.hint, limits: request.limits, at: point,
             needsPosition: request.projection?.needsPosition ?? false, filterDocument: request.filterDocument,
             expected: request.limit > 0 ? Int(clamping: request.limit) : nil)
         toSkip = request.skip
@@ -49,6 +51,9 @@ public final class QueryCursor {
         if let sort = request.sort, !sort.isEmpty, !scan.providesSort || scan.collection == nil {
             let (sum, overflow) = request.limit.addingReportingOverflow(request.skip)
             sorter = DocumentSorter(sort, limit: request.limit == 0 || overflow ? nil : Int(clamping: sum))
+        }
+        if request.returnsKey, sorter != nil {
+            throw ServerError(.commandNotSupported, "returnKey is not supported with a sort that no index gives")
         }
         if case .at(let timestamp) = point {
             snapshot = try store.versions.openSnapshot(at: timestamp)
@@ -91,9 +96,11 @@ public final class QueryCursor {
         var clock = SliceClock(deadline: deadline)
         var batch = BatchWriter(array, documents: maxDocuments, bytes: maxBytes)
         defer { array = batch.array }
-        let end = try run(&clock) { document, position in
+        let end = try run(&clock) { document, record, position in
             guard batch.hasRoom(for: document.byteCount) else { return .refuse }
-            if let projection = request.projection {
+            if request.returnsKey || request.showsRecordID {
+                try batch.array.document { try showInside(document, record, position, to: $0) }
+            } else if let projection = request.projection {
                 try batch.array.document { try projection.appendFields(document, position: position, to: $0) }
             } else {
                 batch.array.append(document)
@@ -108,12 +115,27 @@ public final class QueryCursor {
         }
     }
 
+    /// A result with what the client wants to know of how it was found.
+    private func showInside(
+        _ document: DocumentView, _ record: RecordKey, _ position: Int?, to writer: DocumentWriter
+    ) throws {
+        if request.returnsKey {
+            try scan.indexKey(of: document).withView { for field in $0 { writer.append(field.key, field.value) } }
+        } else if let projection = request.projection {
+            try projection.appendFields(document, position: position, to: writer)
+        } else {
+            for field in document { writer.append(field.key, field.value) }
+        }
+        if request.showsRecordID { writer.append("$recordId", int64: Int64(bitPattern: record.id)) }
+    }
+
     /// Whether the limit is reached: there is no more.
     var isAtLimit: Bool { isLimitReached }
     private var isLimitReached: Bool { request.limit > 0 && returned >= request.limit }
 
     /// Shows the result's documents in order, before their projection.
-    func run(_ clock: inout SliceClock, _ body: (DocumentView, Int?) throws -> ScanVerdict) throws -> ScanEnd {
+    func run(_ clock: inout SliceClock, _ body: (DocumentView, RecordKey, Int?) throws -> ScanVerdict) throws -> ScanEnd
+    {
         if isLimitReached { return .ended }
         if request.isTailable { try scan.checkPosition() }
         if let sorter {
@@ -122,12 +144,12 @@ public final class QueryCursor {
             }
             return try showSorted(sorter, &clock, body)
         }
-        return try scan.run(&clock) { document, _, position in
+        return try scan.run(&clock) { document, record, position in
             if toSkip > 0 {
                 toSkip -= 1
                 return .next
             }
-            let verdict = try body(document, position)
+            let verdict = try body(document, record, position)
             if case .refuse = verdict { return .refuse }
             returned += 1
             return isLimitReached ? .stop : verdict
@@ -152,15 +174,16 @@ public final class QueryCursor {
     }
 
     private func showSorted(
-        _ sorter: DocumentSorter, _ clock: inout SliceClock, _ body: (DocumentView, Int?) throws -> ScanVerdict
+        _ sorter: DocumentSorter, _ clock: inout SliceClock,
+        _ body: (DocumentView, RecordKey, Int?) throws -> ScanVerdict
     ) throws -> ScanEnd {
         while sortedPosition < sorter.count {
-            let document = sorter[sortedPosition].document
+            let (document, record) = sorter[sortedPosition]
             var position: Int?
             if request.projection?.needsPosition == true {
                 _ = try request.filter.matches(document, position: &position)
             }
-            let verdict = try body(document, position)
+            let verdict = try body(document, RecordKey(record), position)
             if case .refuse = verdict { return .stopped }
             sortedPosition += 1
             returned += 1

@@ -8,11 +8,14 @@ enum StageNames {
         "$sortByCount", "$replaceRoot", "$replaceWith", "$sample", "$bucket", "$facet",
     ]
 
-    /// Stages that reach beyond their input, for the caller to carry out.
+    /// Stages that reach beyond their input, made by whoever runs the pipeline.
     static let external: Set<String> = [
         "$lookup", "$unionWith", "$out", "$merge", "$changeStream", "$changeStreamSplitLargeEvent", "$collStats",
         "$indexStats", "$currentOp", "$listSessions", "$listLocalSessions", "$graphLookup", "$documents",
     ]
+
+    /// Of these, the ones that may stand within a `$facet`.
+    static let joining: Set<String> = ["$lookup", "$unionWith", "$graphLookup"]
 
     static let all = local.union(external).union([
         "$redact", "$geoNear", "$bucketAuto", "$setWindowFields", "$densify", "$fill", "$planCacheStats", "$search",
