@@ -53,8 +53,7 @@ extension DataStore {
         let collection = try ensureCollection(namespace, context)
         let buffer = scratch.image
         buffer.removeAll(keeping: 1 << 20)
-        let newID = try statement.program.upsert(
-            from: statement.filter.equalityAssignments, newID: { newObjectID() }, into: buffer)
+        let newID = try statement.insertion(newID: { newObjectID() }, into: buffer)
         let document = DocumentView(base: UnsafeRawPointer(buffer.base))
         guard document.byteCount <= Limits.documentBytesMax else { throw tooLarge(document.byteCount) }
         if let id = document.first?.value { try DataStore.checkID(id) }
