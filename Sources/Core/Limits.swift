@@ -22,6 +22,8 @@ public enum Limits {
     public static let cursorBatchBytesMax = 16 * 1024 * 1024
     /// Documents in a first batch when the client names no size.
     public static let cursorFirstBatchDefault = 101
+    /// Bytes that a client may leave untaken and still be sent batches that it has not asked for.
+    public static let streamedBytesMax = 8 * 1024 * 1024
     /// Open cursors of one node.
     public static let cursorsMax = 100_000
     /// An idle cursor is closed after this time.
@@ -219,6 +221,14 @@ public enum Limits {
     public static let oplogBytesVolatileDefault = 64 * 1024 * 1024
     /// How long a call to another member may take, cloning of one batch included.
     public static let peerCallTimeout: Duration = .seconds(10)
+    /// How long a write that a secondary's `$out` or `$merge` has sent to the primary may take, its write concern
+    /// included. A primary that changes, or a client that leaves, ends the wait at once.
+    public static let outputCallTimeout: Duration = .seconds(3600)
+    /// How often a secondary that writes to the primary for `$out` or `$merge` looks whether that is still primary.
+    public static let outputWatchInterval: Duration = .milliseconds(100)
+    /// Documents and bytes of one write command of `$out` or `$merge`.
+    public static let outputBatchDocuments = 1000
+    public static let outputBatchBytes = 4 * 1024 * 1024
     /// How long an initial sync asks a source again that does not answer, before it begins anew.
     public static let initialSyncOutageMax: Duration = .seconds(60)
     /// An initial sync says how far it is this often.

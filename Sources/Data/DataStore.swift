@@ -1,4 +1,4 @@
-import BSON
+public import BSON
 public import Core
 
 /// Everything of one node from a parsed operation down to storage: catalog, collections, indexes, the write path with
@@ -57,7 +57,8 @@ public final class DataStore {
         try await versions.engine.prefetch(missing.table, [missing.key])
     }
 
-    func newObjectID() -> ObjectID { objectIDs.next(runtime.wallClock) }
+    /// An `_id` for a document that has none.
+    public func newObjectID() -> ObjectID { objectIDs.next(runtime.wallClock) }
 
     // MARK: Steps
 

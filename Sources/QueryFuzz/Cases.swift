@@ -116,32 +116,22 @@ struct FuzzCase {
     private func runPipeline(_ value: ValueView) throws {
         guard let stages = value.asArray else { return }
         let budget = EvaluationBudget(StandingClock(), looksPerSlice: 1)
-        let execution = try Pipeline(stages, context: context(budget)).makeExecution()
-        var count = 0
-        var failure: (any Error)?
-        func take() throws {
-            while count < 2000 {
-                budget.beginSlice(until: .distantFuture)
-                switch try execution.next({ result in
-                    count += 1
-                    do { try Fault.check([UInt8](result.bytes)) } catch { failure = error }
-                }) {
-                case .document, .yield: continue
-                case .needsInput, .end: return
-                }
+        let clock = PipelineClock { .zero }
+        let environment = PipelineEnvironment(clock: clock) { stage, _ in
+            throw ServerError(.commandNotSupported, "\(stage.name) reads elsewhere")
+        }
+        let output = try Pipeline(stages, context: context(budget)).makeExecution(
+            over: DocumentsSource(documents, clock), environment)
+        defer { output.close() }
+        for _ in 0..<20_000 {
+            clock.begin(until: .zero)
+            budget.beginSlice(until: .distantFuture)
+            switch try output.next() {
+            case .document(let document): try Fault.check([UInt8](document.bytes))
+            case .yield: continue
+            case .end: return
             }
         }
-        for document in documents {
-            let isWanted = try document.withView { view in
-                guard try execution.push(view) else { return false }
-                try take()
-                return true
-            }
-            if !isWanted { break }
-        }
-        execution.finish()
-        try take()
-        if let failure { throw failure }
     }
 
     private mutating func runFilter(_ value: ValueView) throws {

@@ -60,7 +60,7 @@ struct Vocabulary: Sendable {
             guard let stages = view.first?.value.asArray,
                 let pipeline = try? Pipeline(stages, context: QueryContext(randomSeed: 1))
             else { return true }
-            return pipeline.externalStages.isEmpty
+            return pipeline.stages.allSatisfy { !$0.isExternal }
         }
     }
 

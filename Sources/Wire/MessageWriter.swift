@@ -42,6 +42,8 @@ public struct MessageWriter {
         return length
     }
 
+    /// Makes it the answer to another message than it was begun for.
+    public func answer(_ requestID: Int32) { document.buffer.set(littleEndian: requestID, at: start + 8) }
     /// Takes back what was written of this message.
     public func discard() { document.buffer.truncate(to: start) }
     /// Takes the fields written so far out of the buffer, as a document of their own: a reply that has to wait.

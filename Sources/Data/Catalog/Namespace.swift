@@ -52,6 +52,10 @@ public struct Namespace: Hashable, Comparable, Sendable, CustomStringConvertible
     public var isLocal: Bool { database == "local" }
     /// The oplog as clients read it.
     public var isOplog: Bool { database == "local" && collection == "oplog.rs" }
+    /// What a pipeline over no collection names: `{aggregate: 1}`. No collection can have that name.
+    public static func withoutCollection(_ database: String) -> Namespace { Namespace(database, "$cmd.aggregate") }
+    /// Whether it stands for no collection.
+    public var isWithoutCollection: Bool { collection == "$cmd.aggregate" }
     /// Whether the name is one of the server's own.
     public var isSystem: Bool { collection.hasPrefix("system.") }
     /// The namespace that commands of the database are sent and logged under.

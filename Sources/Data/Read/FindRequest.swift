@@ -1,5 +1,5 @@
 public import BSON
-import Core
+public import Core
 public import Query
 
 /// A `find` as it was asked for, compiled. Owns what it needs of the command.
@@ -11,6 +11,11 @@ public struct FindRequest {
     let sort: SortPattern?
     let projection: Projection?
     let hint: QueryHint?
+    /// `min` and `max`: where in the hinted index to begin and to end.
+    let limits: KeyLimits?
+    /// Shows the keys of the index that is used instead of the documents.
+    let returnsKey: Bool
+    let showsRecordID: Bool
     public let skip: Int64
     /// 0 for no limit.
     public let limit: Int64
@@ -35,10 +40,12 @@ public struct FindRequest {
         projection = try fields.projection.flatMap { $0.isEmpty ? nil : try Projection($0, context: context) }
         hint = try fields.hint.flatMap { try QueryHint($0) }
         skip = fields.skip
-        limit = fields.limit.magnitude > UInt64(Int64.max) ? .max : Int64(fields.limit.magnitude)
+        limits = try KeyLimits(min: fields.least, max: fields.greatest)
+        returnsKey = fields.returnsKey
+        showsRecordID = fields.showsRecordID
+        limit = fields.limit
         batchSize = fields.batchSize
-        // A negative limit, from old drivers, asks for one batch.
-        isSingleBatch = fields.isSingleBatch || fields.limit < 0
+        isSingleBatch = fields.isSingleBatch
         isTailable = fields.isTailable
         isAwaitData = fields.isAwaitData
         maxTimeMillis = fields.maxTimeMillis
@@ -47,6 +54,9 @@ public struct FindRequest {
         }
         if isTailable, let sort, sort.natural != .forward {
             throw ServerError(.badValue, "cannot use tailable option with a sort other than {$natural: 1}")
+        }
+        if isTailable, let hint, !hint.isNaturalForward {
+            throw ServerError(.badValue, "cannot use tailable option with a hint other than {$natural: 1}")
         }
         if isTailable, isSingleBatch {
             throw ServerError(.badValue, "cannot use tailable option with the 'singleBatch' option")
@@ -83,6 +93,10 @@ private struct FindFields {
     var isTailable = false
     var isAwaitData = false
     var maxTimeMillis: Int64 = 0
+    var least: DocumentView?
+    var greatest: DocumentView?
+    var returnsKey = false
+    var showsRecordID = false
 
     mutating func read(_ element: DocumentView.Element) throws(ServerError) {
         let value = element.value
@@ -92,24 +106,24 @@ private struct FindFields {
         case "projection": projection = try CommandFields.document(element)
         case "hint": hint = value
         case "skip": skip = try CommandFields.nonNegative(element)
-        case "limit": limit = try CommandFields.integer(element)
+        case "limit": limit = try CommandFields.nonNegative(element)
         case "batchSize": batchSize = Int(clamping: try CommandFields.nonNegative(element))
         case "singleBatch": isSingleBatch = value.isTruthy
         case "tailable": isTailable = value.isTruthy
         case "awaitData": isAwaitData = value.isTruthy
         case "maxTimeMS": maxTimeMillis = try CommandFields.nonNegative(element)
         case "collation": try CollectionOptions.checkCollation(value)
-        case "min", "max":
-            if value.asDocument?.isEmpty == false { throw CommandFields.unsupported(element) }
-        case "returnKey", "showRecordId":
-            if value.isTruthy { throw CommandFields.unsupported(element) }
+        case "min": least = try CommandFields.document(element)
+        case "max": greatest = try CommandFields.document(element)
+        case "returnKey": returnsKey = value.isTruthy
+        case "showRecordId": showsRecordID = value.isTruthy
         default: break
         }
     }
 }
 
 /// Reads fields of commands, with MongoDB's codes for wrong ones.
-enum CommandFields {
+public enum CommandFields {
     static func document(_ element: DocumentView.Element) throws(ServerError) -> DocumentView? {
         if element.value.type == .null { return nil }
         guard let document = element.value.asDocument else {
@@ -136,13 +150,14 @@ enum CommandFields {
     static func nonNegative(_ element: DocumentView.Element) throws(ServerError) -> Int64 {
         let value = try integer(element)
         guard value >= 0 else {
-            throw ServerError(
-                .badValue, "BSON field '\(element.key.string)' value must be >= 0, actual value '\(value)'")
+            throw negative(element.key.string, value)
         }
         return value
     }
 
-    static func unsupported(_ element: DocumentView.Element) -> ServerError {
-        ServerError(.commandNotSupported, "the option '\(element.key.string)' is not supported")
+    /// The error for a number that may not be negative.
+    public static func negative(_ name: String, _ value: Int64) -> ServerError {
+        ServerError(
+            ErrorCode(rawValue: 51024), "BSON field '\(name)' value must be >= 0, actual value '\(value)'")
     }
 }

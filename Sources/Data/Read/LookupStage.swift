@@ -6,20 +6,25 @@ import Query
 /// fields, by a pipeline, or both.
 ///
 /// The other collection is read once for each document, in slices: between two of them the document waits.
-final class LookupStage: ReachingStage {
+final class LookupStage: InnerStage {
+    let source: any StageExecution
     private let reach: Reach
-    private let namespace: Namespace
+    /// Nil for a pipeline that makes its documents itself.
+    private let namespace: Namespace?
     private let localField: String?
     private let foreignField: String?
-    private let target: String
+    private let target: NestedField
     private let variables: [(name: String, expression: Expression)]
     private let pipeline: [Value]?
-    private let input = ByteBuffer(capacity: 4096)
-    private let found = ByteBuffer(capacity: 4096)
-    /// The search for the document in `input`, whose results so far are in `found`.
+    /// The document that partners are looked for; the source is not asked before they are found.
+    private var document: DocumentView?
+    /// The search for them, whose results so far are in `found`.
     private var search: Search?
+    private let found = ByteBuffer(capacity: 4096)
+    private let output = ByteBuffer(capacity: 4096)
 
-    init(_ specification: Value, _ reach: Reach) throws {
+    init(_ source: any StageExecution, _ specification: Value, _ reach: Reach) throws {
+        self.source = source
         guard let fields = specification.asDocument else {
             throw ServerError(.failedToParse, "the $lookup stage specification must be an object")
         }
@@ -46,7 +51,8 @@ final class LookupStage: ReachingStage {
             default: throw ServerError(.failedToParse, "unknown argument to $lookup: \(key)")
             }
         }
-        guard let from else { throw LookupStage.missing("from") }
+        let makesDocuments = pipeline.map { SubPipeline.beginsWithDocuments(Document(array: $0)) } ?? false
+        guard from != nil || makesDocuments else { throw LookupStage.missing("from") }
         guard let target else { throw LookupStage.missing("as") }
         guard (localField == nil) == (foreignField == nil) else {
             throw ServerError(
@@ -58,10 +64,10 @@ final class LookupStage: ReachingStage {
                 "$lookup requires either 'pipeline' or both 'localField' and 'foreignField' to be specified")
         }
         self.reach = try reach.nested()
-        namespace = try Namespace(validating: reach.database, collection: from)
+        namespace = try from.map { try Namespace(validating: reach.database, collection: $0) }
         self.localField = localField
         self.foreignField = foreignField
-        self.target = target
+        self.target = try NestedField(target)
         self.variables = variables
         self.pipeline = pipeline
         try checkPipeline()
@@ -81,92 +87,96 @@ final class LookupStage: ReachingStage {
     /// A stage that is wrong is refused before the first document.
     private func checkPipeline() throws {
         guard let pipeline else { return }
-        var context = reach.context
-        for variable in variables { context.variables[variable.name] = .null }
-        _ = try Document(array: pipeline).withView { try Pipeline($0, context: context) }
+        let stages = Document(array: pipeline)
+        try SubPipeline.check(stages, of: "$lookup", refusal: 51047)
+        var empty: [String: Value] = [:]
+        for variable in variables { empty[variable.name] = .null }
+        let opened = try stages.withView { try CollectionPipeline(reach.binding(empty), namespace, pipeline: $0) }
+        opened.output.close()
     }
 
-    func close() { endSearch() }
+    func close() {
+        endSearch()
+        source.close()
+    }
 
-    func next(from source: StageInput, into buffer: ByteBuffer) throws -> PipelineProgress {
-        if search == nil {
-            input.removeAll(keeping: 1 << 20)
-            let outcome = try source.next(into: input)
-            guard case .document = outcome else { return outcome }
+    func next() throws -> StageOutput {
+        if document == nil {
+            let next = try source.next()
+            guard case .document(let document) = next else { return next }
+            self.document = document
         }
-        let document = DocumentView(base: UnsafeRawPointer(input.base))
-        guard try collect(for: document, until: source.deadline) else { return .yield }
-        try write(document, DocumentView(base: UnsafeRawPointer(found.base)), into: buffer)
-        return .document
+        guard let document else { return .end }
+        guard let matches = try matches(of: document) else { return .yield }
+        self.document = nil
+        output.removeAll(keeping: 1 << 20)
+        target.set(
+            ValueView(type: .array, pointer: matches.base, byteCount: matches.byteCount), in: document, to: output)
+        return .document(DocumentView(base: UnsafeRawPointer(output.base)))
     }
 
     // MARK: Finding
 
     /// A read of the other collection under way.
     private struct Search {
-        enum Cursor {
-            case find(QueryCursor)
-            case pipeline(AggregateCursor)
-        }
-        let cursor: Cursor
+        let source: any StageExecution
         var array: ArrayWriter
+    }
 
-        mutating func next(maxBytes: Int, deadline: Instant) throws -> CursorProgress {
-            switch cursor {
-            case .find(let cursor):
-                try cursor.next(into: &array, maxDocuments: .max, maxBytes: maxBytes, deadline: deadline)
-            case .pipeline(let cursor):
-                try cursor.next(into: &array, maxDocuments: .max, maxBytes: maxBytes, deadline: deadline)
+    private func endSearch() {
+        search?.source.close()
+        search = nil
+    }
+
+    /// What belongs to `document`, an array; nil when the slice was used up first.
+    private func matches(of document: DocumentView) throws -> DocumentView? {
+        var search = try search ?? begin(for: document)
+        while true {
+            switch try search.source.next() {
+            case .document(let match):
+                guard found.count + match.byteCount <= Limits.expressionValueBytesMax else { throw tooMuch }
+                search.array.append(match)
+            case .yield:
+                self.search = search
+                return nil
+            case .end:
+                search.array.finish()
+                endSearch()
+                return DocumentView(base: UnsafeRawPointer(found.base))
             }
         }
     }
 
-    private func endSearch() {
-        switch search?.cursor {
-        case .find(let cursor): cursor.close()
-        case .pipeline(let cursor): cursor.close()
-        case nil: break
-        }
-        search = nil
+    private var tooMuch: ServerError {
+        ServerError(
+            .exceededMemoryLimit,
+            "the documents of \(namespace?.fullName ?? "$documents") that one $lookup found exceed "
+                + "\(Limits.expressionValueBytesMax) bytes")
     }
 
-    /// Gathers what belongs to `document` in `found`; false when the slice was used up first.
-    private func collect(for document: DocumentView, until deadline: Instant) throws -> Bool {
-        if search == nil {
-            let cursor = try open(for: document)
-            found.removeAll(keeping: 1 << 20)
-            search = Search(cursor: cursor, array: ArrayWriter(startingIn: found))
-        }
-        let left = Limits.expressionValueBytesMax - found.count
-        switch try search?.next(maxBytes: left, deadline: deadline) {
-        case .yield: return false
-        case .batchFull:
-            throw ServerError(
-                .exceededMemoryLimit,
-                "the documents of \(namespace) that one $lookup found exceed \(Limits.expressionValueBytesMax) bytes")
-        case .exhausted, .waiting, nil: break
-        }
-        search?.array.finish()
-        endSearch()
-        return true
+    private func begin(for document: DocumentView) throws -> Search {
+        found.removeAll(keeping: 1 << 20)
+        let search = Search(source: try open(for: document), array: ArrayWriter(startingIn: found))
+        self.search = search
+        return search
     }
 
-    private func open(for document: DocumentView) throws -> Search.Cursor {
-        if pipeline == nil {
+    private func open(for document: DocumentView) throws -> any StageExecution {
+        guard let pipeline else {
+            guard let namespace else { throw InvariantViolation("a $lookup has neither collection nor pipeline") }
             let command = Document { $0.append("filter", filter(for: document)) }
             let request = try command.withView { try FindRequest(namespace, $0, context: reach.context) }
-            return .find(try QueryCursor(reach.store, request, at: reach.point))
+            return CursorSource(try QueryCursor(reach.store, request, at: reach.point), reach.clock)
         }
         var values: [String: Value] = [:]
         for variable in variables { values[variable.name] = try variable.expression.evaluate(root: document) ?? .null }
-        var stages = pipeline ?? []
-        if localField != nil { stages.insert(["$match": .document(filter(for: document))], at: 0) }
-        var context = reach.context
-        for (name, value) in values { context.variables[name] = value }
-        let bound = Reach(
-            store: reach.store, database: reach.database, point: reach.point, context: context, depth: reach.depth)
-        return .pipeline(
-            try Document(array: stages).withView { try AggregateCursor(bound, namespace, pipeline: $0) })
+        var stages = pipeline
+        if localField != nil {
+            // Behind the stage that makes the documents, where there is one.
+            stages.insert(["$match": .document(filter(for: document))], at: namespace == nil ? 1 : 0)
+        }
+        let bound = reach.binding(values)
+        return try Document(array: stages).withView { try CollectionPipeline(bound, namespace, pipeline: $0).output }
     }
 
     /// The condition on the other collection: its field equals one of the values at the local field, or null for none.
@@ -196,36 +206,5 @@ final class LookupStage: ReachingStage {
         } else if let array = value.asArray {
             for element in array { if let nested = element.value.asDocument { collect(nested, rest, into: &values) } }
         }
-    }
-
-    // MARK: Writing
-
-    private func write(_ document: DocumentView, _ matches: DocumentView, into buffer: ByteBuffer) throws {
-        guard !target.utf8.contains(UInt8(ascii: ".")) else { return try writeNested(document, matches, into: buffer) }
-        let value = ValueView(type: .array, pointer: matches.base, byteCount: matches.byteCount)
-        let writer = DocumentWriter(startingIn: buffer)
-        var isWritten = false
-        KeyView.with(target) { name in
-            for element in document {
-                if element.key == name {
-                    writer.append(name, value)
-                    isWritten = true
-                } else {
-                    writer.append(element.key, element.value)
-                }
-            }
-            if !isWritten { writer.append(name, value) }
-        }
-        writer.finish()
-    }
-
-    /// A dotted target goes where `$addFields` would put it.
-    private func writeNested(_ document: DocumentView, _ matches: DocumentView, into buffer: ByteBuffer) throws {
-        let stage: Value = ["$addFields": [target: ["$literal": .array(matches.document)]]]
-        let pipeline = try Document(array: [stage]).withView { try Pipeline($0, context: reach.context) }
-        let execution = try pipeline.makeExecution()
-        _ = try execution.push(document)
-        // One document in, one out: nothing in this stage waits.
-        _ = try execution.next { buffer.append($0.bytes) }
     }
 }

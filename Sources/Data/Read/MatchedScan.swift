@@ -23,7 +23,8 @@ final class MatchedScan {
     /// Plans the scan. `BadValue` (2) for a hint that names no index.
     init(
         _ store: DataStore, _ namespace: Namespace, _ filter: Filter, sort: SortPattern? = nil, hint: QueryHint? = nil,
-        at point: ReadPoint = .latest, needsPosition: Bool = false, filterDocument: Document? = nil,
+        limits: KeyLimits? = nil, at point: ReadPoint = .latest, needsPosition: Bool = false,
+        filterDocument: Document? = nil,
         expected: Int? = nil
     ) throws {
         runtime = store.runtime
@@ -45,7 +46,8 @@ final class MatchedScan {
         }
         self.collection = collection
         let plan = try Planner.plan(
-            filter: filter, sort: sort, hint: hint, indexes: MatchedScan.indexes(of: collection, at: point))
+            filter: filter, sort: sort, hint: hint, limits: limits,
+            indexes: MatchedScan.indexes(of: collection, at: point))
         self.plan = plan
         source = .records(
             RecordScan(store.versions, collection, try ScanSource(plan, collection), at: point, expected: expected))
@@ -70,6 +72,12 @@ final class MatchedScan {
         case .records(let scan): scan.documentsExamined
         case .oplog(let scan): scan.documentsExamined
         }
+    }
+
+    /// The index key that led to the document that is being shown, as a document of the index's fields; empty when no
+    /// index did.
+    func indexKey(of document: DocumentView) throws -> Document {
+        if case .records(let scan) = source { try scan.indexKey(of: document) } else { Document() }
     }
 
     /// A reader that was promised every document of a capped collection in order must not skip those that made room

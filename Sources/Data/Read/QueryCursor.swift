@@ -38,7 +38,9 @@ public final class QueryCursor {
         self.store = store
         self.request = request
         scan = try MatchedScan(
-            store, request.namespace, request.filter, sort: request.sort, hint: request.hint, at: point,
+            store, request.namespace, request.filter, sort: request.sort,
+            // An index holds what was there when it was walked: who waits for what comes reads in natural order.
+            hint: request.isTailable ? .natural(.forward) : request.hint, limits: request.limits, at: point,
             needsPosition: request.projection?.needsPosition ?? false, filterDocument: request.filterDocument,
             expected: request.limit > 0 ? Int(clamping: request.limit) : nil)
         toSkip = request.skip
@@ -52,6 +54,9 @@ public final class QueryCursor {
         if let sort = request.sort, !sort.isEmpty, !scan.providesSort || scan.collection == nil {
             let (sum, overflow) = request.limit.addingReportingOverflow(request.skip)
             sorter = DocumentSorter(sort, limit: request.limit == 0 || overflow ? nil : Int(clamping: sum))
+        }
+        if request.returnsKey, sorter != nil {
+            throw ServerError(.commandNotSupported, "returnKey is not supported with a sort that no index gives")
         }
         if case .at(let timestamp) = point {
             snapshot = try store.versions.openSnapshot(at: timestamp)
@@ -95,10 +100,10 @@ public final class QueryCursor {
         var clock = SliceClock(deadline: deadline)
         var batch = BatchWriter(array, documents: maxDocuments, bytes: maxBytes)
         defer { array = batch.array }
-        let end = try run(&clock) { document, position in
+        let end = try run(&clock) { document, record, position in
             guard batch.hasRoom(for: document.byteCount) else { return .refuse }
-            if let projection = request.projection {
-                guard try project(document, projection, position, into: &batch) else { return .interrupted }
+            if request.returnsKey || request.showsRecordID || request.projection != nil {
+                guard try show(document, record, position, into: &batch) else { return .interrupted }
             } else {
                 batch.array.append(document)
             }
@@ -112,14 +117,22 @@ public final class QueryCursor {
         }
     }
 
-    /// Appends the projected document; false, with the batch as before, when that was interrupted.
-    private func project(
-        _ document: DocumentView, _ projection: Projection, _ position: Int?, into batch: inout BatchWriter
+    /// Appends a result as the client wants to see it; false, with the batch as before, when that was interrupted.
+    private func show(
+        _ document: DocumentView, _ record: RecordKey, _ position: Int?, into batch: inout BatchWriter
     ) throws -> Bool {
         let (before, length) = (batch.array, batch.array.writer.buffer.count)
+        let key = request.returnsKey ? try scan.indexKey(of: document) : nil
         let isDone: Void? = try request.budget.interruptibly { () throws(ServerError) in
             let writer = batch.array.beginDocument()
-            try projection.appendFields(document, position: position, to: writer)
+            if let key {
+                key.withView { for field in $0 { writer.append(field.key, field.value) } }
+            } else if let projection = request.projection {
+                try projection.appendFields(document, position: position, to: writer)
+            } else {
+                for field in document { writer.append(field.key, field.value) }
+            }
+            if request.showsRecordID { writer.append("$recordId", int64: Int64(bitPattern: record.id)) }
             writer.finish()
         }
         if isDone != nil { return true }
@@ -133,7 +146,8 @@ public final class QueryCursor {
     private var isLimitReached: Bool { request.limit > 0 && returned >= request.limit }
 
     /// Shows the result's documents in order, before their projection.
-    func run(_ clock: inout SliceClock, _ body: (DocumentView, Int?) throws -> ScanVerdict) throws -> ScanEnd {
+    func run(_ clock: inout SliceClock, _ body: (DocumentView, RecordKey, Int?) throws -> ScanVerdict) throws -> ScanEnd
+    {
         if isLimitReached { return .ended }
         if request.isTailable { try scan.checkPosition() }
         if let sorter {
@@ -142,12 +156,12 @@ public final class QueryCursor {
             }
             return try showSorted(sorter, &clock, body)
         }
-        return try scan.run(&clock) { document, _, position in
+        return try scan.run(&clock) { document, record, position in
             if toSkip > 0 {
                 toSkip -= 1
                 return .next
             }
-            let verdict = try body(document, position)
+            let verdict = try body(document, record, position)
             switch verdict {
             case .refuse, .interrupted: return verdict
             case .next, .stop: returned += 1
@@ -174,15 +188,16 @@ public final class QueryCursor {
     }
 
     private func showSorted(
-        _ sorter: DocumentSorter, _ clock: inout SliceClock, _ body: (DocumentView, Int?) throws -> ScanVerdict
+        _ sorter: DocumentSorter, _ clock: inout SliceClock,
+        _ body: (DocumentView, RecordKey, Int?) throws -> ScanVerdict
     ) throws -> ScanEnd {
         while sortedPosition < sorter.count {
-            let document = sorter[sortedPosition].document
+            let (document, record) = sorter[sortedPosition]
             var position: Int?
             if request.projection?.needsPosition == true {
                 _ = try request.filter.matches(document, position: &position)
             }
-            let verdict = try body(document, position)
+            let verdict = try body(document, RecordKey(record), position)
             if case .refuse = verdict { return .stopped }
             if case .interrupted = verdict { return .yield }
             sortedPosition += 1

@@ -19,6 +19,8 @@ final class RecordScan {
     private var segment = 0
     /// Records that were shown, when several keys may lead to one.
     private var shown: Set<UInt64>?
+    /// The index entry that led to the document that is being shown.
+    private var entry: (index: CollectionIndex, key: UnsafeRawBufferPointer)?
     private(set) var keysExamined = 0
     private(set) var documentsExamined = 0
 
@@ -89,6 +91,7 @@ final class RecordScan {
                     self.keysExamined += 1
                     let row = self.rows.rows[position]
                     let record = try self.recordKey(index.keepsRecordInKey ? self.suffix(row.key) : row.value)
+                    self.entry = (index, row.key)
                     return try self.show(record, self.documents[position], body)
                 })
             guard case .ended = end else { return end }
@@ -96,6 +99,21 @@ final class RecordScan {
             last.removeAll()
         }
         return .ended
+    }
+
+    /// The key of the entry that led to the document that is being shown; valid during the call that shows it.
+    func indexKey(of document: DocumentView) throws -> Document {
+        switch source {
+        case .collection: return Document()
+        case .ids: return Document { writer in if let id = document["_id"] { writer.append("_id", id) } }
+        case .segments:
+            guard let entry else { return Document() }
+            let index = entry.index
+            let key =
+                index.keepsRecordInKey
+                ? UnsafeRawBufferPointer(rebasing: entry.key.dropLast(RecordKey.byteCount)) : entry.key
+            return try index.generator.keyValue(of: document, key: key) ?? Document()
+        }
     }
 
     private func suffix(_ key: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {

@@ -117,12 +117,15 @@ final class VersionHistory {
         return Override(key: foundKey, value: isPresent ? value : nil)
     }
 
-    /// The first key from `bound` on that was something else at `time` than it is now.
+    /// The first key from `bound` on that was something else at `time` than it is now. Not looked for behind `end`:
+    /// most of a long history may be of keys that have not changed since `time`.
     func next(
-        _ table: TableID, from bound: StorageBound, _ direction: ScanDirection, at time: Timestamp
+        _ table: TableID, from bound: StorageBound, to end: UnsafeRawBufferPointer?, _ direction: ScanDirection,
+        at time: Timestamp
     ) -> Override? {
         var candidate = direction == .forward ? first(table, bound) : last(table, bound)
         while let key = candidate {
+            if let end, direction == .forward ? compareKeys(key, end) > 0 : compareKeys(key, end) < 0 { return nil }
             if let found = value(table, key, at: time) { return found }
             candidate = direction == .forward ? behind(table, key) : before(table, key)
         }

@@ -53,15 +53,19 @@ extension VersionStore {
         _ table: TableID, from bound: StorageBound, direction: ScanDirection, at point: ReadPoint, into rows: RowBuffer
     ) throws -> StorageScan {
         if case .at(let time) = point { try checkReadable(time) }
-        guard hasOverrides(at: point), let first = try nextOverride(table, bound, direction, point) else {
-            if isDropped(table, at: point) {
-                rows.removeAll()
-                return .done
+        if !isDropped(table, at: point) {
+            let scan = try engine.read(cursor(table), from: bound, direction: direction, into: rows)
+            guard hasOverrides(at: point) else { return scan }
+            var end: UnsafeRawBufferPointer?
+            if case .notResident = scan {
+                guard let last = rows.rows.last else { return scan }
+                end = last.key
+            } else if rows.isFull {
+                end = rows.rows.last?.key
             }
-            return try engine.read(cursor(table), from: bound, direction: direction, into: rows)
+            if try nextOverride(table, bound, to: end, direction, point) == nil { return scan }
         }
-        var merge = VersionMerge(
-            store: self, table: table, direction: direction, point: point, bound: bound, first: first)
+        var merge = try VersionMerge(store: self, table: table, direction: direction, point: point, bound: bound)
         return try merge.fill(rows)
     }
 
@@ -78,9 +82,10 @@ extension VersionStore {
         return overlay.droppedTables.contains(table)
     }
 
-    /// The first key from `bound` on whose value is not the engine's.
+    /// The first key from `bound` on whose value is not the engine's. Those behind `end` may be left out.
     func nextOverride(
-        _ table: TableID, _ bound: StorageBound, _ direction: ScanDirection, _ point: ReadPoint
+        _ table: TableID, _ bound: StorageBound, to end: UnsafeRawBufferPointer?, _ direction: ScanDirection,
+        _ point: ReadPoint
     ) throws -> Override? {
         switch bound {
         case .including(let key), .behind(let key):
@@ -91,7 +96,7 @@ extension VersionStore {
         }
         return switch point {
         case .latest: overlay.next(table, from: bound, direction, in: batch)
-        case .at(let time): history.next(table, from: bound, direction, at: time)
+        case .at(let time): history.next(table, from: bound, to: end, direction, at: time)
         }
     }
 }
@@ -103,6 +108,7 @@ struct VersionMerge {
     private let direction: ScanDirection
     private let point: ReadPoint
     private var bound: StorageBound
+    /// The next key that is different, as far as the engine's rows were fetched.
     private var override: Override?
     /// The engine's rows that were fetched and not used yet begin here.
     private var index = 0
@@ -110,17 +116,16 @@ struct VersionMerge {
     private var isNotResident = false
 
     init(
-        store: VersionStore, table: TableID, direction: ScanDirection, point: ReadPoint, bound: StorageBound,
-        first: Override
-    ) {
+        store: VersionStore, table: TableID, direction: ScanDirection, point: ReadPoint, bound: StorageBound
+    ) throws {
         self.store = store
         self.table = table
         self.direction = direction
         self.point = point
         self.bound = bound
-        override = first
         isEngineDone = store.isDropped(table, at: point)
         store.mergeRows.removeAll()
+        if isEngineDone { override = try store.nextOverride(table, bound, to: nil, direction, point) }
     }
 
     mutating func fill(_ rows: RowBuffer) throws -> StorageScan {
@@ -145,12 +150,17 @@ struct VersionMerge {
             }
             if order == 0 { index += 1 }
             if let value = over.value { rows.append(key: over.key, value: value) }
-            override = try store.nextOverride(table, .behind(over.key), direction, point)
+            override = try store.nextOverride(table, .behind(over.key), to: end, direction, point)
         }
         return .done
     }
 
-    /// The engine's next row, fetched when none is left.
+    /// As far as overrides are looked for: where the rows that were fetched end, unless there are no more.
+    private var end: UnsafeRawBufferPointer? {
+        isEngineDone && !isNotResident ? nil : store.mergeRows.rows.last?.key
+    }
+
+    /// The engine's next row, fetched when none is left, and then the next override with it.
     private mutating func engineRow(wanted: Int) throws -> RowBuffer.Row? {
         let fetched = store.mergeRows
         if index == fetched.count, !isEngineDone {
@@ -160,6 +170,9 @@ struct VersionMerge {
             index = 0
             if case .notResident = scan { isNotResident = true }
             isEngineDone = isNotResident || !fetched.isFull
+            if override == nil, !isNotResident || fetched.count > 0 {
+                override = try store.nextOverride(table, bound, to: end, direction, point)
+            }
             if let last = fetched.rows.last { bound = .behind(last.key) }
         }
         return index < fetched.count ? fetched.rows[index] : nil

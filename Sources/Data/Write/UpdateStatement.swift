@@ -2,7 +2,8 @@ public import BSON
 public import Core
 public import Query
 
-/// One statement of an `update` command, compiled: `{q, u, multi, upsert, arrayFilters, hint, collation, c, sort}`.
+/// One statement of an `update` command, compiled: `{q, u, multi, upsert, arrayFilters, hint, collation, c, sort}`, and
+/// `upsertSupplied`, with which an upsert inserts the constant `new` as it is (`$merge` sends it).
 public final class UpdateStatement {
     let query: Document
     let filter: Filter
@@ -10,6 +11,8 @@ public final class UpdateStatement {
     let budget: EvaluationBudget?
     let isMulti: Bool
     let isUpsert: Bool
+    /// What an upsert inserts, when that is not for the update to make.
+    let supplied: Document?
     let hint: QueryHint?
     let sort: SortPattern?
 
@@ -34,6 +37,7 @@ public final class UpdateStatement {
         var filters: [DocumentView] = []
         var isMulti = false
         var isUpsert = false
+        var isSupplied = false
         var hint: QueryHint?
         var sort: SortPattern?
         try UpdateStatement.fields.check(statement, at: "update.updates")
@@ -43,6 +47,7 @@ public final class UpdateStatement {
             case "u": update = element.value
             case "multi": isMulti = element.value.isTruthy
             case "upsert": isUpsert = element.value.isTruthy
+            case "upsertSupplied": isSupplied = element.value.isTruthy
             case "arrayFilters": filters = try UpdateStatement.arrayFilters(element)
             case "hint": hint = try QueryHint(element.value)
             case "sort": sort = try CommandFields.document(element).map { try SortPattern($0) }
@@ -60,6 +65,10 @@ public final class UpdateStatement {
             throw ServerError(.failedToParse, "multi update is not supported for replacement-style update")
         }
         if isMulti, sort != nil { throw ServerError(.failedToParse, "cannot specify sort with multi=true") }
+        supplied = isSupplied ? context.variables["new"]?.asDocument : nil
+        if isSupplied, supplied == nil || !isUpsert {
+            throw ServerError(.failedToParse, "upsertSupplied needs upsert, and the document in c.new")
+        }
         filter = try Filter(query, context: context)
         self.query = query.document
         budget = context.budget?.value
@@ -79,8 +88,22 @@ public final class UpdateStatement {
         self.program = program
         isMulti = false
         self.isUpsert = isUpsert
+        supplied = nil
         hint = nil
         sort = nil
+    }
+
+    /// Appends what an upsert that matched nothing inserts; returns its `_id`.
+    func insertion(newID: () -> ObjectID, into buffer: ByteBuffer) throws(ServerError) -> Value {
+        guard let supplied else {
+            return try program.upsert(from: filter.equalityAssignments, newID: newID, into: buffer)
+        }
+        let id = supplied["_id"] ?? .objectID(newID())
+        let writer = DocumentWriter(startingIn: buffer)
+        writer.append("_id" as String, id)
+        supplied.withView { for field in $0 where !(field.key == "_id") { writer.append(field.key, field.value) } }
+        writer.finish()
+        return id
     }
 
     static func arrayFilters(_ element: DocumentView.Element) throws(ServerError) -> [DocumentView] {

@@ -60,8 +60,7 @@ extension DataStore {
         let collection = try ensureCollection(namespace, context)
         let buffer = scratch.image
         buffer.removeAll(keeping: 1 << 20)
-        let newID = try statement.program.upsert(
-            from: statement.filter.equalityAssignments, newID: { newObjectID() }, into: buffer)
+        let newID = try statement.insertion(newID: { newObjectID() }, into: buffer)
         if statement.program.kind == .replacement { _ = try fillEmptyTimestamps(buffer, context) }
         let document = DocumentView(base: UnsafeRawPointer(buffer.base))
         guard document.byteCount <= Limits.documentBytesMax else { throw tooLarge(document.byteCount) }

@@ -2,88 +2,104 @@ import BSON
 import Core
 
 /// `$facet`: several pipelines over the same input, each result an array of the one output document.
-final class FacetStage: StageExecution {
+///
+/// Each document of the input is handed to all facets before the next one is asked for. A facet that has seen it and
+/// wants another is told to wait, as by a slice that is used up: its stages know how to go on after that.
+final class FacetStage: InnerStage {
+    /// What the first stage of a facet asks.
+    private final class Tap: StageExecution {
+        /// The document that all facets are shown now, until this one has taken it.
+        var document: DocumentView?
+        var isInputOver = false
+        /// Was asked for more than there is.
+        var isDry = false
+
+        func next() -> StageOutput {
+            guard let document else {
+                isDry = !isInputOver
+                return isInputOver ? .end : .yield
+            }
+            self.document = nil
+            return .document(document)
+        }
+
+        func close() {}
+    }
+
     private final class Facet {
         let name: String
-        let execution: PipelineExecution
+        let tap: Tap
+        let output: any StageExecution
         var results: [Document] = []
-        init(name: String, execution: PipelineExecution) {
+        var isOver = false
+
+        init(_ name: String, _ pipeline: Pipeline, _ environment: PipelineEnvironment) throws {
             self.name = name
-            self.execution = execution
+            tap = Tap()
+            output = try pipeline.makeExecution(over: tap, environment)
         }
     }
 
-    private let source: any StageExecution
+    let source: any StageExecution
     private let facets: [Facet]
+    /// The facet whose turn it is; behind the last one the next document is asked for.
+    private var turn = 0
     private var bytes = 0
-    /// The document that is being handed to the facets, and how many are done with it.
-    private var current: DocumentView?
-    private var fed = 0
-    /// Whether the facet at `fed` has taken the document.
-    private var hasPushed = false
-    /// At the end of the input, the facets that have given all their results.
-    private var drained = 0
     private var isComplete = false
     private let buffer = ByteBuffer()
 
-    init(_ source: any StageExecution, _ pipelines: [(name: String, pipeline: Pipeline)]) throws(ServerError) {
+    init(
+        _ source: any StageExecution, _ pipelines: [(name: String, pipeline: Pipeline)],
+        _ environment: PipelineEnvironment
+    ) throws {
         self.source = source
-        var facets: [Facet] = []
-        for (name, pipeline) in pipelines {
-            facets.append(Facet(name: name, execution: try pipeline.makeExecution()))
-        }
-        self.facets = facets
+        facets = try pipelines.map { try Facet($0.name, $0.pipeline, environment) }
+        turn = facets.count
     }
 
-    func next() throws(ServerError) -> StageOutput {
+    func next() throws -> StageOutput {
         while !isComplete {
-            if let current {
-                guard try feed(current) else { return .yield }
-                self.current = nil
+            while turn < facets.count {
+                guard try run(facets[turn]) else { return .yield }
+                turn += 1
             }
-            switch try source.next() {
-            case .document(let document):
-                current = document
-                fed = 0
-            case .needsInput: return .needsInput
-            case .yield: return .yield
-            case .end:
-                while drained < facets.count {
-                    facets[drained].execution.finish()
-                    guard try drain(facets[drained]) else { return .yield }
-                    drained += 1
-                }
-                isComplete = true
+            isComplete = facets.allSatisfy { $0.isOver }
+            if isComplete {
+                source.close()
                 return .document(try write())
             }
+            switch try source.next() {
+            case .document(let document): for facet in facets where !facet.isOver { facet.tap.document = document }
+            case .yield: return .yield
+            case .end: for facet in facets { facet.tap.isInputOver = true }
+            }
+            turn = 0
         }
         return .end
     }
 
-    /// Hands a document to the facets; false when one has more work to do first.
-    private func feed(_ document: DocumentView) throws(ServerError) -> Bool {
-        while fed < facets.count {
-            if !hasPushed { hasPushed = try facets[fed].execution.push(document) }
-            if hasPushed {
-                guard try drain(facets[fed]) else { return false }
+    /// Takes what a facet makes of the input so far; false when the slice is used up first.
+    private func run(_ facet: Facet) throws -> Bool {
+        while !facet.isOver {
+            facet.tap.isDry = false
+            switch try facet.output.next() {
+            case .document(let document):
+                facet.results.append(document.document)
+                bytes += document.byteCount
+                try StageMemory.check(bytes, "$facet")
+            case .yield: return facet.tap.isDry
+            case .end:
+                facet.isOver = true
+                facet.tap.document = nil
+                facet.output.close()
             }
-            hasPushed = false
-            fed += 1
         }
         return true
     }
 
-    /// Takes the results that a facet has; false when it has more work to do first.
-    private func drain(_ facet: Facet) throws(ServerError) -> Bool {
-        while true {
-            switch try facet.execution.next({ facet.results.append($0.document) }) {
-            case .document:
-                bytes += facet.results.last?.byteCount ?? 0
-                try StageMemory.check(bytes, "$facet")
-            case .needsInput, .end: return true
-            case .yield: return false
-            }
-        }
+    func close() {
+        for facet in facets { facet.output.close() }
+        source.close()
     }
 
     private func write() throws(ServerError) -> DocumentView {

@@ -4,6 +4,9 @@ import Core
 /// What `$group` says.
 struct GroupSpecification {
     let key: Expression
+    /// The only field of a key that is a document of one field: the group is that of the field's value, with null for
+    /// a missing one. (In a key of several fields missing ones stay away.)
+    private(set) var keyField: String?
     let accumulators: [AccumulatorSpecification]
     /// The buckets of `$bucket`: groups are then intervals, and come out in order.
     var buckets: BucketBounds?
@@ -23,7 +26,7 @@ struct GroupSpecification {
         for element in document {
             if element.key == "_id" {
                 guard key == nil else { throw ServerError(location: 15948, "a group's _id may only be specified once") }
-                key = try Expression(element.value, context: context)
+                (key, keyField) = try GroupSpecification.key(element.value, context)
             } else {
                 accumulators.append(try AccumulatorSpecification(element, context: context))
             }
@@ -31,6 +34,21 @@ struct GroupSpecification {
         guard let key else { throw ServerError(location: 15955, "a group specification must include an _id") }
         self.key = key
         self.accumulators = accumulators
+    }
+
+    private static func key(
+        _ value: ValueView, _ context: QueryContext
+    ) throws(ServerError) -> (Expression, field: String?) {
+        guard let fields = value.asDocument, let first = fields.first, !first.key.isOperator else {
+            return (try Expression(value, context: context), nil)
+        }
+        for field in fields where field.value.type.isNumber || field.value.type == .bool {
+            throw ServerError(location: 17390, "$group does not support inclusion-style expressions")
+        }
+        // Compiled whole for its checks of names.
+        let whole = try Expression(value, context: context)
+        guard fields.fieldCount == 1 else { return (whole, nil) }
+        return (try Expression(first.value, context: context), first.key.string)
     }
 }
 
@@ -56,14 +74,16 @@ struct BucketBounds {
 }
 
 /// `$group`: one document for each distinct key, in the order in which the keys came first.
-final class GroupStage: StageExecution {
+final class GroupStage: InnerStage {
     private struct Group {
         let key: Value
         let accumulators: [any Accumulator]
     }
 
-    private let source: InterruptibleSource
+    private let input: InterruptibleSource
+    var source: any StageExecution { input }
     private let specification: GroupSpecification
+    private let clock: PipelineClock
     private var groups: [Group] = []
     private var indexes: [[UInt8]: Int] = [:]
     private var bytes = 0
@@ -71,20 +91,23 @@ final class GroupStage: StageExecution {
     private var index = 0
     private let buffer = ByteBuffer()
 
-    init(_ source: any StageExecution, _ specification: GroupSpecification, _ budget: EvaluationBudget?) {
-        self.source = InterruptibleSource(source, budget)
+    init(
+        _ source: any StageExecution, _ specification: GroupSpecification, _ clock: PipelineClock,
+        _ budget: EvaluationBudget?
+    ) {
+        input = InterruptibleSource(source, budget)
         self.specification = specification
+        self.clock = clock
     }
 
-    func next() throws(ServerError) -> StageOutput {
+    func next() throws -> StageOutput {
         while !isComplete {
-            switch try source.next() {
+            switch try input.next() {
             case .document(let document):
-                guard let input = try source.evaluate({ () throws(ServerError) in try evaluate(document) }) else {
+                guard let group = try input.evaluate({ () throws(ServerError) in try evaluate(document) }) else {
                     return .yield
                 }
-                try add(input.key, input.values)
-            case .needsInput: return .needsInput
+                try add(group.key, group.values)
             case .yield: return .yield
             case .end:
                 isComplete = true
@@ -93,6 +116,7 @@ final class GroupStage: StageExecution {
             }
         }
         guard index < groups.count else { return .end }
+        if clock.isOver() { return .yield }
         index += 1
         return .document(try write(groups[index - 1]))
     }
@@ -138,7 +162,11 @@ final class GroupStage: StageExecution {
     private func write(_ group: Group) throws(ServerError) -> DocumentView {
         buffer.removeAll(keeping: 1 << 20)
         let writer = DocumentWriter(startingIn: buffer)
-        writer.append("_id" as String, group.key)
+        if let field = specification.keyField {
+            writer.document("_id") { $0.append(field, group.key) }
+        } else {
+            writer.append("_id" as String, group.key)
+        }
         for (index, accumulator) in group.accumulators.enumerated() {
             writer.append(specification.accumulators[index].field, accumulator.result ?? .null)
         }

@@ -3,11 +3,11 @@ public import Core
 
 /// A compiled aggregation pipeline.
 ///
-/// The stages that reach beyond their input (`$lookup`, `$merge`, …) are named, in place, and left to the caller, who
-/// runs the stages before and after them as executions of their own.
+/// The stages that reach beyond their input (`$lookup`, `$merge`, …) are named, in place, and made by whoever runs the
+/// pipeline.
 public final class Pipeline {
     public let stages: [PipelineStage]
-    private let budget: EvaluationBudget?
+    let budget: EvaluationBudget?
 
     /// Compiles the stages of `pipeline`, an array. Owns what it needs of them.
     ///
@@ -57,22 +57,6 @@ public final class Pipeline {
                     location: 40602, "\(stage.name) is only valid as the first stage in a pipeline.")
             }
         }
-    }
-
-    /// The stages that the caller has to carry out, with their positions.
-    public var externalStages: [(index: Int, stage: PipelineStage)] {
-        stages.enumerated().filter { $0.element.isExternal }.map { (index: $0.offset, stage: $0.element) }
-    }
-
-    /// Runs the stages in `range`, or all; none of them may be external.
-    ///
-    /// Throws `InternalError` when one is.
-    public func makeExecution(_ range: Range<Int>? = nil) throws(ServerError) -> PipelineExecution {
-        let chosen = stages[range ?? stages.indices]
-        for stage in chosen where stage.isExternal {
-            throw ServerError(.internalError, "the stage \(stage.name) needs its caller to carry it out")
-        }
-        return try PipelineExecution(Array(chosen), budget)
     }
 
     /// The stages as `explain` shows them.

@@ -1,104 +1,61 @@
-public import BSON
-public import Core
+import BSON
+import Core
 
-/// What a pipeline has for its caller.
-public enum PipelineProgress: Sendable {
-    /// One result.
-    case document
-    /// No result until more is pushed.
-    case needsInput
-    /// No result yet: ask again, after a look at the time.
-    case yield
-    /// No more results.
-    case end
+/// What the stages of a running pipeline need besides their input.
+public struct PipelineEnvironment {
+    let clock: PipelineClock
+    let makeExternal: (PipelineStage, any StageExecution) throws -> any StageExecution
+
+    /// - Parameters:
+    ///   - clock: the slice that all stages share.
+    ///   - makeExternal: makes a stage that reaches beyond its input, over the one that it asks for that.
+    public init(
+        clock: PipelineClock, makeExternal: @escaping (PipelineStage, any StageExecution) throws -> any StageExecution
+    ) {
+        self.clock = clock
+        self.makeExternal = makeExternal
+    }
 }
 
-/// One run of a pipeline: documents are pushed in, results taken out, and between any two calls the caller may yield.
-///
-/// Push a document, take results until there are none, push the next. Only `$group`, `$sort`, `$sample` and `$facet`
-/// hold documents, within `Limits.stageBytesMax`; above that they throw 292, since there is no disk to spill to.
-public final class PipelineExecution {
-    private let input = InputStage()
-    private let output: any StageExecution
-    private var hasEnded = false
-    /// How many documents have come out.
-    public private(set) var returnedCount = 0
-
-    init(_ stages: [PipelineStage], _ budget: EvaluationBudget?) throws(ServerError) {
-        var output: any StageExecution = input
-        for (index, stage) in stages.enumerated() {
-            output = try PipelineExecution.execution(stage, output, following: stages[(index + 1)...], budget)
-        }
-        self.output = output
-    }
-
-    /// Hands in a document, in place: it must stay valid until `next` needs input.
+extension Pipeline {
+    /// Makes the stages from `start` on, each asking the one before it, and the first of them `source`.
     ///
-    /// False when no more input is needed (a `$limit` was reached). Throws `InternalError` when results were left.
-    public func push(_ document: DocumentView) throws(ServerError) -> Bool {
-        if hasEnded { return false }
-        guard input.document == nil, !input.isFinished else {
-            throw ServerError(.internalError, "a pipeline got a document before it was done with the last")
+    /// Nothing is pushed: a stage gets a document when it asks for one, so there is no order of calls that a stage, or
+    /// whoever runs the last one, could break.
+    public func makeExecution(
+        from start: Int = 0, over source: any StageExecution, _ environment: PipelineEnvironment
+    ) throws -> any StageExecution {
+        var output = source
+        for index in stages.indices[start...] {
+            output = try execution(index, output, environment)
         }
-        input.document = document
-        return true
+        return output
     }
 
-    /// Says that there is no more input. Blocking stages then give their results.
-    public func finish() { input.isFinished = true }
-
-    /// Gives the next result, when there is one, to `body`, in place.
-    ///
-    /// Throws 10334 for a result larger than a document may be.
-    public func next(_ body: (DocumentView) -> Void) throws(ServerError) -> PipelineProgress {
-        if hasEnded { return .end }
-        switch try output.next() {
-        case .document(let document):
-            let bytes = document.byteCount
-            guard bytes <= Limits.documentBytesMax + Limits.documentOverheadBytesMax else {
-                throw ServerError(
-                    .bsonObjectTooLarge,
-                    "BSONObj size: \(bytes) is invalid. Size must be between 0 and "
-                        + "\(Limits.documentBytesMax + Limits.documentOverheadBytesMax)(16MB)")
-            }
-            returnedCount += 1
-            body(document)
-            return .document
-        case .needsInput: return .needsInput
-        case .yield: return .yield
-        case .end:
-            hasEnded = true
-            return .end
-        }
-    }
-
-    /// Whether all results have been taken.
-    public var isAtEnd: Bool { hasEnded }
-
-    private static func execution(
-        _ stage: PipelineStage, _ source: any StageExecution, following: ArraySlice<PipelineStage>,
-        _ budget: EvaluationBudget?
-    ) throws(ServerError) -> any StageExecution {
+    private func execution(
+        _ index: Int, _ source: any StageExecution, _ environment: PipelineEnvironment
+    ) throws -> any StageExecution {
+        let clock = environment.clock
+        let stage = stages[index]
         switch stage.action {
-        case .match(let filter): MatchStage(source, filter, budget)
-        case .transform(let transform): TransformStage(source, transform, budget)
-        case .group(let specification): GroupStage(source, specification, budget)
-        case .sort(let pattern): SortStage(source, pattern, limit: keptBySort(following))
-        case .limit(let count): LimitStage(source, count)
-        case .skip(let count): SkipStage(source, count)
-        case .unwind(let specification): UnwindStage(source, specification)
-        case .count(let name): CountStage(source, name: name)
-        case .sample(let size, let random): SampleStage(source, size: size, random: random)
-        case .facet(let pipelines): try FacetStage(source, pipelines)
-        case .external:
-            throw ServerError(.internalError, "the stage \(stage.name) needs its caller to carry it out")
+        case .match(let filter): return MatchStage(source, filter, budget)
+        case .transform(let transform): return TransformStage(source, transform, budget)
+        case .group(let specification): return GroupStage(source, specification, clock, budget)
+        case .sort(let pattern): return SortStage(source, pattern, limit: keptBySort(behind: index), clock)
+        case .limit(let count): return LimitStage(source, count)
+        case .skip(let count): return SkipStage(source, count)
+        case .unwind(let specification): return UnwindStage(source, specification, clock)
+        case .count(let name): return CountStage(source, name: name)
+        case .sample(let size, let random): return SampleStage(source, size: size, random: random, clock)
+        case .facet(let pipelines): return try FacetStage(source, pipelines, environment)
+        case .external: return try environment.makeExternal(stage, source)
         }
     }
 
     /// How many documents a sort has to keep for the `$skip` and `$limit` right behind it.
-    private static func keptBySort(_ following: ArraySlice<PipelineStage>) -> Int? {
+    private func keptBySort(behind index: Int) -> Int? {
         var skipped: Int64 = 0
-        for stage in following {
+        for stage in stages[(index + 1)...] {
             switch stage.action {
             case .skip(let count):
                 let (sum, overflow) = skipped.addingReportingOverflow(count)

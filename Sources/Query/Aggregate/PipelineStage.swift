@@ -15,7 +15,7 @@ public struct PipelineStage {
         case count(String)
         case sample(size: Int, QueryRandom)
         case facet([(name: String, pipeline: Pipeline)])
-        /// A stage that reaches beyond its input: the caller carries it out.
+        /// A stage that reaches beyond its input: made by whoever runs the pipeline.
         case external
     }
 
@@ -25,16 +25,8 @@ public struct PipelineStage {
     public let specification: Value
     let action: Action
 
-    /// Whether the caller has to carry it out: `$lookup`, `$merge`, `$changeStream`, …
+    /// Whether it is made by whoever runs the pipeline: `$lookup`, `$merge`, `$changeStream`, …
     public var isExternal: Bool { if case .external = action { true } else { false } }
-
-    /// Whether the stage holds back all output until its input has ended.
-    var isBlocking: Bool {
-        switch action {
-        case .group, .sort, .count, .sample, .facet: true
-        default: false
-        }
-    }
 
     /// The stage's entry of `explain`.
     public var explained: Document { Document { $0.append(name, specification) } }

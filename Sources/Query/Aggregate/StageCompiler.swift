@@ -149,7 +149,7 @@ struct StageCompiler {
                 )
             }
             let pipeline = try Pipeline(stages, context: context, isInFacet: true)
-            for stage in pipeline.stages where stage.isExternal {
+            for stage in pipeline.stages where stage.isExternal && !StageNames.joining.contains(stage.name) {
                 throw ServerError(location: 40600, "\(stage.name) is not allowed to be used within a $facet stage")
             }
             facets.append((element.key.string, pipeline))

@@ -1,40 +1,73 @@
-import BSON
+public import BSON
 import Core
 
 /// What asking a stage for its next document gives.
-enum StageOutput {
+public enum StageOutput {
     /// Valid until the stage is asked again.
     case document(DocumentView)
-    /// Nothing until more input comes.
-    case needsInput
-    /// Nothing yet: ask again, after a look at the time.
+    /// None yet, because the slice is used up: ask again in another one.
     case yield
     case end
 }
 
-/// One running stage. Not a plug point. Each asks the one before it, so that only blocking stages hold documents.
-protocol StageExecution: AnyObject {
-    func next() throws(ServerError) -> StageOutput
+/// One running stage. Not a plug point. Each asks the one before it, so that only blocking stages hold documents; who
+/// wants no more just does not ask any more, and closes.
+public protocol StageExecution: AnyObject {
+    /// The next document. May be asked again whatever the answer was; behind the end it stays `.end`.
+    func next() throws -> StageOutput
+    /// Gives back what this stage and those before it hold elsewhere: cursors, snapshots. Twice is harmless; nobody
+    /// asks for documents afterwards.
+    func close()
 }
 
-/// The documents that the caller pushes, one at a time, in place.
-final class InputStage: StageExecution {
-    var document: DocumentView?
-    var isFinished = false
+/// A stage that makes its documents of another one's.
+public protocol InnerStage: StageExecution {
+    /// The stage that it asks.
+    var source: any StageExecution { get }
+}
 
-    func next() throws(ServerError) -> StageOutput {
-        guard let document else { return isFinished ? .end : .needsInput }
-        self.document = nil
-        return .document(document)
+extension InnerStage {
+    public func close() { source.close() }
+}
+
+/// Documents that are all there already, as a first stage.
+public final class DocumentsSource: StageExecution {
+    private let documents: [Document]
+    private let clock: PipelineClock
+    private var shown = 0
+    private let buffer = ByteBuffer()
+
+    /// - Parameter documents: shown in that order.
+    public init(_ documents: [Document], _ clock: PipelineClock) {
+        self.documents = documents
+        self.clock = clock
+    }
+
+    public func next() -> StageOutput {
+        guard shown < documents.count else { return .end }
+        if clock.isOver() { return .yield }
+        shown += 1
+        return .document(buffer.show(documents[shown - 1]))
+    }
+
+    public func close() {}
+}
+
+extension ByteBuffer {
+    /// A copy of `document`, valid until the buffer is changed.
+    func show(_ document: Document) -> DocumentView {
+        removeAll(keeping: 1 << 20)
+        document.withView { append($0.bytes) }
+        return DocumentView(base: UnsafeRawPointer(base))
     }
 }
 
 /// The source of a stage that evaluates expressions. When the evaluation for a document is interrupted, the document
 /// comes again.
-final class InterruptibleSource {
+final class InterruptibleSource: StageExecution {
     private let source: any StageExecution
     private let budget: EvaluationBudget?
-    /// The document whose evaluation has not come to its end.
+    /// The document whose evaluation has not come to its end; valid, since the source is not asked meanwhile.
     private var current: DocumentView?
 
     init(_ source: any StageExecution, _ budget: EvaluationBudget?) {
@@ -42,12 +75,14 @@ final class InterruptibleSource {
         self.budget = budget
     }
 
-    func next() throws(ServerError) -> StageOutput {
+    func next() throws -> StageOutput {
         if let current { return .document(current) }
         let output = try source.next()
         if case .document(let document) = output { current = document }
         return output
     }
+
+    func close() { source.close() }
 
     /// Evaluates something for the document that came last; nil when that was interrupted: the stage then yields.
     func evaluate<R>(_ body: () throws(ServerError) -> R) throws(ServerError) -> R? {
@@ -57,20 +92,21 @@ final class InterruptibleSource {
     }
 }
 
-final class MatchStage: StageExecution {
-    private let source: InterruptibleSource
+final class MatchStage: InnerStage {
+    private let input: InterruptibleSource
+    var source: any StageExecution { input }
     private let filter: Filter
 
     init(_ source: any StageExecution, _ filter: Filter, _ budget: EvaluationBudget?) {
-        self.source = InterruptibleSource(source, budget)
+        input = InterruptibleSource(source, budget)
         self.filter = filter
     }
 
-    func next() throws(ServerError) -> StageOutput {
+    func next() throws -> StageOutput {
         while true {
-            let output = try source.next()
+            let output = try input.next()
             guard case .document(let document) = output else { return output }
-            guard let matches = try source.evaluate({ () throws(ServerError) in try filter.matches(document) }) else {
+            guard let matches = try input.evaluate({ () throws(ServerError) in try filter.matches(document) }) else {
                 return .yield
             }
             if matches { return output }
@@ -78,21 +114,22 @@ final class MatchStage: StageExecution {
     }
 }
 
-final class TransformStage: StageExecution {
-    private let source: InterruptibleSource
+final class TransformStage: InnerStage {
+    private let input: InterruptibleSource
+    var source: any StageExecution { input }
     private let transform: any DocumentTransform
     private let buffer = ByteBuffer()
 
     init(_ source: any StageExecution, _ transform: any DocumentTransform, _ budget: EvaluationBudget?) {
-        self.source = InterruptibleSource(source, budget)
+        input = InterruptibleSource(source, budget)
         self.transform = transform
     }
 
-    func next() throws(ServerError) -> StageOutput {
-        let output = try source.next()
+    func next() throws -> StageOutput {
+        let output = try input.next()
         guard case .document(let document) = output else { return output }
         buffer.removeAll(keeping: 1 << 20)
-        let isDone: Void? = try source.evaluate { () throws(ServerError) in
+        let isDone: Void? = try input.evaluate { () throws(ServerError) in
             try transform.apply(document, to: buffer)
         }
         if isDone == nil { return .yield }
@@ -116,8 +153,9 @@ extension ByteBuffer {
     }
 }
 
-final class LimitStage: StageExecution {
-    private let source: any StageExecution
+/// `$limit`: what comes before it is closed as soon as no more is wanted.
+final class LimitStage: InnerStage {
+    let source: any StageExecution
     private var left: Int64
 
     init(_ source: any StageExecution, _ limit: Int64) {
@@ -125,16 +163,19 @@ final class LimitStage: StageExecution {
         left = limit
     }
 
-    func next() throws(ServerError) -> StageOutput {
-        guard left > 0 else { return .end }
+    func next() throws -> StageOutput {
+        guard left > 0 else {
+            source.close()
+            return .end
+        }
         let output = try source.next()
         if case .document = output { left -= 1 }
         return output
     }
 }
 
-final class SkipStage: StageExecution {
-    private let source: any StageExecution
+final class SkipStage: InnerStage {
+    let source: any StageExecution
     private var left: Int64
 
     init(_ source: any StageExecution, _ count: Int64) {
@@ -142,7 +183,7 @@ final class SkipStage: StageExecution {
         left = count
     }
 
-    func next() throws(ServerError) -> StageOutput {
+    func next() throws -> StageOutput {
         while true {
             let output = try source.next()
             guard case .document = output, left > 0 else { return output }
@@ -152,37 +193,43 @@ final class SkipStage: StageExecution {
 }
 
 /// `$sort`, with the best so many kept when a limit follows.
-final class SortStage: StageExecution {
-    private let source: any StageExecution
+final class SortStage: InnerStage {
+    let source: any StageExecution
     private let sorter: DocumentSorter
+    private let clock: PipelineClock
+    /// Everything is in the sorter.
+    private var isCollected = false
     private var isSorted = false
     private var index = 0
 
-    init(_ source: any StageExecution, _ pattern: SortPattern, limit: Int?) {
+    init(_ source: any StageExecution, _ pattern: SortPattern, limit: Int?, _ clock: PipelineClock) {
         self.source = source
+        self.clock = clock
         sorter = DocumentSorter(pattern, limit: limit)
     }
 
-    func next() throws(ServerError) -> StageOutput {
-        while !isSorted {
+    func next() throws -> StageOutput {
+        while !isCollected {
             switch try source.next() {
             case .document(let document): try sorter.add(document)
-            case .needsInput: return .needsInput
             case .yield: return .yield
-            case .end:
-                isSorted = sorter.finish { true }
-                if !isSorted { return .yield }
+            case .end: isCollected = true
             }
         }
+        if !isSorted {
+            isSorted = sorter.finish { clock.isOverNow() }
+            if !isSorted { return .yield }
+        }
         guard index < sorter.count else { return .end }
+        if clock.isOver() { return .yield }
         index += 1
         return .document(sorter[index - 1].document)
     }
 }
 
 /// `$count`: one document at the end, none for no input.
-final class CountStage: StageExecution {
-    private let source: any StageExecution
+final class CountStage: InnerStage {
+    let source: any StageExecution
     private let name: String
     private var count: Int64 = 0
     private var isDone = false
@@ -193,11 +240,10 @@ final class CountStage: StageExecution {
         self.name = name
     }
 
-    func next() throws(ServerError) -> StageOutput {
+    func next() throws -> StageOutput {
         while !isDone {
             switch try source.next() {
             case .document: count += 1
-            case .needsInput: return .needsInput
             case .yield: return .yield
             case .end:
                 isDone = true
@@ -213,10 +259,11 @@ final class CountStage: StageExecution {
 }
 
 /// `$sample`: every document with the same chance (reservoir sampling), in no particular order.
-final class SampleStage: StageExecution {
-    private let source: any StageExecution
+final class SampleStage: InnerStage {
+    let source: any StageExecution
     private let size: Int
     private let random: QueryRandom
+    private let clock: PipelineClock
     private var seen: UInt64 = 0
     private var kept: [Document] = []
     private var bytes = 0
@@ -224,26 +271,25 @@ final class SampleStage: StageExecution {
     private var index = 0
     private let buffer = ByteBuffer()
 
-    init(_ source: any StageExecution, size: Int, random: QueryRandom) {
+    init(_ source: any StageExecution, size: Int, random: QueryRandom, _ clock: PipelineClock) {
         self.source = source
+        self.clock = clock
         self.size = size
         self.random = random
     }
 
-    func next() throws(ServerError) -> StageOutput {
+    func next() throws -> StageOutput {
         while !isComplete {
             switch try source.next() {
             case .document(let document): try take(document)
-            case .needsInput: return .needsInput
             case .yield: return .yield
             case .end: isComplete = true
             }
         }
         guard index < kept.count else { return .end }
-        buffer.removeAll()
-        buffer.append(kept[index].bytes)
+        if clock.isOver() { return .yield }
         index += 1
-        return .document(DocumentView(base: UnsafeRawPointer(buffer.base)))
+        return .document(buffer.show(kept[index - 1]))
     }
 
     private func take(_ document: DocumentView) throws(ServerError) {

@@ -8,11 +8,14 @@ enum StageNames {
         "$sortByCount", "$replaceRoot", "$replaceWith", "$sample", "$bucket", "$facet",
     ]
 
-    /// Stages that reach beyond their input, for the caller to carry out.
+    /// Stages that reach beyond their input, made by whoever runs the pipeline.
     static let external: Set<String> = [
         "$lookup", "$unionWith", "$out", "$merge", "$collStats", "$indexStats", "$currentOp", "$listSessions",
         "$listLocalSessions", "$documents",
     ]
+
+    /// Of these, the ones that may stand within a `$facet`.
+    static let joining: Set<String> = ["$lookup", "$unionWith"]
 
     /// Those of MongoDB 8.0, built or not.
     static let all = local.union(external).union(MissingOperators.stages.map(\.name))

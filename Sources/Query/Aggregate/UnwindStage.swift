@@ -69,29 +69,32 @@ struct UnwindSpecification {
 }
 
 /// `$unwind`: a document for each element of an array.
-final class UnwindStage: StageExecution {
-    private let source: any StageExecution
+final class UnwindStage: InnerStage {
+    let source: any StageExecution
     private let specification: UnwindSpecification
-    /// The document being unwound, its array, and what of it is left.
-    private let current = ByteBuffer()
-    private var elements: DocumentView.Iterator?
+    private let clock: PipelineClock
+    /// The document being unwound, and what is left of its array. The source is not asked before the array's end, so
+    /// both are valid.
+    private var current: (document: DocumentView, elements: DocumentView.Iterator)?
     private var index: Int64 = 0
     private let output = ByteBuffer()
     private let indexed = ByteBuffer()
 
-    init(_ source: any StageExecution, _ specification: UnwindSpecification) {
+    init(_ source: any StageExecution, _ specification: UnwindSpecification, _ clock: PipelineClock) {
         self.source = source
         self.specification = specification
+        self.clock = clock
     }
 
-    func next() throws(ServerError) -> StageOutput {
+    func next() throws -> StageOutput {
         while true {
-            if let element = elements?.next() {
-                index += 1
-                let document = DocumentView(base: UnsafeRawPointer(current.base))
-                return .document(write(document, element.value, index: .int64(index - 1)))
+            if current != nil {
+                if clock.isOver() { return .yield }
+                if let (document, element) = nextElement() {
+                    index += 1
+                    return .document(numbered(replacing(element, in: document), .int64(index - 1)))
+                }
             }
-            elements = nil
             let next = try source.next()
             guard case .document(let document) = next else { return next }
             let value = find(document)
@@ -99,20 +102,25 @@ final class UnwindStage: StageExecution {
             case .array:
                 guard let array = value?.asArray, !array.isEmpty else {
                     guard specification.keepsEmpty else { continue }
-                    return .document(write(document, nil, index: .null))
+                    return .document(numbered(replacing(nil, in: document), .null))
                 }
-                // The input is only valid now, and its elements are asked for one by one.
-                current.removeAll(keeping: 1 << 20)
-                current.append(document.bytes)
-                let copy = DocumentView(base: UnsafeRawPointer(current.base))
-                elements = find(copy)?.asArray?.makeIterator()
+                current = (document, array.makeIterator())
                 index = 0
             case nil, .null, .undefined:
                 guard specification.keepsEmpty else { continue }
-                return .document(write(document, value, index: .null))
-            default: return .document(write(document, value, index: .null))
+                return .document(numbered(document, .null))
+            default: return .document(numbered(document, .null))
             }
         }
+    }
+
+    /// The next element with its document; nil, and none of the two any more, at the end of the array.
+    private func nextElement() -> (DocumentView, ValueView)? {
+        guard let element = current?.elements.next(), let document = current?.document else {
+            current = nil
+            return nil
+        }
+        return (document, element.value)
     }
 
     /// The value at the path, through documents only.
@@ -127,45 +135,18 @@ final class UnwindStage: StageExecution {
         return nil
     }
 
-    private func write(_ document: DocumentView, _ value: ValueView?, index: Value) -> DocumentView {
+    /// The document with the value at the path replaced, or removed.
+    private func replacing(_ value: ValueView?, in document: DocumentView) -> DocumentView {
         output.removeAll(keeping: 1 << 20)
-        set(specification.path.components[...], value, in: document, DocumentWriter(startingIn: output))
-        let unwound = DocumentView(base: UnsafeRawPointer(output.base))
-        guard let path = specification.indexPath else { return unwound }
-        indexed.removeAll(keeping: 1 << 20)
-        index.withView { index in
-            set(path.components[...], index, in: unwound, DocumentWriter(startingIn: indexed))
-        }
-        return DocumentView(base: UnsafeRawPointer(indexed.base))
+        NestedField(specification.path).set(value, in: document, to: output)
+        return DocumentView(base: UnsafeRawPointer(output.base))
     }
 
-    /// Writes a document with the value at a path set, or removed.
-    private func set(
-        _ path: ArraySlice<[UInt8]>, _ value: ValueView?, in document: DocumentView?, _ writer: DocumentWriter
-    ) {
-        guard let name = path.first else { return writer.finish() }
-        var isDone = false
-        func place(_ existing: DocumentView?) {
-            isDone = true
-            name.withUnsafeBytes { bytes in
-                if path.count > 1 {
-                    if value == nil, existing == nil { return }
-                    set(path.dropFirst(), value, in: existing, writer.begin(.document, bytes))
-                } else if let value {
-                    writer.append(KeyView(base: bytes.start, count: bytes.count), value)
-                }
-            }
-        }
-        if let document {
-            for element in document {
-                if !isDone, element.key.count == name.count, element.key.bytes.elementsEqual(name) {
-                    place(element.value.asDocument)
-                } else {
-                    writer.append(element.key, element.value)
-                }
-            }
-        }
-        if !isDone { place(nil) }
-        writer.finish()
+    /// The document with its place in the array, when that was asked for.
+    private func numbered(_ document: DocumentView, _ index: Value) -> DocumentView {
+        guard let path = specification.indexPath else { return document }
+        indexed.removeAll(keeping: 1 << 20)
+        index.withView { NestedField(path).set($0, in: document, to: indexed) }
+        return DocumentView(base: UnsafeRawPointer(indexed.base))
     }
 }

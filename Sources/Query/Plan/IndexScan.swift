@@ -45,6 +45,14 @@ public struct IndexScan {
         ranges = IndexScan.ranges(zip(index.pattern.fields, shown).map { ($0.kind == .descending, $1) })
     }
 
+    /// One range that was given as it is.
+    init(index: IndexSpec, range: KeyRange, direction: ScanDirection) {
+        self.index = index
+        self.direction = direction
+        bounds = index.pattern.fields.map { _ in .all }
+        ranges = [range]
+    }
+
     private static func hashed(_ bounds: FieldBounds, _ hash: ((ValueView) -> Int64)?) -> FieldBounds {
         guard let hash, !bounds.isAll else { return bounds }
         return FieldBounds(

@@ -5,11 +5,13 @@ public import Core
 public enum Planner {
     /// Plans a query over a collection that has `indexes` (the `_id` index may be among them).
     ///
-    /// `hint` names an index that must be used; code 2 when there is none such.
+    /// `hint` names an index that must be used; code 2 when there is none such. `limits` say which keys of it.
     public static func plan(
-        filter: Filter, sort: SortPattern? = nil, hint: QueryHint? = nil, indexes: [IndexSpec]
+        filter: Filter, sort: SortPattern? = nil, hint: QueryHint? = nil, limits: KeyLimits? = nil,
+        indexes: [IndexSpec]
     ) throws(ServerError) -> QueryPlan {
         let sort = sort.flatMap { $0.isEmpty && $0.natural == nil ? nil : $0 }
+        if let limits { return try limited(limits, hint, filter, sort, indexes) }
         if let hint { return try hinted(hint, filter, sort, indexes) }
         if let direction = sort?.natural {
             return QueryPlan(access: .collectionScan(direction), residual: filter, providesSort: true)
@@ -97,18 +99,11 @@ public enum Planner {
     private static func hinted(
         _ hint: QueryHint, _ filter: Filter, _ sort: SortPattern?, _ indexes: [IndexSpec]
     ) throws(ServerError) -> QueryPlan {
-        let index: IndexSpec?
-        switch hint {
-        case .natural(let direction):
+        if case .natural(let direction) = hint {
             let isSorted = sort == nil || sort?.natural == direction
             return QueryPlan(access: .collectionScan(direction), residual: filter, providesSort: isSorted)
-        case .name(let name): index = indexes.first { $0.name == name && !$0.isHidden }
-        case .keyPattern(let pattern):
-            index = indexes.first { index in
-                !index.isHidden
-                    && index.keyPattern.withView { a in pattern.withView { DocumentView.compare(a, $0) == 0 } }
-            }
         }
+        let index = named(hint, indexes)
         if index == nil, isIdHint(hint) {
             // The caller keeps no index for _id: its order is the table's.
             if let plan = lookup(filter, sort) { return plan }
@@ -121,6 +116,33 @@ public enum Planner {
         else { throw badHint() }
         return QueryPlan(
             access: .indexScan(choice.scan), residual: filter, providesSort: sort == nil || choice.sortDirection != nil)
+    }
+
+    private static func named(_ hint: QueryHint, _ indexes: [IndexSpec]) -> IndexSpec? {
+        switch hint {
+        case .natural: nil
+        case .name(let name): indexes.first { $0.name == name && !$0.isHidden }
+        case .keyPattern(let pattern):
+            indexes.first { index in
+                !index.isHidden
+                    && index.keyPattern.withView { a in pattern.withView { DocumentView.compare(a, $0) == 0 } }
+            }
+        }
+    }
+
+    /// `min` and `max`: part of a hinted index, whatever the filter says; that is only checked on what is found.
+    private static func limited(
+        _ limits: KeyLimits, _ hint: QueryHint?, _ filter: Filter, _ sort: SortPattern?, _ indexes: [IndexSpec]
+    ) throws(ServerError) -> QueryPlan {
+        guard let hint else {
+            throw ServerError(
+                location: 51173, "When using min()/max() a hint of which index to use must be provided")
+        }
+        guard let index = named(hint, indexes) else { throw badHint() }
+        let choice = IndexChoice(index, constraints: [], filter: filter.tree, sort: sort, isHinted: true)
+        let scan = try limits.scan(index, choice?.sortDirection ?? .forward)
+        return QueryPlan(
+            access: .indexScan(scan), residual: filter, providesSort: sort == nil || choice?.sortDirection != nil)
     }
 
     private static func isIdHint(_ hint: QueryHint) -> Bool {

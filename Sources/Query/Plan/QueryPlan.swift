@@ -37,6 +37,9 @@ public enum QueryHint {
     case keyPattern(Document)
     case natural(ScanDirection)
 
+    /// Whether it asks for the order of insertion.
+    public var isNaturalForward: Bool { if case .natural(.forward) = self { true } else { false } }
+
     /// Reads the `hint` of a command; nil for an empty document. Throws 9 for other types.
     public init?(_ value: ValueView) throws(ServerError) {
         if let name = value.asString {

@@ -21,6 +21,8 @@ final class CommandContext {
     let startedAt: Instant
     /// The optime of the last write, which the reply waits for and reports; set by write commands.
     var lastWrite: OpTime?
+    /// The last of the replies that were sent ahead of this command's own.
+    var streamed: Int32?
     /// The reply has a `writeConcernError` already.
     var reportedWriteConcernError = false
 

@@ -7,9 +7,19 @@ internal import Wire
 
 /// What all commands that read have in common.
 extension CommandContext {
+    /// Asked when a read begins.
     /// - Throws: `NotPrimaryNoSecondaryOk`, `NotPrimaryOrSecondary`.
     func checkReadable() throws(ServerError) {
         try node.role.checkReadable(arguments, querySecondaryOk: request.querySecondaryOk)
+    }
+
+    /// Lets everything else run between two slices of a read, and asks whether it may go on.
+    /// - Throws: `MaxTimeMSExpired`, `NotPrimaryOrSecondary`, `ClientDisconnect`.
+    func awaitNextReadSlice() async throws(ServerError) {
+        await node.yieldLoop()
+        try checkDeadline()
+        try node.role.checkServesReads(of: arguments.database)
+        guard !connection.isClosed else { throw ServerError(.clientDisconnect, "the client has gone") }
     }
 
     /// The read concern of this command: its own, or the set's default; one without a level gets the default's.

@@ -49,8 +49,13 @@ protocol NodeRole: AnyObject {
 
     /// - Throws: `NotWritablePrimary` and its kin when writes to `database` are not taken here.
     func checkWritable(_ database: UnsafeRawBufferPointer) throws(ServerError)
+    /// Whether a read may begin here: the member's state allows it, and so does the client where it is no primary.
     /// - Throws: `NotPrimaryNoSecondaryOk`, `NotPrimaryOrSecondary` when reads are not answered here.
     func checkReadable(_ arguments: GenericArguments, querySecondaryOk: Bool) throws(ServerError)
+    /// Whether a read that has begun may go on here: that is a matter of the member's state alone. What the client
+    /// prefers is said once, with the command that begins; a `getMore` says nothing of it.
+    /// - Throws: `NotPrimaryOrSecondary`.
+    func checkServesReads(of database: UnsafeRawBufferPointer?) throws(ServerError)
 }
 
 /// A node by itself: always readable and writable, no oplog, no gossip.
@@ -84,4 +89,5 @@ final class StandaloneRole: NodeRole {
     func confirmLinearizable(since term: Int64, deadline: Instant) async throws(ServerError) {}
     func checkWritable(_ database: UnsafeRawBufferPointer) throws(ServerError) {}
     func checkReadable(_ arguments: GenericArguments, querySecondaryOk: Bool) throws(ServerError) {}
+    func checkServesReads(of database: UnsafeRawBufferPointer?) throws(ServerError) {}
 }

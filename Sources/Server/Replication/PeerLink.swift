@@ -67,10 +67,13 @@ final class PeerLink: ConnectionDelegate {
     var isConnected: Bool { isOpen }
 
     /// Sends one command and calls `completion` with the reply's document (valid during the call) or the error.
-    func request(timeout: Duration, _ build: (DocumentWriter) -> Void, completion: @escaping Completion) {
+    func request(
+        timeout: Duration, database: String = "admin", _ build: (DocumentWriter) -> Void,
+        completion: @escaping Completion
+    ) {
         guard !isClosed else { return completion(.failure(.closed(.local))) }
         let connection = self.connection ?? connect(timeout: timeout)
-        let id = send(on: connection, build)
+        let id = send(on: connection, database, build)
         let sentAt = runtime.now
         let timer = runtime.schedule(after: timeout) { [weak self] in
             guard let self, let late = pending.removeValue(forKey: id) else { return }
@@ -85,12 +88,12 @@ final class PeerLink: ConnectionDelegate {
 
     /// The same, as a call that suspends. The answer is copied.
     /// - Throws: `ServerError`: the member's own, or `HostUnreachable`, `NetworkTimeout`.
-    func call(timeout: Duration = Limits.peerCallTimeout, _ build: (DocumentWriter) -> Void) async throws(ServerError)
-        -> Document
-    {
+    func call(
+        timeout: Duration = Limits.peerCallTimeout, database: String = "admin", _ build: (DocumentWriter) -> Void
+    ) async throws(ServerError) -> Document {
         let answer = await withUnsafeContinuation {
             (continuation: UnsafeContinuation<Result<Document, ServerError>, Never>) in
-            request(timeout: timeout, build) { result in
+            request(timeout: timeout, database: database, build) { result in
                 switch result {
                 case .success(let body): continuation.resume(returning: .success(body.document))
                 case .failure(let error): continuation.resume(returning: .failure(error.serverError))
@@ -114,15 +117,17 @@ final class PeerLink: ConnectionDelegate {
         let connection = transport.connect(to: endpoint, timeout: timeout, delegate: self)
         self.connection = connection
         // Its answer is not waited for: a member that refuses the introduction refuses what comes behind it.
-        _ = send(on: connection, introduce)
+        _ = send(on: connection, "admin", introduce)
         return connection
     }
 
-    private func send(on connection: any Connection, _ build: (DocumentWriter) -> Void) -> Int32 {
+    private func send(
+        on connection: any Connection, _ database: String, _ build: (DocumentWriter) -> Void
+    ) -> Int32 {
         lastRequestID = lastRequestID == .max ? 1 : lastRequestID + 1
         let message = MessageWriter(message: connection.output, requestID: lastRequestID, responseTo: 0)
         build(message.document)
-        message.document.append("$db", string: "admin")
+        message.document.append("$db", string: database)
         message.finish()
         return lastRequestID
     }

@@ -20,14 +20,16 @@ extension ReplicaSetRole {
     func checkReadable(_ arguments: GenericArguments, querySecondaryOk: Bool) throws(ServerError) {
         if acceptsWrites { return }
         if let name = arguments.database, KeyView(name) == "local" { return }
+        if member.state.isReadable, !allowsSecondary(arguments, querySecondaryOk) {
+            throw ServerError(.notPrimaryNoSecondaryOk, "not primary and secondaryOk=false")
+        }
+        try checkServesReads(of: arguments.database)
+    }
+
+    func checkServesReads(of database: UnsafeRawBufferPointer?) throws(ServerError) {
+        if let database, KeyView(database) == "local" { return }
         switch member.state {
-        case .primary, .secondary:
-            guard allowsSecondary(arguments, querySecondaryOk) else {
-                throw ServerError(.notPrimaryNoSecondaryOk, "not primary and secondaryOk=false")
-            }
-            if member.state == .primary, !member.isPrimary {
-                throw ServerError(.notPrimaryOrSecondary, "node is not in primary or recovering state")
-            }
+        case .primary, .secondary: return
         case .startup where member.config == nil:
             throw ServerError(
                 .notPrimaryOrSecondary,

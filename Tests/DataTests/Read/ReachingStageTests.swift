@@ -55,4 +55,67 @@ struct ReachingStageTests {
         let error = #expect(throws: ServerError.self) { try node.aggregate([["$out": "x"]]) }
         #expect(error?.code.rawValue == 40601)
     }
+
+    @Test("a result larger than a document may be is refused")
+    func resultTooLarge() async throws {
+        let node = try await Fixture()
+        for id in 0..<2 {
+            try node.insertOne(["_id": .int32(Int32(id)), "v": .string(String(repeating: "x", count: 9 << 20))])
+        }
+        let error = #expect(throws: ServerError.self) {
+            try node.aggregate([["$group": ["_id": .null, "all": ["$push": "$v"]]]])
+        }
+        #expect(error?.code == .bsonObjectTooLarge)
+    }
+
+    @Test("$documents feeds $lookup and $unionWith without a collection")
+    func documents() async throws {
+        let node = try await filled()
+        let made: Value = ["$documents": [["n": 1, "x": "one"], ["n": 2, "x": "two"]]]
+        let joined = try node.aggregate(
+            [
+                ["$match": ["_id": ["$lt": 3]]],
+                [
+                    "$lookup": [
+                        "localField": "a", "foreignField": "n", "pipeline": [made, ["$project": ["n": 0]]], "as": "s",
+                    ]
+                ], ["$project": ["a": 0]],
+            ])
+        #expect(
+            joined == [["_id": 0, "s": []], ["_id": 1, "s": [["x": "one"]]], ["_id": 2, "s": [["x": "two"]]]])
+        let all = try node.aggregate([["$project": ["_id": 1]], ["$unionWith": ["pipeline": [made]]]])
+        #expect(all.count == 8)
+        #expect(all[7] == ["n": 2, "x": "two"])
+    }
+
+    @Test(
+        "joins that cannot be are refused with MongoDB's codes",
+        arguments: [
+            (["$lookup": ["as": "x", "localField": "a", "foreignField": "b"]], 9),
+            (["$lookup": ["as": "x", "pipeline": []]], 9),
+            (["$lookup": ["from": "s", "as": "x", "pipeline": [["$out": "y"]]]], 51047),
+            (["$lookup": ["from": "s", "as": "x", "pipeline": [["$documents": []]]]], 73),
+            (["$lookup": ["from": "s", "as": "$x", "localField": "a", "foreignField": "b"]], 16410),
+            (["$lookup": ["from": "s", "as": "", "localField": "a", "foreignField": "b"]], 40352),
+            (["$lookup": ["from": "s", "as": "x", "pipeline": [["$nope": 1]]]], 40324),
+            (["$unionWith": ["pipeline": [["$match": [:]]]]], 9),
+            (["$unionWith": ["coll": "s", "pipeline": [["$merge": "y"]]]], 31441),
+            (["$documents": []], 73),
+        ] as [(Value, Int32)])
+    func refused(stage: Value, code: Int32) async throws {
+        let node = try await filled()
+        #expect(#expect(throws: ServerError.self) { try node.aggregate([stage]) }?.code.rawValue == code)
+    }
+
+    @Test("a dotted target of $lookup replaces an array in its way")
+    func dottedTarget() async throws {
+        let node = try await Fixture()
+        try node.insertOne(["_id": 1, "a": [["x": 1], ["x": 2]], "b": ["c": 1]])
+        let join = { (target: Value) -> Value in
+            ["$lookup": ["from": "none", "localField": "_id", "foreignField": "_id", "as": target]]
+        }
+        #expect(
+            try node.aggregate([join("a.b"), join("b.d"), join("_id")])
+                == [["_id": [], "a": ["b": []], "b": ["c": 1, "d": []]]])
+    }
 }

@@ -88,6 +88,29 @@ struct ReadTests {
         #expect(distinct.values == ["x", "y"])
     }
 
+    @Test(
+        "a tailable cursor reads in natural order, whatever index there is, and sees what comes later",
+        arguments: [["queue": "x"], ["_id": ["$in": [1, 3]]], ["$or": [["_id": 1], ["_id": 3]]]] as [Document])
+    func tailable(filter: Document) async throws {
+        let node = try await Fixture()
+        try node.createCollection(Fixture.orders, ["capped": true, "size": 100_000])
+        try node.createIndex(["key": ["queue": 1], "name": "queue_1"])
+        try node.insert(["_id": 1, "queue": "x"], ["_id": 2, "queue": "y"])
+        let command: Document = ["filter": .document(filter), "tailable": true]
+        let request = try command.withView { try FindRequest(Fixture.orders, $0, context: node.context.query) }
+        let cursor = try QueryCursor(node.store, request)
+        defer { cursor.close() }
+        #expect(try node.drain(cursor) == [["_id": 1, "queue": "x"]])
+        #expect(cursor.winningPlan["stage"] == "COLLSCAN")
+        try node.insert(["_id": 4, "queue": "y"], ["_id": 3, "queue": "x"])
+        #expect(try node.drain(cursor) == [["_id": 3, "queue": "x"]])
+        let hinted: Document = ["hint": "queue_1", "tailable": true]
+        let error = #expect(throws: ServerError.self) {
+            _ = try hinted.withView { try FindRequest(Fixture.orders, $0, context: node.context.query) }
+        }
+        #expect(error?.code == .badValue)
+    }
+
     @Test("an aggregation groups what its match lets through, in batches and slices")
     func aggregate() async throws {
         let node = try await filled()

@@ -10,37 +10,36 @@ func pipeline(_ stages: String, context: QueryContext = QueryContext()) throws -
     }
 }
 
-/// Runs a pipeline over documents, taking results after every push.
+/// Runs a pipeline over documents, in slices of a single step each, or in one that lasts.
 /// - Parameter yielded: called whenever a stage gives the loop back.
+/// - Returns: the results; with `most`, so many of them, behind which the pipeline is closed.
 func run(
-    _ execution: PipelineExecution, over documents: [Document], yielded: () -> Void = {}
+    _ pipeline: Pipeline, over documents: [Document], inOneSlice: Bool = false, most: Int = .max,
+    yielded: () -> Void = {}
 ) throws -> [Document] {
+    let clock = PipelineClock { .zero }
+    let environment = PipelineEnvironment(clock: clock) { stage, _ in
+        throw ServerError(.commandNotSupported, "\(stage.name) reads elsewhere")
+    }
+    let output = try pipeline.makeExecution(over: DocumentsSource(documents, clock), environment)
     var results: [Document] = []
-    func takeResults() throws {
-        while true {
-            switch try execution.next({ results.append($0.document) }) {
-            case .document: continue
-            case .yield: yielded()
-            case .needsInput, .end: return
-            }
+    while results.count < most {
+        clock.begin(until: inOneSlice ? .distantFuture : .zero)
+        switch try output.next() {
+        case .document(let document): results.append(document.document)
+        case .yield: yielded()
+        case .end:
+            guard case .end = try output.next() else { throw ServerError(.internalError, "a pipeline went on") }
+            return results
         }
     }
-    for document in documents {
-        let isWanted = try document.withView { view in
-            guard try execution.push(view) else { return false }
-            try takeResults()
-            return true
-        }
-        if !isWanted { break }
-    }
-    execution.finish()
-    try takeResults()
+    output.close()
     return results
 }
 
 func aggregate(_ stages: String, over documents: [String], context: QueryContext = QueryContext()) throws -> [Document]
 {
-    try run(try pipeline(stages, context: context).makeExecution(), over: try documents.map { try json($0) })
+    try run(try pipeline(stages, context: context), over: try documents.map { try json($0) })
 }
 
 /// One row of a table of pipelines.

@@ -39,6 +39,11 @@ import Testing
                     "{'_id': 1, 'a': {'x': 1, 'l': 'q'}, 'i': {'$numberLong': '1'}}", "{'_id': 2, 'a': {}, 'i': null}",
                     "{'_id': 3, 'a': {'l': null}, 'i': null}", "{'_id': 4, 'i': null}",
                 ]),
+            PipelineCase(
+                "[{'$unwind': {'path': '$a.b', 'preserveNullAndEmptyArrays': true}}]",
+                ["{'a': 5}", "{'a': [{'b': [1]}]}", "{'a': {'b': []}, 'c': 1}", "{'a': {'b': 7}}", "{'a': {'c': 1}}"],
+                ["{'a': 5}", "{'a': [{'b': [1]}]}", "{'a': {}, 'c': 1}", "{'a': {'b': 7}}", "{'a': {'c': 1}}"]),
+            PipelineCase("[{'$unwind': '$a.b'}]", ["{'a': 5}", "{'a': {'b': 7}}"], ["{'a': {'b': 7}}"]),
         ])
     func streaming(_ row: PipelineCase) throws { try row.check() }
 
@@ -52,6 +57,15 @@ import Testing
                 "[{'$sort': {'_id': -1}}, {'$skip': 1}, {'$limit': 2}, {'$project': {'_id': 1}}]", numbers,
                 ["{'_id': 4}", "{'_id': 3}"]),
             PipelineCase("[{'$count': 'total'}]", numbers, ["{'total': 5}"]),
+            // A key of one field that is missing is null; in one of several, missing fields stay away.
+            PipelineCase(
+                "[{'$group': {'_id': {'p': '$h.p'}, 'n': {'$sum': 1}}}]",
+                ["{'h': {'p': null}}", "{'h': 5}", "{}", "{'h': {'p': 1}}"],
+                ["{'_id': {'p': null}, 'n': 3}", "{'_id': {'p': 1}, 'n': 1}"]),
+            PipelineCase(
+                "[{'$group': {'_id': {'p': '$p', 'q': '$q'}, 'n': {'$sum': 1}}}]",
+                ["{'p': 1}", "{'p': 1, 'q': null}", "{'p': 1}"],
+                ["{'_id': {'p': 1}, 'n': 2}", "{'_id': {'p': 1, 'q': null}, 'n': 1}"]),
             PipelineCase("[{'$count': 'total'}]", [], []),
             PipelineCase(
                 "[{'$sortByCount': '$n'}]", numbers,
@@ -114,6 +128,10 @@ import Testing
             ErrorCase("[{'$bucket': {'groupBy': '$a', 'boundaries': [1, 3], 'default': 2}}]", 40199),
             ErrorCase("[{'$facet': {}}]", 40169),
             ErrorCase("[{'$facet': {'a': [{'$out': 'x'}]}}]", 40600),
+            ErrorCase("[{'$facet': {'a': [{'$facet': {'b': []}}]}}]", 40600),
+            ErrorCase("[{'$facet': {'a': [{'$documents': []}]}}]", 40600),
+            ErrorCase("[{'$group': {'_id': {'a': 1}}}]", 17390),
+            ErrorCase("[{'$group': {'_id': {'a': '$x', 'b': true}}}]", 17390),
             ErrorCase("[{'$out': 'x'}, {'$limit': 1}]", 40601),
             ErrorCase("[{'$limit': 1}, {'$collStats': {}}]", 40602),
             ErrorCase("[{'$replaceRoot': {}}]", 40231),
@@ -127,32 +145,36 @@ import Testing
         #expect(ServerError.caught { _ = try pipeline("[\(stages)]") }?.code.rawValue == 7_749_501)
     }
 
-    @Test("a limit ends the input early")
-    func limitEnds() throws {
-        let execution = try pipeline("[{'$limit': 2}]").makeExecution()
-        var pushed = 0
-        var taken = 0
-        let document: Document = ["a": 1]
-        try document.withView { view in
-            while try execution.push(view) {
-                pushed += 1
-                while case .document = try execution.next({ _ in taken += 1 }) {}
-            }
+    /// Counts what is asked of it, and whether it was closed.
+    private final class Endless: StageExecution {
+        var asked = 0
+        var isClosed = false
+        private let document: Document
+        private let buffer = ByteBuffer()
+
+        init(_ document: Document) { self.document = document }
+
+        func next() -> StageOutput {
+            asked += 1
+            return .document(buffer.show(document))
         }
-        #expect(taken == 2)
-        #expect(pushed <= 3)
-        #expect(execution.isAtEnd)
+        func close() { isClosed = true }
     }
 
-    @Test("a push before the last results were taken is refused")
-    func pushTwice() throws {
-        let execution = try pipeline("[]").makeExecution()
-        let document: Document = ["a": 1]
-        try document.withView { view in
-            let isTaken = try execution.push(view)
-            #expect(isTaken)
-            #expect(ServerError.caught { _ = try execution.push(view) }?.code == .internalError)
-        }
+    @Test(
+        "a stage that wants no more asks for no more, and closes what comes before it",
+        arguments: [
+            ("[{'$limit': 2}]", 2), ("[{'$match': {}}, {'$unwind': '$l'}, {'$limit': 3}]", 2),
+            ("[{'$limit': 3}, {'$count': 'n'}]", 3), ("[{'$limit': 2}, {'$sort': {'a': 1}}]", 2),
+            ("[{'$facet': {'a': [{'$limit': 2}], 'b': [{'$skip': 1}, {'$limit': 3}]}}]", 4),
+        ])
+    func limitEnds(stages: String, asked: Int) throws {
+        let source = Endless(["a": 1, "l": [1, 2]])
+        let environment = PipelineEnvironment(clock: PipelineClock { .zero }) { _, source in source }
+        let output = try pipeline(stages).makeExecution(over: source, environment)
+        while case .document = try output.next() {}
+        #expect(source.asked == asked)
+        #expect(source.isClosed)
     }
 
     @Test("the leading stages that a find can serve are recognised, in its order")
@@ -173,14 +195,20 @@ import Testing
         #expect(try pipeline("[{'$group': {'_id': 1}}]").leadingMatch.stageCount == 0)
     }
 
-    @Test("stages for the caller are named in place and split the execution")
+    @Test("stages that reach beyond their input are made by whoever runs the pipeline, within a facet too")
     func external() throws {
-        let compiled = try pipeline("[{'$match': {'a': 1}}, {'$lookup': {'from': 'x', 'as': 'y'}}, {'$count': 'n'}]")
-        #expect(compiled.externalStages.map { $0.index } == [1])
-        #expect(compiled.externalStages.first?.stage.specification == ["from": "x", "as": "y"])
-        #expect(ServerError.caught { _ = try compiled.makeExecution() }?.code == .internalError)
-        #expect(try run(try compiled.makeExecution(0..<1), over: [["a": 1], ["a": 2]]) == [["a": 1]])
-        #expect(compiled.explained == [["$match": ["a": 1]], ["$lookup": ["from": "x", "as": "y"]], ["$count": "n"]])
+        let compiled = try pipeline(
+            "[{'$lookup': {'from': 'x', 'as': 'y'}}, {'$facet': {'f': [{'$unionWith': 'z'}, {'$count': 'n'}]}}]")
+        var made: [Value] = []
+        let clock = PipelineClock { .zero }
+        let environment = PipelineEnvironment(clock: clock) { stage, source in
+            made.append(stage.specification)
+            return source
+        }
+        let output = try compiled.makeExecution(over: DocumentsSource([["a": 1], ["a": 2]], clock), environment)
+        #expect(made == [["from": "x", "as": "y"], "z"])
+        guard case .document(let result) = try output.next() else { throw ServerError(.internalError, "no result") }
+        #expect(result.document == ["f": [["n": 2]]])
     }
 
     @Test("$sample draws distinct documents, the same for the same seed")

@@ -177,11 +177,11 @@ struct InterruptionTests {
                        'sums': [{'$group': {'_id': {'$mod': ['$x', 2]}, 'n': {'$sum': {'$sum': {'$map': {'input': '$a', 'in': 3}}}}, 'c': {'$sum': 1}}}]}}]
             """
         let documents = [0, 1, 700, 3, 900].map { numbers($0) }
-        let wanted = try run(try pipeline(stages).makeExecution(), over: documents)
+        let wanted = try run(try pipeline(stages), over: documents)
         let budget = EvaluationBudget(TickingRuntime(), looksPerSlice: 0)
         var context = QueryContext()
         context.budget = Confined(budget)
-        let results = try run(try pipeline(stages, context: context).makeExecution(), over: documents) {
+        let results = try run(try pipeline(stages, context: context), over: documents) {
             budget.beginSlice(until: .distantFuture)
         }
         #expect(results == wanted)

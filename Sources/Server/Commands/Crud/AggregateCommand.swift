@@ -55,9 +55,7 @@ enum AggregateCommand {
             guard let number = element.value.asInteger else {
                 throw wrongType("cursor.batchSize", element.value, "long")
             }
-            guard number >= 0 else {
-                throw ServerError(.badValue, "BSON field 'batchSize' value must be >= 0, actual value '\(number)'")
-            }
+            guard number >= 0 else { throw CommandFields.negative("batchSize", number) }
             batchSize = Int(clamping: number)
         }
         let namespace = try namespace(context, context.body)
@@ -70,7 +68,7 @@ enum AggregateCommand {
         guard let target = command.first?.value else {
             throw ServerError(.failedToParse, "the aggregate command is empty")
         }
-        if target.asInteger == 1 { return Namespace(context.database, "$cmd.aggregate") }
+        if target.asInteger == 1 { return .withoutCollection(context.database) }
         return try context.namespace(collection: target, field: "aggregate")
     }
 
@@ -85,7 +83,7 @@ enum AggregateCommand {
         guard let pipeline = value.asArray else { throw wrongType("aggregate.pipeline", value, "array") }
         if let collation = command["collation"] { try CollectionOptions.checkCollation(collation) }
         let stage = pipeline.first?.value.asDocument?.first?.key
-        if namespace.collection == "$cmd.aggregate" {
+        if namespace.isWithoutCollection {
             guard let stage, DatabaseStages.names.contains(stage.string) else {
                 throw ServerError(
                     .invalidNamespace,
@@ -100,7 +98,7 @@ enum AggregateCommand {
         func open(_ pipeline: DocumentView) throws -> AggregateCursor {
             try AggregateCursor(
                 context.node.data, namespace, pipeline: pipeline, hint: command["hint"], context: query, at: point
-            ) { try DatabaseStages.documents(of: $0, context, namespace, query) }
+            ) { try DatabaseStages.documents(of: $0, context, namespace) }
         }
         guard try OutputStage(pipeline, database: context.database) != nil else { return try open(pipeline) }
         return try OutputStage.withoutOutput(pipeline).withView(open)

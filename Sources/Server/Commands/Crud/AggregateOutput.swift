@@ -2,11 +2,11 @@ internal import BSON
 internal import Core
 internal import Data
 
-/// Runs a pipeline that ends in `$out` or `$merge`.
+/// Runs a pipeline that ends in `$out` or `$merge`: reads here, and writes here or at the primary.
 enum AggregateOutput {
     static func run(_ context: CommandContext, _ stage: OutputStage) throws -> CommandOutcome {
-        try checkWritable(stage, context)
-        let concern = try context.writeConcern()
+        try OutputPlace.check(stage.target, context)
+        _ = try context.writeConcern()
         let readConcern = try context.readConcern()
         guard readConcern.level != .linearizable, readConcern.level != .snapshot else {
             throw ServerError(
@@ -15,54 +15,55 @@ enum AggregateOutput {
         }
         return .later { context in
             let point = try await context.awaitReadPoint(readConcern)
-            try checkWritable(stage, context)
+            let place = try OutputPlace(stage.target, context)
+            defer { place.close() }
             let cursor = try AggregateCommand.open(context, point)
             defer { cursor.source.close() }
-            let output = try OutputWriter(stage, context)
-            do {
-                try await write(cursor.source, to: output, stage, context)
-            } catch {
-                if (try? checkWritable(stage, context)) != nil { output.abandon(try context.writeContext()) }
-                throw error
-            }
+            let failure = try await write(cursor.source, stage, place, context)
             context.writer.document("cursor") { writer in
                 writer.array("firstBatch") { _ in }
                 writer.append("id", int64: 0)
                 writer.append("ns", string: cursor.namespace.fullName)
             }
-            try await context.awaitWriteConcern(context.node.lastOpTime, concern)
+            if let failure {
+                context.reportedWriteConcernError = true
+                context.writer.append("writeConcernError", failure)
+            }
         }
     }
 
-    private static func checkWritable(_ stage: OutputStage, _ context: CommandContext) throws {
-        var database = stage.target.database
-        try database.withUTF8 { try context.node.role.checkWritable(UnsafeRawBufferPointer($0)) }
-    }
-
-    private static func awaitNextSlice(_ stage: OutputStage, _ context: CommandContext) async throws {
-        try await context.awaitNextSlice()
-        try checkWritable(stage, context)
-    }
-
+    /// Writes all results; returns the `writeConcernError`, if there is one.
     private static func write(
-        _ source: any BatchSource, to output: OutputWriter, _ stage: OutputStage, _ context: CommandContext
+        _ source: any BatchSource, _ stage: OutputStage, _ place: OutputPlace, _ context: CommandContext
+    ) async throws -> Document? {
+        let output = try OutputWriter(stage, place, context)
+        do {
+            try await output.begin()
+            try await pump(source, to: output, context)
+            return try await output.finish(context.arguments.writeConcern?.document)
+        } catch {
+            await output.abandon()
+            throw error
+        }
+    }
+
+    private static func pump(
+        _ source: any BatchSource, to output: OutputWriter, _ context: CommandContext
     ) async throws {
         let buffer = ByteBuffer(capacity: 4096)
         while true {
             buffer.removeAll(keeping: 1 << 20)
             var array = ArrayWriter(startingIn: buffer)
             let progress = try source.next(
-                into: &array, maxDocuments: Limits.shortWriteStatements, maxBytes: Limits.cursorBatchBytesMax,
+                into: &array, maxDocuments: Limits.outputBatchDocuments, maxBytes: Limits.outputBatchBytes,
                 deadline: context.runtime.loopSliceEnd)
             array.finish()
             for element in DocumentView(base: UnsafeRawPointer(buffer.base)) {
                 guard let document = element.value.asDocument else { continue }
-                try output.write(document, try context.writeContext())
-                guard context.node.isMajorityBehind else { continue }
-                try await awaitNextSlice(stage, context)
+                try await output.write(document)
             }
-            if progress == .exhausted { return try output.finish(try context.writeContext()) }
-            try await awaitNextSlice(stage, context)
+            if progress == .exhausted { return }
+            try await context.awaitNextReadSlice()
         }
     }
 }

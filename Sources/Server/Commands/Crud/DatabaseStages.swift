@@ -11,7 +11,7 @@ enum DatabaseStages {
     ]
 
     static func documents(
-        of stage: PipelineStage, _ context: CommandContext, _ namespace: Namespace, _ query: QueryContext
+        of stage: PipelineStage, _ context: CommandContext, _ namespace: Namespace
     ) throws -> [Document]? {
         switch stage.name {
         case "$collStats": return [try collectionStatistics(stage, context, namespace)]
@@ -19,25 +19,7 @@ enum DatabaseStages {
         case "$currentOp":
             return try OperationCommands.documents(stage.specification, context, namespace.collection)
         case "$listSessions", "$listLocalSessions": return context.node.sessions.documents
-        case "$documents": return try given(stage, query)
         default: return nil
-        }
-    }
-
-    /// `{$documents: <expression>}`.
-    private static func given(_ stage: PipelineStage, _ query: QueryContext) throws -> [Document] {
-        let wrapped = Document { $0.append("v", stage.specification) }
-        let value = try wrapped.withView { view in
-            try view["v"].flatMap { try Expression($0, context: query).evaluate(root: .empty) }
-        }
-        guard let values = value?.asArray else {
-            throw ServerError(ErrorCode(rawValue: 5_858_203), "an array is expected by the $documents stage")
-        }
-        return try values.map {
-            guard let document = $0.asDocument else {
-                throw ServerError(ErrorCode(rawValue: 40228), "$documents needs an array of objects")
-            }
-            return document
         }
     }
 

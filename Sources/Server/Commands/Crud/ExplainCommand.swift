@@ -94,7 +94,12 @@ enum ExplainCommand {
                 switch element.key {
                 case filter: writer.append("filter", element.value)
                 case "sort", "skip", "hint", "collation": writer.append(element.key, element.value)
-                case "limit": if limit == nil { writer.append(element.key, element.value) }
+                case "limit":
+                    // That of a count may be negative.
+                    let number = element.value.asInteger.map { Int64(clamping: $0.magnitude) }
+                    if limit == nil {
+                        writer.append("limit" as String, number.map { .int64($0) } ?? Value(element.value))
+                    }
                 default: continue
                 }
             }

@@ -2,6 +2,7 @@ internal import BSON
 internal import Core
 internal import Data
 internal import Query
+internal import Wire
 
 /// `getMore` and `killCursors`: the rest of a query, or the end of it.
 enum GetMoreCommand {
@@ -20,6 +21,7 @@ enum GetMoreCommand {
         }
         let namespace = try context.namespace(collection: collection, field: "getMore").fullName
         let batchSize = try size(context.body["batchSize"])
+        try context.node.role.checkServesReads(of: context.arguments.database)
         guard let entry = context.node.cursors.find(id) else {
             throw ServerError(.cursorNotFound, "cursor id \(id) not found")
         }
@@ -40,81 +42,84 @@ enum GetMoreCommand {
             context.node.cursors.close(entry)
             throw error
         }
-        // On a cursor that waits for data, maxTimeMS is how long; else it was set by the query.
-        if entry.awaitsData { return .later { context in try await sendTail(context, entry, batchSize) } }
         let batch = Batch()
+        if entry.awaitsData || entry.isLinearizable || context.request.allowsExhaust {
+            return .later { context in try await serve(context, entry, batchSize, batch) }
+        }
         entry.isPinned = true
         entry.source.budget?.deadline = context.deadline
         do {
-            let progress =
-                entry.isLinearizable
-                ? .yield
-                : try batch.fill(from: entry.source, limit: batchSize, deadline: context.runtime.loopSliceEnd)
+            let progress = try batch.fill(
+                from: entry.source, limit: batchSize, deadline: context.runtime.loopSliceEnd)
             guard progress == .yield else {
                 entry.isPinned = false
                 finish(context, entry, batch, progress)
                 return .done
             }
         } catch {
-            release(context, entry, failed: true)
+            release(context, entry)
             throw error
         }
-        return .later { context in
-            context.connection.operation?.cursor = entry
-            do {
-                let progress = try await Batches.fill(
-                    batch, from: entry.source, limit: batchSize, isLinearizable: entry.isLinearizable, context)
-                try checkAlive(entry)
-                entry.isPinned = false
-                finish(context, entry, batch, progress)
-            } catch {
-                release(context, entry, failed: true)
-                throw error
-            }
-        }
+        return .later { context in try await serve(context, entry, batchSize, batch) }
     }
 
     private static func size(_ value: ValueView?) throws(ServerError) -> Int {
         guard let value else { return .max }
         guard let number = value.asInteger else { throw wrongType("getMore.batchSize", value, "long") }
-        guard number >= 0 else {
-            throw ServerError(.badValue, "BSON field 'batchSize' value must be >= 0, actual value '\(number)'")
-        }
+        guard number >= 0 else { throw CommandFields.negative("batchSize", number) }
         return number == 0 ? .max : Int(clamping: number)
     }
 
-    /// The next batch of a cursor that waits for data: what is there, else what comes before the time is over.
-    private static func sendTail(_ context: CommandContext, _ entry: CursorRegistry.Entry, _ batchSize: Int)
-        async throws
-    {
+    /// Answers with the batch that was begun; with further ones behind it, where the client lets the server go on
+    /// without being asked (exhaust), for as long as the client takes them: then it has to ask again.
+    private static func serve(
+        _ context: CommandContext, _ entry: CursorRegistry.Entry, _ batchSize: Int, _ begun: Batch
+    ) async throws {
         entry.isPinned = true
-        let node = context.node
         context.connection.operation?.cursor = entry
-        let wait = context.arguments.maxTimeMillis.map { Duration.milliseconds($0) } ?? Limits.awaitDataDefault
-        let deadline = node.runtime.now + min(wait, Limits.awaitMax)
-        // The wait is not the operation's time limit.
-        context.deadline = .distantFuture
         do {
-            let batch = Batch()
-            var progress = try await Batches.fill(
-                batch, from: entry.source, limit: batchSize, isLinearizable: entry.isLinearizable, context)
-            while batch.count == 0, progress == .waiting, node.runtime.now < deadline, !context.connection.isAbandoned,
-                !node.isShuttingDown
-            {
-                context.connection.operation?.wait = .data
-                await node.dataAppended.wait(until: deadline, on: context.connection)
-                try context.connection.checkInterrupted()
-                try checkAlive(entry)
-                try context.checkReadable()
-                progress = try await Batches.fill(
-                    batch, from: entry.source, limit: batchSize, isLinearizable: entry.isLinearizable, context)
+            var batch = begun
+            var progress = try await fill(batch, context, entry, batchSize)
+            while progress != .exhausted, context.mayStream(batch.byteCount) {
+                context.stream { write(entry, batch, isOpen: true, to: $0) }
+                context.node.counters.getMore += 1
+                try await context.awaitNextReadSlice()
+                batch = Batch()
+                progress = try await fill(batch, context, entry, batchSize)
             }
-            try checkAlive(entry)
             entry.isPinned = false
             finish(context, entry, batch, progress)
         } catch {
-            release(context, entry, failed: true)
+            release(context, entry)
             throw error
+        }
+    }
+
+    /// Fills a batch; on a cursor that waits for data, with what is there, else with what comes before the time is
+    /// over.
+    private static func fill(
+        _ batch: Batch, _ context: CommandContext, _ entry: CursorRegistry.Entry, _ batchSize: Int
+    ) async throws -> CursorProgress {
+        let node = context.node
+        var deadline = Instant.zero
+        if entry.awaitsData {
+            // There, maxTimeMS is how long to wait, and not the operation's time limit.
+            let wait = context.arguments.maxTimeMillis.map { Duration.milliseconds($0) } ?? Limits.awaitDataDefault
+            deadline = node.runtime.now + min(wait, Limits.awaitMax)
+            context.deadline = .distantFuture
+        }
+        while true {
+            let progress = try await Batches.fill(
+                batch, from: entry.source, limit: batchSize, isLinearizable: entry.isLinearizable, context)
+            try checkAlive(entry)
+            guard batch.count == 0, progress == .waiting, node.runtime.now < deadline, !context.connection.isAbandoned,
+                !node.isShuttingDown
+            else { return progress }
+            context.connection.operation?.wait = .data
+            await node.dataAppended.wait(until: deadline, on: context.connection)
+            try context.connection.checkInterrupted()
+            try checkAlive(entry)
+            try node.role.checkServesReads(of: context.arguments.database)
         }
     }
 
@@ -122,9 +127,10 @@ enum GetMoreCommand {
         if entry.isKilled { throw ServerError(.cursorKilled, "cursor \(entry.id) was killed while it was in use") }
     }
 
-    private static func release(_ context: CommandContext, _ entry: CursorRegistry.Entry, failed: Bool) {
+    /// After a failure the cursor is gone.
+    private static func release(_ context: CommandContext, _ entry: CursorRegistry.Entry) {
         entry.isPinned = false
-        if entry.isKilled { entry.source.close() } else if failed { context.node.cursors.close(entry) }
+        if entry.isKilled { entry.source.close() } else { context.node.cursors.close(entry) }
     }
 
     private static func finish(
@@ -132,7 +138,13 @@ enum GetMoreCommand {
     ) {
         let isOpen = progress != .exhausted
         if isOpen { entry.lastUse = context.runtime.now } else { context.node.cursors.close(entry) }
-        context.writer.document("cursor") { writer in
+        write(entry, batch, isOpen: isOpen, to: context.writer)
+    }
+
+    private static func write(
+        _ entry: CursorRegistry.Entry, _ batch: Batch, isOpen: Bool, to writer: DocumentWriter
+    ) {
+        writer.document("cursor") { writer in
             batch.write("nextBatch", to: writer)
             writer.append("id", int64: isOpen ? entry.id : 0)
             writer.append("ns", string: entry.namespace)

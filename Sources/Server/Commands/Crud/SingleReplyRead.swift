@@ -55,10 +55,7 @@ struct SingleReplyRead {
         defer { read.close() }
         let term = context.node.role.term
         while case .yield = try read.run(context.runtime.loopSliceEnd) {
-            await context.node.yieldLoop()
-            try context.checkDeadline()
-            try context.checkReadable()
-            guard !context.connection.isClosed else { throw ServerError(.clientDisconnect, "the client has gone") }
+            try await context.awaitNextReadSlice()
         }
         if concern.level == .linearizable {
             try await context.node.role.confirmLinearizable(since: term, deadline: context.deadline)
