@@ -47,10 +47,11 @@ enum GetMoreCommand {
             throw error
         }
         let batch = Batch()
+        // From here to the end of the command nobody else uses the cursor.
+        entry.isPinned = true
         if entry.awaitsData || entry.isLinearizable || context.request.allowsExhaust {
             return .later { context in try await serve(context, entry, batchSize, batch) }
         }
-        entry.isPinned = true
         do {
             let progress = try batch.fill(
                 from: entry.source, limit: batchSize, deadline: context.runtime.loopSliceEnd)
@@ -78,7 +79,6 @@ enum GetMoreCommand {
     private static func serve(
         _ context: CommandContext, _ entry: CursorRegistry.Entry, _ batchSize: Int, _ begun: Batch
     ) async throws {
-        entry.isPinned = true
         do {
             var batch = begun
             var progress = try await fill(batch, context, entry, batchSize)
