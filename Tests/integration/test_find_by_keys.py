@@ -55,7 +55,8 @@ def test_other_commands_refuse_negative_batch_sizes_too(values):
 
 
 def test_return_key_shows_the_keys_of_the_index_that_is_used(values):
-    find = lambda **options: values.database.command({"find": "c", "returnKey": True, **options})["cursor"]["firstBatch"]
+    command = {"find": "c", "returnKey": True}
+    find = lambda **options: values.database.command({**command, **options})["cursor"]["firstBatch"]
     assert find(filter={"a": 1}) == [{"a": 1, "b": 2}, {"a": 1, "b": 1}, {"a": 1, "b": 0}]
     assert find(filter={"_id": 5}) == [{"_id": 5}]
     assert find(filter={"x": "x"}, limit=2) == [{}, {}]

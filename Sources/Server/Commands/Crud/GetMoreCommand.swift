@@ -43,10 +43,11 @@ enum GetMoreCommand {
             throw error
         }
         let batch = Batch()
+        // From here to the end of the command nobody else uses the cursor.
+        entry.isPinned = true
         if entry.awaitsData || entry.isLinearizable || context.request.allowsExhaust {
             return .later { context in try await serve(context, entry, batchSize, batch) }
         }
-        entry.isPinned = true
         entry.source.budget?.deadline = context.deadline
         do {
             let progress = try batch.fill(
@@ -75,7 +76,6 @@ enum GetMoreCommand {
     private static func serve(
         _ context: CommandContext, _ entry: CursorRegistry.Entry, _ batchSize: Int, _ begun: Batch
     ) async throws {
-        entry.isPinned = true
         context.connection.operation?.cursor = entry
         do {
             var batch = begun
