@@ -22,10 +22,11 @@ enum BulkWriteCommand {
         let concern = try context.writeConcern()
         return .later { context in
             let bulk = try BulkWrite(context)
+            try await bulk.check(context)
             while case .yield = try bulk.run(context, until: context.runtime.loopSliceEnd) {
                 try await context.awaitNextSlice()
             }
-            try bulk.reply(context)
+            try await bulk.reply(context)
             try await context.awaitWriteConcern(context.node.lastOpTime, concern)
         }
     }
@@ -57,9 +58,9 @@ private final class BulkWrite {
         var names = try WriteStatements(context, field: "nsInfo").makeRun()
         var namespaces: [Namespace] = []
         while let info = try names.next() {
-            guard let name = info["ns"]?.asString else {
-                throw ServerError(.missingField, "BSON field 'bulkWrite.nsInfo.ns' is missing but a required field")
-            }
+            guard let value = info["ns"] else { throw Self.missing("bulkWrite.nsInfo.ns") }
+            guard let name = value.asString else { throw wrongType("bulkWrite.nsInfo.ns", value, "string") }
+            try Self.allow(["ns"], in: info, "bulkWrite.nsInfo")
             let namespace = try Namespace(validating: name)
             guard !namespaces.contains(namespace) else {
                 throw ServerError(.badValue, "nsInfo contains the namespace \(namespace) twice")
@@ -69,11 +70,62 @@ private final class BulkWrite {
         self.namespaces = namespaces
         operations = statements.makeRun()
         isOrdered = try WriteCommands.isOrdered(context)
-        wantsErrorsOnly = context.body["errorsOnly"]?.isTruthy ?? false
-        batchSize = context.body["cursor"]?.asDocument?["batchSize"]?.asInteger.map { Int(clamping: $0) }
+        wantsErrorsOnly = try Self.flag(context, "errorsOnly")
+        batchSize = try Self.batchSize(context)
         query = try context.queryContext()
-        var check = operations
-        while let operation = try check.next() { _ = try self.namespace(of: operation) }
+    }
+
+    /// What is wrong with the form of an operation is wrong with the command: nothing is done then.
+    func check(_ context: CommandContext) async throws {
+        var rest = operations
+        var deadline = context.runtime.loopSliceEnd
+        while let operation = try rest.next() {
+            _ = try namespace(of: operation)
+            try Self.allow(Self.fields(of: operation), in: operation, "bulkWrite.ops")
+            guard context.runtime.now >= deadline else { continue }
+            try await context.awaitNextSlice()
+            deadline = context.runtime.loopSliceEnd
+        }
+    }
+
+    private static func missing(_ field: String) -> ServerError {
+        ServerError(.missingField, "BSON field '\(field)' is missing but a required field")
+    }
+
+    private static func flag(_ context: CommandContext, _ field: StaticString) throws(ServerError) -> Bool {
+        guard let value = context.body[field] else { return false }
+        guard let flag = value.asBool else { throw wrongType("bulkWrite.\(field)", value, "bool") }
+        return flag
+    }
+
+    private static func batchSize(_ context: CommandContext) throws(ServerError) -> Int? {
+        guard let value = context.body["cursor"] else { return nil }
+        guard let options = value.asDocument else { throw wrongType("bulkWrite.cursor", value, "object") }
+        try allow(["batchSize"], in: options, "bulkWrite.cursor")
+        guard let size = options["batchSize"] else { return nil }
+        guard let number = size.asInteger else { throw wrongType("bulkWrite.cursor.batchSize", size, "long") }
+        guard number >= 0 else {
+            throw ServerError(.badValue, "BSON field 'batchSize' value must be >= 0, actual value '\(number)'")
+        }
+        return Int(clamping: number)
+    }
+
+    /// What an operation may say: the parsers of statements take more than that.
+    private static func fields(of operation: DocumentView) -> [StaticString] {
+        if operation.isFirst("insert") { return ["insert", "document"] }
+        if operation.isFirst("delete") { return ["delete", "filter", "multi", "hint", "collation"] }
+        return [
+            "update", "filter", "updateMods", "multi", "upsert", "arrayFilters", "constants", "hint", "collation",
+            "sort",
+        ]
+    }
+
+    private static func allow(
+        _ names: [StaticString], in document: DocumentView, _ path: String
+    ) throws(ServerError) {
+        for element in document where !names.contains(where: { element.key == $0 }) {
+            throw ServerError(.unknownField, "BSON field '\(path).\(element.key.string)' is an unknown field.")
+        }
     }
 
     private func namespace(of operation: DocumentView) throws(ServerError) -> Namespace {
@@ -141,7 +193,7 @@ private final class BulkWrite {
         _ operation: DocumentView, _ namespace: Namespace, _ write: WriteContext, _ data: DataStore, _ id: Int32
     ) throws {
         guard let document = operation["document"]?.asDocument else {
-            throw ServerError(.missingField, "BSON field 'bulkWrite.ops.document' is missing but a required field")
+            throw Self.missing("bulkWrite.ops.document")
         }
         if let session = write.session,
             case .alreadyExecuted = try data.sessions.checkStatement(
@@ -220,12 +272,18 @@ private final class BulkWrite {
             })
     }
 
-    func reply(_ context: CommandContext) throws {
+    /// The results, in a cursor that stays open where they are more than a batch.
+    func reply(_ context: CommandContext) async throws {
         let cursor = FindCursor(
             source: DocumentList(results), namespace: Namespace("admin", "$cmd.bulkWrite"),
             batchSize: batchSize ?? .max)
         let batch = Batch()
-        let progress = try batch.fill(from: cursor.source, limit: cursor.firstBatchSize, deadline: .distantFuture)
+        var progress = CursorProgress.yield
+        while progress == .yield {
+            progress = try batch.fill(
+                from: cursor.source, limit: cursor.firstBatchSize, deadline: context.runtime.loopSliceEnd)
+            if progress == .yield { await context.node.yieldLoop() }
+        }
         try Batches.writeFirst(context, cursor, batch, progress)
         let writer = context.writer
         writer.append("nErrors", int32: Int32(clamping: errors))
