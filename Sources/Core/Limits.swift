@@ -195,6 +195,9 @@ public enum Limits {
     /// Statements and bytes of a write command that runs to its end within one step of the loop.
     public static let shortWriteStatements = 16
     public static let shortWriteBytes = 64 * 1024
+    /// Documents, and bytes of them, that are copied into a reply in one slice.
+    public static let copiedDocumentsPerSlice = 2000
+    public static let copiedBytesPerSlice = 1 << 20
     /// How long a `getMore` on a cursor that waits for data waits when the client does not say.
     public static let awaitDataDefault: Duration = .seconds(1)
     /// How long a member waits for another's answer, beyond what the request itself may take.

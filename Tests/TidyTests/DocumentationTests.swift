@@ -4,7 +4,8 @@ import Testing
 /// The pages quote code that is compiled, and their links lead somewhere.
 @Suite struct DocumentationTests {
     private static var pages: [SourceTree.File] {
-        SourceTree.files(in: ["docs"], endings: ["md"]) + [SourceTree.file("README.md")].compactMap { $0 }
+        SourceTree.files(in: ["docs"], endings: ["md"])
+            + ["README.md", "CONTRIBUTING.md"].compactMap { SourceTree.file($0) }
     }
 
     @Test("every Swift snippet of the documentation stands, line for line, in a compiled example")

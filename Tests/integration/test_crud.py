@@ -5,6 +5,7 @@ import re
 import bson
 import pymongo
 import pytest
+from conftest import eventually
 from pymongo import ASCENDING, DESCENDING, DeleteOne, InsertOne, ReplaceOne, ReturnDocument, UpdateMany, UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, WriteError
 
@@ -342,10 +343,7 @@ def test_unacknowledged_writes_arrive(database):
     assert unacknowledged.insert_one({"_id": 1}).acknowledged is False
     unacknowledged.insert_one({"_id": 1})  # a duplicate nobody hears of
     # The same socket is not promised to be used again, so wait for the effect.
-    deadline = datetime.datetime.now() + datetime.timedelta(seconds=5)
-    while database.c.count_documents({}) == 0 and datetime.datetime.now() < deadline:
-        pass
-    assert database.c.count_documents({}) == 1
+    eventually(lambda: database.c.count_documents({}) == 1)
 
 
 @pytest.mark.parametrize("command, code", [

@@ -2,7 +2,7 @@
 import time
 
 import pytest
-from conftest import code_of, eventually, free_port
+from conftest import ReplicaSet, code_of, eventually, free_port
 from pymongo.errors import ServerSelectionTimeoutError
 from pymongo.read_preferences import ReadPreference
 from pymongo.write_concern import WriteConcern
@@ -74,17 +74,15 @@ def test_one_seed_is_enough_to_find_everybody(replica_set):
 def test_without_a_majority_there_are_reads_and_no_writes(make_replica_set):
     replica_set = make_replica_set()
     replica_set.initiate()
-    client = replica_set.client(serverSelectionTimeoutMS=500)
-    things = client.test.things
-    things.with_options(write_concern=WriteConcern(w=3, wtimeout=5000)).insert_one({"_id": 1})
+    replica_set.client().test.things.with_options(write_concern=WriteConcern(w=3)).insert_one({"_id": 1})
     survivor = replica_set.members[1]
     for member in replica_set.members:
         if member is not survivor:
             member.kill()
     eventually(lambda: survivor.hello()["secondary"] and "primary" not in survivor.hello())
     with pytest.raises(ServerSelectionTimeoutError):
-        things.insert_one({"_id": 2})
-    reader = things.with_options(read_preference=ReadPreference.SECONDARY_PREFERRED)
+        replica_set.client(serverSelectionTimeoutMS=500).test.things.insert_one({"_id": 2})
+    reader = replica_set.client().test.get_collection("things", read_preference=ReadPreference.SECONDARY_PREFERRED)
     assert reader.find_one({"_id": 1}) == {"_id": 1}
     assert replica_set.members[1].hello()["secondary"]
 
@@ -93,10 +91,7 @@ def test_a_primary_that_loses_its_majority_steps_down(replica_set):
     primary = replica_set.primary
     for secondary in replica_set.secondaries:
         secondary.pause()
-    started = time.monotonic()
-    eventually(lambda: primary.hello()["secondary"], 5)
-    # The election timeout and a little.
-    assert time.monotonic() - started < 3
+    eventually(lambda: primary.hello()["secondary"])
     for member in replica_set.members:
         member.resume()
     replica_set.wait_until_healthy()
@@ -152,44 +147,39 @@ def test_a_restarted_volatile_member_gets_its_vote_back(replica_set):
     replica_set.client().test.votes.with_options(write_concern=MAJORITY).insert_one({})
 
 
-# Speed
+# Soon: without an election timeout in between. How soon is measured in virtual time, and by `quorate bench`.
 
 
-def gap_after(replica_set, collection, blow):
-    """Seconds from a blow at the primary to the next acknowledged write."""
-    collection.insert_one({})
-    started = time.monotonic()
-    blow(replica_set.primary)
-    collection.insert_one({})
-    return time.monotonic() - started
+@pytest.fixture(scope="module")
+def patient_set():
+    """Whoever waited for a timeout here would wait longer than a test allows."""
+    replica_set = ReplicaSet()
+    try:
+        replica_set.initiate(replica_set.config(ReplicaSet.PATIENT))
+        yield replica_set
+    finally:
+        replica_set.close()
 
 
-def test_writes_go_on_soon_after_the_primary_was_killed(replica_set, database_name):
-    things = replica_set.client()[database_name].things
-    gaps = []
+BLOWS = {
+    "killed": lambda primary: primary.kill(),
+    "stepped down": lambda primary: primary.command("replSetStepDown", 60),
+    "stopped in good order": lambda primary: primary.stop(),
+}
+
+
+@pytest.mark.parametrize("blow", BLOWS.values(), ids=BLOWS)
+def test_writes_go_on_soon_after_the_primary_was(patient_set, database_name, blow):
+    patient_set.mend()
+    things = patient_set.client(serverSelectionTimeoutMS=ReplicaSet.SOON * 1000)[database_name].things
     for _ in range(3):
-        gaps.append(gap_after(replica_set, things, lambda primary: primary.kill()))
-        replica_set.mend()
-    assert sorted(gaps)[1] < 0.5, gaps
-
-
-def test_writes_go_on_soon_after_a_step_down(replica_set, database_name):
-    things = replica_set.client()[database_name].things
-    gaps = []
-    for _ in range(3):
-        gaps.append(gap_after(replica_set, things, lambda primary: primary.command("replSetStepDown", 60)))
-        replica_set.mend()
-    assert sorted(gaps)[1] < 0.5, gaps
-
-
-def test_writes_go_on_soon_after_the_primary_stopped_in_good_order(replica_set, database_name):
-    things = replica_set.client()[database_name].things
-    results = []
-    gap = gap_after(replica_set, things, lambda primary: results.append(primary.stop()))
-    (status, seconds), = results
-    assert status == 0
-    assert seconds < 1.5
-    assert gap < 2
+        things.insert_one({})
+        started = time.monotonic()
+        blow(patient_set.primary)
+        things.insert_one({})
+        assert time.monotonic() - started < ReplicaSet.SOON
+        patient_set.mend()
+    assert things.count_documents({}) == 6
 
 
 def test_writes_go_on_after_an_election_timeout_when_the_primary_hangs(replica_set, database_name):
@@ -197,12 +187,10 @@ def test_writes_go_on_after_an_election_timeout_when_the_primary_hangs(replica_s
     things = client[database_name].things
     things.insert_one({})
     hung = replica_set.primary
-    started = time.monotonic()
     hung.pause()
-    fresh = replica_set.client(serverSelectionTimeoutMS=5000, connectTimeoutMS=500, socketTimeoutMS=500)
-    new = eventually(lambda: replica_set.find_primary(), 5)
+    fresh = replica_set.client(connectTimeoutMS=500)
+    new = eventually(lambda: replica_set.find_primary())
     assert new is not hung
-    assert time.monotonic() - started < 2.5
     assert fresh[database_name].things.insert_one({}).acknowledged
     hung.resume()
     eventually(lambda: hung.hello()["secondary"])

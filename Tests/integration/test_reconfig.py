@@ -1,7 +1,6 @@
 """Changing a set while it works: members that come, go and change, and configurations that are refused."""
 import copy
 import threading
-import time
 
 import pytest
 from conftest import Member, code_of, eventually
@@ -197,11 +196,9 @@ def test_a_reconfiguration_waits_for_the_one_before_it(replica_set):
     config = primary.command("replSetGetConfig")["config"]
     config["version"] += 1
     config["settings"]["catchUpTimeoutMillis"] = 500
-    started = time.monotonic()
     # Nobody else has it: it is installed, and not committed. Losing the majority ends the wait.
     code = code_of(primary.command, {"replSetReconfig": config, "maxTimeMS": 300})
     assert code in (50, 308)
-    assert time.monotonic() - started < 3
     config["version"] += 1
     assert code_of(primary.command, {"replSetReconfig": config, "maxTimeMS": 100}) in (50, 308, 189, 10107)
     for member in replica_set.members:

@@ -28,14 +28,14 @@ def test_members_without_a_configuration_are_offline_for_clients(make_replica_se
         member.direct.test.c.insert_one({})
 
 
-def test_initiating_makes_a_primary_within_a_fraction_of_a_second(make_replica_set):
+def test_initiating_makes_a_primary_before_any_election_timeout(make_replica_set):
     replica_set = make_replica_set()
-    config = replica_set.config()
+    config = replica_set.config(replica_set.PATIENT)
     started = time.monotonic()
     reply = replica_set.members[0].command({"replSetInitiate": config})
-    client = replica_set.client()
+    client = replica_set.client(serverSelectionTimeoutMS=replica_set.SOON * 1000)
     client.test.c.with_options(write_concern=MAJORITY).insert_one({})
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < replica_set.SOON
     assert reply["ok"] == 1
     assert isinstance(reply["operationTime"], bson.Timestamp)
     assert set(reply["$clusterTime"]) == {"clusterTime", "signature"}
@@ -234,17 +234,15 @@ def test_a_set_in_one_process_is_a_set_like_any_other(replica_set_in_one_process
 
 
 @pytest.mark.parametrize("signal_name", ["SIGINT", "SIGTERM"])
-def test_a_set_in_one_process_stops_within_a_second(signal_name):
+def test_a_set_in_one_process_stops_in_good_order(signal_name):
     import signal
 
-    from conftest import ReplicaSetInOneProcess
+    from conftest import ReplicaSetInOneProcess, close_client
 
     replica_set = ReplicaSetInOneProcess()
-    client = replica_set.client(serverSelectionTimeoutMS=500)
+    client = replica_set.client()
     client.test.c.insert_one({})
-    started = time.monotonic()
     replica_set.process.signal(getattr(signal, signal_name))
-    assert replica_set.process.process.wait(10) == 0
-    assert time.monotonic() - started < 1
+    assert replica_set.process.process.wait(30) == 0
     assert " E " not in replica_set.process.errors()
-    client.close()
+    close_client(client)

@@ -36,7 +36,9 @@ final class DocumentList: BatchSource {
         var count = 0
         while shown < documents.count {
             let size = documents[shown].byteCount
-            guard count < maxDocuments, count == 0 || bytes + size <= maxBytes else { return .batchFull }
+            guard count < maxDocuments, array.count == 0 || bytes + size <= maxBytes else { return .batchFull }
+            // Copies do not look at the clock: so many in one slice.
+            guard count < Limits.copiedDocumentsPerSlice, bytes < Limits.copiedBytesPerSlice else { return .yield }
             array.append(documents[shown])
             shown += 1
             bytes += size

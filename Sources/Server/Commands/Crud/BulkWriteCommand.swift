@@ -17,10 +17,11 @@ enum BulkWriteCommand {
         let concern = try context.writeConcern()
         return .later { context in
             let bulk = try BulkWrite(context)
+            try await bulk.check(context)
             while case .yield = try bulk.run(context, until: context.runtime.loopSliceEnd) {
                 try await context.awaitNextSlice()
             }
-            try bulk.reply(context)
+            try await bulk.reply(context)
             try await context.awaitWriteConcern(context.node.lastOpTime, concern)
         }
     }
@@ -65,10 +66,18 @@ private final class BulkWrite {
         wantsErrorsOnly = context.body["errorsOnly"]?.isTruthy ?? false
         batchSize = context.body["cursor"]?.asDocument?["batchSize"]?.asInteger.map { Int(clamping: $0) }
         query = try context.queryContext()
-        var check = operations
-        while let operation = try check.next() {
-            _ = try self.namespace(of: operation)
-            try BulkWrite.fields(of: operation).check(operation, at: "bulkWrite.ops")
+    }
+
+    /// What is wrong with the form of an operation is wrong with the command: nothing is done then.
+    func check(_ context: CommandContext) async throws {
+        var rest = operations
+        var deadline = context.runtime.loopSliceEnd
+        while let operation = try rest.next() {
+            _ = try namespace(of: operation)
+            try Self.fields(of: operation).check(operation, at: "bulkWrite.ops")
+            guard context.runtime.now >= deadline else { continue }
+            try await context.awaitNextSlice()
+            deadline = context.runtime.loopSliceEnd
         }
     }
 
@@ -141,7 +150,7 @@ private final class BulkWrite {
         _ operation: DocumentView, _ namespace: Namespace, _ write: WriteContext, _ data: DataStore, _ id: Int32
     ) throws {
         guard let document = operation["document"]?.asDocument else {
-            throw ServerError(.missingField, "BSON field 'bulkWrite.ops.document' is missing but a required field")
+            throw Self.missing("bulkWrite.ops.document")
         }
         if let session = write.session,
             case .alreadyExecuted = try data.sessions.checkStatement(
@@ -220,12 +229,18 @@ private final class BulkWrite {
             })
     }
 
-    func reply(_ context: CommandContext) throws {
+    /// The results, in a cursor that stays open where they are more than a batch.
+    func reply(_ context: CommandContext) async throws {
         let cursor = FindCursor(
             source: DocumentList(results), namespace: Namespace("admin", "$cmd.bulkWrite"),
             batchSize: batchSize ?? .max)
         let batch = Batch()
-        let progress = try batch.fill(from: cursor.source, limit: cursor.firstBatchSize, deadline: .distantFuture)
+        var progress = CursorProgress.yield
+        while progress == .yield {
+            progress = try batch.fill(
+                from: cursor.source, limit: cursor.firstBatchSize, deadline: context.runtime.loopSliceEnd)
+            if progress == .yield { await context.node.yieldLoop() }
+        }
         try Batches.writeFirst(context, cursor, batch, progress)
         let writer = context.writer
         writer.append("nErrors", int32: Int32(clamping: errors))

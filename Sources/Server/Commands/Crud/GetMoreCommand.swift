@@ -19,7 +19,7 @@ enum GetMoreCommand {
         guard let collection = context.body["collection"] else {
             throw ServerError(.missingField, "BSON field 'getMore.collection' is missing but a required field")
         }
-        let namespace = try context.namespace(collection: collection, field: "getMore").fullName
+        let namespace = try namespace(context, collection)
         let batchSize = try size(context.body["batchSize"])
         try context.node.role.checkServesReads(of: context.arguments.database)
         guard let entry = context.node.cursors.find(id) else {
@@ -62,6 +62,12 @@ enum GetMoreCommand {
             throw error
         }
         return .later { context in try await serve(context, entry, batchSize, batch) }
+    }
+
+    /// A cursor over no collection is named after its command: `$cmd.aggregate`, `$cmd.bulkWrite`.
+    private static func namespace(_ context: CommandContext, _ collection: ValueView) throws(ServerError) -> String {
+        if let name = collection.asString, name.hasPrefix("$cmd.") { return "\(context.database).\(name)" }
+        return try context.namespace(collection: collection, field: "getMore").fullName
     }
 
     private static func size(_ value: ValueView?) throws(ServerError) -> Int {
@@ -155,7 +161,7 @@ enum GetMoreCommand {
         guard let list = context.body["cursors"]?.asArray else {
             throw ServerError(.failedToParse, "killCursors needs 'cursors', an array of cursor ids")
         }
-        _ = try context.namespace()
+        _ = try namespace(context, context.argument)
         var ids: [Int64] = []
         for element in list {
             guard let id = element.value.asInt64 else {

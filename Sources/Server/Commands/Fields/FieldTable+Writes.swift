@@ -4,7 +4,7 @@ internal import Data
 
 /// The fields of the commands that write documents.
 extension FieldTable {
-    private static let ordered = Field("ordered", .flag, "stops at the first error; true unless said otherwise")
+    private static let ordered = Field("ordered", .bool, "stops at the first error; true unless said otherwise")
     private static let bypassValidation = Field("bypassDocumentValidation", .flag, "skips the collection's validator")
     private static let bypassTimestamps = Field(
         "bypassEmptyTsReplacement", .flag, "keeps Timestamp(0, 0) as it is, as restores want it")
@@ -73,7 +73,7 @@ extension FieldTable {
     static let bulkWrite = FieldTable([
         Field("ops", .array, [.required, .sequence], "the operations"),
         Field("nsInfo", .array, [.required, .sequence], "`{ns}` of each collection that they name by number"),
-        Field("errorsOnly", .flag, "reports failures only"),
+        Field("errorsOnly", .bool, "reports failures only"),
         Field("cursor", .object, "`{batchSize}` of the results", inner: .cursorOptions),
         ordered, bypassValidation, bypassTimestamps, variables,
     ])
