@@ -51,6 +51,8 @@ private final class BulkWrite {
     private var isDone = false
     private var results: [Document] = []
     private var (errors, inserted, matched, modified, upserted, deleted) = (0, 0, 0, 0, 0, 0)
+    /// The ids of statements that an earlier try has executed.
+    private var retried: [Int32] = []
 
     init(_ context: CommandContext) throws {
         let statements = try WriteStatements(context, field: "ops")
@@ -118,6 +120,7 @@ private final class BulkWrite {
     ) throws -> WriteProgress {
         let data = context.node.data
         let id = context.statementID(index)
+        if running == nil, try context.wasExecuted(id, write) { retried.append(id) }
         if operation.isFirst("insert") {
             try insert(operation, namespace, write, data, id)
             return .done
@@ -228,6 +231,7 @@ private final class BulkWrite {
         let progress = try batch.fill(from: cursor.source, limit: cursor.firstBatchSize, deadline: .distantFuture)
         try Batches.writeFirst(context, cursor, batch, progress)
         let writer = context.writer
+        WriteOutcome.append(retried: retried, to: writer)
         writer.append("nErrors", int32: Int32(clamping: errors))
         writer.append("nInserted", int32: Int32(clamping: inserted))
         writer.append("nMatched", int32: Int32(clamping: matched))

@@ -46,6 +46,15 @@ enum GetMoreCommand {
         }
         // On a cursor that waits for data, maxTimeMS is how long; else it was set by the query.
         if entry.awaitsData { return .later { context in try await sendTail(context, entry, batchSize) } }
+        if let left = entry.timeLeft {
+            do {
+                context.deadline = try context.node.deadline(left, context.startedAt, context.command)
+                try context.checkDeadline()
+            } catch {
+                context.node.cursors.close(entry)
+                throw error
+            }
+        }
         let batch = Batch()
         entry.isPinned = true
         do {
@@ -63,7 +72,6 @@ enum GetMoreCommand {
             throw error
         }
         return .later { context in
-            context.connection.operation?.cursor = entry
             do {
                 let progress = try await Batches.fill(
                     batch, from: entry.source, limit: batchSize, isLinearizable: entry.isLinearizable, context)
@@ -92,7 +100,6 @@ enum GetMoreCommand {
     {
         entry.isPinned = true
         let node = context.node
-        context.connection.operation?.cursor = entry
         let wait = context.arguments.maxTimeMillis.map { Duration.milliseconds($0) } ?? Limits.awaitDataDefault
         let deadline = node.runtime.now + min(wait, Limits.awaitMax)
         // The wait is not the operation's time limit.
@@ -134,7 +141,12 @@ enum GetMoreCommand {
         _ context: CommandContext, _ entry: CursorRegistry.Entry, _ batch: Batch, _ progress: CursorProgress
     ) {
         let isOpen = progress != .exhausted
-        if isOpen { entry.lastUse = context.runtime.now } else { context.node.cursors.close(entry) }
+        if isOpen {
+            entry.lastUse = context.runtime.now
+            if let left = entry.timeLeft { entry.timeLeft = left - (entry.lastUse - context.startedAt) }
+        } else {
+            context.node.cursors.close(entry)
+        }
         context.writer.document("cursor") { writer in
             batch.write("nextBatch", to: writer)
             writer.append("id", int64: isOpen ? entry.id : 0)

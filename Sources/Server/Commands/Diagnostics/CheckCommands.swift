@@ -7,6 +7,7 @@ enum CheckCommands {
     static func add(to table: inout CommandTable) {
         table.add(
             Command("validate", [.read], help: "whether a collection agrees with its indexes") { context in
+                try checkValidate(context)
                 let namespace = try context.namespace()
                 return try SingleReplyRead.start(context) { context, _ in
                     guard let collection = context.node.data.catalog.find(namespace) else {
@@ -19,6 +20,29 @@ enum CheckCommands {
         table.add(
             Command("dbHash", [.read], help: "one hash for each collection, equal where the data is", run: hash),
             aliases: ["dbhash"])
+    }
+
+    private static func checkValidate(_ context: CommandContext) throws(ServerError) {
+        try context.checkFields {
+            switch $0 {
+            case "full", "background", "scandata", "repair", "fixMultikey", "metadata", "checkBSONConformance",
+                "enforceFastCount", "collHash", "hashPrefixes", "unhash":
+                true
+            default: false
+            }
+        }
+        let isFull = context.body["full"]?.isTruthy == true
+        if isFull, context.body["background"]?.isTruthy == true {
+            throw ServerError(
+                .invalidOptions,
+                "Running the validate command with both { background: true } and { full: true } is not supported.")
+        }
+        // What is there is always all checked, between other commands; nothing beyond that is done.
+        for name in ["repair", "fixMultikey", "metadata", "enforceFastCount", "collHash", "hashPrefixes", "unhash"]
+            as [StaticString] where context.body[name]?.isTruthy == true
+        {
+            throw ServerError(.commandNotSupported, "validate with '\(name)' is not supported")
+        }
     }
 
     private static func write(_ report: ValidationReport, _ namespace: Namespace, to writer: DocumentWriter) {
