@@ -20,15 +20,16 @@ public struct MessageWriter {
     }
 
     /// Starts an OP_REPLY with one document, for clients that opened with OP_QUERY.
-    public init(reply output: ByteBuffer, requestID: Int32, responseTo: Int32) {
+    /// - Parameter isFailedQuery: the query on a collection has failed; the document says why in `$err`.
+    public init(reply output: ByteBuffer, requestID: Int32, responseTo: Int32, isFailedQuery: Bool = false) {
         start = output.count
         let at = output.extend(by: 36)
         at.initializeMemory(as: UInt8.self, repeating: 0, count: 36)
         at.storeBytes(of: requestID.littleEndian, toByteOffset: 4, as: Int32.self)
         at.storeBytes(of: responseTo.littleEndian, toByteOffset: 8, as: Int32.self)
         at.storeBytes(of: OpCode.reply.littleEndian, toByteOffset: 12, as: Int32.self)
-        // responseFlags AwaitCapable, cursorID 0, startingFrom 0, numberReturned 1.
-        at.storeBytes(of: Int32(8).littleEndian, toByteOffset: 16, as: Int32.self)
+        // responseFlags AwaitCapable (and QueryFailure), cursorID 0, startingFrom 0, numberReturned 1.
+        at.storeBytes(of: Int32(isFailedQuery ? 10 : 8).littleEndian, toByteOffset: 16, as: Int32.self)
         at.storeBytes(of: Int32(1).littleEndian, toByteOffset: 32, as: Int32.self)
         document = DocumentWriter(startingIn: output)
     }

@@ -18,6 +18,8 @@ public struct Request {
     public let body: DocumentView
     /// For OP_QUERY the database of its namespace; OP_MSG carries `$db` in the body.
     public let queryDatabase: String?
+    /// For OP_QUERY on a collection, which is no command and only refused: its name.
+    public let queriedCollection: String?
     /// OP_QUERY's flag that allows a read on a secondary.
     public let querySecondaryOk: Bool
     /// Document sequences (`documents`, `updates`, `deletes`, `ops`, `nsInfo`). Two at most, without an allocation.
@@ -41,7 +43,7 @@ extension Request {
     public func replacing(body: DocumentView) -> Request {
         Request(
             form: form, requestID: requestID, flags: flags, body: body, queryDatabase: queryDatabase,
-            querySecondaryOk: querySecondaryOk, firstSequence: firstSequence, secondSequence: secondSequence)
+            queriedCollection: queriedCollection, querySecondaryOk: querySecondaryOk, firstSequence: firstSequence, secondSequence: secondSequence)
     }
 }
 
@@ -146,7 +148,7 @@ extension Request {
         guard let body else { throw .closing("OP_MSG without a body section") }
         self.init(
             form: .message, requestID: header.requestID, flags: flags, body: body, queryDatabase: nil,
-            querySecondaryOk: false, firstSequence: first, secondSequence: second)
+            queriedCollection: nil, querySecondaryOk: false, firstSequence: first, secondSequence: second)
     }
 
     /// Validates the document at the start of `bytes`. Broken contents can be answered; a broken length cannot.
@@ -193,15 +195,14 @@ extension Request {
         while at < end, base.load(fromByteOffset: at, as: UInt8.self) != 0 { at += 1 }
         guard at < end else { throw .closing("OP_QUERY without a namespace") }
         let name = String(decoding: UnsafeRawBufferPointer(rebasing: message[nameStart..<at]), as: UTF8.self)
-        guard name.hasSuffix(".$cmd") else {
-            throw .closing("OP_QUERY is supported for hello on `$cmd` only, not for \(name)")
-        }
+        let isCommand = name.hasSuffix(".$cmd")
         at += 1 + 8
         guard at < end else { throw .closing("OP_QUERY cut short") }
         let body = try Request.validated(UnsafeRawBufferPointer(rebasing: message[at...]))
         self.init(
             form: .query, requestID: header.requestID, flags: 0, body: body,
-            queryDatabase: String(name.dropLast(5)), querySecondaryOk: flags & 4 != 0, firstSequence: nil,
+            queryDatabase: isCommand ? String(name.dropLast(5)) : nil, queriedCollection: isCommand ? nil : name,
+            querySecondaryOk: flags & 4 != 0, firstSequence: nil,
             secondSequence: nil)
     }
 }

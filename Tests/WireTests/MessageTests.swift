@@ -102,7 +102,7 @@ private func message(flags: UInt32 = 0, body: Document, sequences: [(String, [Do
         }
     }
 
-    @Test("OP_QUERY is read on a command namespace only")
+    @Test("OP_QUERY is read on a command namespace, and elsewhere told apart")
     func query() throws {
         func query(_ namespace: String) -> [UInt8] {
             let buffer = ByteBuffer()
@@ -119,7 +119,12 @@ private func message(flags: UInt32 = 0, body: Document, sequences: [(String, [Do
             #expect(request.queryDatabase == "admin")
             #expect(request.querySecondaryOk)
         }
-        #expect(query("shop.orders").withUnsafeBytes { refusal(of: $0) } != nil)
+        try query("shop.orders").withUnsafeBytes { raw in
+            let request = try Request(raw)
+            #expect(request.form == .query)
+            #expect(request.queryDatabase == nil)
+            #expect(request.queriedCollection == "shop.orders")
+        }
     }
 
     @Test("a reply in either form is read back")

@@ -98,3 +98,129 @@ def start_standalone():
     yield start
     for process in started:
         process.stop()
+
+
+# Monitoring
+
+
+class Heartbeats(pymongo.monitoring.ServerHeartbeatListener):
+    """What a client's monitors have seen: `None` for a good answer, else the error."""
+
+    def __init__(self):
+        self.outcomes = []
+
+    def started(self, event):
+        pass
+
+    def succeeded(self, event):
+        self.outcomes.append(None)
+
+    def failed(self, event):
+        self.outcomes.append(event.reply)
+
+    @property
+    def failures(self):
+        return [outcome for outcome in self.outcomes if outcome is not None]
+
+
+@contextlib.contextmanager
+def monitored(member, name, **options):
+    heartbeats = Heartbeats()
+    options = {"heartbeatFrequencyMS": 500, "appname": name, "event_listeners": [heartbeats], **options}
+    with pymongo.MongoClient(*member.address, directConnection=True, **options) as client:
+        client.admin.command("ping")
+        yield client, heartbeats
+
+
+@pytest.mark.parametrize("mode", ["stream", "poll"])
+def test_a_monitor_meets_an_error(primary, mode):
+    with monitored(primary, "watched", serverMonitoringMode=mode) as (_, heartbeats):
+        with monitored(primary, "another", serverMonitoringMode=mode) as (_, others), fail_command(
+                primary, failCommands=["hello", "isMaster"], errorCode=91, appName="watched"):
+            eventually(lambda: heartbeats.failures)
+            before = len(others.outcomes)
+            eventually(lambda: len(others.outcomes) > before + 1)
+        assert heartbeats.failures[0].details["code"] == 91
+        assert not others.failures
+        seen = len(heartbeats.outcomes)
+        eventually(lambda: None in heartbeats.outcomes[seen:])
+
+
+@pytest.mark.parametrize("mode", ["stream", "poll"])
+def test_a_monitor_meets_a_closed_connection(primary, mode):
+    with monitored(primary, "watched", serverMonitoringMode=mode) as (client, heartbeats):
+        with fail_command(primary, {"times": 2}, failCommands=["hello", "isMaster"], closeConnection=True,
+                          appName="watched"):
+            eventually(lambda: heartbeats.failures)
+        assert isinstance(heartbeats.failures[0], AutoReconnect)
+        eventually(lambda: client.admin.command("ping"))
+
+
+@pytest.mark.parametrize("mode", ["stream", "poll"])
+def test_a_monitor_is_blocked(primary, mode):
+    with monitored(primary, "watched", serverMonitoringMode=mode, connectTimeoutMS=300) as (_, heartbeats):
+        with fail_command(primary, failCommands=["hello", "isMaster"], blockConnection=True,
+                          blockTimeMS=5000, appName="watched"):
+            eventually(lambda: heartbeats.failures)
+        assert isinstance(heartbeats.failures[0], pymongo.errors.NetworkTimeout)
+
+
+def test_the_first_hello_of_a_connection_is_met_by_its_name(primary):
+    with fail_command(primary, failCommands=["hello", "isMaster"], errorCode=91, appName="newcomer"):
+        client = pymongo.MongoClient(
+            *primary.address, directConnection=True, appname="newcomer", serverSelectionTimeoutMS=300)
+        with pytest.raises(pymongo.errors.ServerSelectionTimeoutError), client:
+            client.admin.command("ping")
+        primary.command("ping")
+
+
+# Times
+
+
+def test_max_time_is_over_at_once_or_never(primary, database_name):
+    collection = primary.direct[database_name].c
+    collection.insert_many({"_id": i} for i in range(300))
+    cursor = collection.find().max_time_ms(60000)
+    cursor.next()
+    primary.command("configureFailPoint", "maxTimeAlwaysTimeOut", mode="alwaysOn")
+    try:
+        with pytest.raises(pymongo.errors.ExecutionTimeout):
+            collection.find().max_time_ms(60000).next()
+        with pytest.raises(pymongo.errors.ExecutionTimeout):
+            list(cursor)
+        assert len(list(collection.find())) == 300
+    finally:
+        primary.command("configureFailPoint", "maxTimeAlwaysTimeOut", mode="off")
+    primary.command("configureFailPoint", "maxTimeNeverTimeOut", mode="alwaysOn")
+    try:
+        blocked = {"failCommands": ["count"], "blockConnection": True, "blockTimeMS": 50}
+        with fail_command(primary, {"times": 1}, **blocked):
+            assert primary.direct[database_name].command("count", "c", maxTimeMS=10)["n"] == 300
+        with fail_command(primary, {"times": 1}, **blocked):
+            primary.command("configureFailPoint", "maxTimeNeverTimeOut", mode="off")
+            with pytest.raises(pymongo.errors.ExecutionTimeout):
+                primary.direct[database_name].command("count", "c", maxTimeMS=10)
+    finally:
+        primary.command("configureFailPoint", "maxTimeNeverTimeOut", mode="off")
+
+
+@pytest.mark.parametrize("name", ["stopReplProducer", "rsSyncApplyStop"])
+def test_a_secondary_stops_following_and_goes_on(replica_set, database_name, name):
+    primary = replica_set.primary
+    secondary = replica_set.secondaries[0]
+    client = replica_set.client()
+    collection = client[database_name].c
+    collection.with_options(write_concern=pymongo.WriteConcern(3)).insert_one({"_id": 1})
+    secondary.command("configureFailPoint", name, mode="alwaysOn")
+    try:
+        collection.with_options(write_concern=pymongo.WriteConcern(2)).insert_one({"_id": 2})
+        with pytest.raises(pymongo.errors.WTimeoutError) as caught:
+            collection.with_options(write_concern=pymongo.WriteConcern(3, wtimeout=300)).insert_one({"_id": 3})
+        assert caught.value.details["errInfo"]["writeConcern"] == {
+            "w": 3, "wtimeout": 300, "provenance": "clientSupplied"}
+        assert secondary.direct[database_name].c.count_documents({}) == 1
+    finally:
+        secondary.command("configureFailPoint", name, mode="off")
+    collection.with_options(write_concern=pymongo.WriteConcern(3, wtimeout=10000)).insert_one({"_id": 4})
+    assert secondary.direct[database_name].c.count_documents({}) == 4
+    assert replica_set.find_primary() is primary

@@ -194,7 +194,7 @@ def test_kill_sessions_ends_operations_and_cursors(lonely_primary, replica_set, 
         client.admin.command("killSessions", [session.session_id])
         assert writer.ended_with()["writeConcernError"]["code"] == 11601
         assert code_of(list, cursors[0]) == 43
-        assert len(list(cursors[1])) == 4
+        assert len(list(cursors[1])) == 5
 
 
 def test_kill_all_sessions_by_user_and_pattern(standalone, database_name):

@@ -105,3 +105,117 @@ def test_requests_sent_together_are_answered_in_order(stream, database):  # noqa
         seen.append(response_to)
     assert seen == [*range(100, 150), 999]
     assert last["cursor"]["firstBatch"] == [{"_id": None, "n": 50}]
+
+
+# Clients of old
+
+
+def query(connection, namespace, body, flags=4):
+    """Sends an OP_QUERY; returns the flags and the document of the OP_REPLY."""
+    payload = struct.pack("<i", flags) + namespace.encode() + b"\0" + struct.pack("<ii", 0, -1) + bson.encode(body)
+    connection.sendall(struct.pack("<iiii", len(payload) + 16, 7, 0, 2004) + payload)
+    length, _, response_to, opcode = struct.unpack("<iiii", receive(connection, 16))
+    assert (opcode, response_to) == (1, 7)
+    reply = receive(connection, length - 16)
+    assert struct.unpack("<qii", reply[4:20]) == (0, 0, 1)
+    return struct.unpack("<i", reply[:4])[0], bson.decode(reply[20:])
+
+
+def test_old_drivers_connect_by_op_query(stream):  # noqa: F811
+    for name in ("buildInfo", "buildinfo"):
+        flags, reply = query(stream, "admin.$cmd", {name: 1})
+        assert flags == 8 and reply["ok"] == 1 and reply["version"].startswith("8.0")
+    for name in ("saslStart", "saslContinue", "authenticate"):
+        assert query(stream, "admin.$cmd", {name: 1})[1]["code"] == 18
+    assert query(stream, "admin.$cmd", {"logout": 1})[1]["ok"] == 1
+    assert query(stream, "shop.$cmd", {"find": "orders"})[1]["code"] == 352
+
+
+def test_an_op_query_on_a_collection_fails_and_the_connection_lives(stream):  # noqa: F811
+    flags, reply = query(stream, "shop.orders", {"_id": 1})
+    assert flags & 2 and reply["code"] == 5739101 and "OP_QUERY" in reply["$err"]
+    assert run(stream, {"ping": 1, "$db": "admin"})["ok"] == 1
+
+
+def test_who_has_not_said_hello_ok_reads_the_words_of_old(replica_set):
+    import socket
+
+    secondary = replica_set.secondaries[0]
+
+    def messages(*greeting):
+        with socket.create_connection(secondary.address, timeout=5) as connection:
+            for words in greeting:
+                assert run(connection, {**words, "$db": "admin"})["ok"] == 1
+            write = run(connection, {"insert": "c", "documents": [{"_id": 1}], "$db": "old"})
+            read = run(connection, {"find": "c", "$db": "old"})
+        assert (write["code"], read["code"]) == (10107, 13435)
+        return write["errmsg"], read["errmsg"]
+
+    of_old = ("not master", "not master and slaveOk=false")
+    of_today = ("not primary", "not primary and secondaryOk=false")
+    assert messages() == of_old
+    assert messages({"isMaster": 1}) == of_old
+    assert messages({"isMaster": 1, "helloOk": True}) == of_today
+    assert messages({"hello": 1}) == of_today
+
+
+def test_the_error_of_an_old_client_has_version_and_labels(replica_set):
+    import socket
+    import uuid
+
+    with socket.create_connection(replica_set.secondaries[0].address, timeout=5) as connection:
+        reply = run(connection, {
+            "insert": "c", "documents": [{"_id": 1}], "$db": "old", "txnNumber": bson.Int64(1),
+            "lsid": {"id": bson.Binary(uuid.uuid4().bytes, 4)}})
+    assert reply["errmsg"] == "not master" and "counter" in reply["topologyVersion"]
+    assert reply["errorLabels"] == ["RetryableWriteError"]
+
+
+def test_a_retried_statement_is_named_in_the_reply(replica_set, database_name):
+    import uuid
+
+    database = replica_set.primary.direct[database_name]
+    session = {"id": bson.Binary(uuid.uuid4().bytes, 4)}
+
+    def twice(command, number):
+        command = {**command, "lsid": session, "txnNumber": bson.Int64(number)}
+        return database.command(command), database.command(command)
+
+    first, second = twice({"insert": "c", "documents": [{"_id": 1}]}, 1)
+    assert "retriedStmtIds" not in first and second["retriedStmtIds"] == [0] and second["n"] == 1
+    first, second = twice({"insert": "c", "documents": [{"_id": i} for i in (2, 3)], "stmtIds": [5, 6]}, 2)
+    assert "retriedStmtIds" not in first and len(second["retriedStmtIds"]) == 2 and second["n"] == 2
+    first, second = twice({"update": "c", "updates": [{"q": {"_id": 1}, "u": {"$inc": {"n": 1}}}]}, 3)
+    assert "retriedStmtIds" not in first and second["retriedStmtIds"] == [0]
+    first, second = twice({"findAndModify": "c", "query": {"_id": 1}, "update": {"$inc": {"n": 1}}}, 4)
+    assert "retriedStmtId" not in first and second["retriedStmtId"] == 0
+    first, second = twice({"delete": "c", "deletes": [{"q": {"_id": 2}, "limit": 1}, {"q": {"_id": 3}, "limit": 1}]}, 5)
+    assert "retriedStmtIds" not in first and second["retriedStmtIds"] == [0, 1]
+    assert database.c.find_one({"_id": 1})["n"] == 2 and database.c.count_documents({}) == 1
+
+
+def test_a_write_concern_error_says_whose_concern_it_was(replica_set, database_name):
+    import pymongo
+
+    collection = replica_set.client()[database_name].c
+
+    def failure(**concern):
+        try:
+            collection.with_options(write_concern=pymongo.WriteConcern(**concern)).insert_one({})
+        except pymongo.errors.WriteConcernError as error:
+            return error.code, error.details["errInfo"]["writeConcern"]
+        return None
+
+    assert failure(w="nowhere") == (79, {"w": "nowhere", "wtimeout": 0, "provenance": "clientSupplied"})
+    assert failure(w=9) == (100, {"w": 9, "wtimeout": 0, "provenance": "clientSupplied"})
+
+
+def test_validate_refuses_what_it_does_not_do(database):
+    database.c.insert_one({"_id": 1})
+    assert database.command("validate", "c", full=True)["valid"]
+    assert database.command("validate", "c", background=True)["valid"]
+    from conftest import code_of
+
+    assert code_of(database.command, "validate", "c", full=True, background=True) == 72
+    assert code_of(database.command, "validate", "c", repair=True) == 115
+    assert code_of(database.command, "validate", "c", nonsense=True) == 40415

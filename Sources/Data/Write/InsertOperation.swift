@@ -18,6 +18,9 @@ public struct InsertOperation {
     private var pending: DocumentView?
     private var isDone = false
 
+    /// The ids of statements that an earlier try has executed.
+    public private(set) var retried: [Int32] = []
+
     /// `documents` stay where they are until the operation is done.
     public init(_ namespace: Namespace, _ documents: DocumentRun, isOrdered: Bool = true, firstStatement: Int32 = 0) {
         self.namespace = namespace
@@ -50,6 +53,7 @@ public struct InsertOperation {
                 }
             } else {
                 n += 1
+                retried.append(statement)
             }
             pending = nil
             index += 1

@@ -21,6 +21,8 @@ struct CommandTraits: OptionSet {
     static let handshake = CommandTraits(rawValue: 1 << 5)
     /// Only with `enableTestCommands`.
     static let testOnly = CommandTraits(rawValue: 1 << 6)
+    /// Older drivers may send it by OP_QUERY, beside `hello`.
+    static let legacyQuery = CommandTraits(rawValue: 1 << 12)
     /// May come with the read concern `snapshot`: reads at a point in time, or goes on with such a read.
     static let snapshotRead = CommandTraits(rawValue: 1 << 8)
     /// Honours a read concern of any level that its traits allow; other commands take `local` only.

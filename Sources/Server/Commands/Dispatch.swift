@@ -17,11 +17,12 @@ extension Node {
             let reply = MessageWriter(
                 message: connection.connection.output, requestID: connection.nextReplyID(), responseTo: header.requestID
             )
-            finish(reply, failing: ServerError(.invalidBSON, error.reason), arguments: nil, command: nil)
+            finish(reply, failing: ServerError(.invalidBSON, error.reason), connection, arguments: nil, command: nil)
             return
         }
         counters.requests += 1
         let startedAt = runtime.now
+        if let collection = request.queriedCollection { return refuse(request, collection, connection) }
         let output = request.isUnacknowledged ? scratch : connection.connection.output
         let reply = startReply(request, in: output, connection)
         var arguments = GenericArguments()
@@ -47,9 +48,21 @@ extension Node {
                 runLater(context, message, work)
             }
         } catch {
-            finish(reply, failing: error, arguments: arguments, command: found)
+            finish(reply, failing: error, connection, arguments: arguments, command: found)
         }
         if request.isUnacknowledged { scratch.removeAll(keeping: 1 << 16) }
+    }
+
+    /// Answers an OP_QUERY on a collection, as MongoDB has done since 6.0.
+    private func refuse(_ request: Request, _ collection: String, _ connection: ClientConnection) {
+        let reply = MessageWriter(
+            reply: connection.connection.output, requestID: connection.nextReplyID(), responseTo: request.requestID,
+            isFailedQuery: true)
+        let reason = "OP_QUERY is no longer supported. The client driver may require an upgrade. (\(collection))"
+        reply.document.append("$err", string: reason)
+        reply.document.append("code", int32: 5_739_101)
+        reply.document.append("ok", double: 0)
+        reply.finish()
     }
 
     private func start(_ context: CommandContext) throws -> CommandOutcome {
@@ -105,7 +118,7 @@ extension Node {
             }
             throw ServerError(.commandNotFound, "no such command: '\(first.key.string)'")
         }
-        if request.form == .query, !command.traits.contains(.handshake) {
+        if request.form == .query, command.traits.isDisjoint(with: [.handshake, .legacyQuery]) {
             throw ServerError(
                 .unsupportedOpQueryCommand,
                 "Unsupported OP_QUERY command: \(command.name). The client driver may require an upgrade.")
@@ -154,7 +167,7 @@ extension Node {
         }
         if let time = arguments.clusterTime { try role.advanceClusterTime(to: time) }
         guard let limit = arguments.maxTimeMillis, limit > 0 else { return .distantFuture }
-        return now + .milliseconds(limit)
+        return try deadline(.milliseconds(limit), now, command)
     }
 
     /// A snapshot session sends its read concern with everything. What a write reads is what is there now.
@@ -248,7 +261,7 @@ extension Node {
                 try await work(context)
                 finish(context.reply, context)
             } catch {
-                finish(context.reply, failing: error, arguments: arguments, command: command)
+                finish(context.reply, failing: error, connection, arguments: arguments, command: command)
             }
             if !connection.isClosed, !request.isUnacknowledged {
                 let start = connection.connection.output.count

@@ -14,14 +14,17 @@ extension Node {
     }
 
     /// Ends a failed reply: drops what was written of it.
-    func finish(_ reply: MessageWriter, failing error: any Error, arguments: GenericArguments?, command: Command?) {
+    func finish(
+        _ reply: MessageWriter, failing error: any Error, _ connection: ClientConnection, arguments: GenericArguments?,
+        command: Command?
+    ) {
         command?.failed += 1
         let failure = serverError(for: error)
         let injected = error as? InjectedFailure
         reply.restart()
         let writer = reply.document
         writer.append("ok", double: 0)
-        writer.append("errmsg", string: failure.message)
+        writer.append("errmsg", string: connection.speaksHello ? failure.message : failure.messageOfOld)
         writer.append("code", int32: failure.code.rawValue)
         writer.append("codeName", string: failure.code.name)
         if let details = failure.details {
@@ -67,6 +70,18 @@ extension Node {
         case let error as InvalidMessage: return ServerError(.invalidBSON, error.reason)
         case let error as InvalidBSON: return ServerError(.invalidBSON, error.description)
         default: return ServerError(.internalError, String(describing: error))
+        }
+    }
+}
+
+extension ServerError {
+    /// The message for clients that have not said `helloOk`: drivers of their time look for these words.
+    fileprivate var messageOfOld: String {
+        switch code {
+        case .notWritablePrimary: "not master" + (message.hasPrefix("not primary") ? message.dropFirst(11) : "")
+        case .notPrimaryNoSecondaryOk: "not master and slaveOk=false"
+        case .notPrimaryOrSecondary: "not master or secondary; cannot currently read from this replSet member"
+        default: message
         }
     }
 }

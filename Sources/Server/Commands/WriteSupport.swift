@@ -101,6 +101,17 @@ extension CommandContext {
     }
 }
 
+extension CommandContext {
+    /// Whether a statement of a retryable write was executed by an earlier try.
+    func wasExecuted(_ statement: Int32, _ write: WriteContext) throws(ServerError) -> Bool {
+        guard let session = write.session,
+            case .alreadyExecuted = try node.data.sessions.checkStatement(
+                session, transactionNumber: write.transactionNumber, statement: statement)
+        else { return false }
+        return true
+    }
+}
+
 /// The place of a statement in a retryable write: `stmtId` of the command, or its index.
 extension CommandContext {
     func statementID(_ index: Int) -> Int32 {

@@ -17,6 +17,8 @@ final class ClientConnection: ConnectionDelegate {
     var clientMetadata: Document?
     /// Whether the connection has said hello (older drivers: with OP_QUERY).
     var saidHello = false
+    /// Whether the client knows the word "primary": it has sent `hello`, or `helloOk`.
+    var speaksHello = false
     private(set) var isClosed = false
 
     /// What was agreed upon in `hello`; and how the request that is being answered came, which is how its reply goes.

@@ -18,6 +18,8 @@ final class CursorRegistry {
         var isPinned = false
         var isKilled = false
         var lastUse: Instant
+        /// What the query's `maxTimeMS` leaves to later batches; nil: as long as they take.
+        var timeLeft: Duration?
 
         init(
             id: Int64, namespace: String, session: SessionID?, source: any BatchSource, isTailable: Bool,

@@ -27,6 +27,8 @@ enum ConfigureFailPoint {
             throw ServerError(.badValue, "failCommand needs 'data.failCommands', the names of the commands to fail")
         }
         let fired = context.node.failPoints.configure(name, mode, settings)
+        // A follower that was held up goes on.
+        (context.node.role as? ReplicaSetRole)?.syncSource.fetch()
         context.writer.append("count", int64: fired)
         return .done
     }

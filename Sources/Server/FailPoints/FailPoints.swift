@@ -12,6 +12,14 @@ final class FailPoints {
         case failGetMoreAfterCursorCheckout
         /// A statement of a retryable write, when it is about to be committed.
         case onPrimaryTransactionalWrite
+        /// A command with `maxTimeMS`: its time is over at once.
+        case maxTimeAlwaysTimeOut
+        /// A command with `maxTimeMS`: its time is never over.
+        case maxTimeNeverTimeOut
+        /// A secondary, about to fetch entries: it does not.
+        case stopReplProducer
+        /// A secondary, about to apply entries: it does not, and fetches no further.
+        case rsSyncApplyStop
     }
 
     private struct FailPoint {
@@ -32,6 +40,9 @@ final class FailPoints {
         isActive = points.values.contains { !$0.mode.isOff }
         return fired
     }
+
+    /// Whether one is on, for those that hold something up as long as they are.
+    func isOn(_ name: Name) -> Bool { isActive && points[name]?.mode.isOff == false }
 
     /// What a fail point is to do, when it is on, means this occasion, and fires.
     func fires(

@@ -9,6 +9,7 @@ extension Node {
     public func run(_ command: Document, database: String = "admin") async -> Document {
         let connection = InnerConnection(id: nextInnerConnection())
         let client = ClientConnection(node: self, connection: connection)
+        client.speaksHello = true
         let request = ByteBuffer()
         let message = MessageWriter(message: request, requestID: 1, responseTo: 0)
         command.withView { for field in $0 { message.document.append(field.key, field.value) } }

@@ -19,7 +19,7 @@ final class Operation {
     let startedAt: Instant
     var wait: Wait?
     /// The cursor that a `getMore` goes on with.
-    var cursor: CursorRegistry.Entry?
+    let cursor: CursorRegistry.Entry?
     /// Why it has to end; set once.
     fileprivate(set) var interruption: ServerError?
 
@@ -30,6 +30,8 @@ final class Operation {
         document = OperationReport.shown(context.body)
         session = context.arguments.sessionID
         startedAt = context.startedAt
+        cursor =
+            context.body.isFirst("getMore") ? context.argument.asInt64.flatMap { context.node.cursors.find($0) } : nil
     }
 
     static let interrupted = ServerError(.interrupted, "operation was interrupted")

@@ -67,7 +67,7 @@ final class OplogFetcher {
     /// Asks for more, unless a request is under way or there is nobody to ask.
     func fetch() {
         guard let link, let role, !isRequesting, !isHeldUp, !delayed.isFull, role.initialSync == nil,
-            role.rollback == nil
+            role.rollback == nil, !isStoppedByFailPoint
         else { return }
         let after = delayed.last ?? node.lastOpTime
         guard !after.isNull else { return }
@@ -83,11 +83,17 @@ final class OplogFetcher {
         } completion: { [weak self] result in
             guard let self, generation == self.generation else { return }
             isRequesting = false
+            // Dropped, to be asked for again when the fail point is off.
+            if isStoppedByFailPoint { return }
             switch result {
             case .success(let body): take(body)
             case .failure(let error): fail("\(error.description)", deniedFor: Limits.syncSourceDenialShort)
             }
         }
+    }
+
+    private var isStoppedByFailPoint: Bool {
+        node.failPoints.isOn(.stopReplProducer) || node.failPoints.isOn(.rsSyncApplyStop)
     }
 
     private func fail(_ why: String, deniedFor denial: Duration) {

@@ -16,9 +16,13 @@ extension ReplicaSetRole {
             connection?.heldFor = nil
             switch result {
             case .satisfied: completion(nil)
-            case .timedOut where timedOutByConcern: completion(ReplicaSetRole.writeConcernTimeout(concern))
-            case .timedOut: completion(ServerError(.maxTimeMSExpired, "operation exceeded time limit"))
-            case .failed(let error): completion(error)
+            case .timedOut where timedOutByConcern:
+                let error = ServerError(.writeConcernTimeout, "waiting for replication timed out")
+                completion(ReplicaSetRole.explained(error, by: concern, timedOut: true))
+            case .timedOut:
+                let error = ServerError(.maxTimeMSExpired, "operation exceeded time limit")
+                completion(ReplicaSetRole.explained(error, by: concern))
+            case .failed(let error): completion(ReplicaSetRole.explained(error, by: concern))
             }
         }
         connection?.heldFor = id
@@ -35,15 +39,19 @@ extension ReplicaSetRole {
 
     static var clientIsGone: ServerError { ServerError(.clientDisconnect, "the client has gone") }
 
-    private static func writeConcernTimeout(_ concern: WriteConcern) -> ServerError {
+    /// A failed write concern's `errInfo` says which one it was, and whose.
+    private static func explained(
+        _ error: ServerError, by concern: WriteConcern, timedOut: Bool = false
+    ) -> ServerError {
+        guard error.details == nil else { return error }
         let details = Document { writer in
-            writer.append("wtimeout", bool: true)
+            if timedOut { writer.append("wtimeout", bool: true) }
             writer.document("writeConcern") {
                 concern.encode(to: $0)
                 $0.append("provenance", string: concern.provenance.rawValue)
             }
         }
-        return ServerError(.writeConcernTimeout, "waiting for replication timed out", details: details)
+        return ServerError(error.code, error.message, labels: error.labels, details: details)
     }
 
     // MARK: Reads
@@ -170,7 +178,7 @@ extension ReplicaSetRole {
         }
         if let failure {
             runtime.probe("linearizable read failed")
-            throw failure
+            throw ServerError(failure.code, failure.message, labels: failure.labels)
         }
     }
 

@@ -99,10 +99,11 @@ enum Batches {
         var id: Int64 = 0
         let isOpen = progress != .exhausted && !cursor.isSingleBatch
         if isOpen {
-            id = try context.node.cursors.add(
+            let entry = try context.node.cursors.add(
                 cursor.source, namespace: cursor.namespace.fullName, session: context.arguments.sessionID,
-                isTailable: cursor.isTailable, awaitsData: cursor.awaitsData, isLinearizable: cursor.isLinearizable
-            ).id
+                isTailable: cursor.isTailable, awaitsData: cursor.awaitsData, isLinearizable: cursor.isLinearizable)
+            if context.deadline < .distantFuture { entry.timeLeft = context.deadline - context.runtime.now }
+            id = entry.id
         } else {
             cursor.source.close()
         }

@@ -47,6 +47,8 @@ private final class BulkWrite {
     private var isDone = false
     private var results: [Document] = []
     private var (errors, inserted, matched, modified, upserted, deleted) = (0, 0, 0, 0, 0, 0)
+    /// The ids of statements that an earlier try has executed.
+    private var retried: [Int32] = []
 
     init(_ context: CommandContext) throws {
         let statements = try WriteStatements(context, field: "ops")
@@ -127,6 +129,7 @@ private final class BulkWrite {
     ) throws -> WriteProgress {
         let data = context.node.data
         let id = context.statementID(index)
+        if running == nil, try context.wasExecuted(id, write) { retried.append(id) }
         if operation.isFirst("insert") {
             try insert(operation, namespace, write, data, id)
             return .done
@@ -150,7 +153,7 @@ private final class BulkWrite {
         _ operation: DocumentView, _ namespace: Namespace, _ write: WriteContext, _ data: DataStore, _ id: Int32
     ) throws {
         guard let document = operation["document"]?.asDocument else {
-            throw Self.missing("bulkWrite.ops.document")
+            throw ServerError(.missingField, "BSON field 'bulkWrite.ops.document' is missing but a required field")
         }
         if let session = write.session,
             case .alreadyExecuted = try data.sessions.checkStatement(
@@ -243,6 +246,7 @@ private final class BulkWrite {
         }
         try Batches.writeFirst(context, cursor, batch, progress)
         let writer = context.writer
+        WriteOutcome.append(retried: retried, to: writer)
         writer.append("nErrors", int32: Int32(clamping: errors))
         writer.append("nInserted", int32: Int32(clamping: inserted))
         writer.append("nMatched", int32: Int32(clamping: matched))

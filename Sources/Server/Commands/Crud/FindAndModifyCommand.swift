@@ -24,21 +24,29 @@ enum FindAndModifyCommand {
         {
             let before = context.node.lastOpTime
             let operation = try open(context, namespace)
-            _ = try operation.run(try context.writeContext(), until: .distantFuture)
-            operation.writeReply(to: context.writer)
+            let write = try context.writeContext()
+            let wasExecuted = try context.wasExecuted(context.statementID(0), write)
+            _ = try operation.run(write, until: .distantFuture)
+            reply(operation, wasExecuted, context)
             let after = context.node.lastOpTime
             return context.finishWrite(after == before ? nil : after, concern)
         }
         return .later { context in
             let operation = try open(context, namespace)
+            let wasExecuted = try context.wasExecuted(context.statementID(0), try context.writeContext())
             while case .yield = try operation.run(
                 try context.writeContext(), until: context.runtime.loopSliceEnd)
             {
                 try await context.awaitNextSlice()
             }
-            operation.writeReply(to: context.writer)
+            reply(operation, wasExecuted, context)
             try await context.awaitWriteConcern(context.node.lastOpTime, concern)
         }
+    }
+
+    private static func reply(_ operation: FindAndModifyOperation, _ wasExecuted: Bool, _ context: CommandContext) {
+        operation.writeReply(to: context.writer)
+        if wasExecuted { context.writer.append("retriedStmtId", int32: context.statementID(0)) }
     }
 
     private static func open(_ context: CommandContext, _ namespace: Namespace) throws -> FindAndModifyOperation {

@@ -42,6 +42,15 @@ enum GetMoreCommand {
             context.node.cursors.close(entry)
             throw error
         }
+        if let left = entry.timeLeft, !entry.awaitsData {
+            do {
+                context.deadline = try context.node.deadline(left, context.startedAt, context.command)
+                try context.checkDeadline()
+            } catch {
+                context.node.cursors.close(entry)
+                throw error
+            }
+        }
         let batch = Batch()
         // From here to the end of the command nobody else uses the cursor.
         entry.isPinned = true
@@ -82,7 +91,6 @@ enum GetMoreCommand {
     private static func serve(
         _ context: CommandContext, _ entry: CursorRegistry.Entry, _ batchSize: Int, _ begun: Batch
     ) async throws {
-        context.connection.operation?.cursor = entry
         do {
             var batch = begun
             var progress = try await fill(batch, context, entry, batchSize)
@@ -143,7 +151,12 @@ enum GetMoreCommand {
         _ context: CommandContext, _ entry: CursorRegistry.Entry, _ batch: Batch, _ progress: CursorProgress
     ) {
         let isOpen = progress != .exhausted
-        if isOpen { entry.lastUse = context.runtime.now } else { context.node.cursors.close(entry) }
+        if isOpen {
+            entry.lastUse = context.runtime.now
+            if let left = entry.timeLeft { entry.timeLeft = left - (entry.lastUse - context.startedAt) }
+        } else {
+            context.node.cursors.close(entry)
+        }
         write(entry, batch, isOpen: isOpen, to: context.writer)
     }
 

@@ -56,6 +56,8 @@ final class WriteOutcome {
     var nModified: Int?
     var upserted: [(index: Int, id: Value)] = []
     var errors: [StatementError] = []
+    /// The ids of statements that an earlier try has executed.
+    var retried: [Int32] = []
 
     func append(to writer: DocumentWriter) {
         writer.append("n", int32: Int32(clamping: n))
@@ -70,11 +72,17 @@ final class WriteOutcome {
                 }
             }
         }
+        Self.append(retried: retried, to: writer)
         if !errors.isEmpty {
             writer.array("writeErrors") { array in
                 for failure in errors { array.document { Self.append(failure, to: $0) } }
             }
         }
+    }
+
+    static func append(retried: [Int32], to writer: DocumentWriter) {
+        guard !retried.isEmpty else { return }
+        writer.array("retriedStmtIds") { for id in retried { $0.append(.int32(id)) } }
     }
 
     private static func append(_ failure: StatementError, to writer: DocumentWriter) {
@@ -154,6 +162,7 @@ enum InsertCommand {
                 let progress = try operation.run(context.node.data, write, until: deadline)
                 outcome.n = operation.n
                 outcome.errors = operation.errors
+                outcome.retried = operation.retried
                 return progress
             }
         }
@@ -173,11 +182,9 @@ enum InsertCommand {
         let data = context.node.data
         let statement = context.arguments.statementID ?? 0
         var optime: OpTime?
-        if let session = write.session,
-            case .alreadyExecuted = try data.sessions.checkStatement(
-                session, transactionNumber: write.transactionNumber, statement: statement)
-        {
+        if try context.wasExecuted(statement, write) {
             context.writer.append("n", int32: 1)
+            WriteOutcome.append(retried: [statement], to: context.writer)
         } else {
             do {
                 optime = try data.insertOne(document, into: collection, write, statement: statement)
@@ -272,7 +279,9 @@ enum StatementCommand {
                     do {
                         if current == nil {
                             guard let view = try run.next() else { return .done }
-                            current = try compile(view, context.statementID(index))
+                            let id = context.statementID(index)
+                            if try context.wasExecuted(id, write) { outcome.retried.append(id) }
+                            current = try compile(view, id)
                         }
                         if let current, try current.run(write, deadline) == .yield { return .yield }
                         finish(current, outcome, index)

@@ -8,6 +8,7 @@ enum CheckCommands {
         table.add(
             Command("validate", [.read, .readConcern], .validate, help: "whether a collection agrees with its indexes")
             { context in
+                try checkValidate(context)
                 let namespace = try context.namespace()
                 return try SingleReplyRead.start(context) { context, _ in
                     guard let collection = context.node.data.catalog.find(namespace) else {
@@ -22,6 +23,15 @@ enum CheckCommands {
                 "dbHash", [.read, .readConcern], .dbHash, help: "one hash for each collection, equal where the data is",
                 run: hash),
             aliases: ["dbhash"])
+    }
+
+    private static func checkValidate(_ context: CommandContext) throws(ServerError) {
+        let isFull = context.body["full"]?.isTruthy == true
+        if isFull, context.body["background"]?.isTruthy == true {
+            throw ServerError(
+                .invalidOptions,
+                "Running the validate command with both { background: true } and { full: true } is not supported.")
+        }
     }
 
     private static func write(_ report: ValidationReport, _ namespace: Namespace, to writer: DocumentWriter) {

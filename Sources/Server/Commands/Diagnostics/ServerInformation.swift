@@ -7,7 +7,7 @@ enum ServerInformation {
     static func add(to table: inout CommandTable) {
         table.add(Command("ping", [.stable], .empty, help: "answers") { _ in .done })
         table.add(
-            Command("buildInfo", .empty, help: "the version") { context in
+            Command("buildInfo", [.legacyQuery], .empty, help: "the version") { context in
                 appendBuildInfo(to: context.writer)
                 return .done
             }, aliases: ["buildinfo"])

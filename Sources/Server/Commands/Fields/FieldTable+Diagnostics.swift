@@ -32,6 +32,24 @@ extension FieldTable {
         .missing("metadata", "a look at the catalog alone", unlessFalsy: true),
         .missing("checkBSONConformance", "checks of BSON beyond its structure", unlessFalsy: true),
         .missing("fixMultikey", "repairs", unlessFalsy: true),
+        .missing("enforceFastCount", "a comparison with the count", unlessFalsy: true),
+        .missing("collHash", "hashes of documents", unlessFalsy: true),
+        .missing("hashPrefixes", "hashes of documents", unlessFalsy: true),
+        .missing("unhash", "hashes of documents", unlessFalsy: true),
+    ])
+    /// Whatever a mechanism sends; there are no users to log in.
+    static let authentication = FieldTable([], isOpen: true)
+    static let usersInfo = FieldTable([
+        .inert("showCredentials", .flag, because: "there are no users to show"),
+        .inert("showCustomData", .flag, because: "there are no users to show"),
+        .inert("showPrivileges", .flag, because: "there are no users to show"),
+        .inert("showAuthenticationRestrictions", .flag, because: "there are no users to show"),
+        .inert("filter", .object, because: "there are no users to show"),
+    ])
+    static let rolesInfo = FieldTable([
+        .inert("showAuthenticationRestrictions", .flag, because: "there are no roles to show"),
+        .inert("showBuiltinRoles", .flag, because: "there are no roles to show"),
+        .inert("showPrivileges", [.flag, .string], because: "there are no roles to show"),
     ])
     static let dbHash = FieldTable([Field("collections", .array, "which collections; all when left out")])
     static let currentOp = FieldTable([], isOpen: true)

@@ -29,13 +29,14 @@ enum HelloCommand {
         try introduce(context)
         if let offered = context.body["compression"] { try connection.negotiate(offered) }
         connection.saidHello = true
+        if !legacy || context.body["helloOk"]?.isTruthy == true { connection.speaksHello = true }
         guard let wait = try parseAwait(context.body) else {
             append(to: context.writer, context, legacy: legacy)
             return .done
         }
         let node = context.node
         if context.request.allowsExhaust {
-            return .later { context in await stream(context, wait, legacy: legacy) }
+            return .later { context in try await stream(context, wait, legacy: legacy) }
         }
         guard node.topology.isCurrent(processID: wait.processID, counter: wait.counter) else {
             append(to: context.writer, context, legacy: legacy)
@@ -51,7 +52,7 @@ enum HelloCommand {
     /// Keeps answering one request: at once when the client's version is old, then at each change and at each time
     /// limit, until the connection closes. Every reply but the last, which the dispatcher sends, says that more will
     /// come.
-    private static func stream(_ first: CommandContext, _ wait: Await, legacy: Bool) async {
+    private static func stream(_ first: CommandContext, _ wait: Await, legacy: Bool) async throws {
         let node = first.node
         let connection = first.connection
         var seen = wait.counter
@@ -59,7 +60,12 @@ enum HelloCommand {
         if node.topology.isCurrent(processID: wait.processID, counter: wait.counter) {
             await node.topology.wait(beyond: seen, until: node.runtime.now + wait.time, on: connection)
         }
+        var isFirst = true
         while !connection.isAbandoned, !node.isStopped {
+            // The first reply has met the fail points with its request.
+            if !isFirst { try await node.checkStream(first) }
+            isFirst = false
+            if connection.isClosed { break }
             let requestID = connection.nextReplyID()
             let reply = MessageWriter(
                 message: connection.connection.output, requestID: requestID, responseTo: responseTo,
