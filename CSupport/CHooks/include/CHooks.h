@@ -1,6 +1,7 @@
 // Detects work that leaks out of an injected executor to Swift's global pool (docs/ARCHITECTURE.md, "One runtime").
 #pragma once
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 // Installs the hook on the concurrency runtime's global enqueue functions. Idempotent.
@@ -9,3 +10,13 @@ void chooks_install(void);
 void chooks_guard_thread(bool on);
 // The leaks that this thread has caused while guarded.
 uint64_t chooks_leaks_of_thread(void);
+
+// Says on stderr, in one line, which signal ended the process, in which loop and while which command ran; then the
+// signal does what it does. For SIGILL, SIGTRAP, SIGSEGV, SIGBUS, SIGFPE and SIGABRT; for programs, not for libraries.
+void chooks_report_crashes(void);
+// The calling thread's name in that line, and a stack for the handler.
+void chooks_name_loop(const char *name, size_t length);
+// What the calling thread runs from now on; the bytes are copied, in part when they are many.
+void chooks_command_began(const void *name, size_t name_length, const void *database, size_t database_length,
+                          const void *collection, size_t collection_length);
+void chooks_command_ended(void);

@@ -30,6 +30,8 @@ extension Node {
             found = command
             command.total += 1
             arguments = try GenericArguments.parse(request.body)
+            CrashReport.begin(request.body, database: arguments.database)
+            defer { CrashReport.end() }
             let deadline = try admit(command, request, arguments, connection)
             let context = CommandContext(
                 node: self, connection: connection, request: request, command: command, arguments: arguments,
@@ -208,6 +210,8 @@ extension Node {
         context.lastWrite = first.lastWrite
         connection.beginWaiting()
         runtime.spawn("command") { [self] in
+            CrashReport.begin(request.body, database: arguments.database)
+            defer { CrashReport.end() }
             do {
                 try await work(context)
                 finish(context.reply, context)

@@ -35,6 +35,13 @@ extension CommandContext {
         return point
     }
 
+    /// Lets everything else that waits for the loop run once.
+    func yieldLoop() async {
+        CrashReport.end()
+        await node.yieldLoop()
+        CrashReport.begin(body, database: arguments.database)
+    }
+
     /// Waits like a write command's reply does, and writes `writeConcernError` when it fails.
     func awaitWriteConcern(_ optime: OpTime, _ concern: WriteConcern) async throws {
         guard case .awaitingWriteConcern(let target, _) = finishWrite(optime, concern) else { return }

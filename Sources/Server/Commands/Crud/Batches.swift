@@ -87,7 +87,7 @@ enum Batches {
                 }
                 return progress
             }
-            await context.node.yieldLoop()
+            await context.yieldLoop()
             try context.checkDeadline()
             try context.checkReadable()
             guard !context.connection.isClosed else { throw ServerError(.clientDisconnect, "the client has gone") }

@@ -55,7 +55,7 @@ struct SingleReplyRead {
         defer { read.close() }
         let term = context.node.role.term
         while case .yield = try read.run(context.runtime.loopSliceEnd) {
-            await context.node.yieldLoop()
+            await context.yieldLoop()
             try context.checkDeadline()
             try context.checkReadable()
             guard !context.connection.isClosed else { throw ServerError(.clientDisconnect, "the client has gone") }
