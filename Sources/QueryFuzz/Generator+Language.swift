@@ -7,7 +7,8 @@ extension Generator {
         var filter = Document()
         for _ in 0..<(1 + random.below(3)) {
             if depth < 3, random.oneIn(5) {
-                filter.append(one(["$and", "$or", "$nor"]), .array((0..<2).map { _ in .document(self.filter(depth: depth + 1)) }))
+                filter.append(
+                    one(["$and", "$or", "$nor"]), .array((0..<2).map { _ in .document(self.filter(depth: depth + 1)) }))
             } else if random.oneIn(8) {
                 filter.append("$expr", expression(depth: 2))
             } else {
@@ -96,7 +97,10 @@ extension Generator {
             argument =
                 random.oneIn(2)
                 ? .string("$" + path())
-                : ["path": .string("$" + path()), "includeArrayIndex": .string(path()), "preserveNullAndEmptyArrays": true]
+                : [
+                    "path": .string("$" + path()), "includeArrayIndex": .string(path()),
+                    "preserveNullAndEmptyArrays": true,
+                ]
         case "$bucket":
             argument = [
                 "groupBy": expression(depth: 2), "boundaries": .array(array(depth: 2)), "default": value(depth: 2),

@@ -22,7 +22,8 @@ struct Generator {
     ]
     private static let doubles: [Double] = [
         0, -0.0, 1, -1, 0.5, -2.5, 0.1, 1e15, 1e16, -1e19, 9.3e18, -9.3e18, 9_223_372_036_854_775_808, 2_147_483_648,
-        -2_147_483_649, 1e100, .infinity, -.infinity, .nan, .signalingNaN, .leastNonzeroMagnitude, .leastNormalMagnitude,
+        -2_147_483_649, 1e100, .infinity, -.infinity, .nan, .signalingNaN, .leastNonzeroMagnitude,
+        .leastNormalMagnitude,
         .greatestFiniteMagnitude, -.greatestFiniteMagnitude, .ulpOfOne,
     ]
     private static let decimals = [
@@ -35,7 +36,8 @@ struct Generator {
         "9223372036854775808", "1e400", "NaN", "2018-03-20T11:00:06Z", "2018-03-20 11:00:06 +0500", "9999-12-31",
         "-0001-01-01", "%Y-%m-%d", "%", "%%", "%Q", "UTC", "+24:60", "-99:99", "Europe/Paris", "GMT", "day", "week",
         "month", "quarter", "year", "millisecond", "int", "long", "decimal", "date", "objectId", "monday",
-        "5ab9cbfa31c2ab715d42129e", "(a)|(b)", "(a)?(b)?", "^", "$|x*", "\\G", "(?<n>a)(?=b)\\K", "[", "(a+)+$", "\u{FFFF}",
+        "5ab9cbfa31c2ab715d42129e", "(a)|(b)", "(a)?(b)?", "^", "$|x*", "\\G", "(?<n>a)(?=b)\\K", "[", "(a+)+$",
+        "\u{FFFF}",
         " \t\u{2003}", "{\"a\":1}",
     ]
 

@@ -74,7 +74,8 @@ struct Vocabulary: Sendable {
     }
 
     private func isUpdateOperator(_ name: String, _ context: QueryContext) -> Bool {
-        failure({ _ = try UpdateProgram($0, context: context) }, [name: ["a": 1]])?.message.hasPrefix("Unknown modifier")
+        failure({ _ = try UpdateProgram($0, context: context) }, [name: ["a": 1]])?.message.hasPrefix(
+            "Unknown modifier")
             != true
     }
 
