@@ -98,9 +98,10 @@ public final class DeleteOperation {
         guard var running = selection, let filter else { return .done }
         defer { selection = running }
         while true {
-            let next = if let record = interrupted { RecordSelection.Next.record(record) } else {
-                try running.next(&clock)
-            }
+            let next =
+                if let record = interrupted { RecordSelection.Next.record(record) } else {
+                    try running.next(&clock)
+                }
             switch next {
             case .yield: return .yield
             case .ended:

@@ -9,7 +9,8 @@ enum ArrayOperators {
             let operands = try compiler.compileOperands(argument)
             try compiler.checkCount("$arrayElemAt", operands.count, 2, 2)
             return compiler.fold(
-                .form(ElementAt(what: "$arrayElemAt's first argument", array: operands[0], index: operands[1])), operands
+                .form(ElementAt(what: "$arrayElemAt's first argument", array: operands[0], index: operands[1])),
+                operands
             )
         },
         "$first": .form { (argument, compiler) throws(ServerError) in

@@ -71,10 +71,10 @@ struct EvaluationScope {
         }
         let isOver = try budget.look()
         stepsLeft = budget.stepsLeft
-        if isOver, uninterruptible == 0 {
-            isInterrupted = true
-            throw .evaluationInterrupted
-        }
+        guard isOver else { return }
+        guard uninterruptible == 0 else { return try budget.hold() }
+        isInterrupted = true
+        throw .evaluationInterrupted
     }
 
     /// The evaluation is over: the next of the operation goes on counting.
@@ -183,7 +183,9 @@ struct EvaluationScope {
 
     /// Whether an array holds a value.
     mutating func contains(_ array: Document, _ value: Value) throws(ServerError) -> Bool {
-        guard !turns.isEmpty, array.byteCount >= ArrayLookups.bytesMin else { return array.firstIndex(of: value) != nil }
+        guard !turns.isEmpty, array.byteCount >= ArrayLookups.bytesMin else {
+            return array.firstIndex(of: value) != nil
+        }
         return try tables().contains(array, value, &self)
     }
 

@@ -105,8 +105,8 @@ public final class UpdateProgram {
         }
     }
 
-    /// The same, for a caller who can come back with the same document: nil, with `output` as before, when the slice was
-    /// used up meanwhile.
+    /// The same, for a caller who can come back with the same document: nil, with `output` as before, when the slice
+    /// was used up meanwhile.
     public func applyInterruptibly(
         to document: DocumentView, position: Int? = nil, into output: ByteBuffer
     ) throws(ServerError) -> Bool? {

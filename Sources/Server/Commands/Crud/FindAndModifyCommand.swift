@@ -28,7 +28,8 @@ enum FindAndModifyCommand {
         let namespace = try context.namespace()
         let concern = try context.writeConcern()
         if StatementCommand.isPoint(context.body["query"]), context.body["update"]?.type != .array,
-            context.body.byteCount <= Limits.shortWriteBytes {
+            context.body.byteCount <= Limits.shortWriteBytes
+        {
             let before = context.node.lastOpTime
             let operation = try open(context, namespace)
             _ = try operation.run(try context.writeContext(), until: .distantFuture)
