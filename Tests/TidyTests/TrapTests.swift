@@ -29,7 +29,7 @@ import Testing
         if code.contains(/[\w\)\]]!(?!=)/) { return "a forced unwrapping" }
         if code.contains(/\babs\(/) { return "abs, which traps on the least integer: use magnitude" }
         // With a label it is said what happens to a value that does not fit.
-        if code.contains(/\bU?Int(8|16|32)\((?!\w+:|\d)/) { return "a narrowing without a rule" }
+        if code.contains(/\bU?Int(8|16|32)\((?!\w+:|\d|\s*$)/) { return "a narrowing without a rule" }
         return nil
     }
 
