@@ -19,7 +19,7 @@ extension DocumentView {
     public static func validate(_ bytes: UnsafeRawBufferPointer) throws(InvalidBSON) -> DocumentView {
         guard let base = bytes.baseAddress else { throw InvalidBSON(reason: "no bytes", offset: 0) }
         var offset = 0
-        let status = cbson_validate(base, bytes.count, Int32(depthMax), &offset)
+        let status = cbson_validate(base, bytes.count, Int32(clamping: depthMax), &offset)
         guard status == 0 else {
             throw InvalidBSON(reason: String(cString: cbson_status_text(status)), offset: offset)
         }

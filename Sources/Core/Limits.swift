@@ -122,6 +122,11 @@ public enum Limits {
     public static let regexMatchStepsMax = 1_000_000
     public static let regexMatchDepthMax = 100_000
     public static let regexMatchHeapKilobytesMax = 16 * 1024
+    /// A longer text is searched in parts, and the work on it is watched: steps and the bytes that they go over. So
+    /// much is done before the time is looked at, and so much at one place of the text before it is refused.
+    public static let regexShortTextBytesMax = 16 * 1024
+    public static let regexWorkPerSlice = 500_000
+    public static let regexWorkMax = 20_000_000
     /// Deepest nesting of a filter.
     public static let filterDepthMax = 100
     /// What `errInfo` says of one document that failed validation; more than that is not said.

@@ -111,6 +111,7 @@ public final class EventLoop: TaskExecutor, @unchecked Sendable {
     private func run() {
         loopThread.store(UInt(pthread_self()), ordering: .relaxed)
         cuv_name_thread(String(name.prefix(15)))
+        chooks_name_loop(name, name.utf8.count)
         #if DEBUG
             chooks_guard_thread(true)
         #endif

@@ -27,8 +27,8 @@ func seconds() -> Int {
 func caseSeed(_ seed: UInt64, _ number: UInt64) -> UInt64 { SplitMix64.mix(seed) &+ number }
 
 func describe(_ one: FuzzCase, _ number: UInt64) {
-    print("case \(number), \(one.role): \((["v": one.specification] as Document).extendedJSON(.canonical))")
-    for document in one.documents { print("  over \(document.extendedJSON(.canonical))") }
+    say("case \(number), \(one.role): \((["v": one.specification] as Document).extendedJSON(.canonical))")
+    for document in one.documents { say("  over \(document.extendedJSON(.canonical))") }
 }
 
 let arguments = CommandLine.arguments
@@ -36,6 +36,12 @@ guard arguments.count == 5 else {
     print("usage: query-fuzz WORDS SECONDS SEED RECORD | query-fuzz WORDS show SEED NUMBER")
     exit(2)
 }
+/// A line that is there even when the next case traps.
+func say(_ text: String) {
+    let line = Array("\(text)\n".utf8)
+    _ = write(STDOUT_FILENO, line, line.count)
+}
+
 let vocabulary = Vocabulary(lines(of: arguments[1]))
 if arguments[2] == "show" {
     let (seed, number) = (UInt64(arguments[3]) ?? 0, UInt64(arguments[4]) ?? 0)
@@ -45,7 +51,7 @@ if arguments[2] == "show" {
     exit(0)
 }
 let (limit, seed) = (Int(arguments[2]) ?? 60, UInt64(arguments[3]) ?? 0)
-print(
+say(
     "\(vocabulary.expressions.count) expressions, \(vocabulary.accumulators.count) accumulators, "
         + "\(vocabulary.stages.count) stages, \(vocabulary.fieldOperators.count) query operators, "
         + "\(vocabulary.updateOperators.count) update operators")
@@ -61,11 +67,11 @@ while seconds() - start < limit {
         var one = FuzzCase(seed: caseSeed(seed, number), vocabulary)
         do { try one.run() } catch {
             faults += 1
-            print("FAULT: \(error)")
+            say("FAULT: \(error)")
             describe(one, number)
         }
     }
     if faults > 20 { break }
 }
-print("\(number) cases, \(faults) faults")
+say("\(number) cases, \(faults) faults")
 exit(faults == 0 ? 0 : 1)

@@ -134,7 +134,7 @@ extension Request {
                 let (sequence, length) = try Request.parseSequence(rest)
                 if first == nil {
                     first = sequence
-                } else if second == nil, first!.identifier == sequence.identifier {
+                } else if second == nil, let first, first.identifier == sequence.identifier {
                     throw .closing("OP_MSG with two document sequences of one name")
                 } else if second == nil {
                     second = sequence

@@ -29,6 +29,7 @@ import Testing
             "Glibc",
         ],
         "quorate-cli": ["CommandLine"],
+        "QueryFuzz": ["BSON", "Core", "Query", "Glibc"],
         // Default parts know the plug points, and the C code that they are made of.
         "LoopbackTransport": ["BSON", "Core"],
         "SocketTransport": ["BSON", "Core", "LiveRuntime", "CUV", "Glibc"],

@@ -36,9 +36,9 @@ def test_min_is_inclusive_and_max_exclusive_in_the_order_of_the_index(values):
     ({"min": {"a": 2, "b": 1}, "max": {"a": 1, "b": 1}, "hint": "ab"}, 51175),
     ({"min": {"a": 1, "b": 1}, "hint": "nope"}, 2),
     ({"min": 5, "hint": "ab"}, 14),
-    ({"limit": -1}, 51024),
-    ({"skip": -1}, 51024),
-    ({"batchSize": -1}, 51024),
+    ({"limit": -1}, 2),
+    ({"skip": -1}, 2),
+    ({"batchSize": -1}, 2),
 ])
 def test_what_cannot_be_is_refused_with_mongodbs_codes(values, options, code):
     assert code_of(values.database.command, {"find": "c", **options}) == code
@@ -46,11 +46,11 @@ def test_what_cannot_be_is_refused_with_mongodbs_codes(values, options, code):
 
 def test_other_commands_refuse_negative_batch_sizes_too(values):
     aggregate = {"aggregate": "c", "pipeline": [], "cursor": {"batchSize": -1}}
-    assert code_of(values.database.command, aggregate) == 51024
+    assert code_of(values.database.command, aggregate) == 2
     cursor = values.find(batch_size=2)
     next(cursor)
     more = {"getMore": bson.Int64(cursor.cursor_id), "collection": "c", "batchSize": -1}
-    assert code_of(values.database.command, more, session=cursor.session) == 51024
+    assert code_of(values.database.command, more, session=cursor.session) == 2
     assert len(list(cursor)) == 8
 
 

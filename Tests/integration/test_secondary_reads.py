@@ -147,7 +147,7 @@ def test_a_tail_waits_at_a_secondary_and_sees_what_comes(many, step_down):
     queue.insert_many([{"kind": "other", "n": i} for i in range(20_000)])
     member = many.secondaries[0]
     tail = member.direct[DATABASE][queue.name].find(
-        {"kind": "job"}, cursor_type=CursorType.TAILABLE_AWAIT, max_await_time_ms=20_000)
+        {"kind": "job"}, cursor_type=CursorType.TAILABLE_AWAIT).max_await_time_ms(20_000)
     seen = []
     reader = threading.Thread(target=lambda: seen.extend(next(tail)["n"] for _ in range(3)))
     reader.start()

@@ -122,7 +122,7 @@ def test_apply_ops_that_fail_say_how_far_they_came(database):
     assert ids(database.things) == []
     for bad in ({"ns": "a.b", "o": {}}, {"op": "x", "ns": f"{name}.things", "o": {"_id": 1}}, {"op": "i", "o": {}}):
         assert code_of(admin.command, "applyOps", [bad]) == 9
-    assert code_of(admin.command, "applyOps", [], preCondition=[]) == 72
+    assert code_of(admin.command, "applyOps", [], preCondition=[]) == 115
     assert code_of(admin.command, "applyOps", [], allowAtomic=True) == 115
     assert code_of(admin.command, "applyOps", [], other=1) == 40415
     assert code_of(database.command, "applyOps", []) == 13

@@ -52,7 +52,7 @@ extension Decimal128: CustomStringConvertible {
             return
         }
         let text = withUnsafeTemporaryAllocation(of: CChar.self, capacity: 64) { buffer in
-            let length = cbson_format_double(value, Int32(min(max(digits, 1), 34)), buffer.baseAddress, 64)
+            let length = cbson_format_double(value, Int32(clamping: min(max(digits, 1), 34)), buffer.baseAddress, 64)
             return String(decoding: UnsafeRawBufferPointer(buffer).prefix(Int(length)), as: UTF8.self)
         }
         self = Decimal128(text) ?? .nan

@@ -4,7 +4,7 @@ enum Base64 {
 
     private static let values: [UInt8] = {
         var values = [UInt8](repeating: 0xFF, count: 256)
-        for (value, character) in alphabet.enumerated() { values[Int(character)] = UInt8(value) }
+        for (value, character) in alphabet.enumerated() { values[Int(character)] = UInt8(truncatingIfNeeded: value) }
         return values
     }()
 
@@ -14,7 +14,9 @@ enum Base64 {
         for start in stride(from: 0, to: bytes.count, by: 3) {
             let group = bytes[start..<min(start + 3, bytes.count)]
             var bits: UInt32 = 0
-            for index in 0..<3 { bits = bits << 8 | (index < group.count ? UInt32(group[start + index]) : 0) }
+            for index in 0..<3 {
+                bits = bits << 8 | (index < group.count ? UInt32(truncatingIfNeeded: group[start + index]) : 0)
+            }
             for index in 0..<4 {
                 let isPadding = index > group.count
                 out.append(isPadding ? UInt8(ascii: "=") : alphabet[Int(bits >> UInt32(18 - 6 * index)) & 63])
@@ -35,7 +37,7 @@ enum Base64 {
         for character in characters.dropLast(padding) {
             let value = values[Int(character)]
             guard value != 0xFF else { return nil }
-            bits = bits << 6 | UInt32(value)
+            bits = bits << 6 | UInt32(truncatingIfNeeded: value)
             count += 6
             if count >= 8 {
                 count -= 8

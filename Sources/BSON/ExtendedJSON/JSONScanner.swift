@@ -150,9 +150,9 @@ struct JSONScanner {
         case UInt8(ascii: "r"): bytes.append(0x0D)
         case UInt8(ascii: "t"): bytes.append(0x09)
         case UInt8(ascii: "u"):
-            var code = UInt32(try hexadecimal4())
+            var code = UInt32(truncatingIfNeeded: try hexadecimal4())
             if code & 0xFC00 == 0xD800, take("\\"), take("u") {
-                let low = UInt32(try hexadecimal4())
+                let low = UInt32(truncatingIfNeeded: try hexadecimal4())
                 guard low & 0xFC00 == 0xDC00 else { throw problem("half a surrogate pair") }
                 code = 0x10000 + (code & 0x3FF) << 10 + (low & 0x3FF)
             }
@@ -166,7 +166,7 @@ struct JSONScanner {
         var code: UInt16 = 0
         for _ in 0..<4 {
             guard let digit = next.flatMap(hexadecimalDigit) else { throw problem("a hexadecimal digit expected") }
-            code = code << 4 | UInt16(digit)
+            code = code << 4 | UInt16(truncatingIfNeeded: digit)
             at += 1
         }
         return code

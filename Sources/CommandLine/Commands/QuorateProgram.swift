@@ -10,6 +10,7 @@ internal import Server
 public enum QuorateProgram {
     /// Runs the program with `CommandLine.arguments` and ends the process with its exit status.
     public static func main(registry: PluginRegistry = .standard) async -> Never {
+        CrashReport.install()
         let status = await run(Swift.CommandLine.arguments, registry: registry)
         exit(status)
     }

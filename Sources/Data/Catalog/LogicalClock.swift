@@ -26,8 +26,10 @@ public struct LogicalClock {
 
     /// The time right behind `time`.
     static func following(_ time: Timestamp) throws(ServerError) -> Timestamp {
-        if time.increment < UInt32(Int32.max) { return Timestamp(seconds: time.seconds, increment: time.increment + 1) }
-        guard time.seconds < UInt32(Int32.max) else {
+        if time.increment < UInt32(clamping: Int32.max) {
+            return Timestamp(seconds: time.seconds, increment: time.increment + 1)
+        }
+        guard time.seconds < UInt32(clamping: Int32.max) else {
             throw ServerError(.operationFailed, "cluster time cannot go beyond \(time)")
         }
         return Timestamp(seconds: time.seconds + 1, increment: 1)
@@ -38,7 +40,7 @@ public struct LogicalClock {
     public mutating func advance(to seen: Timestamp, wall: WallTime) throws(ServerError) {
         guard seen > time else { return }
         let limit = Int64(wall.seconds) + Limits.clusterTimeDriftMax.components.seconds
-        guard Int64(seen.seconds) <= limit, seen.seconds <= UInt32(Int32.max) else {
+        guard Int64(seen.seconds) <= limit, seen.seconds <= UInt32(clamping: Int32.max) else {
             throw ServerError(
                 .clusterTimeFailsRateLimiter,
                 "New cluster time, \(seen.seconds), is too far from this node's wall clock time, \(wall.seconds).")

@@ -34,7 +34,7 @@ public final class CountOperation {
         self.store = store
         self.skip = skip
         budget = context.budget?.value
-        self.limit = limit == .min ? .max : abs(limit)
+        self.limit = Int64(clamping: limit.magnitude)
         let filter = try Filter(query, context: context)
         var isLatest = false
         if case .latest = point { isLatest = true }

@@ -158,6 +158,6 @@ public enum CommandFields {
     /// The error for a number that may not be negative.
     public static func negative(_ name: String, _ value: Int64) -> ServerError {
         ServerError(
-            ErrorCode(rawValue: 51024), "BSON field '\(name)' value must be >= 0, actual value '\(value)'")
+            .badValue, "BSON field '\(name)' value must be >= 0, actual value '\(value)'")
     }
 }

@@ -225,7 +225,7 @@ public final class FindAndModifyOperation {
     /// Writes `lastErrorObject` and `value` as the reply has them.
     public func writeReply(to writer: DocumentWriter) {
         writer.document("lastErrorObject") { last in
-            last.append("n", int32: Int32(n))
+            last.append("n", int32: Int32(clamping: n))
             if let updatedExisting { last.append("updatedExisting", bool: updatedExisting) }
             if let upsertedID { last.append("upserted" as String, upsertedID) }
         }

@@ -23,6 +23,7 @@ public final class UpdateStatement {
         Field("c", .object, "variables for a pipeline"),
         Field("multi", .flag, "all that match, not one"),
         Field("upsert", .flag, "inserts when nothing matches"),
+        Field("upsertSupplied", .flag, "inserts the document that `c.new` holds, as $merge does"),
         Field("arrayFilters", .array, "which elements `$[name]` means"),
         Field("hint", [.string, .object], "the index to use, by name or key pattern"),
         Field("sort", .object, "which of several"),

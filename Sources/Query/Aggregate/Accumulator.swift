@@ -50,7 +50,7 @@ final class SumAccumulator: Accumulator {
     private func addDouble(_ number: Double) {
         let sum = doubles + number
         if sum.isFinite {
-            compensation += abs(doubles) >= abs(number) ? (doubles - sum) + number : (number - sum) + doubles
+            compensation += doubles.magnitude >= number.magnitude ? (doubles - sum) + number : (number - sum) + doubles
         }
         doubles = sum
     }

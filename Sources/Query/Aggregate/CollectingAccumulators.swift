@@ -70,6 +70,9 @@ final class PositionListAccumulator: Accumulator {
     private let count: Int
     private let keepsLast: Bool
     private var values: [Value] = []
+    /// How many of them, in front, are no longer among the last; given back when they are as many as those that are.
+    private var passed = 0
+    private(set) var memoryBytes = 0
 
     init(count: Int, keepsLast: Bool) {
         self.count = count
@@ -77,15 +80,22 @@ final class PositionListAccumulator: Accumulator {
     }
 
     func add(_ value: Value?) throws(ServerError) {
-        if values.count == count {
+        let value = value ?? .null
+        if values.count - passed == count {
             guard keepsLast else { return }
-            values.removeFirst()
+            memoryBytes -= values[passed].memoryBytes
+            values[passed] = .null
+            passed += 1
+            if passed >= count {
+                values.removeFirst(passed)
+                passed = 0
+            }
         }
-        values.append(value ?? .null)
+        values.append(value)
+        memoryBytes += value.memoryBytes
     }
 
-    var result: Value? { .array(values) }
-    var memoryBytes: Int { values.reduce(0) { $0 + $1.memoryBytes } }
+    var result: Value? { .array(Array(values[passed...])) }
 }
 
 /// `$minN`, `$maxN`, `$top`, `$topN`, `$bottom`, `$bottomN`: the first or last so many in an order of values.

@@ -107,11 +107,13 @@ enum ArithmeticOperators {
     private static func absolute(_ operands: [Value?]) throws(ServerError) -> Value? {
         guard let number = try number(operands[0], "$abs") else { return .null }
         switch number {
-        case .int32(let value): return Number.integer(abs(Int64(value)), narrow: true).value
+        case .int32(let value): return Number.integer(Int64(clamping: value.magnitude), narrow: true).value
         case .int64(let value):
-            guard value != .min else { throw ServerError(location: 28680, "can't take $abs of long long min") }
-            return .int64(abs(value))
-        case .double(let value): return .double(abs(value))
+            guard let magnitude = Int64(exactly: value.magnitude) else {
+                throw ServerError(location: 28680, "can't take $abs of long long min")
+            }
+            return .int64(magnitude)
+        case .double(let value): return .double(value.magnitude)
         case .decimal(let value): return .decimal128(value.magnitude)
         }
     }

@@ -4,7 +4,7 @@ import Core
 /// `$cmp`, `$eq`, `$ne`, `$gt`, `$gte`, `$lt`, `$lte`: MongoDB's order across all types, a missing value below all.
 enum ComparisonOperators {
     static let table: [String: OperatorEntry] = [
-        "$cmp": .binary { operands in .int32(Int32(order(operands).signum())) },
+        "$cmp": .binary { operands in .int32(Int32(clamping: order(operands).signum())) },
         "$eq": .binary { operands in .bool(order(operands) == 0) },
         "$ne": .binary { operands in .bool(order(operands) != 0) },
         "$gt": .binary { operands in .bool(order(operands) > 0) },

@@ -16,6 +16,8 @@ public final class EvaluationBudget {
     private var looksLeft: Int
     private var sliceEnd: Instant = .distantFuture
     private var canInterrupt = false
+    /// Looks that evaluations took in this slice that could not be interrupted.
+    private var looksHeld = 0
     /// Steps until the next look.
     var stepsLeft = Limits.evaluationStepsPerLook
 
@@ -30,6 +32,7 @@ public final class EvaluationBudget {
     /// A new slice of the loop begins.
     public func beginSlice(until end: Instant) {
         sliceEnd = end
+        looksHeld = 0
         looksLeft = looksPerSlice
     }
 
@@ -46,6 +49,15 @@ public final class EvaluationBudget {
         }
     }
 
+    /// An evaluation that cannot be interrupted here goes on all the same, if not for ever.
+    func hold() throws(ServerError) {
+        looksHeld += 1
+        guard looksHeld <= Limits.evaluationStepsMax / Limits.evaluationStepsPerLook else {
+            throw ServerError(
+                .exceededTimeLimit, "an expression took more than \(Limits.evaluationStepsMax) steps at once")
+        }
+    }
+
     /// Whether evaluations may be interrupted now.
     var isInterruptible: Bool { canInterrupt }
 
@@ -54,7 +66,10 @@ public final class EvaluationBudget {
         stepsLeft = Limits.evaluationStepsPerLook
         let time = runtime.now
         if time >= deadline { throw ServerError(.maxTimeMSExpired, "operation exceeded time limit") }
-        guard canInterrupt else { return false }
+        guard canInterrupt else {
+            try hold()
+            return false
+        }
         looksLeft -= 1
         return time >= sliceEnd || looksLeft < 0
     }

@@ -71,10 +71,10 @@ struct EvaluationScope {
         }
         let isOver = try budget.look()
         stepsLeft = budget.stepsLeft
-        if isOver, uninterruptible == 0 {
-            isInterrupted = true
-            throw .evaluationInterrupted
-        }
+        guard isOver else { return }
+        guard uninterruptible == 0 else { return try budget.hold() }
+        isInterrupted = true
+        throw .evaluationInterrupted
     }
 
     /// The evaluation is over: the next of the operation goes on counting.

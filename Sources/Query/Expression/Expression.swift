@@ -40,10 +40,11 @@ public final class Expression {
         do throws(ServerError) {
             let value = try node.evaluate(&scope)
             scope.handBackSteps()
+            interrupted = nil
             if scope.isLong, isPure, budget?.isInterruptible == true { outcome = (root.document, value) }
             return value
         } catch {
-            if scope.isInterrupted { interrupted = (interrupted?.root ?? root.document, scope) }
+            interrupted = scope.isInterrupted ? (interrupted?.root ?? root.document, scope) : nil
             throw error
         }
     }

@@ -6,15 +6,15 @@ enum RegexOperators {
     static let table: [String: OperatorEntry] = [
         "$regexMatch": entry("$regexMatch") { (text, regex) throws(ServerError) in
             guard let text, let regex else { return .value(.bool(false)) }
-            return .work(RegexWork(try RegexSearch(regex, Array(text.utf8)), .test))
+            return .work(RegexWork(try RegexSearch(regex, StringOperators.bytes(text)), .test))
         },
         "$regexFind": entry("$regexFind") { (text, regex) throws(ServerError) in
             guard let text, let regex else { return .value(.null) }
-            return .work(RegexWork(try RegexSearch(regex, Array(text.utf8)), .first))
+            return .work(RegexWork(try RegexSearch(regex, StringOperators.bytes(text)), .first))
         },
         "$regexFindAll": entry("$regexFindAll") { (text, regex) throws(ServerError) in
             guard let text, let regex else { return .value(.array([Value]())) }
-            return .work(RegexWork(try RegexSearch(regex, Array(text.utf8)), .all))
+            return .work(RegexWork(try RegexSearch(regex, StringOperators.bytes(text)), .all))
         },
     ]
 
@@ -37,7 +37,7 @@ enum RegexOperators {
         func step() throws(ServerError) -> StepwiseProgress {
             let before = search.position
             switch try search.next() {
-            case .none: return .more(steps: 8 + (search.position - before) >> 5)
+            case .none: return .more(steps: Limits.evaluationStepsPerLook)
             case .end:
                 switch kind {
                 case .test: return .value(.bool(false))

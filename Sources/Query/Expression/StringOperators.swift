@@ -27,6 +27,12 @@ enum StringOperators {
     /// A string built of UTF-8 bytes.
     static func make(_ bytes: some Collection<UInt8>) -> Value { .string(String(decoding: bytes, as: UTF8.self)) }
 
+    /// The UTF-8 bytes of a string.
+    static func bytes(_ text: String) -> [UInt8] {
+        var text = text
+        return text.withUTF8 { [UInt8]($0) }
+    }
+
     private static func string(_ name: String, _ code: Int32, _ value: Value?) throws(ServerError) -> String {
         guard case .string(let text) = value else {
             throw ServerError(location: code, "\(name) requires a string argument, found: \(typeName(value))")
@@ -124,7 +130,7 @@ enum StringOperators {
     private static func compareIgnoringCase(_ operands: [Value?]) throws(ServerError) -> Value? {
         let a = uppercased(try text(operands[0]))
         let b = uppercased(try text(operands[1]))
-        return .int32(Int32(Value.order(.string(a), .string(b)).signum()))
+        return .int32(Int32(clamping: Value.order(.string(a), .string(b)).signum()))
     }
 
     // MARK: Trimming
@@ -169,7 +175,7 @@ enum NumberText {
     static func double(_ value: Double) -> String {
         if value.isNaN { return "NaN" }
         if value.isInfinite { return value < 0 ? "-Infinity" : "Infinity" }
-        if let whole = Int64(exactly: value), abs(value) < 1e15 {
+        if let whole = Int64(exactly: value), value.magnitude < 1e15 {
             return value == 0 && value.sign == .minus ? "-0" : String(whole)
         }
         return value.description

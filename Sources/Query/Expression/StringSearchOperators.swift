@@ -72,7 +72,7 @@ enum StringSearchOperators {
         var parts = ArrayResult()
         return .work(
             Searching(
-                Array(separator.utf8), in: Array(text.utf8),
+                StringOperators.bytes(separator), in: StringOperators.bytes(text),
                 take: { (part) throws(ServerError) in try parts.append(StringOperators.make(part)) },
                 finish: { (part) throws(ServerError) in
                     try parts.append(StringOperators.make(part))
@@ -83,9 +83,10 @@ enum StringSearchOperators {
     private static func indexOfBytes(_ operands: [Value?]) throws(ServerError) -> Value? {
         guard let (text, needle) = try searched("$indexOfBytes", operands, 40091, 40092) else { return .null }
         let (start, end) = try bounds("$indexOfBytes", operands)
-        let bytes = Array(text.utf8)
+        let bytes = StringOperators.bytes(text)
         return .int32(
-            Int32(clamping: find(Array(needle.utf8), in: bytes, from: start, to: min(end, bytes.count)) ?? -1))
+            Int32(
+                clamping: find(StringOperators.bytes(needle), in: bytes, from: start, to: min(end, bytes.count)) ?? -1))
     }
 
     private static func indexOfCodePoints(_ operands: [Value?]) throws(ServerError) -> Value? {
@@ -95,10 +96,10 @@ enum StringSearchOperators {
         guard start <= end, let first = scalars.index(scalars.startIndex, offsetBy: start, limitedBy: scalars.endIndex)
         else { return .int32(-1) }
         let last = scalars.index(first, offsetBy: end - start, limitedBy: scalars.endIndex) ?? scalars.endIndex
-        let bytes = Array(text.utf8)
+        let bytes = StringOperators.bytes(text)
         let from = text.utf8.distance(from: text.utf8.startIndex, to: first)
         let to = text.utf8.distance(from: text.utf8.startIndex, to: last)
-        guard let at = find(Array(needle.utf8), in: bytes, from: from, to: to) else { return .int32(-1) }
+        guard let at = find(StringOperators.bytes(needle), in: bytes, from: from, to: to) else { return .int32(-1) }
         let codePoints = bytes[from..<at].reduce(0) { $1 & 0xC0 == 0x80 ? $0 : $0 + 1 }
         return .int32(Int32(clamping: start + codePoints))
     }
@@ -182,7 +183,7 @@ enum StringSearchOperators {
         guard case .string(let text) = value else {
             throw ServerError(location: code, "\(name) requires that '\(key)' be a string, found: \(typeName(value))")
         }
-        return Array(text.utf8)
+        return StringOperators.bytes(text)
     }
 
     /// `$replaceOne`, and `$replaceAll` of nothing, which is found in front of every character and at the end.

@@ -84,11 +84,11 @@ public final class IndexKeyGenerator {
             guard row[field].isAtArray else { continue }
             if arrayField < 0 {
                 arrayField = field
-            } else if row[field].value!.pointer != row[arrayField].value!.pointer {
+            } else if row[field].value?.pointer != row[arrayField].value?.pointer {
                 throw parallelArrays(row[arrayField], arrayField, row[field], field)
             }
         }
-        guard arrayField >= 0, level + 1 < levelsMax else {
+        guard arrayField >= 0, level + 1 < levelsMax, let array = row[arrayField].value?.asArray else {
             emit(row, keys)
             return
         }
@@ -99,7 +99,6 @@ public final class IndexKeyGenerator {
             }
             keys.markArray(field: field, part: row[field].part - 1)
         }
-        let array = DocumentView(base: row[arrayField].value!.pointer)
         if array.isEmpty {
             take(nil, level, array)
             try expand(level + 1, keys)

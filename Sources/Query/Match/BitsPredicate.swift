@@ -25,7 +25,7 @@ final class BitsPredicate: ValuePredicate {
         guard let value else { return false }
         if let (_, bytes) = value.asBinary {
             return holds { position in
-                position / 8 < bytes.count && bytes[position / 8] & (1 << UInt8(position % 8)) != 0
+                position / 8 < bytes.count && bytes[position / 8] & (1 << UInt8(truncatingIfNeeded: position % 8)) != 0
             }
         }
         guard let number = value.asInteger else { return false }
@@ -46,7 +46,7 @@ final class BitsPredicate: ValuePredicate {
 
     private static func positions(_ name: String, _ operand: ValueView) throws(ServerError) -> [Int] {
         if let (_, bytes) = operand.asBinary {
-            return (0..<bytes.count * 8).filter { bytes[$0 / 8] & (1 << UInt8($0 % 8)) != 0 }
+            return (0..<bytes.count * 8).filter { bytes[$0 / 8] & (1 << UInt8(truncatingIfNeeded: $0 % 8)) != 0 }
         }
         if operand.type.isNumber {
             guard let mask = operand.asInteger else {

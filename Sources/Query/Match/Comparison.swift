@@ -122,9 +122,9 @@ extension ValueView {
     /// Whether the value is a number that is not one.
     @inline(__always) var isNaN: Bool {
         switch type {
-        case .double: asDouble!.isNaN
+        case .double: asDouble?.isNaN ?? false
         // The five bits below the sign are all ones.
-        case .decimal128: asDecimal128!.high & 0x7C00_0000_0000_0000 == 0x7C00_0000_0000_0000
+        case .decimal128: asDecimal128.map { $0.high & 0x7C00_0000_0000_0000 == 0x7C00_0000_0000_0000 } ?? false
         default: false
         }
     }

@@ -19,6 +19,7 @@ final class ElementMatchValuePredicate: ValuePredicate {
         }
         return false
     }
+    override func watch(by budget: EvaluationBudget?) -> Bool { condition.watch(by: budget) }
     override func describe() -> Document { ["$elemMatch": .document(condition.describe())] }
 }
 
@@ -42,5 +43,6 @@ final class ElementMatchObjectPredicate: ValuePredicate {
         }
         return false
     }
+    override func watch(by budget: EvaluationBudget?) -> Bool { filter.watch(by: budget) }
     override func describe() -> Document { ["$elemMatch": .document(filter.describe())] }
 }

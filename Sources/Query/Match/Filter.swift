@@ -12,7 +12,7 @@ public final class Filter {
     /// The condition on one value, of a filter made by `init(valueCondition:)`.
     private let valuePredicate: ValuePredicate?
     private let source: OwnedBytes
-    /// Of filters with `$expr`, whose evaluation may take long.
+    /// Of filters that may take long on one document: with `$expr`, with regular expressions.
     private let budget: EvaluationBudget?
 
     /// Compiles a filter document. Owns what it needs of it.
@@ -21,7 +21,7 @@ public final class Filter {
         tree = try FilterParser(context: context).conjunction(source.view)
         program = SimpleConjunction(tree) ?? tree
         valuePredicate = nil
-        budget = tree.hasExpression ? context.budget?.value : nil
+        budget = tree.watch(by: context.budget?.value) ? context.budget?.value : nil
     }
 
     /// Compiles a condition on one value, for `matches(value:)`: what `{field: condition}` means for the field's
@@ -45,6 +45,8 @@ public final class Filter {
             valuePredicate = try parser.condition(condition, field: "", depth: 0).predicate
         }
         program = SimpleConjunction(tree) ?? tree
+        _ = tree.watch(by: context.budget?.value)
+        _ = valuePredicate?.watch(by: context.budget?.value)
         budget = nil
     }
 

@@ -35,5 +35,9 @@ final class InPredicate: ValuePredicate {
         return false
     }
 
+    override func watch(by budget: EvaluationBudget?) -> Bool {
+        expressions.reduce(false) { mayTakeLong, expression in expression.watch(by: budget) || mayTakeLong }
+    }
+
     override func describe() -> Document { ["$in": source] }
 }

@@ -13,8 +13,15 @@ class MatchNode {
     func matches(_ document: DocumentView, _ details: inout MatchDetails) throws(ServerError) -> Bool { true }
     /// The condition in normal form, for `explain`.
     func describe() -> Document { Document() }
-    /// Whether `$expr` is in it.
-    var hasExpression: Bool { false }
+    /// Has the budget watch over what may take long on one document; whether there is such a thing.
+    func watch(by budget: EvaluationBudget?) -> Bool { false }
+}
+
+extension [MatchNode] {
+    /// Every one of them.
+    func watch(by budget: EvaluationBudget?) -> Bool {
+        reduce(false) { mayTakeLong, node in node.watch(by: budget) || mayTakeLong }
+    }
 }
 
 /// A conjunction; true when empty.
@@ -26,7 +33,7 @@ final class AndNode: MatchNode {
         for child in children where try !child.matches(document, &details) { return false }
         return true
     }
-    override var hasExpression: Bool { children.contains { $0.hasExpression } }
+    override func watch(by budget: EvaluationBudget?) -> Bool { children.watch(by: budget) }
     override func describe() -> Document {
         children.isEmpty ? Document() : ["$and": .array(children.map { .document($0.describe()) })]
     }
@@ -41,7 +48,7 @@ final class OrNode: MatchNode {
         for child in children where try child.matches(document, &details) { return true }
         return false
     }
-    override var hasExpression: Bool { children.contains { $0.hasExpression } }
+    override func watch(by budget: EvaluationBudget?) -> Bool { children.watch(by: budget) }
     override func describe() -> Document { ["$or": .array(children.map { .document($0.describe()) })] }
 }
 
@@ -55,7 +62,7 @@ final class NorNode: MatchNode {
         for child in children where try child.matches(document, &ignored) { return false }
         return true
     }
-    override var hasExpression: Bool { children.contains { $0.hasExpression } }
+    override func watch(by budget: EvaluationBudget?) -> Bool { children.watch(by: budget) }
     override func describe() -> Document { ["$nor": .array(children.map { .document($0.describe()) })] }
 }
 
@@ -68,7 +75,7 @@ final class NotNode: MatchNode {
         var ignored = MatchDetails()
         return try !child.matches(document, &ignored)
     }
-    override var hasExpression: Bool { child.hasExpression }
+    override func watch(by budget: EvaluationBudget?) -> Bool { child.watch(by: budget) }
     /// `{path: {$not: condition}}` for a condition on a path, `$nor` for the rest.
     override func describe() -> Document {
         if let path = child as? PathNode { return [path.path.string: ["$not": .document(path.predicate.describe())]] }
@@ -101,6 +108,6 @@ final class ExpressionNode: MatchNode {
         case .some(let value): value.type.isNumber ? value.asNumber != 0 : true
         }
     }
-    override var hasExpression: Bool { true }
+    override func watch(by budget: EvaluationBudget?) -> Bool { true }
     override func describe() -> Document { ["$expr": source] }
 }

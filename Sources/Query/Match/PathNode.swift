@@ -20,6 +20,8 @@ final class PathNode: MatchNode {
 
     override func describe() -> Document { [path.string: .document(predicate.describe())] }
 
+    override func watch(by budget: EvaluationBudget?) -> Bool { predicate.watch(by: budget) }
+
     private func enter(
         _ document: DocumentView, _ part: Int, _ details: inout MatchDetails
     ) throws(ServerError) -> Bool {

@@ -46,20 +46,20 @@ final class SimpleConjunction: MatchNode {
     }
 
     override func matches(_ document: DocumentView, _ details: inout MatchDetails) throws(ServerError) -> Bool {
-        let all: UInt32 = (1 << UInt32(count)) - 1
+        let all: UInt32 = (1 << UInt32(truncatingIfNeeded: count)) - 1
         var seen: UInt32 = 0
         for element in document {
-            for index in 0..<count where seen & (1 << UInt32(index)) == 0 {
+            for index in 0..<count where seen & (1 << UInt32(truncatingIfNeeded: index)) == 0 {
                 let test = tests + index
                 guard test.pointee.nameCount == element.key.count,
                     memcmp(test.pointee.name, element.key.base, element.key.count) == 0
                 else { continue }
                 guard holds(test, element.value, &details) else { return false }
-                seen |= 1 << UInt32(index)
+                seen |= 1 << UInt32(truncatingIfNeeded: index)
             }
             if seen == all { return true }
         }
-        for index in 0..<count where seen & (1 << UInt32(index)) == 0 {
+        for index in 0..<count where seen & (1 << UInt32(truncatingIfNeeded: index)) == 0 {
             guard tests[index].comparison.matches(nil) else { return false }
         }
         return true

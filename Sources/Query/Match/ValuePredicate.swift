@@ -9,6 +9,8 @@ class ValuePredicate {
     func matches(_ value: ValueView?, _ details: inout MatchDetails) throws(ServerError) -> Bool { true }
     /// The operator document, for `explain`.
     func describe() -> Document { Document() }
+    /// Has the budget watch over what may take long on one value; whether there is such a thing.
+    func watch(by budget: EvaluationBudget?) -> Bool { false }
 }
 
 /// All of several conditions, on the same value.
@@ -20,6 +22,9 @@ final class AllPredicate: ValuePredicate {
     override func matches(_ value: ValueView?, _ details: inout MatchDetails) throws(ServerError) -> Bool {
         for child in children where try !child.matches(value, &details) { return false }
         return true
+    }
+    override func watch(by budget: EvaluationBudget?) -> Bool {
+        children.reduce(false) { mayTakeLong, child in child.watch(by: budget) || mayTakeLong }
     }
     override func describe() -> Document {
         Document { writer in
@@ -38,6 +43,7 @@ final class NotPredicate: ValuePredicate {
         var ignored = MatchDetails()
         return try !child.matches(value, &ignored)
     }
+    override func watch(by budget: EvaluationBudget?) -> Bool { child.watch(by: budget) }
     override func describe() -> Document { ["$not": .document(child.describe())] }
 }
 
@@ -105,19 +111,47 @@ final class ModPredicate: ValuePredicate {
 /// A regular expression on strings; also equal to the same expression stored as a value.
 final class RegexPredicate: ValuePredicate {
     let expression: RegularExpression
+    private var budget: EvaluationBudget?
+    /// The search of a long text that was interrupted.
+    private var interrupted: RegexSearch?
+
     init(_ expression: RegularExpression) { self.expression = expression }
 
     override func matches(_ value: ValueView?, _ details: inout MatchDetails) throws(ServerError) -> Bool {
         guard let value else { return false }
         switch value.type {
         case .string, .symbol:
-            return try expression.matches(value.asStringBytes!)
+            guard let text = value.asStringBytes else { return false }
+            return text.count > Limits.regexShortTextBytesMax ? try search(text) : try expression.matches(text)
         case .regex:
-            let stored = value.asRegex!
+            guard let stored = value.asRegex else { return false }
             return stored.pattern == expression.pattern && String(stored.options.sorted()) == expression.options
         default: return false
         }
     }
+    override func watch(by budget: EvaluationBudget?) -> Bool {
+        self.budget = budget
+        return true
+    }
+
+    /// Searches a long text in parts, between which the time is looked at.
+    private func search(_ text: UnsafeRawBufferPointer) throws(ServerError) -> Bool {
+        var search = interrupted
+        interrupted = nil
+        if search?.isOf(text) != true { search = try RegexSearch(expression, [UInt8](text)) }
+        while let running = search {
+            switch try running.next() {
+            case .match: return true
+            case .end: return false
+            case .none:
+                guard try budget?.look() == true else { continue }
+                interrupted = running
+                throw .evaluationInterrupted
+            }
+        }
+        return false
+    }
+
     override func describe() -> Document {
         expression.options.isEmpty
             ? ["$regex": .string(expression.pattern)]

@@ -9,9 +9,12 @@ public final class RegularExpression {
     public let pattern: String
     /// The options in alphabetical order.
     public let options: String
-    /// Whether a search from another place would match elsewhere.
+    /// Whether a search has to begin where the last match ended, because the pattern says so (`\G`, `\K`).
     let isBoundToStart: Bool
+    private let flags: UInt32
     let code: OpaquePointer
+    /// The same with a call at every step, for long texts.
+    private var watched: OpaquePointer?
     private let matchData: OpaquePointer
     private let matchContext: OpaquePointer
 
@@ -38,32 +41,55 @@ public final class RegularExpression {
                 ErrorCode(rawValue: 51091),
                 "Regular expression is invalid: pattern is longer than \(Limits.regexPatternBytesMax) bytes")
         }
-        var status: Int32 = 0
-        var offset = 0
-        var text = pattern
-        let compiled = text.withUTF8 { utf8 -> OpaquePointer? in
-            if let base = utf8.baseAddress { return pcre2_compile_8(base, utf8.count, flags, &status, &offset, nil) }
-            var empty: UInt8 = 0
-            return pcre2_compile_8(&empty, 0, flags, &status, &offset, nil)
-        }
+        let (compiled, status) = RegularExpression.compile(pattern, flags)
         guard let compiled else {
             throw ServerError(
                 ErrorCode(rawValue: 51091), "Regular expression is invalid: \(RegularExpression.message(status))")
         }
-        guard let data = pcre2_match_data_create_8(1, nil), let context = pcre2_match_context_create_8(nil) else {
+        guard let data = pcre2_match_data_create_8(1, nil), let context = RegularExpression.makeContext() else {
             pcre2_code_free_8(compiled)
             throw ServerError(.exceededMemoryLimit, "no memory for a regular expression")
         }
-        pcre2_set_match_limit_8(context, UInt32(Limits.regexMatchStepsMax))
-        pcre2_set_depth_limit_8(context, UInt32(Limits.regexMatchDepthMax))
-        pcre2_set_heap_limit_8(context, UInt32(Limits.regexMatchHeapKilobytesMax))
-        isBoundToStart = pattern.contains("\\G")
+        isBoundToStart = pattern.contains("\\G") || pattern.contains("\\K")
+        self.flags = flags
         code = compiled
         matchData = data
         matchContext = context
     }
 
+    private static func compile(_ pattern: String, _ flags: UInt32) -> (code: OpaquePointer?, status: Int32) {
+        var status: Int32 = 0
+        var offset = 0
+        var text = pattern
+        let code = text.withUTF8 { utf8 -> OpaquePointer? in
+            if let base = utf8.baseAddress { return pcre2_compile_8(base, utf8.count, flags, &status, &offset, nil) }
+            var empty: UInt8 = 0
+            return pcre2_compile_8(&empty, 0, flags, &status, &offset, nil)
+        }
+        return (code, status)
+    }
+
+    /// The code for a text that may take long.
+    func watchedCode() throws(ServerError) -> OpaquePointer {
+        if let watched { return watched }
+        guard let made = RegularExpression.compile(pattern, flags | PCRE2_AUTO_CALLOUT).code else {
+            throw ServerError(.exceededMemoryLimit, "no memory for a regular expression")
+        }
+        watched = made
+        return made
+    }
+
+    /// The bounds of a match.
+    static func makeContext() -> OpaquePointer? {
+        guard let context = pcre2_match_context_create_8(nil) else { return nil }
+        pcre2_set_match_limit_8(context, UInt32(clamping: Limits.regexMatchStepsMax))
+        pcre2_set_depth_limit_8(context, UInt32(clamping: Limits.regexMatchDepthMax))
+        pcre2_set_heap_limit_8(context, UInt32(clamping: Limits.regexMatchHeapKilobytesMax))
+        return context
+    }
+
     deinit {
+        pcre2_code_free_8(watched)
         pcre2_match_data_free_8(matchData)
         pcre2_match_context_free_8(matchContext)
         pcre2_code_free_8(code)
@@ -79,16 +105,6 @@ public final class RegularExpression {
             throw RegularExpression.failure(result)
         default: return false
         }
-    }
-
-    /// Looks for a match that starts between two bytes of a well-formed text; PCRE2's result.
-    func match(
-        _ utf8: UnsafeRawBufferPointer, from start: Int, startingUpTo last: Int, into data: OpaquePointer
-    ) -> Int32 {
-        pcre2_set_offset_limit_8(matchContext, last)
-        defer { pcre2_set_offset_limit_8(matchContext, Int(bitPattern: UInt.max)) }
-        let base = utf8.start.assumingMemoryBound(to: UInt8.self)
-        return pcre2_match_8(code, base, utf8.count, start, PCRE2_NO_UTF_CHECK, data, matchContext)
     }
 
     static func failure(_ result: Int32) -> ServerError {

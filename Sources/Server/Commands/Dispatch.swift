@@ -34,6 +34,8 @@ extension Node {
             command.total += 1
             arguments = try GenericArguments.parse(request, command)
             if arguments.hasNulls { (request, holder) = request.droppingNulls(of: command) }
+            CrashReport.begin(request.body, database: arguments.database)
+            defer { CrashReport.end() }
             let deadline = try admit(command, request, arguments, connection, startedAt)
             let context = CommandContext(
                 node: self, connection: connection, request: request, command: command, arguments: arguments,
@@ -257,6 +259,8 @@ extension Node {
         context.lastWrite = first.lastWrite
         connection.beginWaiting(context)
         runtime.spawn("command") { [self] in
+            CrashReport.begin(request.body, database: arguments.database)
+            defer { CrashReport.end() }
             do {
                 try await work(context)
                 finish(context.reply, context)

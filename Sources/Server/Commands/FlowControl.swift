@@ -82,7 +82,7 @@ extension CommandContext {
     /// may have lost its office meanwhile, which `writeContext()` finds out; what is done is remembered for the retry.
     /// - Throws: `MaxTimeMSExpired`.
     func awaitNextSlice() async throws(ServerError) {
-        await node.yieldLoop()
+        await yieldLoop()
         await node.awaitMajority(until: deadline, on: connection) { $0.isMajorityBehind }
         try checkDeadline()
     }

@@ -16,7 +16,7 @@ extension CommandContext {
     /// Lets everything else run between two slices of a read, and asks whether it may go on.
     /// - Throws: `MaxTimeMSExpired`, `NotPrimaryOrSecondary`, `ClientDisconnect`.
     func awaitNextReadSlice() async throws(ServerError) {
-        await node.yieldLoop()
+        await yieldLoop()
         try checkDeadline()
         try node.role.checkServesReads(of: arguments.database)
         guard !connection.isClosed else { throw ServerError(.clientDisconnect, "the client has gone") }
@@ -43,6 +43,13 @@ extension CommandContext {
                 "Read concern \(concern.level.rawValue) reads are currently not possible.")
         }
         return point
+    }
+
+    /// Lets everything else that waits for the loop run once.
+    func yieldLoop() async {
+        CrashReport.end()
+        await node.yieldLoop()
+        CrashReport.begin(body, database: arguments.database)
     }
 
     /// Waits like a write command's reply does, and writes `writeConcernError` when it fails.

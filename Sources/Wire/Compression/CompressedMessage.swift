@@ -67,7 +67,7 @@ public struct CompressedMessage {
         buffer.appendHeader(header, length: 0, opCode: OpCode.compressed)
         let head = buffer.extend(by: 9)
         head.storeBytes(of: header.opCode.littleEndian, as: Int32.self)
-        head.storeBytes(of: Int32(source.count).littleEndian, toByteOffset: 4, as: Int32.self)
+        head.storeBytes(of: Int32(truncatingIfNeeded: source.count).littleEndian, toByteOffset: 4, as: Int32.self)
         head.storeBytes(of: compressor.rawValue, toByteOffset: 8, as: UInt8.self)
         let target = UnsafeMutableRawBufferPointer(start: buffer.extend(by: bound), count: bound)
         guard let count = compressor.compress(source, into: target), headByteCount + count < message.count else {
@@ -75,7 +75,7 @@ public struct CompressedMessage {
             return false
         }
         buffer.truncate(to: start + headByteCount + count)
-        buffer.set(littleEndian: Int32(headByteCount + count), at: start)
+        buffer.set(littleEndian: Int32(truncatingIfNeeded: headByteCount + count), at: start)
         return true
     }
 }
@@ -83,7 +83,7 @@ public struct CompressedMessage {
 extension ByteBuffer {
     fileprivate func appendHeader(_ header: MessageHeader, length: Int, opCode: Int32) {
         let at = extend(by: MessageHeader.byteCount)
-        at.storeBytes(of: Int32(length).littleEndian, as: Int32.self)
+        at.storeBytes(of: Int32(truncatingIfNeeded: length).littleEndian, as: Int32.self)
         at.storeBytes(of: header.requestID.littleEndian, toByteOffset: 4, as: Int32.self)
         at.storeBytes(of: header.responseTo.littleEndian, toByteOffset: 8, as: Int32.self)
         at.storeBytes(of: opCode.littleEndian, toByteOffset: 12, as: Int32.self)

@@ -52,7 +52,10 @@ private let expressions = [
     "{'$map': {'input': '$a', 'in': {'$arrayElemAt': ['$a', '$$this']}}}",
     "{'$map': {'input': '$a', 'in': {'$arrayElemAt': ['$a', {'$multiply': ['$$this', -1]}]}}}",
     "{'$size': {'$filter': {'input': '$a', 'cond': {'$in': [{'$add': ['$$this', 1.0]}, '$a']}}}}",
-    "{'$filter': {'input': '$a', 'cond': {'$gt': ['$$this', 5]}, 'limit': {'$add': [1, {'$size': {'$filter': {'input': '$a', 'cond': {'$lt': ['$$this', 40]}}}}]}}}",
+    """
+    {'$filter': {'input': '$a', 'cond': {'$gt': ['$$this', 5]}, 'limit': {'$add': [1,
+    {'$size': {'$filter': {'input': '$a', 'cond': {'$lt': ['$$this', 40]}}}}]}}}
+    """,
     "{'$reduce': {'input': '$a', 'initialValue': [], 'in': {'$concatArrays': ['$$value', ['$$this', [1]]]}}}",
     "{'$reduce': {'input': '$a', 'initialValue': '', 'in': {'$concat': ['$$value', {'$toString': '$$this'}, ';']}}}",
     """
@@ -62,23 +65,45 @@ private let expressions = [
     """
     {'$reduce': {'input': '$a', 'initialValue': [], 'in': {'$switch': {'branches': [
         {'case': {'$eq': [{'$mod': ['$$this', 7]}, 6]}, 'then': []},
-        {'case': {'$lt': ['$$this', 100]}, 'then': {'$let': {'vars': {'x': '$$this'}, 'in': {'$concatArrays': ['$$value', ['$$x']]}}}}],
+        {'case': {'$lt': ['$$this', 100]}, 'then': {'$let': {'vars': {'x': '$$this'},
+        'in': {'$concatArrays': ['$$value', ['$$x']]}}}}],
         'default': {'$concatArrays': ['$$value', '$$value']}}}}}
     """,
-    "{'$map': {'input': {'$range': [0, 40]}, 'as': 'i', 'in': {'$sum': {'$map': {'input': '$a', 'as': 'j', 'in': {'$multiply': ['$$i', '$$j']}}}}}}",
+    """
+    {'$map': {'input': {'$range': [0, 40]}, 'as': 'i', 'in': {'$sum': {'$map': {'input': '$a', 'as': 'j',
+    'in': {'$multiply': ['$$i', '$$j']}}}}}}
+    """,
     "{'$add': [{'$sum': '$a'}, {'$sum': {'$map': {'input': '$a', 'in': 1}}}, {'$size': {'$split': ['$s', ',']}}]}",
-    "{'x': {'$sum': {'$map': {'input': '$a', 'in': 2}}}, 'y': {'z': {'$map': {'input': '$a', 'in': {'q': '$$this'}}}}, 'w': 1}",
-    "[{'$sum': {'$map': {'input': '$a', 'in': 2}}}, {'$and': [{'$gt': [{'$sum': {'$map': {'input': '$a', 'in': 2}}}, 1]}, {'$ifNull': [null, {'$map': {'input': '$a', 'in': 1}}]}]}]",
+    """
+    {'x': {'$sum': {'$map': {'input': '$a', 'in': 2}}}, 'y': {'z': {'$map': {'input': '$a',
+    'in': {'q': '$$this'}}}}, 'w': 1}
+    """,
+    """
+    [{'$sum': {'$map': {'input': '$a', 'in': 2}}}, {'$and': [{'$gt': [{'$sum': {'$map': {'input': '$a',
+    'in': 2}}}, 1]}, {'$ifNull': [null, {'$map': {'input': '$a', 'in': 1}}]}]}]
+    """,
     "{'$setUnion': ['$a', {'$map': {'input': '$a', 'in': {'$mod': ['$$this', 10]}}}, [null, 'x']]}",
     "{'$setIntersection': ['$a', {'$range': [10, 5000]}]}",
     "{'$setDifference': [{'$concatArrays': ['$a', '$a']}, {'$range': [10, 20]}]}",
-    "[{'$setEquals': ['$a', {'$reverseArray': '$a'}]}, {'$setIsSubset': [[3, 4.0], '$a']}, {'$setIsSubset': [[3, -4.0], '$a']}]",
-    "{'$sortArray': {'input': {'$map': {'input': '$a', 'in': {'$mod': [{'$multiply': ['$$this', 7]}, 101]}}}, 'sortBy': -1}}",
+    """
+    [{'$setEquals': ['$a', {'$reverseArray': '$a'}]}, {'$setIsSubset': [[3, 4.0], '$a']}, {'$setIsSubset': [[3,
+    -4.0], '$a']}]
+    """,
+    """
+    {'$sortArray': {'input': {'$map': {'input': '$a', 'in': {'$mod': [{'$multiply': ['$$this', 7]}, 101]}}},
+    'sortBy': -1}}
+    """,
     "{'$zip': {'inputs': ['$a', {'$range': [0, 3]}], 'useLongestLength': true, 'defaults': ['x', {'$size': '$a'}]}}",
     "{'$regexFindAll': {'input': '$s', 'regex': 'a(b)|(c)'}}",
     "{'$replaceAll': {'input': '$s', 'find': 'b,', 'replacement': {'$concat': ['<', '>']}}}",
-    "{'$let': {'vars': {'x': {'$map': {'input': '$a', 'in': 1}}, 'y': {'$sum': {'$map': {'input': '$a', 'in': 2}}}}, 'in': {'$add': [{'$size': '$$x'}, '$$y']}}}",
-    "{'$getField': {'field': 'k', 'input': {'$setField': {'field': 'k', 'input': {'$arrayToObject': [[['a', 1]]]}, 'value': {'$sum': {'$map': {'input': '$a', 'in': 3}}}}}}}",
+    """
+    {'$let': {'vars': {'x': {'$map': {'input': '$a', 'in': 1}}, 'y': {'$sum': {'$map': {'input': '$a',
+    'in': 2}}}}, 'in': {'$add': [{'$size': '$$x'}, '$$y']}}}
+    """,
+    """
+    {'$getField': {'field': 'k', 'input': {'$setField': {'field': 'k', 'input': {'$arrayToObject': [[['a',
+    1]]]}, 'value': {'$sum': {'$map': {'input': '$a', 'in': 3}}}}}}}
+    """,
 ]
 
 @Suite("Interrupted evaluations")
@@ -113,9 +138,16 @@ struct InterruptionTests {
                 try budget.interruptibly { () throws(ServerError) in try expression.evaluate(root: view) }
             }
         }
+        func finish(_ root: Document) throws -> Value? {
+            while true { if let value = try slice(root) { return value } }
+        }
         #expect(try slice(numbers(2000)) == nil)
-        #expect(try slice(numbers(3)) == .some(.int32(3)))
-        #expect(try slice(numbers(2000)) == nil)
+        #expect(try finish(numbers(3)) == .int32(3))
+        // The same document again and again, each time from the beginning to the end.
+        for _ in 0..<3 {
+            #expect(try finish(numbers(2000)) == .int32(1_999_000))
+            #expect(try finish(numbers(2)) == .int32(1))
+        }
     }
 
     @Test("an evaluation ends when the client's time is over, where it can be interrupted and where it cannot")
@@ -145,7 +177,8 @@ struct InterruptionTests {
     @Test("an evaluation that nothing watches over is bounded in its steps")
     func steps() throws {
         let expression = """
-            {'$map': {'input': {'$range': [0, 100000]}, 'as': 'i', 'in': {'$map': {'input': {'$range': [0, 100000]}, 'in': {'$add': ['$$this', '$$i']}}}}}
+            {'$map': {'input': {'$range': [0, 100000]}, 'as': 'i', 'in': {'$map': {'input': {'$range': [0,
+            100000]}, 'in': {'$add': ['$$this', '$$i']}}}}}
             """
         let error = ServerError.caught { _ = try evaluate(expression) }
         #expect(error?.code == .exceededTimeLimit || error?.code == .exceededMemoryLimit)
@@ -155,8 +188,14 @@ struct InterruptionTests {
         "memory is bounded while an array is built",
         arguments: [
             "{'$map': {'input': {'$range': [0, 1000000]}, 'in': '$s'}}",
-            "{'$reduce': {'input': {'$range': [0, 1000000]}, 'initialValue': [], 'in': {'$concatArrays': ['$$value', ['$s']]}}}",
-            "{'$reduce': {'input': {'$range': [0, 1000000]}, 'initialValue': '', 'in': {'$concat': ['$$value', '$s']}}}",
+            """
+            {'$reduce': {'input': {'$range': [0, 1000000]}, 'initialValue': [],
+            'in': {'$concatArrays': ['$$value', ['$s']]}}}
+            """,
+            """
+            {'$reduce': {'input': {'$range': [0, 1000000]}, 'initialValue': '', 'in': {'$concat': ['$$value',
+            '$s']}}}
+            """,
             "{'$replaceAll': {'input': '$s', 'find': 'a', 'replacement': '$s'}}",
         ])
     func memory(expression: String) throws {
@@ -172,9 +211,12 @@ struct InterruptionTests {
     func stages() throws {
         let stages = """
             [{'$match': {'$expr': {'$gt': [{'$sum': {'$map': {'input': '$a', 'in': '$$this'}}}, 0]}}},
-             {'$set': {'x': {'$sum': {'$map': {'input': '$a', 'in': 1}}}, 'y': {'$size': {'$filter': {'input': '$a', 'cond': {'$in': ['$$this', '$a']}}}}}},
-             {'$facet': {'all': [{'$project': {'x': 1, 'z': {'$sum': {'$map': {'input': '$a', 'in': 2}}}}}, {'$unset': 'a'}],
-                       'sums': [{'$group': {'_id': {'$mod': ['$x', 2]}, 'n': {'$sum': {'$sum': {'$map': {'input': '$a', 'in': 3}}}}, 'c': {'$sum': 1}}}]}}]
+             {'$set': {'x': {'$sum': {'$map': {'input': '$a', 'in': 1}}},
+             'y': {'$size': {'$filter': {'input': '$a', 'cond': {'$in': ['$$this', '$a']}}}}}},
+             {'$facet': {'all': [{'$project': {'x': 1, 'z': {'$sum': {'$map': {'input': '$a', 'in': 2}}}}},
+             {'$unset': 'a'}],
+                       'sums': [{'$group': {'_id': {'$mod': ['$x', 2]},
+                       'n': {'$sum': {'$sum': {'$map': {'input': '$a', 'in': 3}}}}, 'c': {'$sum': 1}}}]}}]
             """
         let documents = [0, 1, 700, 3, 900].map { numbers($0) }
         let wanted = try run(try pipeline(stages), over: documents)
@@ -221,5 +263,33 @@ struct RegexExpressionTests {
             let found = try (["s": .string(text)] as Document).withView { try expression.evaluate(root: $0) }
             #expect(found == [["match": "needle", "idx": .int32(Int32(length / 2 + length % 2)), "captures": []]])
         }
+    }
+
+    private func regex(_ pattern: String, over text: String) throws -> Value? {
+        let expression = try (["$regexFind": ["input": "$s", "regex": .string(pattern)]] as Document).withView { view in
+            try Expression(
+                ValueView(type: .document, pointer: view.base, byteCount: view.byteCount), context: QueryContext())
+        }
+        return try (["s": .string(text)] as Document).withView { try expression.evaluate(root: $0) }
+    }
+
+    @Test(
+        "a match that takes too long at one place of a long text is refused",
+        arguments: [
+            "a*a*a*a*[xy]", "(a|aa)+[xy]",
+        ])
+    func tooLong(pattern: String) throws {
+        let error = ServerError.caught { _ = try regex(pattern, over: String(repeating: "a", count: 200_000)) }
+        #expect(error?.code.rawValue == 51156)
+    }
+
+    @Test("a search that takes long at every place of a text goes on in parts until it is through")
+    func longEverywhere() throws {
+        let text = String(repeating: "a", count: 40_000)
+        #expect(try regex("a{0,300}[xy]", over: text) == .null)
+        let found = try regex("a{0,300}[xy]", over: text + "éx" + text)
+        #expect(found == ["match": "x", "idx": 40_001, "captures": []])
+        let last = try regex("a{0,300}[xy]", over: text + "x")
+        #expect(last == ["match": .string(String(repeating: "a", count: 300) + "x"), "idx": 39_700, "captures": []])
     }
 }

@@ -69,7 +69,7 @@ enum CollectionCommands {
         let concern = try context.writeConcern()
         return .later { context in
             while case .yield = try conversion.step(until: context.runtime.loopSliceEnd) {
-                await context.node.yieldLoop()
+                await context.yieldLoop()
                 try context.checkDeadline()
                 try context.checkWritable()
             }

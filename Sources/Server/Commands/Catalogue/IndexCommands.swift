@@ -95,7 +95,7 @@ enum IndexCommands {
         defer { context.node.indexBuildEnded.fire() }
         do {
             while try build.step(until: context.runtime.loopSliceEnd) == .yield {
-                await context.node.yieldLoop()
+                await context.yieldLoop()
                 try context.checkDeadline()
                 try context.checkWritable()
             }

@@ -48,7 +48,7 @@ enum StorageCommands {
             max: try document("max", context))
         return .later { context in
             while case .yield = try range.run(context.node.data, until: context.runtime.loopSliceEnd) {
-                await context.node.yieldLoop()
+                await context.yieldLoop()
                 try context.checkDeadline()
             }
             append(bytes: range.bytes, count: range.count, isEstimate, began, to: context)

@@ -242,7 +242,7 @@ private final class BulkWrite {
         while progress == .yield {
             progress = try batch.fill(
                 from: cursor.source, limit: cursor.firstBatchSize, deadline: context.runtime.loopSliceEnd)
-            if progress == .yield { await context.node.yieldLoop() }
+            if progress == .yield { await context.yieldLoop() }
         }
         try Batches.writeFirst(context, cursor, batch, progress)
         let writer = context.writer

@@ -11,7 +11,7 @@ extension FieldTable {
             Field("compression", .array, "the compressors that the client has"),
             Field("topologyVersion", .object, "what the client knows; waits until it is outdated"),
             Field("maxAwaitTimeMS", .number, "how long to wait for that"),
-            Field("internalMember", .object, "a member of the set introduces itself"),
+            Field("internalMember", .any, "a member of the set introduces itself"),
             .inert("loadBalanced", .any, because: "answered as without a load balancer"),
             .inert("saslSupportedMechs", .any, because: "there are no users to have mechanisms"),
         ], isOpen: true)
