@@ -52,8 +52,9 @@ struct TTLMonitorTests {
         let insert: Document = ["insert": "things", "documents": [["_id": 1, "at": .dateTime(0)]]]
         #expect(try harness.run(insert, database: "local").isOK)
         try harness.world.run(for: .seconds(65))
-        #expect(try harness.run(["serverStatus": 1], database: "admin")["metrics"]?.asDocument?["ttl"]?.asDocument == [
-            "deletedDocuments": .int64(1), "passes": .int64(0),
-        ])
+        #expect(
+            try harness.run(["serverStatus": 1], database: "admin")["metrics"]?.asDocument?["ttl"]?.asDocument == [
+                "deletedDocuments": .int64(1), "passes": .int64(0),
+            ])
     }
 }

@@ -1,7 +1,8 @@
 public import BSON
 public import Core
 
-/// The check before an index becomes unique: a walk in slices over its keys, looking for those that two documents share.
+/// The check before an index becomes unique: a walk in slices over its keys, looking for those that two documents
+/// share.
 ///
 /// The index refuses new ones since it was prepared (`prepareUnique`), so what the walk has passed stays as it was.
 public final class UniqueConversion {

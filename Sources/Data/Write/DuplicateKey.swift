@@ -3,8 +3,8 @@ import Core
 import Query
 
 extension DataStore {
-    /// `DuplicateKey` (11000) with `keyPattern` and `keyValue`, worded as MongoDB's. `key` is the index key that another
-    /// document has: of a document with several, the message names that one.
+    /// `DuplicateKey` (11000) with `keyPattern` and `keyValue`, worded as MongoDB's. `key` is the index key that
+    /// another document has: of a document with several, the message names that one.
     @inline(never)
     func duplicateKey(
         _ document: DocumentView, _ collection: Collection, _ index: CollectionIndex, _ key: UnsafeRawBufferPointer

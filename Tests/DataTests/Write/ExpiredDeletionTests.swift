@@ -28,7 +28,8 @@ struct ExpiredDeletionTests {
             ["_id": "past", "at": date(3600)], ["_id": "at the second", "at": date(600)],
             ["_id": "recent", "at": date(599)], ["_id": "future", "at": date(-3600)],
             ["_id": "long ago", "at": .dateTime(.min)], ["_id": "none"], ["_id": "null", "at": .null],
-            ["_id": "text", "at": "2000-01-01"], ["_id": "number", "at": 5], ["_id": "timestamp", "at": .timestamp(.zero)],
+            ["_id": "text", "at": "2000-01-01"], ["_id": "number", "at": 5],
+            ["_id": "timestamp", "at": .timestamp(.zero)],
             ["_id": "object id", "at": .objectID(ObjectID(high: 0, low: 0))],
             ["_id": "array", "at": [date(-3600), date(3600)]], ["_id": "late array", "at": [date(-3600), date(-5)]],
             ["_id": "mixed array", "at": ["x", 7]], ["_id": "empty array", "at": []],
@@ -118,13 +119,15 @@ struct ExpiredDeletionTests {
             try node.store.dropIndexes(Fixture.orders, "a", node)
         }
         for seconds: Value in [-1, .int64(2_147_483_648), .double(.nan), .double(.infinity), .double(1e300)] {
-            #expect(code(["key": ["a": 1], "name": "a", "expireAfterSeconds": seconds], in: node) == .cannotCreateIndex)
+            #expect(
+                code(["key": ["a": 1], "name": "a", "expireAfterSeconds": seconds], in: node) == .cannotCreateIndex)
         }
         for seconds: Value in ["10", true, .null, [:]] {
             #expect(code(["key": ["a": 1], "name": "a", "expireAfterSeconds": seconds], in: node) == .typeMismatch)
         }
         for key: Document in [["a": 1, "b": 1], ["a": "hashed"]] {
-            #expect(code(["key": .document(key), "name": "a", "expireAfterSeconds": 1], in: node) == .cannotCreateIndex)
+            #expect(
+                code(["key": .document(key), "name": "a", "expireAfterSeconds": 1], in: node) == .cannotCreateIndex)
         }
         #expect(
             code(["key": ["_id": 1], "name": "_id_", "expireAfterSeconds": 1], in: node)

@@ -6,7 +6,8 @@ internal import Data
 enum CappedCommands {
     static func add(to table: inout CommandTable) {
         table.add(
-            Command("convertToCapped", [.write], help: "makes a collection capped; its newest documents stay") { context in
+            Command("convertToCapped", [.write], help: "makes a collection capped; its newest documents stay") {
+                context in
                 try context.checkFields { $0 == "size" }
                 try context.checkWritable()
                 let namespace = try context.namespace()

@@ -15,7 +15,9 @@ enum BulkWriteCommand {
         context.node.counters.command += 1
         try context.checkFields {
             switch $0 {
-            case "ops", "nsInfo", "ordered", "errorsOnly", "bypassDocumentValidation", "bypassEmptyTsReplacement", "let", "cursor": true
+            case "ops", "nsInfo", "ordered", "errorsOnly", "bypassDocumentValidation", "bypassEmptyTsReplacement",
+                "let", "cursor":
+                true
             default: false
             }
         }
