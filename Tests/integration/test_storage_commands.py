@@ -90,8 +90,9 @@ def test_compact_plan_cache_and_metadata_answer(database):
 
 def test_apply_ops_as_a_restore_sends_them(database):
     name, admin = database.name, database.client.admin
+    index = {"v": 2, "key": {"_id": 1}, "name": "_id_"}
     answer = admin.command("applyOps", [
-        {"op": "c", "ns": f"{name}.$cmd", "o": {"create": "things", "idIndex": {"v": 2, "key": {"_id": 1}, "name": "_id_"}}},
+        {"op": "c", "ns": f"{name}.$cmd", "o": {"create": "things", "idIndex": index}},
         {"op": "i", "ns": f"{name}.things", "o": {"_id": 1, "a": 1, "t": Timestamp(0, 0)}},
         {"op": "i", "ns": f"{name}.things", "o": {"_id": 1, "a": 2, "t": Timestamp(0, 0)}},
         {"op": "u", "ns": f"{name}.things", "o2": {"_id": 1}, "o": {"$v": 2, "diff": {"u": {"a": 3}, "i": {"b": 1}}}},
@@ -249,7 +250,8 @@ def test_a_duplicate_key_error_names_the_key_that_collides(database):
     c.create_index("emails.address", unique=True)
     c.create_index("tags", unique=True, sparse=True)
     c.create_index([("org", 1), ("members", -1)], unique=True, sparse=True)
-    c.insert_one({"_id": 1, "emails": [{"address": "a"}, {"address": "b"}], "tags": ["p", "q"], "org": 1, "members": [10, 11]})
+    emails = [{"address": "a"}, {"address": "b"}]
+    c.insert_one({"_id": 1, "emails": emails, "tags": ["p", "q"], "org": 1, "members": [10, 11]})
     c.insert_one({"_id": 2, "emails": {"address": "m"}})
 
     def fails(call, value, text):

@@ -93,7 +93,9 @@ def test_what_is_refused(fast, database_name):
         assert code_of(fast.admin.command, "setParameter", 1, ttlMonitorSleepSecs=value) == 2
     assert code_of(fast.admin.command, "setParameter", 1, ttlMonitorSleepSecs="1") == 14
     assert code_of(fast.admin.command, "setParameter", 1, ttlMonitorEnabled="no") == 14
-    for key, seconds in (("a", -1), ("a", 2**31), ("a", float("nan")), ([("a", 1), ("b", 1)], 5), ([("a", "hashed")], 5)):
+    for key, seconds in (
+        ("a", -1), ("a", 2**31), ("a", float("nan")), ([("a", 1), ("b", 1)], 5), ([("a", "hashed")], 5),
+    ):
         assert code_of(database.things.create_index, key, expireAfterSeconds=seconds) == 67
     assert code_of(database.things.create_index, "_id", expireAfterSeconds=5) == 197
     ring = database.create_collection("ring", capped=True, size=4096)

@@ -22,7 +22,8 @@ extension DataStore {
         context.session = nil
         if op == "c" {
             guard let database = ns.split(separator: ".", maxSplits: 1).first, ns.hasSuffix(".$cmd") else {
-                throw ServerError(.invalidNamespace, "a command of applyOps needs the namespace <database>.$cmd, not \(ns)")
+                throw ServerError(
+                    .invalidNamespace, "a command of applyOps needs the namespace <database>.$cmd, not \(ns)")
             }
             return try runLogged(object, String(database), CollectionUUID(operation["ui"]), context)
         }
@@ -31,7 +32,9 @@ extension DataStore {
         guard !namespace.isLocal else {
             throw ServerError(.illegalOperation, "applyOps does not write to the local database")
         }
-        guard let collection = operation["ui"].flatMap({ CollectionUUID($0) }).map({ catalog.find($0) }) ?? catalog.find(namespace)
+        guard
+            let collection = operation["ui"].flatMap({ CollectionUUID($0) }).map({ catalog.find($0) })
+                ?? catalog.find(namespace)
         else {
             if op == "d" { return nil }
             throw ServerError(.namespaceNotFound, "Failed to apply operation due to missing collection \(namespace)")
@@ -87,9 +90,12 @@ extension DataStore {
                 StatementOutcome(kind: .update, n: 1, nModified: 1))
         }
         // Entries before 5.0 have operators, with or without the version of their form.
-        let body = object["$v"] == nil ? object.document : Document { writer in
-            for element in object where !(element.key == "$v") { writer.append(element.key, element.value) }
-        }
+        let body =
+            object["$v"] == nil
+            ? object.document
+            : Document { writer in
+                for element in object where !(element.key == "$v") { writer.append(element.key, element.value) }
+            }
         try body.withView { body in
             if let (record, old) = found { return try replace(record, old, body, collection, context) }
             guard body.first?.key.isOperator != true else { throw missing(id, collection) }

@@ -40,7 +40,7 @@ struct CollectionModification {
         if cappedSize != nil || cappedMax != nil, collection.options.capped == nil {
             throw ServerError(.invalidOptions, "Collection must be capped.")
         }
-        guard !isDryRun || index?.becomesUnique == true else {
+        guard !isDryRun || index?.asksForUnique == true else {
             throw ServerError(.invalidOptions, "dryRun mode may only be used with 'index: {unique: true}'")
         }
         guard !isDryRun || (validation.isEmpty && cappedSize == nil && cappedMax == nil) else {

@@ -75,7 +75,8 @@ public final class CappedCopy {
             throw ServerError(.namespaceNotFound, "source collection \(from) does not exist")
         }
         guard store.catalog.find(to) == nil else {
-            throw ServerError(.namespaceExists, "cloneCollectionAsCapped failed - destination collection \(to) already exists")
+            throw ServerError(
+                .namespaceExists, "cloneCollectionAsCapped failed - destination collection \(to) already exists")
         }
         let command: Document = ["create": .string(to.collection), "capped": true, "size": .int64(capped.size)]
         _ = try command.withView { try store.createCollection(to, $0, context) }

@@ -128,8 +128,8 @@ extension DataStore {
     }
 
     /// Changes options of a collection or an index: `validator`, `validationLevel`, `validationAction`, `index:
-    /// {keyPattern or name, expireAfterSeconds, hidden}`, `cappedSize`, `cappedMax`. Returns what the reply shows
-    /// beside `ok`.
+    /// {keyPattern or name, expireAfterSeconds, hidden, prepareUnique, unique}`, `cappedSize`, `cappedMax`. Returns
+    /// what the reply shows beside `ok`. Before an index becomes unique, a `UniqueConversion` has looked at its keys.
     public func modifyCollection(_ namespace: Namespace, _ command: DocumentView, _ context: WriteContext) throws
         -> Document
     {
@@ -137,6 +137,7 @@ extension DataStore {
             throw ServerError(.namespaceNotFound, "ns does not exist: \(namespace)")
         }
         let change = try CollectionModification(command, collection)
+        if change.isDryRun { return Document() }
         try change.checkValidator(collection)
         let optime = try optime(of: collection.kind, context)
         let entry = commandEntry(namespace.database, collection.uuid, optime, context, collection.kind) { o in

@@ -8,12 +8,14 @@ struct IndexModification {
     private var expireAfterSeconds: Value?
     private var hidden: Bool?
     private var prepareUnique: Bool?
-    /// Whether the index is to become unique.
+    /// Whether the index shall be unique, and whether that changes it.
+    private(set) var asksForUnique = false
     private(set) var becomesUnique = false
     private(set) var reply = Document()
 
     init(_ view: DocumentView, _ collection: Collection, isApplying: Bool) throws(ServerError) {
-        let index = try IndexModification.find(view, collection)
+        let index = try IndexModification.find(
+            view, isApplying ? collection.indexes : collection.readyIndexes, collection)
         name = index.name
         var changes = 0
         for element in view {
@@ -26,7 +28,7 @@ struct IndexModification {
                 guard try IndexModification.flag(element) else {
                     throw ServerError(.badValue, "Cannot make index non-unique")
                 }
-                becomesUnique = true
+                asksForUnique = true
             default:
                 throw ServerError(
                     .unknownField, "BSON field 'collMod.index.\(element.key.string)' is an unknown field.")
@@ -47,18 +49,17 @@ struct IndexModification {
             }
             note("prepareUnique", index.spec.isPreparedUnique, prepareUnique)
         }
-        guard becomesUnique else { return }
-        guard !index.spec.isUnique else {
-            becomesUnique = false
-            return
-        }
+        guard asksForUnique, !index.spec.isUnique else { return }
         guard isApplying || index.spec.isPreparedUnique else {
             throw ServerError(.invalidOptions, "Cannot make index unique with 'prepareUnique=false'")
         }
+        becomesUnique = true
         reply.append("unique_new", .bool(true))
     }
 
-    private static func find(_ view: DocumentView, _ collection: Collection) throws(ServerError) -> CollectionIndex {
+    private static func find(
+        _ view: DocumentView, _ indexes: [CollectionIndex], _ collection: Collection
+    ) throws(ServerError) -> CollectionIndex {
         guard view["name"] == nil || view["keyPattern"] == nil else {
             throw ServerError(.invalidOptions, "Cannot specify both key pattern and name.")
         }
@@ -66,12 +67,12 @@ struct IndexModification {
             guard let name = value.asString else {
                 throw ServerError(.typeMismatch, "collMod.index.name must be a string")
             }
-            if let index = collection.index(named: name) { return index }
+            if let index = indexes.first(where: { $0.name == name }) { return index }
         } else if let value = view["keyPattern"] {
             guard let pattern = value.asDocument else {
                 throw ServerError(.typeMismatch, "collMod.index.keyPattern must be a document")
             }
-            let found = collection.indexes.filter { $0.keyPattern == pattern.document }
+            let found = indexes.filter { $0.keyPattern == pattern.document }
             guard found.count < 2 else {
                 throw ServerError(
                     .ambiguousIndexKeyPattern,

@@ -81,7 +81,8 @@ final class RecordScan {
         while segment < segments.count {
             let current = segments[segment]
             let index = current.index
-            guard collection.indexes.contains(where: { $0 === index }) else {
+            // A `collMod` makes a new object of an index, and keeps its table.
+            guard collection.indexes.contains(where: { $0.table == index.table }) else {
                 throw killed("index '\(index.name)' dropped")
             }
             let end = try walk(

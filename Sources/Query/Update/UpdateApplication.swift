@@ -197,8 +197,8 @@ struct UpdateApplication {
         guard let target = try node.firstRename(in: document) else { return }
         throw ServerError(
             .badValue,
-            "The destination field cannot be an array element, '\(target.path)' in doc with \(target.identity(document)) has "
-                + "an array field called '\(text(name))'")
+            "The destination field cannot be an array element, '\(target.path)' in doc with "
+                + "\(target.identity(document)) has an array field called '\(text(name))'")
     }
 
     private func refuseUnlessIgnored(

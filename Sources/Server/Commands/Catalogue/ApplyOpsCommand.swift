@@ -18,6 +18,7 @@ enum ApplyOpsCommand {
         let concern = try context.writeConcern()
         return .later { context in
             var results: [Value] = []
+            var sliceEnd = context.runtime.loopSliceEnd
             guard let list = context.argument.asArray else { return }
             for element in list {
                 guard let operation = element.value.asDocument else { continue }
@@ -33,9 +34,9 @@ enum ApplyOpsCommand {
                             "results": .array(Document(array: results)),
                         ])
                 }
-                if context.isSliceOver(try context.writeContext(), context.runtime.loopSliceEnd) || results.count % 16 == 0
-                {
+                if context.isSliceOver(try context.writeContext(), sliceEnd) {
                     try await context.awaitNextSlice()
+                    sliceEnd = context.runtime.loopSliceEnd
                 }
             }
             context.writer.append("applied", int32: Int32(clamping: results.count))

@@ -6,7 +6,10 @@ internal import Data
 enum CappedCommands {
     static func add(to table: inout CommandTable) {
         table.add(
-            Command("convertToCapped", [.write], .convertToCapped, help: "makes a collection capped; its newest documents stay") { context in
+            Command(
+                "convertToCapped", [.write], .convertToCapped,
+                help: "makes a collection capped; its newest documents stay"
+            ) { context in
                 try context.checkWritable()
                 let namespace = try context.namespace()
                 let concern = try context.writeConcern()

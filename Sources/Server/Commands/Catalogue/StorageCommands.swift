@@ -6,11 +6,16 @@ internal import Query
 /// Commands about what is stored and how: `compact`, `dataSize`, `planCacheClear`, `validateDBMetadata`.
 enum StorageCommands {
     static func add(to table: inout CommandTable) {
-        table.add(Command("compact", [.write], .compact, help: "gives back unused space: there is none to give", run: compact))
-        table.add(Command("dataSize", [.read], .dataSize, help: "how much a range of documents takes", run: dataSize),
+        table.add(
+            Command(
+                "compact", [.write], .compact, help: "gives back unused space: there is none to give", run: compact))
+        table.add(
+            Command("dataSize", [.read], .dataSize, help: "how much a range of documents takes", run: dataSize),
             aliases: ["datasize"])
         table.add(
-            Command("planCacheClear", .planCacheClear, help: "forgets cached plans: plans are made anew for every query", run: clearPlans))
+            Command(
+                "planCacheClear", .planCacheClear, help: "forgets cached plans: plans are made anew for every query",
+                run: clearPlans))
         table.add(
             Command(
                 "validateDBMetadata", [.read], .validateDBMetadata, help: "what in the catalogue a version of the API does not have",
@@ -97,7 +102,8 @@ enum StorageCommands {
                         entry.append("ns", string: collection.namespace.fullName)
                         entry.append("code", int32: ErrorCode.apiStrictError.rawValue)
                         entry.append("codeName", string: ErrorCode.apiStrictError.name)
-                        entry.append("errmsg", string: "The index \(index.name) is sparse, which is not in API Version 1")
+                        entry.append(
+                            "errmsg", string: "The index \(index.name) is sparse, which is not in API Version 1")
                     }
                 }
             }
