@@ -219,21 +219,26 @@ final class ExpressionCompiler {
     func compileNamed(
         _ name: String, _ argument: ValueView, required: [String], optional: [String]
     ) throws(ServerError) -> [(name: String, node: ExpressionTree)] {
+        let codes = ArgumentCodes.table[name]
         guard let document = argument.asDocument else {
             throw ServerError(
-                .failedToParse,
+                location: codes?.shape ?? ErrorCode.failedToParse.rawValue,
                 "\(name) requires an object as an argument, found: \(argument.type.operatorName)")
         }
         var operands: [(name: String, node: ExpressionTree)] = []
         for element in document {
             let key = element.key.string
             guard required.contains(key) || optional.contains(key) else {
-                throw ServerError(.failedToParse, "\(name) found an unknown argument: \(key)")
+                throw ServerError(
+                    location: codes?.unknown ?? ErrorCode.failedToParse.rawValue,
+                    "\(name) found an unknown argument: \(key)")
             }
             operands.append((key, try compile(element.value)))
         }
         for key in required where !operands.contains(where: { $0.name == key }) {
-            throw ServerError(.failedToParse, "Missing '\(key)' parameter to \(name)")
+            throw ServerError(
+                location: codes?.missing[key] ?? ErrorCode.failedToParse.rawValue,
+                "Missing '\(key)' parameter to \(name)")
         }
         return operands
     }

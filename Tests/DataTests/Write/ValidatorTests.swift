@@ -1,7 +1,8 @@
 import BSON
 import Core
-import Data
 import Testing
+
+@testable import Data
 
 @Suite("Validators")
 struct ValidatorTests {
@@ -44,5 +45,56 @@ struct ValidatorTests {
             try node.createCollection(Fixture.orders, ["validator": ["$nonsense": 1]])
         }
         #expect(node.store.catalog.find(Fixture.orders) == nil)
+    }
+
+    /// Keeps what is logged.
+    private final class Lines: LogSink {
+        var minimumLevel: LogLevel { .debug }
+        private(set) var lines: [String] = []
+        func write(_ level: LogLevel, _ component: StaticString, _ message: String) { lines.append(message) }
+    }
+
+    @Test(
+        "a validator refuses, logs or does both, with the same explanation",
+        arguments: [("error", true, 0), ("warn", false, 1), ("errorAndLog", true, 1)])
+    func actions(_ action: String, _ refuses: Bool, _ lines: Int) throws {
+        let validator = try #require(
+            try DocumentValidator(["validator": ["a": ["$gt": 0]], "validationAction": .string(action)]))
+        let log = Lines()
+        func check(_ document: Document) throws { try document.withView { try validator.check($0, log: log) } }
+        try check(["_id": 1, "a": 1])
+        #expect(log.lines.isEmpty)
+        if refuses {
+            refused { try check(["_id": 2, "a": 0]) }
+        } else {
+            try check(["_id": 2, "a": 0])
+        }
+        #expect(log.lines.count == lines)
+        #expect(log.lines.allSatisfy { $0.contains("failingDocumentId") && $0.contains("comparison failed") })
+    }
+
+    @Test("an explanation that would be as large as a document is left out")
+    func largeDetails() throws {
+        let validator = try #require(try DocumentValidator(["validator": ["a": 1]]))
+        let document: Document = ["_id": 1, "a": .string(String(repeating: "x", count: 2 * 1024 * 1024))]
+        let error = #expect(throws: ServerError.self) {
+            try document.withView { try validator.check($0, log: Lines()) }
+        }
+        #expect(error?.details?["errInfo"]?.asDocument?["details"]?.asDocument?["truncated"] == true)
+        #expect((error?.details?.byteCount ?? .max) < 1000)
+    }
+
+    @Test("the details of many failures fill one reply and no more, and every failure has its code")
+    func manyFailures() {
+        var (errors, bytes): ([StatementError], Int) = ([], 0)
+        let large: Document = ["errInfo": .string(String(repeating: "x", count: 1024 * 1024))]
+        for index in 0..<100 {
+            let error = ServerError(.documentValidationFailure, "Document failed validation", details: large)
+            errors.append(index: index, error, countingIn: &bytes)
+        }
+        #expect(errors.count == 100)
+        #expect(errors.allSatisfy { $0.error.code == .documentValidationFailure })
+        let explained = errors.filter { $0.error.details != nil }.count
+        #expect(explained * 1024 * 1024 >= Limits.writeErrorBytesMax && explained < 10)
     }
 }

@@ -98,6 +98,20 @@ import Testing
         ])
     func refused(_ row: ErrorCase) throws { try row.check { _ = try evaluate(row.source) } }
 
+    @Test(
+        "arguments of a wrong shape have codes of their operator",
+        arguments: [
+            ErrorCase("{'$dateToString': 'x'}", 18629), ErrorCase("{'$dateToString': {'x': 1}}", 18534),
+            ErrorCase("{'$dateToString': {}}", 18628), ErrorCase("{'$dateFromString': 'x'}", 40540),
+            ErrorCase("{'$dateFromString': {'format': '%Y'}}", 40542), ErrorCase("{'$dateToParts': 5}", 40524),
+            ErrorCase("{'$dateFromParts': 5}", 40519), ErrorCase("{'$dateAdd': 5}", 5_166_400),
+            ErrorCase("{'$dateSubtract': {'x': 5}}", 5_166_401), ErrorCase("{'$dateAdd': {}}", 5_166_402),
+            ErrorCase("{'$dateTrunc': 5}", 5_439_007), ErrorCase("{'$dateTrunc': {'x': 5}}", 5_439_008),
+            ErrorCase("{'$dateTrunc': {'unit': 'day'}}", 5_439_009),
+            ErrorCase("{'$dateDiff': {'startDate': null, 'unit': 'day'}}", 5_166_304),
+        ])
+    func shapes(_ row: ErrorCase) throws { try row.check { _ = try evaluate(row.source) } }
+
     @Test("long decimals are rounded, infinity is a text of one")
     func numbers() throws {
         try ExpressionCase(
