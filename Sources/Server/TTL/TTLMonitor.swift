@@ -42,10 +42,10 @@ final class TTLMonitor {
     private func wake() {
         timer = nil
         guard isEnabled, !due.isEmpty else { return ended() }
-        // Confined to the loop, and held until it ends, as the node is.
-        node.runtime.spawn("TTL monitor") { [self] in
+        // A pass that runs keeps the node.
+        node.runtime.spawn("TTL monitor") { [self, node = node] in
             await pass()
-            ended()
+            withExtendedLifetime(node) { ended() }
         }
     }
 
