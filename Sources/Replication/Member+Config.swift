@@ -50,9 +50,9 @@ extension Member {
     /// Which of its members this one is: by name, else by the life that the configuration names, as when this member
     /// was given a name that nobody has called it by.
     func ownPlace(in config: ReplicaSetConfig) -> Int? {
-        for host in ownHosts { if let index = config.index(ofHost: host) { return index } }
         let places = config.members.indices.filter { config.members[$0].incarnation == incarnation }
-        return places.count == 1 ? places[0] : nil
+        let named = ownHosts.compactMap { config.index(ofHost: $0) }
+        return named.first { places.contains($0) } ?? named.first ?? (places.count == 1 ? places[0] : nil)
     }
 
     /// Why it shows what it shows, where that is not plain.
@@ -78,6 +78,13 @@ extension Member {
             ownHosts.remove(at: ownHosts.indices.dropFirst().first { config?.index(ofHost: ownHosts[$0]) == nil } ?? 1)
         }
         ownHosts.append(host)
+        directives.append(.persistOwnHosts(ownHosts))
+    }
+
+    /// Another member answers under that name: it is no name of this one any more.
+    mutating func disownHost(_ host: String) {
+        guard let place = ownHosts.dropFirst().firstIndex(of: host) else { return }
+        ownHosts.remove(at: place)
         directives.append(.persistOwnHosts(ownHosts))
     }
 

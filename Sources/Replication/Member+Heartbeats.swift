@@ -81,13 +81,14 @@ extension Member {
                 adoptTerm(response.report.term, now: now)
                 considerConfig(theirs, now: now)
             }
-        } else if !takeQuorumCheck(exchange, response, now: now), !takeRollCall(exchange, response.voice) {
+        } else if !takeQuorumCheck(exchange, response, now: now), !takeRollCall(exchange, .success(response)) {
             ignore(.olderExchange)
         }
         return settle(now)
     }
 
     private mutating func take(_ response: HeartbeatResponse, from index: Int, now: Instant) {
+        disownHost(peers[index].host)
         peers[index].exchange = nil
         peers[index].nextHeartbeat = now + settings.heartbeatInterval
         peers[index].notePing(now - peers[index].sentAt)
@@ -121,7 +122,7 @@ extension Member {
             }
         } else if let place = bootstrapExchanges.firstIndex(where: { $0.exchange == exchange }) {
             bootstrapExchanges.remove(at: place)
-        } else if !failQuorumCheck(exchange, error, now: now), !takeRollCall(exchange, nil) {
+        } else if !failQuorumCheck(exchange, error, now: now), !takeRollCall(exchange, .failure(error)) {
             ignore(.olderExchange)
         }
         return settle(now)

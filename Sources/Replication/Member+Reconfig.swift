@@ -56,13 +56,20 @@ extension Member {
 
     var ownVoice: RollCall.Voice { RollCall.Voice(run: run, incarnation: incarnation) }
 
-    /// False when the exchange is none of ours. `voice`: nil when nobody answered.
-    mutating func takeRollCall(_ exchange: Exchange, _ voice: RollCall.Voice?) -> Bool {
+    /// False when the exchange is none of ours.
+    mutating func takeRollCall(_ exchange: Exchange, _ answer: Result<HeartbeatResponse, ServerError>) -> Bool {
         guard let place = pendingReconfig?.rollCall.place(of: exchange) else { return false }
-        if let voice {
-            pendingReconfig?.rollCall.note(voice, at: place)
-        } else {
-            pendingReconfig?.rollCall.noteSilence(at: place)
+        switch answer {
+        case .success(let response):
+            if let stranger = stranger(response.setName, response.report.setID) {
+                pendingReconfig?.rollCall.noteStranger(stranger.message, at: place)
+            } else {
+                pendingReconfig?.rollCall.note(response.voice, at: place)
+            }
+        case .failure(let error)
+        where error.code == .inconsistentReplicaSetNames || error.code == .invalidReplicaSetConfig:
+            pendingReconfig?.rollCall.noteStranger(error.message, at: place)
+        case .failure: pendingReconfig?.rollCall.noteSilence(at: place)
         }
         if pendingReconfig?.rollCall.isComplete == true { judgeReconfig() }
         return true
@@ -73,6 +80,7 @@ extension Member {
         guard let pending = pendingReconfig, let config, pending.stage == .callingRoll else { return }
         do {
             let place = try place(in: pending)
+            try checkStrangers(pending)
             let renamed = membersRenamed(by: pending, own: place)
             try check(pending, renamed: renamed, own: place, after: config)
             pendingReconfig?.renamed = renamed
@@ -101,10 +109,12 @@ extension Member {
         func context() -> String {
             "in new configuration with {version: \(next.version), term: \(next.term)} for replica set \(next.setName)"
         }
-        // A name of ours that nobody answers under is still ours, as far as anybody knows.
-        let own = next.members.indices.filter { place in
-            let voice = pending.rollCall.voices[place]
-            return voice.map { $0.run == run } ?? ownHosts.contains(next.members[place].host)
+        var own = pending.rollCall.places(of: run)
+        if own.isEmpty {
+            // A name of ours that nobody answers under is still ours, as far as anybody knows.
+            own = next.members.indices.filter { place in
+                pending.rollCall.voices[place] == nil && ownHosts.contains(next.members[place].host)
+            }
         }
         guard own.count <= 1 else {
             let hosts = own.map { next.members[$0].host }.joined(separator: " and ")
@@ -127,6 +137,14 @@ extension Member {
                     + "\(next.members[place].id)")
         }
         return place
+    }
+
+    /// Only force takes in who is of another set, on the word of the one who uses it.
+    private func checkStrangers(_ pending: PendingReconfig) throws(ServerError) {
+        guard !pending.isForced, let stranger = pending.rollCall.strangers.first else { return }
+        throw ServerError(
+            .newReplicaSetConfigurationIncompatible,
+            "'\(pending.config.members[stranger.place].host)' is of another set: \(stranger.why)")
     }
 
     /// Members that get another name and are known to be who they were: they keep their vote.

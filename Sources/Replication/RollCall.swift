@@ -12,6 +12,8 @@ struct RollCall: Sendable {
 
     /// Who answers, by place in the configuration; nil when that is not known.
     private(set) var voices: [Voice?]
+    /// Hosts that are of another set, and how they said so.
+    private(set) var strangers: [(place: Int, why: String)] = []
     /// The question under way to each place.
     private var awaited: [Exchange?]
     /// When those who have not answered count as silent.
@@ -33,6 +35,11 @@ struct RollCall: Sendable {
     /// Known, or answered.
     mutating func note(_ voice: Voice, at place: Int) {
         voices[place] = voice
+        awaited[place] = nil
+    }
+
+    mutating func noteStranger(_ why: String, at place: Int) {
+        strangers.append((place, why))
         awaited[place] = nil
     }
 

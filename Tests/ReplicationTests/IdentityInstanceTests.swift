@@ -25,6 +25,7 @@ import Testing
         case member(MemberID)
         case nobody
         case silence
+        case otherSet
     }
 
     private func primary(of count: Int) -> MemberFixture {
@@ -60,6 +61,9 @@ import Testing
             case .nobody:
                 outcome.directives += it.member.onHeartbeatFailure(
                     exchange, ServerError(.hostUnreachable, "refused"), now: it.now)
+            case .otherSet:
+                outcome.directives += it.member.onHeartbeatFailure(
+                    exchange, ServerError(.inconsistentReplicaSetNames, "our set name is 'other'"), now: it.now)
             case .silence: break
             }
         }
@@ -143,6 +147,39 @@ import Testing
         var it = primary(of: 3)
         let outcome = try reconfigure(&it, answers: ["n1:27017": .member(8)]) { $0.members[1].host = "n1:27017" }
         #expect(outcome.config?.members.map(\.isNewlyAdded) == [false, true, false])
+    }
+
+    @Test("a member of another set is taken in by force only")
+    func otherSet() throws {
+        for force in [false, true] {
+            var it = primary(of: 3)
+            let outcome = try reconfigure(&it, force: force, answers: ["far:27017": .otherSet]) {
+                $0.members.append(MemberConfig(id: 9, host: "far:27017"))
+            }
+            if force {
+                #expect(outcome.config?.members.count == 4)
+            } else {
+                #expect(outcome.error == .newReplicaSetConfigurationIncompatible)
+                #expect(outcome.config == nil)
+            }
+        }
+    }
+
+    @Test("a name that another member answers under is this one's no more")
+    func nameGivenAway() throws {
+        var it = primary(of: 3)
+        var outcome = try reconfigure(&it, answers: ["n0:27017": .me]) { $0.members[0].host = "n0:27017" }
+        _ = it.persist(outcome.directives)
+        it.member.addOwnHost("n3:27017")
+        #expect(it.member.ownHosts == ["m0:27017", "n0:27017", "n3:27017"])
+        for id in 1...2 as ClosedRange<MemberID> {
+            it.answer(id, it.report(id, at: it.member.progress.applied))
+        }
+        outcome = try reconfigure(&it) { $0.members.append(MemberConfig(id: 3, host: "n3:27017")) }
+        _ = it.persist(outcome.directives)
+        #expect(it.member.selfIndex == 0)
+        it.answer(3, it.report(3))
+        #expect(it.member.ownHosts == ["m0:27017", "n0:27017"])
     }
 
     @Test("who is not this node may be unreachable")

@@ -126,6 +126,21 @@ def test_a_new_member_is_not_added_under_two_names(make_replica_set):
     assert code_of(first.command, {"replSetReconfig": config}) == 93
 
 
+def test_a_member_of_another_set_is_not_taken_in(make_replica_set):
+    replica_set, other = make_replica_set(1), make_replica_set(1, name="other")
+    for one in (replica_set, other):
+        one.initiate()
+    config = config_of(replica_set.primary)
+    config["members"].append({"_id": 1, "host": other.members[0].host, "votes": 0, "priority": 0})
+    assert code_of(replica_set.primary.command, {"replSetReconfig": config}) == 103
+    # Nor is one of a set with the same name.
+    namesake = make_replica_set(1)
+    namesake.initiate()
+    config["members"][1]["host"] = namesake.members[0].host
+    assert code_of(replica_set.primary.command, {"replSetReconfig": config}) == 103
+    assert len(replica_set.status()["members"]) == 1
+
+
 def test_localhost_stands_beside_no_other_name(make_replica_set):
     replica_set = make_replica_set(2)
     first, second = replica_set.members
