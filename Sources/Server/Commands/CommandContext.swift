@@ -1,5 +1,6 @@
 internal import BSON
 internal import Core
+internal import Data
 internal import Wire
 
 /// One command in flight: its request, its arguments, where its reply goes. A connection reuses one for all commands
@@ -19,6 +20,8 @@ final class CommandContext {
     let startedAt: Instant
     /// The optime of the last write, which the reply waits for and reports; set by write commands.
     var lastWrite: OpTime?
+    /// The collection that was last found for the command's first field.
+    var foundCollection: Collection?
     /// The reply has a `writeConcernError` already.
     var reportedWriteConcernError = false
 
@@ -57,8 +60,8 @@ final class CommandContext {
         ServerError(.unknownField, "BSON field '\(command.name).\(key.string)' is an unknown field.")
     }
 
-    /// - Throws: `MaxTimeMSExpired` when the command has run for longer than the client allows; `Interrupted` when it was
-    ///   killed.
+    /// - Throws: `MaxTimeMSExpired` when the command has run for longer than the client allows; `Interrupted` when it
+    /// was   killed.
     func checkDeadline() throws(ServerError) {
         try connection.checkInterrupted()
         if deadline <= node.runtime.now {

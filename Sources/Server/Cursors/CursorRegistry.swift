@@ -44,6 +44,7 @@ final class CursorRegistry {
     init(runtime: any NodeRuntime) { self.runtime = runtime }
 
     var count: Int { entries.count }
+    var pinnedCount: Int { entries.values.count { $0.isPinned } }
 
     /// Keeps a cursor that has more to give.
     func add(

@@ -175,6 +175,16 @@ struct NodeCounters {
     var delete: Int64 = 0
     var getMore: Int64 = 0
     var command: Int64 = 0
+    /// Bytes of messages as they are handled, and as they travelled.
+    var bytesIn = 0
+    var bytesOut = 0
+    var physicalBytesIn = 0
+    var compressionSaved = 0
+    /// Commands that have failed.
+    var failures: Int64 = 0
+    var latencies = LatencyCounters()
+    var writeConcerns = WriteConcernCounters()
+    var applied = AppliedCounters()
     var replication = ReplicationCounters()
 }
 

@@ -53,7 +53,9 @@ extension ReplicaSetRole {
         reportProgress()
         let error = await withUnsafeContinuation { (continuation: UnsafeContinuation<ServerError?, Never>) in
             let id = register { reply in
-                if case .done(let error) = reply { continuation.resume(returning: error) } else {
+                if case .done(let error) = reply {
+                    continuation.resume(returning: error)
+                } else {
                     continuation.resume(returning: nil)
                 }
             }

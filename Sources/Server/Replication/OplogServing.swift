@@ -28,7 +28,8 @@ enum OplogServing {
                 let deadline = context.runtime.now + max(wait, .zero)
                 return .later { context in
                     while try !append(after, known, role, inclusive, to: context.writer) {
-                        guard context.runtime.now < deadline, !context.connection.isAbandoned, !context.node.isShuttingDown
+                        guard context.runtime.now < deadline, !context.connection.isAbandoned,
+                            !context.node.isShuttingDown
                         else { return append(.nothingNew, role, to: context.writer) }
                         await role.oplogChanged.wait(until: deadline, on: context.connection)
                     }

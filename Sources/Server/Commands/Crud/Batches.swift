@@ -21,7 +21,8 @@ final class Batch {
     }
 
     /// Writes the documents as an array field.
-    func write(_ key: StaticString, to writer: DocumentWriter) {
+    func write(_ key: StaticString, to writer: DocumentWriter, _ node: Node) {
+        node.data.work.returned &+= Int64(count)
         if !isFinished {
             array.writer.finish()
             isFinished = true
@@ -111,7 +112,7 @@ enum Batches {
             cursor.source.close()
         }
         context.writer.document("cursor") { writer in
-            batch.write("firstBatch", to: writer)
+            batch.write("firstBatch", to: writer, context.node)
             writer.append("id", int64: id)
             writer.append("ns", string: cursor.namespace.fullName)
             if case .at(let time) = point { writer.append("atClusterTime", timestamp: time) }

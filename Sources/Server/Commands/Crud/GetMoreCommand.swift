@@ -148,7 +148,7 @@ enum GetMoreCommand {
             context.node.cursors.close(entry)
         }
         context.writer.document("cursor") { writer in
-            batch.write("nextBatch", to: writer)
+            batch.write("nextBatch", to: writer, context.node)
             writer.append("id", int64: isOpen ? entry.id : 0)
             writer.append("ns", string: entry.namespace)
         }

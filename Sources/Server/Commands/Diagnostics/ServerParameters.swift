@@ -54,7 +54,7 @@ enum ServerParameters {
         var all: [(name: String, value: Value)] = [
             ("enableTestCommands", .bool(node.options.enableTestCommands)),
             ("authenticationMechanisms", .array([])),
-            ("featureCompatibilityVersion", ["version": "8.0"]),
+            ("featureCompatibilityVersion", ["version": .string(FeatureCompatibility.version(node))]),
             ("quiet", false),
             ("logLevel", 0),
             ("notablescan", false),

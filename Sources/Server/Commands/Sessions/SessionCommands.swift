@@ -127,7 +127,9 @@ struct SessionPattern {
     }
 
     private mutating func take(_ uid: ValueView, _ field: String) throws(ServerError) {
-        guard let (_, bytes) = uid.asBinary else { throw wrongType("KillAllSessionsByPattern.\(field)", uid, "binData") }
+        guard let (_, bytes) = uid.asBinary else {
+            throw wrongType("KillAllSessionsByPattern.\(field)", uid, "binData")
+        }
         if !bytes.elementsEqual(Self.nobody) { isNobodys = false }
     }
 
