@@ -43,6 +43,9 @@ public protocol NodeRuntime: AnyObject {
     /// How the loop is doing; nil where time is not spent, as in the simulator.
     var loopStatistics: LoopStatistics? { get }
 
+    /// What the process uses of the machine; nil where there is no process of its own, as in the simulator.
+    var processStatistics: ProcessStatistics? { get }
+
     /// What the simulator adds; nil everywhere else.
     var simulation: SimulationHooks? { get }
 }
@@ -63,8 +66,21 @@ public struct LoopStatistics: Sendable, Equatable {
     public init() {}
 }
 
+/// What a process uses of its machine, for `serverStatus`.
+public struct ProcessStatistics: Sendable, Equatable {
+    public var residentBytes: Int64 = 0
+    public var virtualBytes: Int64 = 0
+    /// Page faults that took IO.
+    public var pageFaults: Int64 = 0
+    public var userMicroseconds: Int64 = 0
+    public var systemMicroseconds: Int64 = 0
+
+    public init() {}
+}
+
 extension NodeRuntime {
     public var loopStatistics: LoopStatistics? { nil }
+    public var processStatistics: ProcessStatistics? { nil }
 
     @discardableResult
     public func schedule(after delay: Duration, _ body: @escaping () -> Void) -> TimerToken {

@@ -17,6 +17,8 @@ public final class DataStore {
     public var clock = LogicalClock()
     /// Index builds in progress, by build id, oldest first.
     public internal(set) var indexBuilds: [IndexBuild] = []
+    /// What was done for clients.
+    public var work = WorkCounters()
     /// Called after an entry was appended, in the same step: wakes tailing cursors and fetchers.
     public var onAppend: ((OpTime) -> Void)?
 

@@ -50,6 +50,7 @@ public final class LiveRuntime: NodeRuntime {
     public var mailbox: any LoopMailbox { loop.mailbox }
 
     public var loopStatistics: LoopStatistics? { loop.currentStatistics }
+    public var processStatistics: ProcessStatistics? { SystemProcess.statistics }
 
     public func preconditionOnLoop() { loop.preconditionOnLoop() }
 }

@@ -27,3 +27,34 @@ struct SystemRandomness {
         return numbers.removeLast()
     }
 }
+
+/// What this process uses of the machine.
+enum SystemProcess {
+    static var statistics: ProcessStatistics {
+        var statistics = ProcessStatistics()
+        var usage = rusage()
+        // 0: this process. The header's RUSAGE_SELF has another type.
+        if getrusage(0, &usage) == 0 {
+            statistics.pageFaults = Int64(usage.ru_majflt)
+            statistics.userMicroseconds = microseconds(usage.ru_utime)
+            statistics.systemMicroseconds = microseconds(usage.ru_stime)
+        }
+        // Pages: all, and those in memory.
+        if let file = fopen("/proc/self/statm", "r") {
+            defer { fclose(file) }
+            var line = [CChar](repeating: 0, count: 128)
+            guard fgets(&line, Int32(line.count), file) != nil else { return statistics }
+            let text = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            let pages = text.split(separator: " ").prefix(2).compactMap { Int64($0) }
+            let size = Int64(sysconf(Int32(_SC_PAGESIZE)))
+            guard pages.count == 2, size > 0 else { return statistics }
+            statistics.virtualBytes = pages[0] &* size
+            statistics.residentBytes = pages[1] &* size
+        }
+        return statistics
+    }
+
+    private static func microseconds(_ time: timeval) -> Int64 {
+        Int64(time.tv_sec) &* 1_000_000 &+ Int64(time.tv_usec)
+    }
+}

@@ -306,6 +306,7 @@ extension Member {
         if leadership != nil, mutants.isActive(.staleTermAccepted) { return }
         if leadership != nil {
             probe("primary saw a higher term")
+            stepDownsByHigherTerm += 1
             stepDown(.higherTerm(newTerm), now: now)
         }
         abandonCandidacy("term \(newTerm) has begun", now: now)

@@ -93,6 +93,8 @@ public struct Member: Sendable {
     var freezeUntil: Instant?
     /// Who could follow a primary that stepped down, while nobody has.
     var heirs: [MemberID] = []
+    /// How often it stopped being primary because another term had begun.
+    public internal(set) var stepDownsByHigherTerm: Int64 = 0
 
     var syncSource: MemberID?
     var forcedSyncSource: MemberID?

@@ -30,6 +30,12 @@ final class NodeHarness {
         return try perform { await node.run(command, database: database) }
     }
 
+    /// Lets virtual time pass.
+    func wait(_ time: Duration) throws {
+        let runtime = runtime
+        try perform { await runtime.sleep(for: time) }
+    }
+
     private func perform<R>(_ body: @escaping () async throws -> R) throws -> R {
         var result: Result<R, any Error>?
         runtime.spawn("test body") {

@@ -34,6 +34,8 @@ public final class Collection {
     /// The `_id` index first, then in the order of creation. Holds the ones that are still built.
     public internal(set) var indexes: [CollectionIndex]
 
+    /// How it was used since this member loaded it.
+    public var usage = CollectionUsage()
     /// The number of documents, and the bytes they take.
     public internal(set) var count = 0
     public internal(set) var dataBytes = 0

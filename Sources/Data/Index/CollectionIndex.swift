@@ -23,6 +23,8 @@ public final class CollectionIndex {
     /// Record ids up to this one have been scanned by the build: writes to them maintain the index.
     var scannedThrough: UInt64 = 0
 
+    /// Operations that have used it since this member loaded it: `$indexStats`.
+    public internal(set) var accesses: Int64 = 0
     /// What the planner knows of it, with the paths that arrays make multikey.
     public internal(set) var spec: IndexSpec
     let generator: IndexKeyGenerator
@@ -106,4 +108,10 @@ private func hashOfIndexedValue(_ value: ValueView) -> Int64 {
     let buffer = ByteBuffer(capacity: 64)
     IndexKey.append(value, to: buffer)
     return Int64(bitPattern: chash_xxh3_64(buffer.base, buffer.count))
+}
+
+extension Collection {
+    /// A read has found a document by its `_id`.
+    @inline(__always)
+    public func noteIDLookup() { idIndex.accesses &+= 1 }
 }

@@ -16,6 +16,7 @@ final class MatchedScan {
     let plan: QueryPlan?
     let collection: Collection?
     private let runtime: any NodeRuntime
+    private unowned let store: DataStore
     private let source: Source
     private let needsPosition: Bool
     private(set) var matched = 0
@@ -28,6 +29,7 @@ final class MatchedScan {
         expected: Int? = nil
     ) throws {
         runtime = store.runtime
+        self.store = store
         self.filter = filter
         self.needsPosition = needsPosition
         if namespace.isOplog {
@@ -49,6 +51,7 @@ final class MatchedScan {
             filter: filter, sort: sort, hint: hint, limits: limits,
             indexes: MatchedScan.indexes(of: collection, at: point))
         self.plan = plan
+        collection.noteUse(of: plan)
         source = .records(
             RecordScan(store.versions, collection, try ScanSource(plan, collection), at: point, expected: expected))
     }
@@ -96,6 +99,11 @@ final class MatchedScan {
         switch source {
         case .nothing: return .ended
         case .records(let scan):
+            let before = (scan.keysExamined, scan.documentsExamined)
+            defer {
+                store.work.keysExamined &+= Int64(scan.keysExamined - before.0)
+                store.work.documentsExamined &+= Int64(scan.documentsExamined - before.1)
+            }
             return try scan.run(&clock, runtime) { document, record in
                 try self.check(document, record, body)
             }
@@ -123,5 +131,18 @@ final class MatchedScan {
         case .next, .stop: matched += 1
         }
         return verdict
+    }
+}
+
+extension Collection {
+    /// A query is going to use these indexes.
+    fileprivate func noteUse(of plan: QueryPlan) {
+        let names: [String]
+        switch plan.access {
+        case .indexScan(let scan): names = [scan.index.name]
+        case .indexUnion(let scans): names = scans.map(\.index.name)
+        default: return
+        }
+        for index in indexes where names.contains(index.name) { index.accesses &+= 1 }
     }
 }

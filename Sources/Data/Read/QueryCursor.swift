@@ -53,6 +53,7 @@ public final class QueryCursor {
         }
         if let sort = request.sort, !sort.isEmpty, !scan.providesSort || scan.collection == nil {
             let (sum, overflow) = request.limit.addingReportingOverflow(request.skip)
+            store.work.sorted &+= 1
             sorter = DocumentSorter(sort, limit: request.limit == 0 || overflow ? nil : Int(clamping: sum))
         }
         if request.returnsKey, sorter != nil {

@@ -28,6 +28,7 @@ extension DataStore {
         let record = RecordKey(collection.nextRecordID)
         let changes = try prepareInsert(document, record, collection)
         let optime = try optime(of: collection.kind, context)
+        if collection.kind == .replicated { work.inserted &+= 1 }
         let saved = statement?.session.saved
         versions.begin()
         do {

@@ -97,6 +97,7 @@ extension DataStore {
             throw error
         }
         collection.dataBytes += growth
+        if collection.kind == .replicated { work.updated &+= 1 }
         changes?.committed(collection)
     }
 
@@ -144,6 +145,7 @@ extension DataStore {
         }
         collection.count -= 1
         collection.dataBytes -= size
+        if collection.kind == .replicated { work.deleted &+= 1 }
     }
 
     /// Puts the deletion of a record and its index entries into the open batch.

@@ -1,5 +1,6 @@
 internal import BSON
 internal import Core
+internal import Data
 internal import Replication
 
 /// What a command needs of the node before it may run.
@@ -52,6 +53,8 @@ final class Command {
     let fields: FieldTable
     let help: String
     let run: (CommandContext) throws -> CommandOutcome
+    /// What it counts as in `top`.
+    let usage: CollectionUsage.Kind
     /// For `serverStatus`.
     var total: UInt64 = 0
     var failed: UInt64 = 0
@@ -65,6 +68,15 @@ final class Command {
         self.fields = fields
         self.help = help
         self.run = run
+        usage =
+            switch KeyView(base: name.utf8Start, count: name.utf8CodeUnitCount) {
+            case "find": .queries
+            case "getMore": .getmore
+            case "insert": .insert
+            case "update": .update
+            case "delete": .remove
+            default: .commands
+            }
     }
 }
 

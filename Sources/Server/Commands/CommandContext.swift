@@ -1,5 +1,6 @@
 internal import BSON
 internal import Core
+internal import Data
 internal import Wire
 
 /// One command in flight: its request, its arguments, where its reply goes. A connection reuses one for all commands
@@ -23,6 +24,8 @@ final class CommandContext {
     var lastWrite: OpTime?
     /// The last of the replies that were sent ahead of this command's own.
     var streamed: Int32?
+    /// The collection that was last found for the command's first field.
+    var foundCollection: Collection?
     /// The reply has a `writeConcernError` already.
     var reportedWriteConcernError = false
 

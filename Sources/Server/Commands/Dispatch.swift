@@ -21,9 +21,11 @@ extension Node {
             return
         }
         counters.requests += 1
+        counters.bytesIn &+= message.count
         let startedAt = runtime.now
         if let collection = request.queriedCollection { return refuse(request, collection, connection) }
         let output = request.isUnacknowledged ? scratch : connection.connection.output
+        let before = output.count
         let reply = startReply(request, in: output, connection)
         var arguments = GenericArguments()
         var found: Command?
@@ -41,9 +43,14 @@ extension Node {
                 node: self, connection: connection, request: request, command: command, arguments: arguments,
                 reply: reply, retained: nil, holder: holder, startedAt: startedAt, deadline: deadline)
             switch try start(context) {
-            case .done: finish(reply, context)
+            case .done:
+                finish(reply, context)
+                noteEnd(context)
             case .awaitingWriteConcern(let optime, let concern):
-                if request.isUnacknowledged { break }
+                if request.isUnacknowledged {
+                    noteEnd(context)
+                    break
+                }
                 holdReply(context, until: optime, concern)
             case .later(let work):
                 reply.discard()
@@ -52,6 +59,7 @@ extension Node {
         } catch {
             finish(reply, failing: error, connection, arguments: arguments, command: found)
         }
+        if !request.isUnacknowledged { counters.bytesOut &+= output.count - before }
         if request.isUnacknowledged { scratch.removeAll(keeping: 1 << 16) }
     }
 
@@ -218,8 +226,10 @@ extension Node {
         let request = context.request
         let reply = (form: request.form, id: request.requestID)
         let isRetryable = context.arguments.transactionNumber != nil
+        let (command, startedAt, collection) = (context.command, context.startedAt, context.usedCollection)
         connection.beginWaiting(context).wait = .writeConcern
         role.awaitWriteConcern(optime, concern, deadline: context.deadline, on: connection) { [self] failure in
+            noteEnd(command, since: startedAt, collection)
             guard !connection.isClosed else { return }
             let start = connection.connection.output.count
             let writer = startReply(reply.form, to: reply.id, in: connection.connection.output, connection)
@@ -230,6 +240,7 @@ extension Node {
             writer.document.append("ok", double: 1)
             role.appendGossip(to: writer.document, operationTime: optime.timestamp)
             writer.finish()
+            counters.bytesOut &+= connection.connection.output.count - start
             connection.compressReply(from: start)
             connection.endWaiting()
         }
@@ -264,12 +275,14 @@ extension Node {
             do {
                 try await work(context)
                 finish(context.reply, context)
+                noteEnd(context)
             } catch {
                 finish(context.reply, failing: error, connection, arguments: arguments, command: command)
             }
             if !connection.isClosed, !request.isUnacknowledged {
                 let start = connection.connection.output.count
                 connection.connection.output.append(output.bytes)
+                counters.bytesOut &+= output.count
                 connection.compressReply(from: start)
             }
             connection.endWaiting()

@@ -26,7 +26,9 @@ extension CommandContext {
         guard let database = arguments.database, argument.type == .string, let name = argument.asStringBytes else {
             return nil
         }
-        return node.data.catalog.find(database: database, collection: name)
+        let collection = node.data.catalog.find(database: database, collection: name)
+        foundCollection = collection
+        return collection
     }
 }
 

@@ -19,6 +19,7 @@ extension Node {
         command: Command?
     ) {
         command?.failed += 1
+        counters.failures += 1
         let failure = serverError(for: error)
         let injected = error as? InjectedFailure
         reply.restart()

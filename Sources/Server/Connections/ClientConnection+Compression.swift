@@ -74,6 +74,7 @@ extension ClientConnection {
         guard CompressedMessage.append(message, with: replyCompressor, to: compressed) else { return }
         output.truncate(to: start)
         output.append(compressed.bytes)
+        node.counters.compressionSaved &+= length - compressed.count
     }
 }
 

@@ -56,6 +56,7 @@ final class ClientConnection: ConnectionDelegate {
 
     func connection(_ connection: any Connection, didReceive messages: UnsafeRawBufferPointer) {
         if isClosed { return }
+        node.counters.physicalBytesIn &+= messages.count
         if isBusy {
             keep(messages)
         } else {

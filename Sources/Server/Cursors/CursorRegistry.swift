@@ -18,6 +18,8 @@ final class CursorRegistry {
         var isPinned = false
         var isKilled = false
         var lastUse: Instant
+        /// Stays however long nobody asks for it (`noCursorTimeout`).
+        var staysIdle = false
         /// What the query's `maxTimeMS` leaves to later batches; nil: as long as they take.
         var timeLeft: Duration?
 
@@ -37,6 +39,14 @@ final class CursorRegistry {
     }
 
     private let runtime: any NodeRuntime
+    /// How long a cursor stays that nobody asks for its next batch (`cursorTimeoutMillis`).
+    var idleMax = Limits.cursorIdleMax {
+        didSet {
+            sweep.map(runtime.cancel)
+            sweep = nil
+            if !entries.isEmpty { scheduleSweep() }
+        }
+    }
     private var entries: [Int64: Entry] = [:]
     private var sweep: TimerToken?
     private(set) var timedOut: Int64 = 0
@@ -44,6 +54,8 @@ final class CursorRegistry {
     init(runtime: any NodeRuntime) { self.runtime = runtime }
 
     var count: Int { entries.count }
+    var staysIdleCount: Int { entries.values.count { $0.staysIdle } }
+    var pinnedCount: Int { entries.values.count { $0.isPinned } }
 
     /// Keeps a cursor that has more to give.
     func add(
@@ -97,15 +109,16 @@ final class CursorRegistry {
         writer.append("cursorId", int64: entry.id)
         writer.append("tailable", bool: entry.isTailable)
         writer.append("awaitData", bool: entry.awaitsData)
+        writer.append("noCursorTimeout", bool: entry.staysIdle)
     }
 
     private func scheduleSweep() {
-        sweep = runtime.schedule(after: Limits.cursorIdleMax / 4) { [weak self] in
+        sweep = runtime.schedule(after: idleMax / 4) { [weak self] in
             guard let self else { return }
             sweep = nil
-            let limit = runtime.now - Limits.cursorIdleMax
+            let limit = runtime.now - idleMax
             let before = entries.count
-            closeAll { !$0.isPinned && $0.lastUse < limit }
+            closeAll { !$0.isPinned && !$0.staysIdle && $0.lastUse < limit }
             timedOut += Int64(before - entries.count)
             if !entries.isEmpty { scheduleSweep() }
         }

@@ -29,7 +29,6 @@ public final class Node {
     let dataAppended: LoopSignal
     var counters = NodeCounters()
     /// What `setParameter` has set.
-    var parameters: [String: Value] = [:]
     /// Where replies go that nobody waits for.
     let scratch = ByteBuffer(capacity: 1024)
     let startedAt: Instant
@@ -179,6 +178,16 @@ struct NodeCounters {
     var delete: Int64 = 0
     var getMore: Int64 = 0
     var command: Int64 = 0
+    /// Bytes of messages as they are handled, and as they travelled.
+    var bytesIn = 0
+    var bytesOut = 0
+    var physicalBytesIn = 0
+    var compressionSaved = 0
+    /// Commands that have failed.
+    var failures: Int64 = 0
+    var latencies = LatencyCounters()
+    var writeConcerns = WriteConcernCounters()
+    var applied = AppliedCounters()
     var replication = ReplicationCounters()
 }
 

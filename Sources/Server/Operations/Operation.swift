@@ -64,6 +64,9 @@ extension Node {
         return lastOperationID
     }
 
+    /// Commands that wait or are long, at this moment.
+    var operationCount: Int { clientConnections.count { $0.operation != nil } }
+
     /// Ends the operations for which `isMeant` holds.
     func interruptOperations(where isMeant: (Operation) -> Bool) {
         for connection in clientConnections {

@@ -15,6 +15,7 @@ struct DelayedEntries {
     private var byteCount = 0
 
     var isEmpty: Bool { head == entries.count }
+    var count: Int { entries.count - head }
     /// No more is fetched until something has been applied.
     var isFull: Bool { byteCount >= Limits.delayedEntriesBytes }
     /// The newest entry that is held: fetching goes on behind it.

@@ -43,6 +43,8 @@ final class OplogFetcher {
         fetch()
     }
 
+    /// Entries that were fetched and wait to be applied.
+    var waitingCount: Int { delayed.count }
     var isFollowing: Bool { sourceID != nil }
 
     /// Stops fetching. What was fetched has been applied.
@@ -169,6 +171,7 @@ final class OplogFetcher {
         let isFirstOfTerm = optime.term > node.lastOpTime.term
         if case .waitsForIndexBuild(let build) = try node.data.apply(entry, .steady) { throw HeldUp(build: build) }
         appliedCount += 1
+        node.counters.applied.note(entry)
         guard isFirstOfTerm, let wall = entry["wall"]?.asDateTime else { return }
         begunTerms.append((optime.term, WallTime(milliseconds: wall)))
     }

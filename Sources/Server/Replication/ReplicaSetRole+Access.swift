@@ -69,7 +69,13 @@ extension ReplicaSetRole {
     func appendHello(to writer: DocumentWriter, legacy: Bool) { member.writeHello(to: writer, legacy: legacy) }
 
     func appendServerStatus(to writer: DocumentWriter) {
-        writer.document("repl") { member.writeHello(to: $0) }
+        writer.document("repl") {
+            member.writeHello(to: $0)
+            $0.append("rbid", int32: local.rollbackID)
+        }
+        writer.document("electionMetrics") {
+            $0.append("numStepDownsCausedByHigherTerm", int64: member.stepDownsByHigherTerm)
+        }
         let oplog = node.data.oplog
         writer.document("oplog") {
             $0.append("entries", int64: Int64(oplog.count))

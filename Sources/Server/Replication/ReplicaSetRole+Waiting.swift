@@ -12,8 +12,12 @@ extension ReplicaSetRole {
         let limit = [concern.deadline(from: runtime.now), deadline == .distantFuture ? nil : deadline]
             .compactMap { $0 }.min()
         let timedOutByConcern = concern.deadline(from: runtime.now).map { $0 <= deadline } ?? false
-        let id = registerWaiter { [weak connection] result in
+        let began = runtime.now
+        let id = registerWaiter { [weak connection, node] result in
             connection?.heldFor = nil
+            node.counters.writeConcerns.waits += 1
+            node.counters.writeConcerns.waited += node.runtime.now - began
+            if case .timedOut = result, timedOutByConcern { node.counters.writeConcerns.timeouts += 1 }
             switch result {
             case .satisfied: completion(nil)
             case .timedOut where timedOutByConcern:

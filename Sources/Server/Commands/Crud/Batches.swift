@@ -21,7 +21,8 @@ final class Batch {
     }
 
     /// Writes the documents as an array field.
-    func write(_ key: StaticString, to writer: DocumentWriter) {
+    func write(_ key: StaticString, to writer: DocumentWriter, _ node: Node) {
+        node.data.work.returned &+= Int64(count)
         if !isFinished {
             array.writer.finish()
             isFinished = true
@@ -102,13 +103,14 @@ enum Batches {
             let entry = try context.node.cursors.add(
                 cursor.source, namespace: cursor.namespace.fullName, session: context.arguments.sessionID,
                 isTailable: cursor.isTailable, awaitsData: cursor.awaitsData, isLinearizable: cursor.isLinearizable)
+            entry.staysIdle = context.body["noCursorTimeout"]?.isTruthy ?? false
             if context.deadline < .distantFuture { entry.timeLeft = context.deadline - context.runtime.now }
             id = entry.id
         } else {
             cursor.source.close()
         }
         context.writer.document("cursor") { writer in
-            batch.write("firstBatch", to: writer)
+            batch.write("firstBatch", to: writer, context.node)
             writer.append("id", int64: id)
             writer.append("ns", string: cursor.namespace.fullName)
             if case .at(let time) = point { writer.append("atClusterTime", timestamp: time) }

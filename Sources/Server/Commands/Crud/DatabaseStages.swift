@@ -55,6 +55,11 @@ enum DatabaseStages {
                 writer.append("name", string: index.name)
                 writer.append("key", index.keyPattern)
                 writer.append("host", string: context.node.advertisedName)
+                writer.document("accesses") {
+                    $0.append("ops", int64: index.accesses)
+                    let created = Int64(index.visibleFrom.seconds) * 1000
+                    $0.append("since", dateTime: max(context.node.startedAtWall.milliseconds, created))
+                }
                 writer.append("spec", index.definition)
             }
         }

@@ -49,7 +49,14 @@ enum FindCommand {
         guard let id = plainID(context.body), let collection = context.existingCollection(),
             !collection.namespace.isOplog
         else { return false }
-        let document = try context.node.data.findOneByID(collection, id)
+        let data = context.node.data
+        let document = try data.findOneByID(collection, id)
+        collection.noteIDLookup()
+        if document != nil {
+            data.work.returned &+= 1
+            data.work.keysExamined &+= 1
+            data.work.documentsExamined &+= 1
+        }
         context.writer.document("cursor") { cursor in
             cursor.array("firstBatch") { if let document { $0.append(document) } }
             cursor.append("id", int64: 0)

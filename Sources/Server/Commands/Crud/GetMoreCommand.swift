@@ -95,7 +95,7 @@ enum GetMoreCommand {
             var batch = begun
             var progress = try await fill(batch, context, entry, batchSize)
             while progress != .exhausted, context.mayStream(batch.byteCount) {
-                context.stream { write(entry, batch, isOpen: true, to: $0) }
+                context.stream { write(entry, batch, isOpen: true, to: $0, context.node) }
                 context.node.counters.getMore += 1
                 try await context.awaitNextReadSlice()
                 batch = Batch()
@@ -157,14 +157,14 @@ enum GetMoreCommand {
         } else {
             context.node.cursors.close(entry)
         }
-        write(entry, batch, isOpen: isOpen, to: context.writer)
+        write(entry, batch, isOpen: isOpen, to: context.writer, context.node)
     }
 
     private static func write(
-        _ entry: CursorRegistry.Entry, _ batch: Batch, isOpen: Bool, to writer: DocumentWriter
+        _ entry: CursorRegistry.Entry, _ batch: Batch, isOpen: Bool, to writer: DocumentWriter, _ node: Node
     ) {
         writer.document("cursor") { writer in
-            batch.write("nextBatch", to: writer)
+            batch.write("nextBatch", to: writer, node)
             writer.append("id", int64: isOpen ? entry.id : 0)
             writer.append("ns", string: entry.namespace)
         }

@@ -79,6 +79,46 @@ enum ServerInformation {
                 }
             })
         table.add(
+            Command("connPoolStats", .empty, help: "connections to other members: each has its own, there is no pool") {
+                context in
+                let writer = context.writer
+                writer.append("numClientConnections", int32: 0)
+                writer.append("numAScopedConnections", int32: 0)
+                for name in ["totalInUse", "totalAvailable", "totalCreated", "totalRefreshing"] as [StaticString] {
+                    writer.append(name, int32: 0)
+                }
+                writer.document("pools") { _ in }
+                writer.document("hosts") { _ in }
+                writer.document("replicaSets") { _ in }
+                return .done
+            })
+        table.add(
+            Command("features", .features, help: "features of the machine") { context in
+                context.writer.append("js" as StaticString, bool: false)
+                return .done
+            })
+        table.add(
+            Command("logRotate", [.adminOnly], .empty, help: "begins a new log: there is none to rotate, it is standard error")
+            { context in
+                guard let target = context.argument.asString ?? (context.argument.isTruthy ? "all" : nil) else {
+                    throw wrongType("logRotate", context.argument, "string")
+                }
+                guard target == "all" || target == "server" else {
+                    throw ServerError(.noSuchKey, "Unknown log type '\(target)' for rotation")
+                }
+                context.runtime.log.log(.info, "node", "log rotation asked for")
+                return .done
+            })
+        table.add(
+            Command("getDiagnosticData", [.adminOnly], .empty, help: "the status that monitors collect") { context in
+                context.writer.document("data") { data in
+                    data.append("start", dateTime: context.runtime.wallClock.milliseconds)
+                    data.document("serverStatus") { ServerStatus.append(to: $0, context.node) }
+                    data.append("end", dateTime: context.runtime.wallClock.milliseconds)
+                }
+                return .done
+            })
+        table.add(
             Command("profile", .profile, help: "the profiler, which is always off") { context in
                 guard let level = context.argument.asInteger else {
                     throw wrongType("profile", context.argument, "int")

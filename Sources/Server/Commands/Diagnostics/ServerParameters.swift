@@ -34,11 +34,12 @@ enum ServerParameters {
                             .invalidOptions,
                             "attempted to set unrecognized parameter [\(name)], use help:true to see options")
                     }
-                    guard settable.contains(name) else {
-                        throw ServerError(.illegalOperation, "not allowed to change [\(name)] at runtime")
-                    }
-                    if try !setTTL(name, element.value, context.node) {
-                        context.node.parameters[name] = Value(element.value)
+                    if try !set(name, element.value, context.node) {
+                        // To set what is so already asks for nothing.
+                        guard isSame(Value(element.value), current) else {
+                            throw ServerError(
+                                .illegalOperation, "not allowed to change [\(name)] at runtime")
+                        }
                     }
                     context.writer.append("was" as String, current)
                     return .done
@@ -47,52 +48,51 @@ enum ServerParameters {
             })
     }
 
-    /// Those that say how the TTL monitor works are acted upon; the others are accepted because drivers' tests set
-    /// them, and change nothing that Quorate has.
-    private static let settable: Set<String> = [
-        "ttlMonitorEnabled", "ttlMonitorSleepSecs",
-        "logLevel", "notablescan", "internalQueryMaxBlockingSortMemoryUsageBytes", "transactionLifetimeLimitSeconds",
-        "cursorTimeoutMillis",
-    ]
+    private static func isSame(_ a: Value, _ b: Value) -> Bool {
+        if let a = a.asNumber, let b = b.asNumber { return a == b }
+        return a == b
+    }
 
-    /// False for a parameter that is not the TTL monitor's.
-    private static func setTTL(_ name: String, _ value: ValueView, _ node: Node) throws(ServerError) -> Bool {
+    /// Changes a parameter; false for one that cannot be changed at run time.
+    private static func set(_ name: String, _ value: ValueView, _ node: Node) throws(ServerError) -> Bool {
         switch name {
         case "ttlMonitorEnabled":
             guard value.type == .bool || value.type.isNumber else { throw wrongType(name, value, "bool") }
             node.ttl.isEnabled = value.isTruthy
-        case "ttlMonitorSleepSecs":
-            guard value.type.isNumber else { throw wrongType(name, value, "int") }
-            guard let seconds = value.asInteger ?? value.asNumber.flatMap({ Int64(exactly: $0) }), seconds >= 1,
-                seconds <= Int64(Int32.max)
-            else {
-                throw ServerError(
-                    .badValue,
-                    "Invalid value for parameter \(name): \(Value(value)) is not a whole number greater than 0")
-            }
-            node.ttl.pause = .seconds(seconds)
+        case "ttlMonitorSleepSecs": node.ttl.pause = .seconds(try positive(name, value))
+        case "cursorTimeoutMillis": node.cursors.idleMax = .milliseconds(try positive(name, value))
         default: return false
         }
         return true
     }
 
+    private static func positive(_ name: String, _ value: ValueView) throws(ServerError) -> Int64 {
+        guard value.type.isNumber else { throw wrongType(name, value, "int") }
+        guard let number = value.asInteger ?? value.asNumber.flatMap({ Int64(exactly: $0) }), number >= 1,
+            number <= Int64(Int32.max)
+        else {
+            throw ServerError(
+                .badValue,
+                "Invalid value for parameter \(name): \(Value(value)) is not a whole number greater than 0")
+        }
+        return number
+    }
+
     private static func parameters(of node: Node) -> [(name: String, value: Value)] {
-        var all: [(name: String, value: Value)] = [
+        [
             ("enableTestCommands", .bool(node.options.enableTestCommands)),
             ("authenticationMechanisms", .array([])),
-            ("featureCompatibilityVersion", ["version": "8.0"]),
+            ("featureCompatibilityVersion", ["version": .string(FeatureCompatibility.version(node))]),
             ("quiet", false),
             ("logLevel", 0),
             ("notablescan", false),
             ("internalQueryMaxBlockingSortMemoryUsageBytes", .int64(Int64(Limits.stageBytesMax))),
             ("transactionLifetimeLimitSeconds", 60),
-            ("cursorTimeoutMillis", .int64(Limits.cursorIdleMax.wholeMilliseconds)),
+            ("cursorTimeoutMillis", .int64(node.cursors.idleMax.wholeMilliseconds)),
             ("localLogicalSessionTimeoutMinutes", .int32(ServerVersion.sessionTimeoutMinutes)),
             ("requireApiVersion", false),
             ("ttlMonitorEnabled", .bool(node.ttl.isEnabled)),
             ("ttlMonitorSleepSecs", .int32(Int32(clamping: node.ttl.pause.wholeMilliseconds / 1000))),
         ]
-        for index in all.indices { if let set = node.parameters[all[index].name] { all[index].value = set } }
-        return all
     }
 }

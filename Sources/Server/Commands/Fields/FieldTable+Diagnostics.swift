@@ -53,6 +53,11 @@ extension FieldTable {
     ])
     static let dbHash = FieldTable([Field("collections", .array, "which collections; all when left out")])
     static let currentOp = FieldTable([], isOpen: true)
+    static let features = FieldTable([.missing("oidReset", "resetting of object ids", unlessFalsy: true)])
+    static let setFeatureCompatibilityVersion = FieldTable([
+        Field("confirm", .bool, "true, to show that it is meant"),
+        .missing("fromConfigServer", "sharding", unlessFalsy: true),
+    ])
     static let killOp = FieldTable([Field("op", .any, "the operation's id, as currentOp shows it")])
     static let shutdown = FieldTable([
         Field("force", .flag, "though no secondary has caught up"),
