@@ -60,7 +60,7 @@ final class CommandContext {
     }
 
     /// - Throws: `MaxTimeMSExpired` when the command has run for longer than the client allows; `Interrupted` when it
-    /// was   killed.
+    /// was killed.
     func checkDeadline() throws(ServerError) {
         try connection.checkInterrupted()
         if deadline <= node.runtime.now {
