@@ -43,7 +43,8 @@ extension Request {
     public func replacing(body: DocumentView) -> Request {
         Request(
             form: form, requestID: requestID, flags: flags, body: body, queryDatabase: queryDatabase,
-            queriedCollection: queriedCollection, querySecondaryOk: querySecondaryOk, firstSequence: firstSequence, secondSequence: secondSequence)
+            queriedCollection: queriedCollection, querySecondaryOk: querySecondaryOk, firstSequence: firstSequence,
+            secondSequence: secondSequence)
     }
 }
 

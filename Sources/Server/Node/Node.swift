@@ -28,7 +28,6 @@ public final class Node {
     /// Something was written: tailing cursors look again.
     let dataAppended: LoopSignal
     var counters = NodeCounters()
-    /// What `setParameter` has set.
     /// Where replies go that nobody waits for.
     let scratch = ByteBuffer(capacity: 1024)
     let startedAt: Instant

@@ -7,7 +7,8 @@ enum OperationCommands {
     static func add(to table: inout CommandTable) {
         table.add(
             Command(
-                "currentOp", [.adminOnly], .currentOp, help: "the operations that are running or waiting", run: current),
+                "currentOp", [.adminOnly], .currentOp, help: "the operations that are running or waiting",
+                run: current),
             aliases: ["currentop"])
         table.add(
             Command("killOp", [.adminOnly], .killOp, help: "ends an operation", run: kill), aliases: ["killop"])

@@ -6,7 +6,8 @@ internal import Data
 enum ApplyOpsCommand {
     static func add(to table: inout CommandTable) {
         table.add(
-            Command("applyOps", [.write, .adminOnly], .applyOps, help: "applies operations as an oplog has them", run: run))
+            Command(
+                "applyOps", [.write, .adminOnly], .applyOps, help: "applies operations as an oplog has them", run: run))
     }
 
     private static func run(_ context: CommandContext) throws -> CommandOutcome {

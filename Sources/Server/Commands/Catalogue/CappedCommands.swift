@@ -26,7 +26,10 @@ enum CappedCommands {
                 }
             })
         table.add(
-            Command("cloneCollectionAsCapped", [.write], .cloneCollectionAsCapped, help: "copies a collection into a new capped one") { context in
+            Command(
+                "cloneCollectionAsCapped", [.write], .cloneCollectionAsCapped,
+                help: "copies a collection into a new capped one"
+            ) { context in
                 try context.checkWritable()
                 let from = try context.namespace()
                 let to = try Namespace(

@@ -17,7 +17,8 @@ enum IndexCommands {
             aliases: ["deleteIndexes"])
         table.add(
             Command(
-                "setIndexCommitQuorum", [.write], .setIndexCommitQuorum, help: "changes the commit quorum of an index build that runs",
+                "setIndexCommitQuorum", [.write], .setIndexCommitQuorum,
+                help: "changes the commit quorum of an index build that runs",
                 run: setQuorum))
     }
 

@@ -18,7 +18,8 @@ enum StorageCommands {
                 run: clearPlans))
         table.add(
             Command(
-                "validateDBMetadata", [.read], .validateDBMetadata, help: "what in the catalogue a version of the API does not have",
+                "validateDBMetadata", [.read], .validateDBMetadata,
+                help: "what in the catalogue a version of the API does not have",
                 run: validateMetadata))
     }
 

@@ -98,8 +98,10 @@ enum ServerInformation {
                 return .done
             })
         table.add(
-            Command("logRotate", [.adminOnly], .empty, help: "begins a new log: there is none to rotate, it is standard error")
-            { context in
+            Command(
+                "logRotate", [.adminOnly], .empty,
+                help: "begins a new log: there is none to rotate, it is standard error"
+            ) { context in
                 guard let target = context.argument.asString ?? (context.argument.isTruthy ? "all" : nil) else {
                     throw wrongType("logRotate", context.argument, "string")
                 }
