@@ -21,7 +21,7 @@ public final class DeleteOperation {
     private var interrupted: RecordKey?
     private var isDone = false
 
-    /// The fields of a statement.
+    /// The fields of a statement; commands check them before any statement is carried out.
     public static let fields = FieldTable([
         Field("q", .object, [.required], "which documents"),
         Field("limit", .number, [.required], "1 for one, 0 for all that match"),
@@ -36,7 +36,6 @@ public final class DeleteOperation {
         var query: DocumentView?
         var limit: Int64?
         var hint: QueryHint?
-        try DeleteOperation.fields.check(statement, at: "delete.deletes")
         for element in statement where !element.value.isNullish {
             switch element.key {
             case "q": query = try CommandFields.document(element)

@@ -16,7 +16,7 @@ public final class UpdateStatement {
     let hint: QueryHint?
     let sort: SortPattern?
 
-    /// The fields of a statement.
+    /// The fields of a statement; commands check them before any statement is carried out.
     public static let fields = FieldTable([
         Field("q", .object, [.required], "which documents"),
         Field("u", .any, [.required], "modifiers, a replacement or a pipeline"),
@@ -41,7 +41,6 @@ public final class UpdateStatement {
         var isSupplied = false
         var hint: QueryHint?
         var sort: SortPattern?
-        try UpdateStatement.fields.check(statement, at: "update.updates")
         for element in statement where !element.value.isNullish || element.key == "u" {
             switch element.key {
             case "q": query = try CommandFields.document(element)

@@ -113,9 +113,11 @@ enum WriteCommands {
     typealias Slice = (CommandContext, WriteContext, Instant) throws -> WriteProgress
 
     /// Checks what all writes need and runs the slices that `prepare` makes.
-    /// - Parameter isShort: whether it may run to its end within this step of the loop.
+    /// - Parameters:
+    ///   - isShort: whether it may run to its end within this step of the loop.
+    ///   - check: looks at all that a long command says before any of it is done.
     static func run(
-        _ context: CommandContext, isShort: Bool,
+        _ context: CommandContext, isShort: Bool, check: @escaping (CommandContext) async throws -> Void = { _ in },
         _ prepare: @escaping (CommandContext, WriteOutcome) throws -> Slice
     ) throws -> CommandOutcome {
         try context.checkWritable()
@@ -131,6 +133,7 @@ enum WriteCommands {
         }
         return .later { context in
             let outcome = WriteOutcome()
+            try await check(context)
             let slice = try prepare(context, outcome)
             while try slice(context, try context.writeContext(), context.runtime.loopSliceEnd) == .yield {
                 try await context.awaitNextSlice()
@@ -206,7 +209,9 @@ enum UpdateCommand {
         let isShort: (DocumentView) -> Bool = {
             $0["multi"]?.isTruthy != true && $0["u"]?.type != .array && StatementCommand.isPointQuery($0)
         }
-        return try StatementCommand.run(context, field: "updates", countsModified: true, isShort) { context in
+        return try StatementCommand.run(
+            context, field: "updates", UpdateStatement.fields, countsModified: true, isShort
+        ) { context in
             let namespace = try context.namespace()
             let variables = try context.queryContext()
             return { view, id in
@@ -226,7 +231,9 @@ enum UpdateCommand {
 enum DeleteCommand {
     static func run(_ context: CommandContext) throws -> CommandOutcome {
         let isShort: (DocumentView) -> Bool = { $0["limit"]?.asInteger == 1 && StatementCommand.isPointQuery($0) }
-        return try StatementCommand.run(context, field: "deletes", countsModified: false, isShort) { context in
+        return try StatementCommand.run(
+            context, field: "deletes", DeleteOperation.fields, countsModified: false, isShort
+        ) { context in
             let namespace = try context.namespace()
             let variables = try context.queryContext()
             return { view, id in
@@ -260,14 +267,21 @@ enum StatementCommand {
     }
 
     static func run(
-        _ context: CommandContext, field: StaticString, countsModified: Bool, _ isShort: (DocumentView) -> Bool,
+        _ context: CommandContext, field: StaticString, _ fields: FieldTable, countsModified: Bool,
+        _ isShort: (DocumentView) -> Bool,
         _ makeCompiler: @escaping (CommandContext) throws -> Compile, count: (Int) -> Void
     ) throws -> CommandOutcome {
         _ = try context.namespace()
         let statements = try WriteStatements(context, field: field)
         let isOrdered = WriteCommands.isOrdered(context)
         count(statements.count)
-        return try WriteCommands.run(context, isShort: try statements.areShort(isShort)) { context, outcome in
+        // What is wrong with the form of a statement is wrong with the command: nothing is done then.
+        let areShort = try statements.areShort(isShort)
+        if areShort { try statements.check(fields, at: "\(context.command.name).\(field)") }
+        return try WriteCommands.run(context, isShort: areShort) { context in
+            try await WriteStatements(context, field: field).check(
+                fields, at: "\(context.command.name).\(field)", context)
+        } _: { context, outcome in
             let compile = try makeCompiler(context)
             var run = try WriteStatements(context, field: field).makeRun()
             var index = 0
@@ -307,6 +321,24 @@ enum StatementCommand {
 }
 
 extension WriteStatements {
+    /// - Throws: what is wrong with the fields of a statement.
+    func check(_ fields: FieldTable, at path: @autoclosure () -> String) throws(ServerError) {
+        var run = makeRun()
+        while let statement = try run.next() { try fields.check(statement, at: path()) }
+    }
+
+    /// The same for statements of any number, in slices.
+    func check(_ fields: FieldTable, at path: String, _ context: CommandContext) async throws {
+        var run = makeRun()
+        var deadline = context.runtime.loopSliceEnd
+        while let statement = try run.next() {
+            try fields.check(statement, at: path)
+            guard context.runtime.now >= deadline else { continue }
+            try await context.awaitNextSlice()
+            deadline = context.runtime.loopSliceEnd
+        }
+    }
+
     /// Whether all statements together may run to their end in one step of the loop.
     func areShort(_ isShort: (DocumentView) -> Bool) throws(ServerError) -> Bool {
         guard count <= Limits.shortWriteStatements, byteCount <= Limits.shortWriteBytes else { return false }
