@@ -23,7 +23,8 @@ public final class FieldTable: Sendable {
     private let guarded: UInt64
     /// Positions in `fields` plus one, by a hash of the name; 0 is empty.
     private let slots: [UInt8]
-    private static let slotCount = 128
+    /// A power of two, twice as many as there may be fields.
+    private static var slotCount: Int { 128 }
 
     public init(_ fields: [Field], isOpen: Bool = false) {
         precondition(fields.count <= 64, "a mask of 64 bits marks the fields that were given")
@@ -34,7 +35,7 @@ public final class FieldTable: Sendable {
         var guarded: UInt64 = 0
         for (index, field) in fields.enumerated() {
             var slot = FieldTable.hash(KeyView(field.name))
-            while slots[slot] != 0 { slot = (slot + 1) % FieldTable.slotCount }
+            while slots[slot] != 0 { slot = (slot &+ 1) & (FieldTable.slotCount - 1) }
             slots[slot] = UInt8(index + 1)
             if field.rules.contains(.required) { required |= 1 << UInt64(index) }
             if !field.isWorking || field.rules.contains(.nonNegative) || field.inner != nil || field.check != nil {
@@ -53,7 +54,7 @@ public final class FieldTable: Sendable {
         guard key.count > 0 else { return 0 }
         let first = Int(key.base.load(as: UInt8.self))
         let last = Int(key.base.load(fromByteOffset: key.count - 1, as: UInt8.self))
-        return (first &* 7 &+ last &* 31 &+ key.count) % slotCount
+        return (first &* 7 &+ last &* 31 &+ key.count) & (slotCount - 1)
     }
 
     private func position(of key: KeyView) -> Int? {
@@ -61,10 +62,13 @@ public final class FieldTable: Sendable {
         while slots[slot] != 0 {
             let index = Int(slots[slot]) - 1
             if key == fields[index].name { return index }
-            slot = (slot + 1) % FieldTable.slotCount
+            slot = (slot &+ 1) & (FieldTable.slotCount - 1)
         }
         return nil
     }
+
+    /// Whether there is a field of that name.
+    public func contains(_ key: KeyView) -> Bool { position(of: key) != nil }
 
     /// The declaration of a field.
     public subscript(_ key: KeyView) -> Field? { position(of: key).map { fields[$0] } }

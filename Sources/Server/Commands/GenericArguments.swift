@@ -62,7 +62,7 @@ struct GenericArguments {
     ])
 
     /// Whether any command may carry a field of that name.
-    static func isGeneric(_ key: KeyView) -> Bool { fields[key] != nil }
+    static func isGeneric(_ key: KeyView) -> Bool { fields.contains(key) }
 
     /// Reads the fields of `command` that all commands may have, and checks its own against their declarations.
     /// - Throws: `TypeMismatch`, `InvalidOptions`, `BadValue` for a generic field of the wrong type or value, and what
@@ -79,7 +79,7 @@ struct GenericArguments {
             }
             if try arguments.read(element) { continue }
             if try command.fields.take(element, &seen, at: "\(command.name)") {
-                if command.fields.isOpen, fields[element.key] != nil {
+                if command.fields.isOpen, fields.contains(element.key) {
                     _ = try fields.take(element, &seenGeneric, at: "\(command.name)")
                 }
                 continue

@@ -49,11 +49,11 @@ struct AppliedCounters {
 
     mutating func note(_ entry: DocumentView) {
         all += 1
-        switch entry["op"]?.asString {
-        case "i": insert += 1
-        case "u": update += 1
-        case "d": delete += 1
-        case "c": command += 1
+        switch entry["op"]?.asStringBytes?.first {
+        case UInt8(ascii: "i"): insert += 1
+        case UInt8(ascii: "u"): update += 1
+        case UInt8(ascii: "d"): delete += 1
+        case UInt8(ascii: "c"): command += 1
         default: break
         }
     }
