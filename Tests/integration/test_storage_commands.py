@@ -129,6 +129,17 @@ def test_apply_ops_that_fail_say_how_far_they_came(database):
     assert code_of(database.command, "applyOps", []) == 13
 
 
+def test_apply_ops_do_not_change_an_id(replica_set, database_name):
+    client = replica_set.client()
+    things = client[database_name].things
+    things.insert_one({"_id": 1, "a": 1})
+    for diff in ({"u": {"_id": 2}}, {"d": {"_id": False}}):
+        operation = {"op": "u", "ns": f"{database_name}.things", "o2": {"_id": 1}, "o": {"$v": 2, "diff": diff}}
+        assert code_of(client.admin.command, "applyOps", [operation]) == 66
+    assert things.delete_one({"_id": 1}).deleted_count == 1
+    replica_set.wait_for_equal_data(database_name)
+
+
 def test_apply_ops_reach_the_other_members(replica_set, database_name):
     client = replica_set.client()
     client[database_name].things.insert_one({"_id": 0})

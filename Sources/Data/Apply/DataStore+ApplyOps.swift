@@ -39,6 +39,11 @@ extension DataStore {
             if op == "d" { return nil }
             throw ServerError(.namespaceNotFound, "Failed to apply operation due to missing collection \(namespace)")
         }
+        // Its UUID may have led to another one than its name.
+        try collection.namespace.checkUserWritable()
+        guard collection.kind == .replicated else {
+            throw ServerError(.illegalOperation, "applyOps does not write to the local database")
+        }
         switch op {
         case "i": try applyLoggedInsert(object, collection, context)
         case "u":
@@ -84,6 +89,9 @@ extension DataStore {
             buffer.removeAll(keeping: 1 << 20)
             try DocumentDiff.apply(difference, to: old, into: buffer)
             let new = DocumentView(base: UnsafeRawPointer(buffer.base))
+            guard new["_id"].map({ Value($0) }) == old["_id"].map({ Value($0) }) else {
+                throw ServerError(.immutableField, "an update of applyOps would change the immutable field '_id'")
+            }
             if compareBytes(new.bytes, old.bytes) == 0 { return }
             return try update(
                 record, old: old, new: new, logged: .difference(object), in: collection, context, nil,

@@ -10,19 +10,24 @@ extension Request {
     func droppingNulls(of command: Command) -> (request: Request, holder: ByteBuffer) {
         let holder = ByteBuffer(capacity: body.byteCount)
         let writer = DocumentWriter(startingIn: holder)
-        var isFirst = true
-        for element in body {
-            if isFirst || !element.value.isNullish || command.keepsNull(element.key) {
-                writer.append(element.key, element.value)
-            }
-            isFirst = false
-        }
+        command.copy(body, to: writer)
         writer.finish()
         return (replacing(body: DocumentView(base: UnsafeRawPointer(holder.base))), holder)
     }
 }
 
 extension Command {
+    /// Copies a command document without the optional fields that are null.
+    func copy(_ body: DocumentView, to writer: DocumentWriter) {
+        var isFirst = true
+        for element in body {
+            if isFirst || !element.value.isNullish || keepsNull(element.key) {
+                writer.append(element.key, element.value)
+            }
+            isFirst = false
+        }
+    }
+
     /// Whether null is a value of that field, and does not mean that it was left out.
     fileprivate func keepsNull(_ key: KeyView) -> Bool {
         guard let field = fields[key] else { return key == "comment" || fields.isOpen }

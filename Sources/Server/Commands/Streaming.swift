@@ -8,7 +8,7 @@ extension CommandContext {
     /// client does not take what it was sent: it may ask again when it has.
     func mayStream(_ byteCount: Int) -> Bool {
         request.allowsExhaust && request.form == .message && !request.isUnacknowledged && !connection.isClosed
-            && connection.connection.pendingOutputBytes + byteCount <= Limits.streamedBytesMax
+            && !node.isShuttingDown && connection.connection.pendingOutputBytes + byteCount <= Limits.streamedBytesMax
     }
 
     /// Sends a reply at once that says that more will come. Whatever this command is answered with in the end is the

@@ -36,14 +36,14 @@ extension CommandContext {
         return context
     }
 
-    /// What compiling a query may know.
-    func queryContext() throws(ServerError) -> QueryContext {
+    /// What compiling a query may know. `explained`: the command inside an `explain`, whose `let` counts.
+    func queryContext(of explained: DocumentView? = nil) throws(ServerError) -> QueryContext {
         var context = QueryContext(nowMillis: runtime.wallClock.milliseconds, randomSeed: runtime.randomNumber())
         // Confined: a context lives and dies on the loop of the node that runs the query.
         context.budget = Confined(EvaluationBudget(runtime, deadline: deadline))
         let last = node.lastOpTime
         if node.role.isReplicated, !last.isNull { context.clusterTime = last.timestamp }
-        if let value = body["let"] {
+        if let value = (explained ?? body)["let"] {
             guard let variables = value.asDocument else { throw wrongType("\(command.name).let", value, "object") }
             for element in variables {
                 let name = element.key.string

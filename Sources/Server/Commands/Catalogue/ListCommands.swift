@@ -18,21 +18,40 @@ enum ListCommands {
             Command("listCollections", [.read, .stable], .listCollections, help: "the collections of a database") {
                 context in
                 try context.checkReadable()
-                try listCollections(context)
-                return .done
+                return try listCollections(context)
             })
         table.add(
-            Command("listIndexes", [.read, .stable], .listIndexes, help: "the indexes of a collection") { context in
-                try context.checkReadable()
-                let namespace = try context.namespace()
-                guard let collection = context.node.data.catalog.find(namespace) else {
-                    throw ServerError(.namespaceNotFound, "ns does not exist: \(namespace)")
+            Command(
+                "listIndexes", [.read, .stable], .listIndexes, help: "the indexes of a collection", run: listIndexes))
+    }
+
+    private static func listIndexes(_ context: CommandContext) throws -> CommandOutcome {
+        try context.checkReadable()
+        let namespace = try context.namespace()
+        guard let collection = context.node.data.catalog.find(namespace) else {
+            throw ServerError(.namespaceNotFound, "ns does not exist: \(namespace)")
+        }
+        let showsBuilds = context.body["includeBuildUUIDs"]?.isTruthy ?? false
+        let wraps = context.body["includeIndexBuildInfo"]?.isTruthy ?? false
+        guard !showsBuilds || !wraps else {
+            throw ServerError(
+                .invalidOptions, "includeBuildUUIDs and includeIndexBuildInfo exclude one another")
+        }
+        let indexes = showsBuilds || wraps ? collection.indexes : collection.readyIndexes
+        let documents = indexes.map { index -> Document in
+            let id = index.state == .building ? index.buildID?.value : nil
+            guard wraps || id != nil else { return index.definition }
+            return Document { writer in
+                writer.append("spec", index.definition)
+                guard let id else { return }
+                if wraps {
+                    writer.document("indexBuildInfo") { $0.append("buildUUID" as String, id) }
+                } else {
+                    writer.append("buildUUID" as String, id)
                 }
-                appendCursor(context, namespace: namespace.fullName) { batch in
-                    for index in collection.readyIndexes { batch.append(index.definition) }
-                }
-                return .done
-            })
+            }
+        }
+        return try answer(context, documents, namespace)
     }
 
     private static func filter(_ context: CommandContext) throws(ServerError) -> Filter? {
@@ -67,7 +86,7 @@ enum ListCommands {
         }
     }
 
-    private static func listCollections(_ context: CommandContext) throws {
+    private static func listCollections(_ context: CommandContext) throws -> CommandOutcome {
         let filter = try filter(context)
         let namesOnly = context.body["nameOnly"]?.isTruthy ?? false
         let database = context.database
@@ -102,19 +121,18 @@ enum ListCommands {
             let isWanted = try filter.map { filter in try oplog.withView { try filter.matches($0) } } ?? true
             if isWanted { entries.append(oplog) }
         }
-        appendCursor(context, namespace: "\(database).$cmd.listCollections") { batch in
-            for entry in entries { batch.append(entry) }
-        }
+        return try answer(context, entries, Namespace(database, "$cmd.listCollections"))
     }
 
-    /// A cursor that is complete in its first batch: catalogues are small.
-    private static func appendCursor(
-        _ context: CommandContext, namespace: String, _ build: (inout ArrayWriter) -> Void
-    ) {
-        context.writer.document("cursor") { cursor in
-            cursor.append("id", int64: 0)
-            cursor.append("ns", string: namespace)
-            cursor.array("firstBatch", build)
+    /// Answers with a cursor that has as many documents in its first batch as the client wants: all, unless it says so.
+    private static func answer(
+        _ context: CommandContext, _ documents: [Document], _ namespace: Namespace
+    ) throws -> CommandOutcome {
+        let batchSize = context.body["cursor"]?.asDocument?["batchSize"]?.asInteger.map { Int(clamping: $0) }
+        let cursor = FindCursor(source: DocumentList(documents), namespace: namespace, batchSize: batchSize ?? .max)
+        if try Batches.fillFirst(context, cursor) { return .done }
+        return .later { context in
+            try await Batches.sendFirst(context, cursor, point: .latest, ReadConcern())
         }
     }
 }

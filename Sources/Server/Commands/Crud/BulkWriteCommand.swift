@@ -54,10 +54,11 @@ private final class BulkWrite {
         let statements = try WriteStatements(context, field: "ops")
         var names = try WriteStatements(context, field: "nsInfo").makeRun()
         var namespaces: [Namespace] = []
+        var known: Set<Namespace> = []
         while let info = try names.next() {
             try FieldTable.bulkNamespace.check(info, at: "bulkWrite.nsInfo")
             let namespace = try Namespace(validating: info["ns"]?.asString ?? "")
-            guard !namespaces.contains(namespace) else {
+            guard known.insert(namespace).inserted else {
                 throw ServerError(.badValue, "nsInfo contains the namespace \(namespace) twice")
             }
             namespaces.append(namespace)

@@ -25,8 +25,26 @@ enum ExplainCommand {
         return try SingleReplyRead.start(context) { context, point in
             // The argument's bytes move when the command becomes a task.
             guard let inner = context.argument.asDocument else { throw ServerError(.failedToParse, "explain is empty") }
-            return try open(context, inner, verbosity: verbosity, point, context: try context.queryContext())
+            return try checked(inner, context).withView { command in
+                try open(
+                    context, command, verbosity: verbosity, point, context: try context.queryContext(of: command))
+            }
         }
+    }
+
+    /// The command to explain, whose fields are checked as if it were run, without those that are null.
+    private static func checked(_ inner: DocumentView, _ context: CommandContext) throws(ServerError) -> Document {
+        guard let first = inner.first, let command = context.node.commands.find(first.key) else {
+            return inner.document
+        }
+        var seen = FieldTable.Seen()
+        for element in inner.dropFirst() where !GenericArguments.isGeneric(element.key) {
+            guard try command.fields.take(element, &seen, at: "\(command.name)") else {
+                throw FieldTable.unknown(element.key, at: "\(command.name)")
+            }
+        }
+        try command.fields.checkComplete(seen, at: "\(command.name)")
+        return Document { command.copy(inner, to: $0) }
     }
 
     private static func verbosity(_ value: ValueView?) throws(ServerError) -> Verbosity {

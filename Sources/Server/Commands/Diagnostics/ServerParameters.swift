@@ -27,6 +27,7 @@ enum ServerParameters {
         table.add(
             Command("setParameter", [.adminOnly], .parameters, help: "sets a server parameter") { context in
                 let known = parameters(of: context.node)
+                var first: Value?
                 for element in context.body.dropFirst() where !GenericArguments.isGeneric(element.key) {
                     let name = element.key.string
                     guard let current = known.first(where: { $0.name == name })?.value else {
@@ -41,10 +42,14 @@ enum ServerParameters {
                                 .illegalOperation, "not allowed to change [\(name)] at runtime")
                         }
                     }
-                    context.writer.append("was" as String, current)
-                    return .done
+                    first = first ?? current
                 }
-                throw ServerError(.invalidOptions, "no option found to set, use help:true to see options")
+                guard let first else {
+                    throw ServerError(.invalidOptions, "no option found to set, use help:true to see options")
+                }
+                // Of several, that of the first.
+                context.writer.append("was" as String, first)
+                return .done
             })
     }
 

@@ -7,7 +7,17 @@ enum ServerStatus {
     static func add(to table: inout CommandTable) {
         table.add(
             Command("serverStatus", .serverStatus, help: "counters of what the node has done") { context in
-                append(to: context.writer, context.node)
+                let unwanted = Set(context.body.dropFirst().filter { !$0.value.isTruthy }.map { $0.key.string })
+                guard !unwanted.isEmpty else {
+                    append(to: context.writer, context.node)
+                    return .done
+                }
+                Document { append(to: $0, context.node) }.withView { sections in
+                    for section in sections
+                    where section.value.type != .document || !unwanted.contains(section.key.string) {
+                        context.writer.append(section.key, section.value)
+                    }
+                }
                 return .done
             })
     }
