@@ -11,15 +11,20 @@ public struct InvalidBSON: Error, CustomStringConvertible {
 extension DocumentView {
     /// The deepest nesting of documents that is accepted, as MongoDB's.
     public static let depthMax = 100
+    /// The same for what members tell each other: a document of a client may be some levels deep in an oplog entry, its
+    /// delta, or a reply.
+    public static let wrappedDepthMax = 120
 
     /// Checks `bytes` from their first byte and returns the document they start with. Everything later may trust it.
     ///
     /// Rejects what MongoDB rejects: lengths that do not add up, missing terminators, unknown types, names and strings
-    /// that are not UTF-8, nesting beyond `depthMax`. Reads no byte outside `bytes`.
-    public static func validate(_ bytes: UnsafeRawBufferPointer) throws(InvalidBSON) -> DocumentView {
+    /// that are not UTF-8, nesting beyond `depth`. Reads no byte outside `bytes`.
+    public static func validate(
+        _ bytes: UnsafeRawBufferPointer, depth: Int = depthMax
+    ) throws(InvalidBSON) -> DocumentView {
         guard let base = bytes.baseAddress else { throw InvalidBSON(reason: "no bytes", offset: 0) }
         var offset = 0
-        let status = cbson_validate(base, bytes.count, Int32(clamping: depthMax), &offset)
+        let status = cbson_validate(base, bytes.count, Int32(clamping: depth), &offset)
         guard status == 0 else {
             throw InvalidBSON(reason: String(cString: cbson_status_text(status)), offset: offset)
         }

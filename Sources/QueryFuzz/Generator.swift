@@ -193,6 +193,7 @@ struct Generator {
 extension Document {
     /// The same document, or an empty one when it nests deeper than documents may.
     fileprivate func limited(to levels: Int) -> Document {
-        (try? Document(validating: bytes)) == nil ? Document() : self
+        let fits = bytes.withUnsafeBytes { (try? DocumentView.validate($0, depth: levels)) != nil }
+        return fits ? self : Document()
     }
 }

@@ -35,7 +35,8 @@ public struct Reply {
         requestID = header.requestID
         responseTo = header.responseTo
         do {
-            body = try DocumentView.validate(UnsafeRawBufferPointer(rebasing: message[offset...]))
+            body = try DocumentView.validate(
+                UnsafeRawBufferPointer(rebasing: message[offset...]), depth: DocumentView.wrappedDepthMax)
         } catch {
             throw .closing("invalid BSON in a reply: \(error)")
         }

@@ -54,6 +54,23 @@ def test_local_has_the_collections_of_replication(client):
     assert expected <= set(client.local.list_collection_names())
 
 
+def nested(levels):
+    document = {}
+    for _ in range(levels):
+        document = {"a": document}
+    return document
+
+
+def test_the_deepest_documents_are_replicated(replica_set, database):
+    """An entry holds its document one level deeper, and its delta some more; a member that follows must not mind."""
+    things = database.get_collection("things", write_concern=EVERYWHERE)
+    things.insert_many([{"_id": 1, **nested(100)}, {"_id": 2, "b": {"c": 1}}])
+    things.update_one({"_id": 2}, {"$set": {"b.c": nested(97)}})
+    for secondary in replica_set.secondaries:
+        copy = secondary.direct[database.name].get_collection("things", read_preference=ReadPreference.SECONDARY)
+        assert list(copy.find().sort("_id")) == [{"_id": 1, **nested(100)}, {"_id": 2, "b": {"c": nested(97)}}]
+
+
 def test_the_first_entry_is_the_initiation(client):
     entry = client.local["oplog.rs"].find_one()
     assert entry["op"] == "n"

@@ -60,16 +60,19 @@ struct DocumentValidator {
             details: ["errInfo": .document(information)])
     }
 
+    private static var tooLarge: Document {
+        ["reason": "the explanation of the failure is too large", "truncated": true]
+    }
+
     private func errorInformation(_ document: DocumentView) -> Document {
         var details: Document
         do throws(ServerError) {
             details = try ValidationDetails.explain(source, document, context: QueryContext())
         } catch {
             details = ["reason": .string("failed to explain the failure: \(error.message)")]
+            if error.code == .exceededMemoryLimit { details = DocumentValidator.tooLarge }
         }
-        if details.byteCount > Limits.validationDetailsBytesMax {
-            details = ["reason": "the explanation of the failure is too large", "truncated": true]
-        }
+        if details.byteCount > Limits.validationDetailsBytesMax { details = DocumentValidator.tooLarge }
         var information = Document()
         if let id = document["_id"] { information.append("failingDocumentId", Value(id)) }
         information.append("details", .document(details))

@@ -66,7 +66,7 @@ extension Oplog {
             let rest = UnsafeRawBufferPointer(rebasing: content[offset...])
             let document: DocumentView
             do {
-                document = try DocumentView.validate(rest)
+                document = try DocumentView.validate(rest, depth: DocumentView.wrappedDepthMax)
             } catch {
                 throw ServerError(.invalidBSON, "an oplog frame holds a bad document: \(error)")
             }

@@ -130,17 +130,15 @@ final class LookupStage: InnerStage {
 
     /// What belongs to `document`, an array; nil when the slice was used up first.
     private func matches(of document: DocumentView) throws -> DocumentView? {
-        var search = try search ?? begin(for: document)
+        guard let source = try search?.source ?? begin(for: document) else { return nil }
         while true {
-            switch try search.source.next() {
+            switch try source.next() {
             case .document(let match):
                 guard found.count + match.byteCount <= Limits.expressionValueBytesMax else { throw tooMuch }
-                search.array.append(match)
-            case .yield:
-                self.search = search
-                return nil
+                search?.array.append(match)
+            case .yield: return nil
             case .end:
-                search.array.finish()
+                search?.array.finish()
                 endSearch()
                 return DocumentView(base: UnsafeRawPointer(found.base))
             }
@@ -154,22 +152,24 @@ final class LookupStage: InnerStage {
                 + "\(Limits.expressionValueBytesMax) bytes")
     }
 
-    private func begin(for document: DocumentView) throws -> Search {
+    private func begin(for document: DocumentView) throws -> (any StageExecution)? {
         found.removeAll(keeping: 1 << 20)
-        let search = Search(source: try open(for: document), array: ArrayWriter(startingIn: found))
-        self.search = search
-        return search
+        guard let source = try open(for: document) else { return nil }
+        search = Search(source: source, array: ArrayWriter(startingIn: found))
+        return source
     }
 
-    private func open(for document: DocumentView) throws -> any StageExecution {
+    private func open(for document: DocumentView) throws -> (any StageExecution)? {
         guard let pipeline else {
             guard let namespace else { throw InvariantViolation("a $lookup has neither collection nor pipeline") }
             let command = Document { $0.append("filter", filter(for: document)) }
             let request = try command.withView { try FindRequest(namespace, $0, context: reach.context) }
             return CursorSource(try QueryCursor(reach.store, request, at: reach.point), reach.clock)
         }
-        var values: [String: Value] = [:]
-        for variable in variables { values[variable.name] = try variable.expression.evaluate(root: document) ?? .null }
+        let values = try (reach.context.budget?.value).interruptibly { () throws(ServerError) in
+            try bindings(for: document)
+        }
+        guard let values else { return nil }
         var stages = pipeline
         if localField != nil {
             // Behind the stage that makes the documents, where there is one.
@@ -177,6 +177,12 @@ final class LookupStage: InnerStage {
         }
         let bound = reach.binding(values)
         return try Document(array: stages).withView { try CollectionPipeline(bound, namespace, pipeline: $0).output }
+    }
+
+    private func bindings(for document: DocumentView) throws(ServerError) -> [String: Value] {
+        var values: [String: Value] = [:]
+        for variable in variables { values[variable.name] = try variable.expression.evaluate(root: document) ?? .null }
+        return values
     }
 
     /// The condition on the other collection: its field equals one of the values at the local field, or null for none.

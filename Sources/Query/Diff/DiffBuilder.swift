@@ -64,7 +64,11 @@ enum DiffBuilder {
             added.append(after)
             current = newFields.next()
         }
-        removed = removed.filter { field in !added.contains { $0.key == field.key } }
+        if !removed.isEmpty, !added.isEmpty {
+            // There may be as many as a document has fields.
+            let names = Set(added.map { [UInt8]($0.key.bytes) })
+            removed = removed.filter { !names.contains([UInt8]($0.key.bytes)) }
+        }
         writeSections(removed, changed, added, nested, to: writer)
     }
 

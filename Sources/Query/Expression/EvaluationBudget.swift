@@ -16,6 +16,8 @@ public final class EvaluationBudget {
     private var looksLeft: Int
     private var sliceEnd: Instant = .distantFuture
     private var canInterrupt = false
+    /// Counts what may be interrupted: who is asked twice in one attempt is asked two things.
+    private(set) var attempts: UInt64 = 0
     /// Looks that evaluations took in this slice that could not be interrupted.
     private var looksHeld = 0
     /// Steps until the next look.
@@ -42,6 +44,7 @@ public final class EvaluationBudget {
     public func interruptibly<R>(_ body: () throws(ServerError) -> R) throws(ServerError) -> R? {
         let outer = canInterrupt
         canInterrupt = true
+        attempts &+= 1
         defer { canInterrupt = outer }
         do throws(ServerError) { return try body() } catch {
             guard error.isInterruption else { throw error }

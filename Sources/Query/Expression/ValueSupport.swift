@@ -124,9 +124,26 @@ extension DocumentView {
     /// Whether the document and all it holds nest in at most `levels` levels.
     func isNested(atMost levels: Int) -> Bool {
         guard levels > 0 else { return false }
-        for element in self where element.value.type == .document || element.value.type == .array {
-            guard DocumentView(base: element.value.pointer).isNested(atMost: levels - 1) else { return false }
+        for element in self {
+            let value = element.value
+            let isNested =
+                switch value.type {
+                case .document, .array: DocumentView(base: value.pointer).isNested(atMost: levels - 1)
+                case .javascriptWithScope: value.scope?.isNested(atMost: levels - 1) ?? true
+                default: true
+                }
+            if !isNested { return false }
         }
         return true
+    }
+}
+
+extension ValueView {
+    /// The variables of a JavaScript value that has some: behind its length and its code.
+    fileprivate var scope: DocumentView? {
+        guard byteCount > 8 else { return nil }
+        let code = Int(Int32(littleEndian: pointer.loadUnaligned(fromByteOffset: 4, as: Int32.self)))
+        guard code > 0, code <= byteCount - 13 else { return nil }
+        return DocumentView(base: pointer + 8 + code)
     }
 }

@@ -53,13 +53,13 @@ public struct ValidationDetails {
     /// `isNegated`: the clauses hold and should not.
     private func explain(all clauses: [Clause], isNegated: Bool) throws(ServerError) -> Document {
         if clauses.count == 1 { return try explain(clauses[0], isNegated) }
-        var entries: [Document] = []
+        var entries = Explanations()
         for (index, clause) in clauses.enumerated() where try holds(clause) == isNegated {
-            entries.append(entry(index, try explain(clause, isNegated)))
+            try entries.append(entry(index, try explain(clause, isNegated)))
         }
         return [
             "operatorName": "$and",
-            isNegated ? "clausesSatisfied" : "clausesNotSatisfied": .documents(entries),
+            isNegated ? "clausesSatisfied" : "clausesNotSatisfied": .documents(entries.entries),
         ]
     }
 
@@ -110,13 +110,13 @@ public struct ValidationDetails {
     private func explain(_ name: String, _ branches: [Document], _ isNegated: Bool) throws(ServerError) -> Document {
         // `$nor` turns its branches round; what is listed of `$and` and `$or` is what they are about.
         let isTurned = (name == "$nor") != isNegated
-        var entries: [Document] = []
+        var entries = Explanations()
         for (index, branch) in branches.enumerated() where try matches(branch) == isTurned {
-            entries.append(entry(index, try explain(all: try clauses(branch), isNegated: isTurned)))
+            try entries.append(entry(index, try explain(all: try clauses(branch), isNegated: isTurned)))
         }
         return [
             "operatorName": .string(name),
-            isTurned ? "clausesSatisfied" : "clausesNotSatisfied": .documents(entries),
+            isTurned ? "clausesSatisfied" : "clausesNotSatisfied": .documents(entries.entries),
         ]
     }
 
@@ -151,6 +151,22 @@ public struct ValidationDetails {
         default: break
         }
         return ["operatorName": .string(name), "specifiedAs": [name: value], "reason": "expression did not match"]
+    }
+}
+
+/// The parts of an explanation. Each may hold a copy of a large value: more of them than the whole may take are not
+/// collected.
+struct Explanations {
+    private(set) var entries: [Document] = []
+    private var byteCount = 0
+
+    /// - Throws: `ExceededMemoryLimit` (146).
+    mutating func append(_ entry: Document) throws(ServerError) {
+        byteCount += entry.byteCount
+        guard byteCount <= Limits.validationDetailsBytesMax else {
+            throw ServerError(.exceededMemoryLimit, "the explanation of the failure is too large")
+        }
+        entries.append(entry)
     }
 }
 

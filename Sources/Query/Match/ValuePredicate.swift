@@ -112,8 +112,17 @@ final class ModPredicate: ValuePredicate {
 final class RegexPredicate: ValuePredicate {
     let expression: RegularExpression
     private var budget: EvaluationBudget?
-    /// The search of a long text that was interrupted.
-    private var interrupted: RegexSearch?
+    /// The long texts of the document that is being looked at: how the search of each ended, and last the one that was
+    /// interrupted. Who comes back with the document asks for all of them again, in the same order.
+    private var searches: [LongSearch] = []
+    private var attempt: UInt64 = 0
+    /// How many of them were asked for in this attempt.
+    private var asked = 0
+
+    private struct LongSearch {
+        let search: RegexSearch
+        var outcome: Bool?
+    }
 
     init(_ expression: RegularExpression) { self.expression = expression }
 
@@ -136,20 +145,34 @@ final class RegexPredicate: ValuePredicate {
 
     /// Searches a long text in parts, between which the time is looked at.
     private func search(_ text: UnsafeRawBufferPointer) throws(ServerError) -> Bool {
-        var search = interrupted
-        interrupted = nil
-        if search?.isOf(text) != true { search = try RegexSearch(expression, [UInt8](text)) }
-        while let running = search {
-            switch try running.next() {
+        guard let budget, budget.isInterruptible else {
+            return try finish(try RegexSearch(expression, [UInt8](text)))
+        }
+        if attempt != budget.attempts {
+            attempt = budget.attempts
+            asked = 0
+        }
+        let index = asked
+        asked += 1
+        if index >= searches.count || !searches[index].search.isOf(text) {
+            // Another document, or this one as it has become.
+            searches.removeSubrange(min(index, searches.count)...)
+            searches.append(LongSearch(search: try RegexSearch(expression, [UInt8](text))))
+        }
+        if let outcome = searches[index].outcome { return outcome }
+        let outcome = try finish(searches[index].search)
+        searches[index].outcome = outcome
+        return outcome
+    }
+
+    private func finish(_ search: RegexSearch) throws(ServerError) -> Bool {
+        while true {
+            switch try search.next() {
             case .match: return true
             case .end: return false
-            case .none:
-                guard try budget?.look() == true else { continue }
-                interrupted = running
-                throw .evaluationInterrupted
+            case .none: if try budget?.look() == true { throw .evaluationInterrupted }
             }
         }
-        return false
     }
 
     override func describe() -> Document {

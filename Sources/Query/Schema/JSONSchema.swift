@@ -20,9 +20,9 @@ final class JSONSchema {
 
     /// What `errInfo` says of the rules that `value` does not keep.
     func unsatisfied(_ value: ValueView) throws(ServerError) -> [Document] {
-        var details: [Document] = []
-        for rule in rules where try !rule.holds(value) { details.append(try rule.explain(value)) }
-        return details
+        var details = Explanations()
+        for rule in rules where try !rule.holds(value) { try details.append(try rule.explain(value)) }
+        return details.entries
     }
 
     /// Begins an entry of `errInfo` about this schema: its title and description behind `fields`, then its rules.

@@ -17,6 +17,9 @@ public final class UpdateProgram {
     private let body: Body
     /// Of pipelines, whose evaluation may take long.
     private let budget: EvaluationBudget?
+    /// Where a pipeline was interrupted: the document, and what the stages before that one made of it. They are not
+    /// asked again, since `$rand` would make something else.
+    private var interrupted: (document: Document, stage: Int, input: ByteBuffer)?
 
     /// Compiles `update`, the `u` of an update statement. Owns what it needs of it.
     public init(
@@ -130,7 +133,7 @@ public final class UpdateProgram {
             let writer = DocumentWriter(startingIn: output)
             try application.writeFields(isInsert ? insert : update, of: document, to: writer)
             writer.finish()
-        case .pipeline(let transforms): try UpdateProgram.run(transforms, document, to: output)
+        case .pipeline(let transforms): try run(transforms, document, to: output)
         }
     }
 
@@ -142,20 +145,30 @@ public final class UpdateProgram {
         writer.finish()
     }
 
-    private static func run(
+    private func run(
         _ transforms: [any DocumentTransform], _ document: DocumentView, to output: ByteBuffer
     ) throws(ServerError) {
-        var input = ByteBuffer(capacity: document.byteCount + 64)
+        var (input, first) = (ByteBuffer(capacity: document.byteCount + 64), 0)
+        if let interrupted, interrupted.document.withView({ $0.bytes.isSame(as: document.bytes) }) {
+            (input, first) = (interrupted.input, interrupted.stage)
+        } else {
+            input.append(document.bytes)
+        }
+        interrupted = nil
         var next = ByteBuffer(capacity: document.byteCount + 64)
-        input.append(document.bytes)
-        for transform in transforms {
+        for stage in first..<transforms.count {
             next.removeAll()
-            try transform.apply(DocumentView(base: UnsafeRawPointer(input.base)), to: next)
-            try checkSize(next.count)
+            do throws(ServerError) {
+                try transforms[stage].apply(DocumentView(base: UnsafeRawPointer(input.base)), to: next)
+            } catch {
+                if error.isInterruption { interrupted = (document.document, stage, input) }
+                throw error
+            }
+            try UpdateProgram.checkSize(next.count)
             swap(&input, &next)
         }
         // A pipeline may drop the `_id`, which then stays, or move it, and it always comes first.
-        replace(document, by: DocumentView(base: UnsafeRawPointer(input.base)), to: output)
+        UpdateProgram.replace(document, by: DocumentView(base: UnsafeRawPointer(input.base)), to: output)
     }
 
     private static func checkSize(_ bytes: Int) throws(ServerError) {

@@ -58,6 +58,21 @@ extension Oplog {
         return oplog
     }
 
+    @Test("entries with the deepest documents that clients may send, whole and as deltas, come through a frame")
+    func deepDocuments() throws {
+        let deepest = (0..<DocumentView.depthMax).reduce([:] as Document) { inner, _ in ["a": .document(inner)] }
+        _ = try Document(validating: deepest.bytes)
+        let oplog = Oplog(bytesMax: 1 << 20)
+        let objects: [Document] = [deepest, ["$v": 2, "diff": ["u": ["a": deepest["a"] ?? .null]]]]
+        let entries = objects.enumerated().map { index, object in
+            ["op": "u", "ts": .timestamp(time(index + 1).timestamp), "t": 1, "o": .document(object)] as Document
+        }
+        for (index, entry) in entries.enumerated() { try oplog.append(entry.bytes, time(index + 1)) }
+        oplog.setCommitPoint(time(2).timestamp)
+        let frame = try #require(try oplog.nextFrame(after: .zero, limitBytes: 1 << 20))
+        #expect(try Self.open(frame.bytes) == entries.map { $0.bytes })
+    }
+
     @Test("an empty log has no first and last entry and no frame")
     func empty() throws {
         let oplog = Oplog(bytesMax: 1000)

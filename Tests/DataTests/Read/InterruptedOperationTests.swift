@@ -167,4 +167,45 @@ import Testing
         #expect(try slices { try count.run(until: .distantFuture) } > 3)
         #expect(count.n == 1)
     }
+
+    @Test("a regular expression comes to the end of a document with several long texts")
+    func regexOverSeveralTexts() async throws {
+        let node = try await Fixture()
+        let texts = (0..<4).map { String(repeating: "ab", count: 60_000 + $0) }
+        for id in 0..<3 {
+            try node.insertOne([
+                "_id": .int32(Int32(id)), "s": .array(texts.map { .string($0 + (id == 1 ? "needle" : "")) }),
+                "t": .string(texts[0]),
+            ])
+        }
+        let regex = Value.regex(pattern: "ne+dle", options: "")
+        let found: [(Document, [Value])] = [
+            (["s": regex], [1]), (["s": ["$not": regex]], [0, 2]), (["s": ["$in": [regex]]], [1]),
+            (["$or": [["t": regex], ["s": regex]]], [1]), (["$nor": [["s": regex], ["t": regex]]], [0, 2]),
+        ]
+        for (filter, ids) in found {
+            let command: Document = ["query": .document(filter), "key": "_id"]
+            let operation = try command.withView {
+                try DistinctOperation(node.store, Fixture.orders, $0, context: context(node))
+            }
+            #expect(try slices { try operation.run(until: .distantFuture) } > 3)
+            #expect(operation.values == ids)
+        }
+    }
+
+    @Test("an update whose first stage makes a random number comes to its end")
+    func updateWithRandomNumbers() async throws {
+        let node = try await filled()
+        let statement: Document = [
+            "q": ["_id": 1], "u": [["$set": ["r": ["$rand": [:]]]], ["$set": ["c": Self.count]], ["$unset": "a"]],
+        ]
+        var context = context(node)
+        context.random = QueryContext(randomSeed: 1).random
+        let operation = try statement.withView {
+            UpdateOperation(node.store, Fixture.orders, try UpdateStatement($0, context: context))
+        }
+        #expect(try slices { try operation.run(node.context, until: .distantFuture) } > 3)
+        #expect(operation.nModified == 1)
+        #expect(try node.find(["filter": ["_id": 1], "projection": ["r": 0]]) == [["_id": 1, "n": 1, "c": 2000]])
+    }
 }
