@@ -29,7 +29,8 @@ public struct MessageWriter {
         at.storeBytes(of: responseTo.littleEndian, toByteOffset: 8, as: Int32.self)
         at.storeBytes(of: OpCode.reply.littleEndian, toByteOffset: 12, as: Int32.self)
         // responseFlags AwaitCapable (and QueryFailure), cursorID 0, startingFrom 0, numberReturned 1.
-        at.storeBytes(of: Int32(isFailedQuery ? 10 : 8).littleEndian, toByteOffset: 16, as: Int32.self)
+        let flags: Int32 = isFailedQuery ? 10 : 8
+        at.storeBytes(of: flags.littleEndian, toByteOffset: 16, as: Int32.self)
         at.storeBytes(of: Int32(1).littleEndian, toByteOffset: 32, as: Int32.self)
         document = DocumentWriter(startingIn: output)
     }

@@ -23,7 +23,7 @@ enum ProfileCommand {
                 if let slowMillis { profiler.slowMillis = slowMillis }
                 if let sampleRate { profiler.sampleRate = sampleRate }
                 let writer = context.writer
-                writer.append("was", int32: Int32(was.0))
+                writer.append("was", int32: Int32(clamping: was.0))
                 writer.append("slowms", int32: Int32(clamping: was.1))
                 writer.append("sampleRate", double: was.2)
                 if level >= 0 || slowMillis != nil || sampleRate != nil {
