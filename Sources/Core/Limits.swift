@@ -82,8 +82,17 @@ public enum Limits {
     public static let connectionBacklogBytes = 1024 * 1024
     /// How long `shutdown` waits for a member that could take over when it does not say.
     public static let shutdownCatchUpDefault: Duration = .seconds(15)
-    /// How much of a command `currentOp` and the profiler show.
+    /// How much of a command `currentOp` and the log show.
     public static let shownCommandBytesMax = 1024
+    /// How much of a command the profiler shows, and how many plans of one.
+    public static let profiledCommandBytesMax = 50 * 1024
+    public static let profiledPlansMax = 16
+    /// Entries of the profiler that wait to be written, in bytes: further ones are lost.
+    public static let profilerQueueBytesMax = 16 * 1024 * 1024
+    /// Size of a `system.profile` that nobody has created with another.
+    public static let profileBytesDefault = 1024 * 1024
+    /// From when on an operation is slow, until `profile` says otherwise (`slowms`).
+    public static let slowMillisDefault: Int64 = 100
     /// Largest `client` document of a `hello`.
     public static let clientMetadataBytesMax = 512
     /// Longest wait of an awaitable `hello` or a tailable cursor that a client may ask for.

@@ -19,11 +19,16 @@ public final class DataStore {
     public internal(set) var indexBuilds: [IndexBuild] = []
     /// What was done for clients.
     public var work = WorkCounters()
+    /// The operation that is at work, when somebody wants to know what it does.
+    public internal(set) var observation: WorkObservation?
     /// Called after an entry was appended, in the same step: wakes tailing cursors and fetchers.
     public var onAppend: ((OpTime) -> Void)?
 
     /// Called after an insert into a capped collection: wakes tailing cursors where nothing is logged.
     public var onCappedInsert: (() -> Void)?
+
+    /// Called after a database was dropped, here or by the entry of another member.
+    public var onDatabaseDropped: ((String) -> Void)?
 
     /// Bytes of undo above the commit point beyond which writes are refused.
     let undoBytesMax: Int

@@ -12,7 +12,11 @@ extension DataStore {
         case "drop":
             guard let collection = try target(view, mode) else { return try skip(view, mode) }
             try drop(collection, at: view.optime, entry: entry)
-        case "dropDatabase": return try skip(view, mode)
+        case "dropDatabase":
+            // Its collections went by entries of their own, all but what this member has profiled.
+            if let profile = catalog.find(.profile(of: view.database)) { try drop(profile, at: nil, entry: nil) }
+            onDatabaseDropped?(view.database)
+            return try skip(view, mode)
         case "renameCollection": return try applyRename(view, command.value, entry, mode)
         case "collMod":
             guard let collection = try target(view, mode) else { return try skip(view, mode) }

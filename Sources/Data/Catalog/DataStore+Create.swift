@@ -14,7 +14,13 @@ extension DataStore {
             if existing.options == options { return existing }
             throw ServerError(.namespaceExists, "Collection \(namespace) already exists.")
         }
-        try namespace.checkUserWritable()
+        if namespace.isProfile {
+            guard options.capped != nil else {
+                throw ServerError(.invalidOptions, "\(namespace) has to be capped: {capped: true, size: <bytes>}")
+            }
+        } else {
+            try namespace.checkUserWritable()
+        }
         _ = try DocumentValidator(options.validation)
         if let uuid, catalog.find(uuid) != nil {
             throw ServerError(.namespaceExists, "another collection has the UUID \(uuid)")
@@ -24,7 +30,7 @@ extension DataStore {
 
     /// The collection of that name, created when there is none: what a first insert does.
     public func ensureCollection(_ namespace: Namespace, _ context: WriteContext) throws -> Collection {
-        if let existing = catalog.find(namespace) { return existing }
+        if let existing = catalog.find(namespace), !namespace.isProfile { return existing }
         try namespace.checkUserWritable()
         return try create(namespace, CollectionOptions(), context)
     }

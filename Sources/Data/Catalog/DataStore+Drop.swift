@@ -33,6 +33,7 @@ extension DataStore {
         let optime = try nextOpTime(context)
         let entry = commandEntry(name, nil, optime, context, .replicated) { $0.append("dropDatabase", int32: 1) }
         try catalogStep(at: optime, entry: entry) {}
+        onDatabaseDropped?(name)
     }
 
     /// Drops a collection at a known optime.
@@ -72,8 +73,9 @@ extension DataStore {
             throw ServerError(.namespaceNotFound, "Source collection \(from) does not exist")
         }
         if from == to { throw ServerError(.illegalOperation, "Can't rename a collection to itself") }
-        guard from.isLocal == to.isLocal, !from.isOplog, !to.isOplog else {
-            throw ServerError(.illegalOperation, "Cannot rename \(from) to \(to): only one of them is replicated")
+        guard from.isLocal == to.isLocal, !from.isOplog, !to.isOplog, !from.isProfile else {
+            throw ServerError(
+                .illegalOperation, "Cannot rename \(from) to \(to): one of them alone is replicated, or the server's")
         }
         try to.checkUserWritable()
         let target = catalog.find(to)

@@ -48,8 +48,11 @@ public struct Namespace: Hashable, Comparable, Sendable, CustomStringConvertible
         (a.database, a.collection) < (b.database, b.collection)
     }
 
-    /// Whether writes to it stay on this member: the `local` database.
-    public var isLocal: Bool { database == "local" }
+    /// Whether writes to it stay on this member: the `local` database, and what a member profiles.
+    public var isLocal: Bool { database == "local" || isProfile }
+    /// Where the profiler of a database keeps its entries.
+    public var isProfile: Bool { collection == "system.profile" }
+    public static func profile(of database: String) -> Namespace { Namespace(database, "system.profile") }
     /// The oplog as clients read it.
     public var isOplog: Bool { database == "local" && collection == "oplog.rs" }
     /// What a pipeline over no collection names: `{aggregate: 1}`. No collection can have that name.
@@ -108,6 +111,7 @@ public struct Namespace: Hashable, Comparable, Sendable, CustomStringConvertible
             throw ServerError(.invalidNamespace, "cannot write to '\(self)': only replication writes the oplog")
         }
         guard isSystem else { return }
+        if isProfile { throw ServerError(.invalidNamespace, "cannot write to '\(self)': only the profiler does") }
         switch (database, collection) {
         case ("admin", _), ("config", _), ("local", _), (_, "system.js"): return
         default: throw ServerError(.invalidNamespace, "cannot write to '\(self)'")

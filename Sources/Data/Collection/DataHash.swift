@@ -83,7 +83,8 @@ extension DataStore {
     /// One hash over all databases that are replicated, in one step.
     public func hashOfEverything() throws -> String {
         var all = HashChain()
-        for database in catalog.databases where database != "local" {
+        let databases = Set(catalog.collections.filter { !$0.namespace.isLocal }.map(\.namespace.database))
+        for database in databases.sorted() {
             let hash = try DatabaseHash(self, database: database)
             defer { hash.close() }
             while case .yield = try hash.run(until: .distantFuture) {}

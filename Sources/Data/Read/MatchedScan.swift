@@ -36,6 +36,7 @@ final class MatchedScan {
             collection = nil
             plan = nil
             let direction = sort?.natural ?? .forward
+            if let observation = store.observation { observation.note("COLLSCAN") }
             source = .oplog(
                 (filterDocument ?? Document()).withView { OplogScan(store.oplog, $0, direction) })
             return
@@ -44,6 +45,7 @@ final class MatchedScan {
             self.collection = nil
             plan = nil
             source = .nothing
+            if let observation = store.observation { observation.note("EOF") }
             return
         }
         self.collection = collection
@@ -52,6 +54,7 @@ final class MatchedScan {
             indexes: MatchedScan.indexes(of: collection, at: point))
         self.plan = plan
         collection.noteUse(of: plan)
+        if let observation = store.observation { observation.note(plan.summary) }
         source = .records(
             RecordScan(store.versions, collection, try ScanSource(plan, collection), at: point, expected: expected))
     }

@@ -91,7 +91,9 @@ public final class DeleteOperation {
     private func deleteByID(_ collection: Collection, _ context: WriteContext) throws -> Bool {
         try query.withView { query in
             guard let idValue = query.onlyIDEquality else { return false }
-            if let (record, old) = try store.record(withID: idValue, in: collection) {
+            let found = try store.record(withID: idValue, in: collection)
+            store.noteIDLookup(isFound: found != nil)
+            if let (record, old) = found {
                 try delete(record, old, collection, context)
             }
             isDone = true

@@ -34,6 +34,7 @@ public struct InsertOperation {
     public mutating func run(_ store: DataStore, _ context: WriteContext, until deadline: Instant) throws
         -> WriteProgress
     {
+        try namespace.checkUserWritable()
         var clock = SliceClock(deadline: deadline)
         while !isDone {
             guard let document = try pending ?? documents.next() else {

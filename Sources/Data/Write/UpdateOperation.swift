@@ -78,7 +78,9 @@ public final class UpdateOperation {
     private func runByID(_ collection: Collection, _ context: WriteContext) throws -> WriteProgress? {
         try statement.query.withView { query in
             guard let idValue = query.onlyIDEquality else { return nil }
-            guard let (record, old) = try store.record(withID: idValue, in: collection) else {
+            let found = try store.record(withID: idValue, in: collection)
+            store.noteIDLookup(isFound: found != nil)
+            guard let (record, old) = found else {
                 return try finish(context)
             }
             guard try write(record, old, position: nil, collection, context) else { return .yield }

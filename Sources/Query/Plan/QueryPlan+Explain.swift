@@ -65,6 +65,17 @@ extension QueryPlan {
         return ["stage": "COUNT", "inputStage": .document(plan)]
     }
 
+    /// The plan in a word, as the profiler shows it (`planSummary`).
+    public var summary: String {
+        switch access {
+        case .idLookup: "IDHACK"
+        case .idsLookup: "IXSCAN { _id: 1 }"
+        case .indexScan(let scan): scan.summary
+        case .indexUnion(let scans): scans.map(\.summary).joined(separator: ", ")
+        case .collectionScan: "COLLSCAN"
+        }
+    }
+
     private var accessPlan: Document {
         let filter = residual.parsedQuery
         switch access {
@@ -101,6 +112,13 @@ extension QueryPlan {
 }
 
 extension IndexScan {
+    fileprivate var summary: String {
+        let fields = index.keyPattern.fields.map { key, value in
+            "\(key): " + (value.asInteger.map { "\($0)" } ?? value.asString.map { "\"\($0)\"" } ?? "\(value)")
+        }
+        return "IXSCAN { \(fields.joined(separator: ", ")) }"
+    }
+
     /// The `IXSCAN` stage of explain.
     public var explain: Document {
         Document { writer in

@@ -55,6 +55,8 @@ final class Command {
     let run: (CommandContext) throws -> CommandOutcome
     /// What it counts as in `top`.
     let usage: CollectionUsage.Kind
+    /// Whether it is of interest to the profiler: what clients ask beside managing it and their connections.
+    let isProfiled: Bool
     /// For `serverStatus`.
     var total: UInt64 = 0
     var failed: UInt64 = 0
@@ -68,8 +70,10 @@ final class Command {
         self.fields = fields
         self.help = help
         self.run = run
+        let key = KeyView(base: name.utf8Start, count: name.utf8CodeUnitCount)
+        isProfiled = traits.isDisjoint(with: [.handshake, .memberOnly]) && !(key == "profile")
         usage =
-            switch KeyView(base: name.utf8Start, count: name.utf8CodeUnitCount) {
+            switch key {
             case "find": .queries
             case "getMore": .getmore
             case "insert": .insert

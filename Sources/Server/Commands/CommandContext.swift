@@ -26,6 +26,10 @@ final class CommandContext {
     var streamed: Int32?
     /// The collection that was last found for the command's first field.
     var foundCollection: Collection?
+    /// What the profiler gathers, when it is to.
+    var profiled: ProfiledCommand?
+    /// How long the command has waited for data to come: no sign of slowness.
+    var idleTime: Duration = .zero
     /// The reply has a `writeConcernError` already.
     var reportedWriteConcernError = false
 

@@ -5,6 +5,7 @@ enum CommandSet {
         SessionCommands.add(to: &table)
         AuthenticationCommands.add(to: &table)
         ServerInformation.add(to: &table)
+        ProfileCommand.add(to: &table)
         ServerParameters.add(to: &table)
         FeatureCompatibility.add(to: &table)
         AbsentCommands.add(to: &table)

@@ -1,5 +1,6 @@
 internal import BSON
 internal import Core
+internal import Data
 internal import Replication
 internal import Wire
 
@@ -23,6 +24,7 @@ extension Node {
         counters.requests += 1
         counters.bytesIn &+= message.count
         let startedAt = runtime.now
+        if profiler.isActive { beginStep() }
         if let collection = request.queriedCollection { return refuse(request, collection, connection) }
         let output = request.isUnacknowledged ? scratch : connection.connection.output
         let before = output.count
@@ -30,27 +32,31 @@ extension Node {
         var arguments = GenericArguments()
         var found: Command?
         var holder: ByteBuffer?
+        var profiled: ProfiledCommand?
         do {
             let command = try self.command(for: request)
             found = command
             command.total += 1
             arguments = try GenericArguments.parse(request, command)
             if arguments.hasNulls { (request, holder) = request.droppingNulls(of: command) }
+            if profiler.isActive { profiled = profiler.begin(command, arguments, startedAt) }
             CrashReport.begin(request.body, database: arguments.database)
             defer { CrashReport.end() }
             let deadline = try admit(command, request, arguments, connection, startedAt)
             let context = CommandContext(
                 node: self, connection: connection, request: request, command: command, arguments: arguments,
                 reply: reply, retained: nil, holder: holder, startedAt: startedAt, deadline: deadline)
+            context.profiled = profiled
             switch try start(context) {
             case .done:
                 finish(reply, context)
-                noteEnd(context)
+                noteEnd(context, responseBytes: output.count - before)
             case .awaitingWriteConcern(let optime, let concern):
                 if request.isUnacknowledged {
-                    noteEnd(context)
+                    noteEnd(context, responseBytes: 0)
                     break
                 }
+                if profiled != nil { noteProfiled(context, responseBytes: output.count - before) }
                 holdReply(context, until: optime, concern)
             case .later(let work):
                 reply.discard()
@@ -58,7 +64,13 @@ extension Node {
             }
         } catch {
             finish(reply, failing: error, connection, arguments: arguments, command: found)
+            if profiled != nil, let found {
+                profiler.end(
+                    request.body, found, arguments, connection, elapsed: runtime.now - startedAt,
+                    responseBytes: output.count - before, profiled, failing: error)
+            }
         }
+        if profiled != nil { data.observe(nil) }
         if !request.isUnacknowledged { counters.bytesOut &+= output.count - before }
         if request.isUnacknowledged { scratch.removeAll(keeping: 1 << 16) }
     }
@@ -229,7 +241,10 @@ extension Node {
         let (command, startedAt, collection) = (context.command, context.startedAt, context.usedCollection)
         connection.beginWaiting(context).wait = .writeConcern
         role.awaitWriteConcern(optime, concern, deadline: context.deadline, on: connection) { [self] failure in
-            noteEnd(command, since: startedAt, collection)
+            let time = noteEnd(command, since: startedAt, collection)
+            if time >= profiler.slowNanoseconds, let operation = connection.operation {
+                profiler.end(operation, connection, elapsed: .nanoseconds(time))
+            }
             guard !connection.isClosed else { return }
             let start = connection.connection.output.count
             let writer = startReply(reply.form, to: reply.id, in: connection.connection.output, connection)
@@ -268,16 +283,19 @@ extension Node {
             startedAt: first.startedAt,
             deadline: first.deadline)
         context.lastWrite = first.lastWrite
+        context.profiled = first.profiled
         connection.beginWaiting(context)
         runtime.spawn("command") { [self] in
             CrashReport.begin(request.body, database: arguments.database)
             defer { CrashReport.end() }
+            context.resumeObserving()
             do {
                 try await work(context)
                 finish(context.reply, context)
-                noteEnd(context)
+                noteEnd(context, responseBytes: output.count)
             } catch {
                 finish(context.reply, failing: error, connection, arguments: arguments, command: command)
+                noteProfiled(context, responseBytes: output.count, failing: error)
             }
             if !connection.isClosed, !request.isUnacknowledged {
                 let start = connection.connection.output.count

@@ -69,6 +69,7 @@ extension Node {
 
     /// Runs a command with all that it waits for.
     func runToEnd(_ context: CommandContext) async throws {
+        context.resumeObserving()
         switch try context.command.run(context) {
         case .done: break
         case .awaitingWriteConcern(let optime, let concern): try await context.awaitWriteConcern(optime, concern)
@@ -84,6 +85,7 @@ extension CommandContext {
     func awaitNextSlice() async throws(ServerError) {
         await yieldLoop()
         await node.awaitMajority(until: deadline, on: connection) { $0.isMajorityBehind }
+        resumeObserving()
         try checkDeadline()
     }
 

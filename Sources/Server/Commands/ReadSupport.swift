@@ -36,6 +36,8 @@ extension CommandContext {
     /// The point in time that the command reads at, once that may be read.
     func awaitReadPoint(_ concern: ReadConcern) async throws(ServerError) -> ReadPoint {
         if let point = try node.role.readPoint(concern) { return point }
+        pauseObserving()
+        defer { resumeObserving() }
         try await node.role.awaitReadConcern(concern, deadline: deadline, on: connection)
         guard let point = try node.role.readPoint(concern) else {
             throw ServerError(
@@ -48,13 +50,17 @@ extension CommandContext {
     /// Lets everything else that waits for the loop run once.
     func yieldLoop() async {
         CrashReport.end()
+        pauseObserving()
         await node.yieldLoop()
+        resumeObserving()
         CrashReport.begin(body, database: arguments.database)
     }
 
     /// Waits like a write command's reply does, and writes `writeConcernError` when it fails.
     func awaitWriteConcern(_ optime: OpTime, _ concern: WriteConcern) async throws {
         guard case .awaitingWriteConcern(let target, _) = finishWrite(optime, concern) else { return }
+        pauseObserving()
+        defer { resumeObserving() }
         let failure = await withUnsafeContinuation { (continuation: UnsafeContinuation<ServerError?, Never>) in
             node.role.awaitWriteConcern(target, concern, deadline: deadline, on: connection) {
                 continuation.resume(returning: $0)

@@ -22,6 +22,8 @@ final class CursorRegistry {
         var staysIdle = false
         /// What the query's `maxTimeMS` leaves to later batches; nil: as long as they take.
         var timeLeft: Duration?
+        /// What the profiler says of each batch: the command that began, and its plan.
+        var origin: (command: Document, plan: String)?
 
         init(
             id: Int64, namespace: String, session: SessionID?, source: any BatchSource, isTailable: Bool,

@@ -21,6 +21,7 @@ public final class Node {
     let data: DataStore
     let cursors: CursorRegistry
     let failPoints = FailPoints()
+    private(set) lazy var profiler = Profiler(self)
     var flowControl = FlowControl()
     private(set) lazy var ttl = TTLMonitor(self)
     /// An index build was committed or aborted.
@@ -81,6 +82,7 @@ public final class Node {
             try data.load()
             if try data.hasUnfinishedInitialSync() { try data.startInitialSync() }
         }
+        data.onDatabaseDropped = { [unowned self] in profiler.forget($0) }
         let listener = try transport.listen(on: options.endpoint) { [unowned self] connection in accept(connection) }
         self.listener = listener
         if let setName = options.replicaSetName {

@@ -8,19 +8,19 @@ struct OperationReport {
     var idleCursors = false
     var idleSessions = false
 
-    /// `command` of an operation: whole up to a kilobyte, else as text that is cut off.
-    static func shown(_ command: DocumentView) -> Document {
-        if command.byteCount <= Limits.shownCommandBytesMax { return command.document }
+    /// `command` of an operation: whole up to so many bytes, else as text that is cut off.
+    static func shown(_ command: DocumentView, most: Int = Limits.shownCommandBytesMax) -> Document {
+        if command.byteCount <= most { return command.document }
         var text = ""
         for element in command {
-            let isLong = element.value.byteCount > Limits.shownCommandBytesMax
+            let isLong = element.value.byteCount > most
             let value = isLong ? "…" : Document { $0.append(element.key, element.value) }.extendedJSON()
             text += text.isEmpty ? "" : ", "
             text += isLong ? "\(element.key.string): \(value)" : String(value.dropFirst().dropLast())
-            if text.utf8.count > Limits.shownCommandBytesMax { break }
+            if text.utf8.count > most { break }
         }
         return Document { writer in
-            writer.append("$truncated", string: String(text.prefix(Limits.shownCommandBytesMax)))
+            writer.append("$truncated", string: String(text.prefix(most)))
             if let comment = command["comment"], comment.byteCount <= Limits.shownCommandBytesMax {
                 writer.append("comment", comment)
             }
@@ -96,11 +96,18 @@ struct OperationReport {
     }
 
     /// `database.collection` of what a command names, else `database.$cmd`.
-    private static func namespace(of command: Document, _ operation: Operation) -> String {
+    private static func namespace(of document: Document, _ operation: Operation) -> String {
         if let cursor = operation.cursor { return cursor.namespace }
-        let isOnCollection = !operation.command.traits.isDisjoint(with: [.read, .write])
-        let name = (command.fields.first?.value.asString).flatMap { isOnCollection ? $0 : nil } ?? "$cmd"
-        return "\(operation.database).\(name)"
+        return document.withView { namespace(of: $0, operation.command, operation.database) }
+    }
+
+    static func namespace(of operation: Operation) -> String { namespace(of: operation.document, operation) }
+
+    static func namespace(of document: DocumentView, _ command: Command, _ database: String) -> String {
+        let isOnCollection = !command.traits.isDisjoint(with: [.read, .write])
+        let argument = document.isFirst("getMore") ? document["collection"] : document.first?.value
+        let name = (argument?.asString).flatMap { isOnCollection ? $0 : nil } ?? "$cmd"
+        return "\(database).\(name)"
     }
 }
 

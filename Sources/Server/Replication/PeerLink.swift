@@ -65,6 +65,10 @@ final class PeerLink: ConnectionDelegate {
     }
 
     var isConnected: Bool { isOpen }
+    /// Whether an answer is waited for.
+    var isInUse: Bool { !pending.isEmpty }
+    /// A connection was begun.
+    var onConnect: (() -> Void)?
 
     /// Sends one command and calls `completion` with the reply's document (valid during the call) or the error.
     func request(
@@ -116,6 +120,7 @@ final class PeerLink: ConnectionDelegate {
     private func connect(timeout: Duration) -> any Connection {
         let connection = transport.connect(to: endpoint, timeout: timeout, delegate: self)
         self.connection = connection
+        onConnect?()
         // Its answer is not waited for: a member that refuses the introduction refuses what comes behind it.
         _ = send(on: connection, "admin", introduce)
         return connection

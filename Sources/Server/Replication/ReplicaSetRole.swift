@@ -19,6 +19,7 @@ final class ReplicaSetRole: NodeRole {
     private var timerAt = Instant.distantFuture
 
     private var links: [String: PeerLink] = [:]
+    let peerConnections = PeerConnections()
     /// Connections of their own for the oplog and for cloning, so that a long answer does not hold up heartbeats.
     let syncSource: OplogFetcher
     private(set) var initialSync: InitialSync?
@@ -276,9 +277,11 @@ final class ReplicaSetRole: NodeRole {
 
     /// A new connection to the member at `host`, introduced as this member.
     func makeLink(to host: String) -> PeerLink {
-        PeerLink(
+        let link = PeerLink(
             runtime: runtime, transport: node.transport, endpoint: Endpoint(host) ?? Endpoint(host: host, port: 0)
         ) { [unowned self] writer in introduce(to: writer) }
+        peerConnections.follow(link, to: host)
+        return link
     }
 
     /// Closes links to members that are no longer in the configuration, and keeps nothing for them.

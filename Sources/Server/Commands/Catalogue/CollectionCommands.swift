@@ -20,6 +20,10 @@ enum CollectionCommands {
         table.add(
             Command("drop", [.write, .stable], .empty, help: "drops a collection") { context in
                 let namespace = try context.namespace()
+                if namespace.isProfile, context.node.profiler.level(of: namespace.database) > 0 {
+                    throw ServerError(
+                        .illegalOperation, "turn off profiling before dropping system.profile collection")
+                }
                 return try context.catalogWrite { write in
                     let indexes = context.node.data.catalog.find(namespace)?.indexes.count ?? 0
                     // Dropping what is not there is a success, as in MongoDB 7 and later.

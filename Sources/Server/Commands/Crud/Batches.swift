@@ -106,8 +106,10 @@ enum Batches {
             entry.staysIdle = context.body["noCursorTimeout"]?.isTruthy ?? false
             if context.deadline < .distantFuture { entry.timeLeft = context.deadline - context.runtime.now }
             id = entry.id
+            context.profiled?.opened(entry, by: context.body)
         } else {
             cursor.source.close()
+            context.profiled?.isCursorExhausted = true
         }
         context.writer.document("cursor") { writer in
             batch.write("firstBatch", to: writer, context.node)

@@ -162,6 +162,7 @@ private final class BulkWrite {
         {
             // The first try has inserted it.
         } else {
+            try namespace.checkUserWritable()
             let collection = try data.catalog.find(namespace) ?? data.ensureCollection(namespace, write)
             try data.insertOne(document, into: collection, write, statement: id)
         }

@@ -52,11 +52,8 @@ enum FindCommand {
         let data = context.node.data
         let document = try data.findOneByID(collection, id)
         collection.noteIDLookup()
-        if document != nil {
-            data.work.returned &+= 1
-            data.work.keysExamined &+= 1
-            data.work.documentsExamined &+= 1
-        }
+        if document != nil { data.work.returned &+= 1 }
+        data.noteIDLookup(isFound: document != nil)
         context.writer.document("cursor") { cursor in
             cursor.array("firstBatch") { if let document { $0.append(document) } }
             cursor.append("id", int64: 0)

@@ -51,6 +51,7 @@ enum GetMoreCommand {
                 throw error
             }
         }
+        context.profiled?.goesOn(with: entry)
         let batch = Batch()
         // From here to the end of the command nobody else uses the cursor.
         entry.isPinned = true
@@ -130,7 +131,11 @@ enum GetMoreCommand {
                 !node.isShuttingDown
             else { return progress }
             context.connection.operation?.wait = .data
+            let waitsSince = node.runtime.now
+            context.pauseObserving()
             await node.dataAppended.wait(until: deadline, on: context.connection)
+            context.resumeObserving()
+            context.idleTime += node.runtime.now - waitsSince
             try context.connection.checkInterrupted()
             try checkAlive(entry)
             try node.role.checkServesReads(of: context.arguments.database)
@@ -156,6 +161,7 @@ enum GetMoreCommand {
             if let left = entry.timeLeft { entry.timeLeft = left - (entry.lastUse - context.startedAt) }
         } else {
             context.node.cursors.close(entry)
+            context.profiled?.isCursorExhausted = true
         }
         write(entry, batch, isOpen: isOpen, to: context.writer, context.node)
     }

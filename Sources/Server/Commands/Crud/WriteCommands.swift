@@ -164,6 +164,7 @@ enum InsertCommand {
             return { context, write, deadline in
                 let progress = try operation.run(context.node.data, write, until: deadline)
                 outcome.n = operation.n
+                context.profiled?.inserted = operation.n
                 outcome.errors = operation.errors
                 outcome.retried = operation.retried
                 return progress
@@ -191,6 +192,7 @@ enum InsertCommand {
         } else {
             do {
                 optime = try data.insertOne(document, into: collection, write, statement: statement)
+                context.profiled?.inserted = 1
                 context.writer.append("n", int32: 1)
             } catch let error as ServerError where !error.code.concernsCommand {
                 let outcome = WriteOutcome()
@@ -287,20 +289,22 @@ enum StatementCommand {
             var index = 0
             var errorBytes = 0
             var current: Running?
+            var shown: Document?
             if countsModified { outcome.nModified = 0 }
             return { context, write, deadline in
                 while true {
                     do {
                         if current == nil {
                             guard let view = try run.next() else { return .done }
+                            shown = context.profiledStatement(view)
                             let id = context.statementID(index)
                             if try context.wasExecuted(id, write) { outcome.retried.append(id) }
                             current = try compile(view, id)
                         }
                         if let current, try current.run(write, deadline) == .yield { return .yield }
-                        finish(current, outcome, index)
+                        finish(current, outcome, index, context, shown)
                     } catch let error as ServerError where !error.code.concernsCommand {
-                        finish(current, outcome, index)
+                        finish(current, outcome, index, context, shown, error)
                         outcome.errors.append(index: index, error, countingIn: &errorBytes)
                         if isOrdered { return .done }
                     }
@@ -312,11 +316,20 @@ enum StatementCommand {
         }
     }
 
-    private static func finish(_ statement: Running?, _ outcome: WriteOutcome, _ index: Int) {
-        guard let result = statement?.result(outcome) else { return }
-        outcome.n = result.n
-        if let modified = result.nModified { outcome.nModified = modified }
-        if let id = result.upsertedID { outcome.upserted.append((index, id)) }
+    private static func finish(
+        _ statement: Running?, _ outcome: WriteOutcome, _ index: Int, _ context: CommandContext, _ shown: Document?,
+        _ error: ServerError? = nil
+    ) {
+        let result = statement?.result(outcome)
+        let before = (n: outcome.n, nModified: outcome.nModified)
+        if let result {
+            outcome.n = result.n
+            if let modified = result.nModified { outcome.nModified = modified }
+            if let id = result.upsertedID { outcome.upserted.append((index, id)) }
+        }
+        context.endStatement(
+            shown, n: outcome.n - before.n, nModified: outcome.nModified.map { $0 - (before.nModified ?? 0) },
+            isUpsert: result?.upsertedID != nil, error)
     }
 }
 

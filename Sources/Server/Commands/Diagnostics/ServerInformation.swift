@@ -79,17 +79,9 @@ enum ServerInformation {
                 }
             })
         table.add(
-            Command("connPoolStats", .empty, help: "connections to other members: each has its own, there is no pool") {
+            Command("connPoolStats", .empty, help: "connections to other members") {
                 context in
-                let writer = context.writer
-                writer.append("numClientConnections", int32: 0)
-                writer.append("numAScopedConnections", int32: 0)
-                for name in ["totalInUse", "totalAvailable", "totalCreated", "totalRefreshing"] as [StaticString] {
-                    writer.append(name, int32: 0)
-                }
-                writer.document("pools") { _ in }
-                writer.document("hosts") { _ in }
-                writer.document("replicaSets") { _ in }
+                appendPeerConnections(to: context.writer, context.node)
                 return .done
             })
         table.add(
@@ -120,19 +112,28 @@ enum ServerInformation {
                 }
                 return .done
             })
-        table.add(
-            Command("profile", .profile, help: "the profiler, which is always off") { context in
-                guard let level = context.argument.asInteger else {
-                    throw wrongType("profile", context.argument, "int")
-                }
-                guard level <= 0 else {
-                    throw ServerError(.commandNotSupported, "profiling is not supported; see serverStatus for counters")
-                }
-                context.writer.append("was", int32: 0)
-                context.writer.append("slowms", int32: 100)
-                context.writer.append("sampleRate", double: 1)
-                return .done
-            })
+    }
+
+    private static func appendPeerConnections(to writer: DocumentWriter, _ node: Node) {
+        let hosts = (node.role as? ReplicaSetRole)?.peerConnections.byHost ?? []
+        var total = PeerConnections.Statistics()
+        for (_, statistics) in hosts {
+            total.inUse += statistics.inUse
+            total.available += statistics.available
+            total.created += statistics.created
+        }
+        writer.append("numClientConnections", int32: 0)
+        writer.append("numAScopedConnections", int32: 0)
+        writer.append("totalInUse", int32: Int32(clamping: total.inUse))
+        writer.append("totalAvailable", int32: Int32(clamping: total.available))
+        writer.append("totalCreated", int32: Int32(clamping: total.created))
+        writer.append("totalRefreshing", int32: 0)
+        // Each member has connections of its own: there is no pool.
+        writer.document("pools") { _ in }
+        writer.document("hosts") { writer in
+            for (host, statistics) in hosts { writer.document(host) { statistics.write(to: $0) } }
+        }
+        writer.document("replicaSets") { _ in }
     }
 
     static func appendBuildInfo(to writer: DocumentWriter) {

@@ -60,26 +60,47 @@ struct AppliedCounters {
 }
 
 extension Node {
-    /// A command is done: counts it, and what it took.
+    /// A command is done: counts it, and what it took; the profiler gets what is slow or watched.
     @inline(__always)
-    func noteEnd(_ context: CommandContext) {
+    func noteEnd(_ context: CommandContext, responseBytes: Int) {
         let traits = context.command.traits
         let isOnData = !traits.isDisjoint(with: [.read, .retryable])
-        noteEnd(context.command, since: context.startedAt, isOnData ? context.usedCollection : nil)
+        let time = noteEnd(context.command, since: context.startedAt, isOnData ? context.usedCollection : nil)
+        if context.profiled != nil || time >= profiler.slowNanoseconds {
+            noteProfiled(context, responseBytes: responseBytes)
+        }
+    }
+
+    /// A command is over, well or not: the profiler looks whether it is worth a note.
+    func noteProfiled(_ context: CommandContext, responseBytes: Int, failing error: (any Error)? = nil) {
+        let elapsed = runtime.now - context.startedAt - context.idleTime
+        guard context.profiled != nil || elapsed.nanoseconds >= profiler.slowNanoseconds else { return }
+        profiler.end(
+            context.body, context.command, context.arguments, context.connection, elapsed: elapsed,
+            responseBytes: responseBytes, context.profiled, failing: error)
+    }
+
+    /// While something is profiled, before each command: what was noted is there for it to see, and nobody is watched
+    /// who still waits.
+    func beginStep() {
+        profiler.drain()
+        data.observe(nil)
     }
 
     /// The same, when the request is gone.
-    @inline(__always)
-    func noteEnd(_ command: Command, since startedAt: Instant, _ collection: Collection?) {
+    @inline(__always) @discardableResult
+    func noteEnd(_ command: Command, since startedAt: Instant, _ collection: Collection?) -> Int64 {
         let time = runtime.now.nanoseconds &- startedAt.nanoseconds
         if command.traits.contains(.read) {
             counters.latencies.reads.note(time)
         } else if command.traits.contains(.retryable) {
             counters.latencies.writes.note(time)
         } else {
-            return counters.latencies.commands.note(time)
+            counters.latencies.commands.note(time)
+            return time
         }
         collection?.usage.note(command.usage, nanoseconds: time)
+        return time
     }
 }
 
