@@ -1,5 +1,5 @@
 public import BSON
-public import Core
+import Core
 import Query
 
 /// What one operation has made the data layer do: its share of the work counters, and the plans of its queries. For the

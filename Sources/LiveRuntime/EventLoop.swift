@@ -234,9 +234,9 @@ private enum ProcessSetup {
     static let once: Void = {
         // A peer that has gone is reported by the write that fails.
         signal(SIGPIPE, SIG_IGN)
+        TimeZoneFiles.useSystem()
         #if DEBUG
             chooks_install()
-            TimeZoneFiles.useSystem()
         #endif
     }()
 }

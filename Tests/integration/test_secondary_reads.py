@@ -158,7 +158,17 @@ def test_a_tail_waits_at_a_secondary_and_sees_what_comes(many, step_down):
     tail = member.direct[DATABASE][queue.name].find({"kind": "job"}, cursor_type=CursorType.TAILABLE_AWAIT)
     tail.max_await_time_ms(20_000)
     seen = []
-    reader = threading.Thread(target=lambda: seen.extend(next(tail)["n"] for _ in range(3)))
+
+    def read():
+        # The driver gives up its loop at an empty batch, the first one among them, and is to go on for as long as the
+        # cursor lives.
+        while len(seen) < 3 and tail.alive:
+            for document in tail:
+                seen.append(document["n"])
+                if len(seen) == 3:
+                    return
+
+    reader = threading.Thread(target=read)
     reader.start()
     if step_down:
         many.step_down()
