@@ -146,6 +146,19 @@ import Testing
         #expect(try node.run(request).code == 40413)
     }
 
+    @Test("a name with a null byte in it, which no document can have, is refused")
+    func nullBytes() throws {
+        let node = try NodeHarness()
+        #expect(try node.run(["distinct": "c", "key": "a\0b"]).code == 31032)
+        for name in ["$setField", "$unsetField", "$getField"] {
+            var arguments: Document = ["field": "a\0b", "input": [:]]
+            if name == "$setField" { arguments.append("value", 1) }
+            let stage: Document = ["$project": ["x": [name: .document(arguments)]]]
+            let reply = try node.run(["aggregate": "c", "pipeline": [.document(stage)], "cursor": [:]])
+            #expect(reply.code == 9_527_900, "\(name): \(reply)")
+        }
+    }
+
     @Test("fields of statements are declared too")
     func statements() throws {
         let node = try NodeHarness()

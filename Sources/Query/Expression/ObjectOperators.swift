@@ -54,6 +54,10 @@ enum ObjectOperators {
             throw ServerError(
                 location: 5_654_600, "\(operatorName) requires 'field' to evaluate to a constant string")
         }
+        // No document can hold such a name, whatever its length says.
+        guard !name.utf8.contains(0) else {
+            throw ServerError(location: 9_527_900, "\(operatorName): 'field' must not contain an embedded null byte")
+        }
         return name
     }
 

@@ -68,7 +68,12 @@ extension FieldTable {
     ])
 
     static let distinct = FieldTable([
-        Field("key", .string, [.required], "the path whose values are wanted"),
+        Field("key", .string, [.required], "the path whose values are wanted") {
+            (value: ValueView) throws(ServerError) in
+            guard value.asStringBytes?.contains(0) != true else {
+                throw ServerError(ErrorCode(rawValue: 31032), "Key field cannot contain an embedded null byte")
+            }
+        },
         Field("query", .object, "of which documents"),
         Field("hint", [.string, .object], "the index to use, by name or key pattern"),
         CollectionOptions.collationField,
