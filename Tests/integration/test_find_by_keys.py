@@ -74,3 +74,8 @@ def test_show_record_id_gives_each_document_its_place(values):
     for options in ({"sort": {"x": 1, "_id": -1}}, {"filter": {"a": 1}}, {"filter": {"_id": 5}}):
         for document in values.database.command({"find": "c", "showRecordId": True, **options})["cursor"]["firstBatch"]:
             assert document["$recordId"] == numbers[document["_id"]]
+
+
+def test_with_return_key_no_record_id_is_shown(values):
+    command = {"find": "c", "sort": {"_id": 1}, "returnKey": True, "showRecordId": True}
+    assert [list(key) for key in values.database.command(command)["cursor"]["firstBatch"]] == [["_id"]] * 9

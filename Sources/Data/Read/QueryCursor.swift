@@ -133,7 +133,10 @@ public final class QueryCursor {
             } else {
                 for field in document { writer.append(field.key, field.value) }
             }
-            if request.showsRecordID { writer.append("$recordId", int64: Int64(bitPattern: record.id)) }
+            // With `returnKey` the place is not shown, as in MongoDB.
+            if request.showsRecordID, !request.returnsKey {
+                writer.append("$recordId", int64: Int64(bitPattern: record.id))
+            }
             writer.finish()
         }
         if isDone != nil { return true }
