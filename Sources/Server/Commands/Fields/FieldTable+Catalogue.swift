@@ -95,7 +95,7 @@ extension FieldTable {
         Field("collections", .array, "some collections; all when left out"),
     ])
     static let applyOps = FieldTable([
-        Field("alwaysUpsert", .flag, "updates insert what is not there", effect: .none("updates of entries always do")),
+        .missing("alwaysUpsert", "updates that insert what is not there", unlessFalsy: true),
         Field(
             "bypassDocumentValidation", .flag, "skips validators",
             effect: .none("operations in the form of entries are never validated")),
