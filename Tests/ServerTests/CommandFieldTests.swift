@@ -1,6 +1,7 @@
 import BSON
 import Core
 import Foundation
+import Frontend
 import Testing
 
 @testable import Server
@@ -8,10 +9,8 @@ import Testing
 /// Every command refuses what it does not declare: walked over the table that requests are checked against, so that a
 /// new command is in by being there.
 @Suite struct CommandFieldTests {
-    private static var commands: [Command] {
-        var table = CommandTable()
-        CommandSet.addAll(to: &table)
-        return table.commands.filter { !$0.traits.contains(.memberOnly) && !$0.traits.contains(.handshake) }
+    private static var commands: [RegisteredCommand] {
+        Compatibility.all.filter { !$0.traits.contains(.memberOnly) && !$0.traits.contains(.handshake) }
     }
 
     /// A first argument that a command takes.
@@ -28,7 +27,7 @@ import Testing
         }
     }
 
-    private static func request(_ command: Command, _ field: String, _ value: Value) -> Document {
+    private static func request(_ command: RegisteredCommand, _ field: String, _ value: Value) -> Document {
         let name = "\(command.name)"
         var document: Document = [:]
         document.append(name, argument(of: name))
@@ -40,7 +39,7 @@ import Testing
         (["v": value] as Document).withView { view in view.first.map { body($0.value) } ?? false }
     }
 
-    private static func database(of command: Command) -> String {
+    private static func database(of command: RegisteredCommand) -> String {
         command.traits.contains(.adminOnly) ? "admin" : "shop"
     }
 

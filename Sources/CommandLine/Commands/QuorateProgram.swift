@@ -1,5 +1,6 @@
 internal import Core
 public import Quorate
+internal import Frontend
 internal import Server
 
 #if canImport(Glibc)

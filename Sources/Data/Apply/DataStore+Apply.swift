@@ -1,5 +1,5 @@
 public import BSON
-import Core
+public import Core
 import Query
 
 /// How strictly entries are applied.

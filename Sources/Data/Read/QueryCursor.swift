@@ -2,18 +2,6 @@ public import BSON
 public import Core
 public import Query
 
-/// How far a cursor came in one slice.
-public enum CursorProgress: Sendable {
-    /// The batch is full; there may be more.
-    case batchFull
-    /// There is no more: the cursor is done.
-    case exhausted
-    /// The slice is used up: let the loop run and go on with the same batch.
-    case yield
-    /// A tailable cursor has shown everything there is now.
-    case waiting
-}
-
 /// A running query. Holds keys between its slices, never pointers into storage.
 public final class QueryCursor {
     public let request: FindRequest

@@ -1,6 +1,7 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Query
 internal import Replication
 internal import Wire
@@ -87,7 +88,9 @@ extension CommandContext {
         if case .number(let count) = concern.w, count <= 1, concern.journal != true { return .done }
         // A write that changed nothing waits for what the client may have seen.
         let target = optime ?? node.lastOpTime
-        return target.isNull ? .done : .awaitingWriteConcern(target, concern)
+        guard !target.isNull else { return .done }
+        awaited = (target, concern)
+        return .held
     }
 
     /// Runs one step that creates or changes something in the catalogue and ends the command by its write concern.

@@ -1,6 +1,7 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Replication
 
 /// Pulls the oplog of the sync source: asks for what follows our last entry, applies it, reports how far we are, asks
@@ -95,7 +96,7 @@ final class OplogFetcher {
     }
 
     private var isStoppedByFailPoint: Bool {
-        node.failPoints.isOn(.stopReplProducer) || node.failPoints.isOn(.rsSyncApplyStop)
+        node.frontend.failPoints.isOn(.stopReplProducer) || node.frontend.failPoints.isOn(.rsSyncApplyStop)
     }
 
     private func fail(_ why: String, deniedFor denial: Duration) {
@@ -246,7 +247,7 @@ final class OplogFetcher {
         node.runtime.spawn("index build") { [self] in
             do {
                 while try build.step(until: node.runtime.loopSliceEnd, .committing) == .yield {
-                    await node.yieldLoop()
+                    await node.frontend.yieldLoop()
                 }
             } catch {
                 node.fail(error)

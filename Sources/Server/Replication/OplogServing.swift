@@ -1,19 +1,20 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Replication
 
 /// `replSetFetchOplog`: the sync source's side. Waits until there is something new and sends it as one compressed
 /// frame.
 enum OplogServing {
-    static func add(to table: inout CommandTable) {
+    static func add(to table: inout CommandSet) {
         table.add(
             Command(
                 "replSetFetchOplog", [.memberOnly, .followerOnly, .adminOnly], .memberMessage,
                 help: "entries of the oplog, for members"
             ) {
                 context in
-                guard let role = context.node.role as? ReplicaSetRole else { throw notAMember() }
+                guard let role = context.node.replication else { throw notAMember() }
                 guard let after = context.body["after"]?.asDocument.flatMap({ OpTime($0) }),
                     let known = context.body["lastKnownCommitted"]?.asDocument.flatMap({ OpTime($0) })
                 else { throw ServerError(.failedToParse, "replSetFetchOplog needs 'after' and 'lastKnownCommitted'") }
@@ -27,7 +28,7 @@ enum OplogServing {
                 if try append(after, known, role, inclusive, to: context.writer) { return .done }
                 let wait = min(.milliseconds(context.body["maxAwaitMillis"]?.asInteger ?? 1000), Limits.awaitMax)
                 let deadline = context.runtime.now + max(wait, .zero)
-                return .later { context in
+                return .later {
                     while try !append(after, known, role, inclusive, to: context.writer) {
                         guard context.runtime.now < deadline, !context.connection.isAbandoned,
                             !context.node.isShuttingDown

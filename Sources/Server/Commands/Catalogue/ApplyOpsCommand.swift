@@ -1,10 +1,11 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 
 /// `applyOps`, as restores use it: operations in the form of oplog entries, one after the other, each logged by itself.
 enum ApplyOpsCommand {
-    static func add(to table: inout CommandTable) {
+    static func add(to table: inout CommandSet) {
         table.add(
             Command(
                 "applyOps", [.write, .adminOnly], .applyOps, help: "applies operations as an oplog has them", run: run))
@@ -17,7 +18,7 @@ enum ApplyOpsCommand {
         }
         try context.checkWritable()
         let concern = try context.writeConcern()
-        return .later { context in
+        return .later {
             var results: [Value] = []
             var sliceEnd = context.runtime.loopSliceEnd
             guard let list = context.argument.asArray else { return }

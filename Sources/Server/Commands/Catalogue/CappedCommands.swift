@@ -1,10 +1,11 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 
 /// `convertToCapped` and `cloneCollectionAsCapped`.
 enum CappedCommands {
-    static func add(to table: inout CommandTable) {
+    static func add(to table: inout CommandSet) {
         table.add(
             Command(
                 "convertToCapped", [.write], .convertToCapped,
@@ -14,7 +15,7 @@ enum CappedCommands {
                 let namespace = try context.namespace()
                 let concern = try context.writeConcern()
                 let capped = try CollectionOptions.Capped(size: context.body["size"])
-                return .later { context in
+                return .later {
                     let data = context.node.data
                     let collection = try data.convertToCapped(namespace, capped, try context.writeContext())
                     while case .yield = try data.trimToSize(
@@ -36,7 +37,7 @@ enum CappedCommands {
                     validating: context.database, collection: context.body["toCollection"]?.asString ?? "")
                 let concern = try context.writeConcern()
                 let capped = try CollectionOptions.Capped(size: context.body["size"])
-                return .later { context in
+                return .later {
                     let copy = try CappedCopy(context.node.data, from: from, to: to, capped, try context.writeContext())
                     while case .yield = try copy.run(try context.writeContext(), until: context.runtime.loopSliceEnd) {
                         try await context.awaitNextSlice()

@@ -1,6 +1,7 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Query
 
 /// `explain`: how a command would be carried out, and, when asked, what that costs. Changes nothing.
@@ -9,7 +10,7 @@ enum ExplainCommand {
         case queryPlanner, executionStats, allPlansExecution
     }
 
-    static func add(to table: inout CommandTable) {
+    static func add(to table: inout CommandSet) {
         table.add(
             Command(
                 "explain", [.read, .readConcern, .stable], .explain, help: "how a command would be carried out",
@@ -34,7 +35,7 @@ enum ExplainCommand {
 
     /// The command to explain, whose fields are checked as if it were run, without those that are null.
     private static func checked(_ inner: DocumentView, _ context: CommandContext) throws(ServerError) -> Document {
-        guard let first = inner.first, let command = context.node.commands.find(first.key) else {
+        guard let first = inner.first, let command = context.frontend.commands.find(first.key) else {
             return inner.document
         }
         var seen = FieldTable.Seen()

@@ -1,6 +1,7 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Query
 
 /// Writes the results of one pipeline, in batches of ordinary commands.

@@ -1,6 +1,7 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Query
 internal import Replication
 internal import Wire
@@ -97,7 +98,7 @@ final class WriteOutcome {
 
 /// Runs write commands: at once when they are short, in slices with a copy of the request when they are not.
 enum WriteCommands {
-    static func add(to table: inout CommandTable) {
+    static func add(to table: inout CommandSet) {
         table.add(
             Command(
                 "insert", [.write, .retryable, .stable], .insert, help: "inserts documents", run: InsertCommand.run))
@@ -131,7 +132,7 @@ enum WriteCommands {
             let after = context.node.lastOpTime
             return context.finishWrite(after == before ? nil : after, concern)
         }
-        return .later { context in
+        return .later {
             let outcome = WriteOutcome()
             try await check(context)
             let slice = try prepare(context, outcome)

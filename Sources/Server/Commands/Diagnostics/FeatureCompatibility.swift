@@ -1,6 +1,7 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Replication
 
 /// `setFeatureCompatibilityVersion`, kept as MongoDB keeps it: a replicated document of `admin.system.version`, which
@@ -11,7 +12,7 @@ enum FeatureCompatibility {
     private static let latest = "8.0"
     private static let known = ["7.0", "7.3", "8.0"]
 
-    static func add(to table: inout CommandTable) {
+    static func add(to table: inout CommandSet) {
         table.add(
             Command(
                 "setFeatureCompatibilityVersion", [.adminOnly, .write], .setFeatureCompatibilityVersion,

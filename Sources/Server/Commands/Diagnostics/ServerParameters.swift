@@ -1,9 +1,10 @@
 internal import BSON
 internal import Core
+internal import Frontend
 
 /// `getParameter` and `setParameter`: what can be asked for and, where it says so, set.
 enum ServerParameters {
-    static func add(to table: inout CommandTable) {
+    static func add(to table: inout CommandSet) {
         table.add(
             Command("getParameter", [.adminOnly], .parameters, help: "server parameters, one, several or '*'") {
                 context in
@@ -65,7 +66,7 @@ enum ServerParameters {
             guard value.type == .bool || value.type.isNumber else { throw wrongType(name, value, "bool") }
             node.ttl.isEnabled = value.isTruthy
         case "ttlMonitorSleepSecs": node.ttl.pause = .seconds(try positive(name, value))
-        case "cursorTimeoutMillis": node.cursors.idleMax = .milliseconds(try positive(name, value))
+        case "cursorTimeoutMillis": node.frontend.cursors.idleMax = .milliseconds(try positive(name, value))
         default: return false
         }
         return true
@@ -93,7 +94,7 @@ enum ServerParameters {
             ("notablescan", false),
             ("internalQueryMaxBlockingSortMemoryUsageBytes", .int64(Int64(Limits.stageBytesMax))),
             ("transactionLifetimeLimitSeconds", 60),
-            ("cursorTimeoutMillis", .int64(node.cursors.idleMax.wholeMilliseconds)),
+            ("cursorTimeoutMillis", .int64(node.frontend.cursors.idleMax.wholeMilliseconds)),
             ("localLogicalSessionTimeoutMinutes", .int32(ServerVersion.sessionTimeoutMinutes)),
             ("requireApiVersion", false),
             ("ttlMonitorEnabled", .bool(node.ttl.isEnabled)),

@@ -1,0 +1,199 @@
+package import BSON
+package import Core
+internal import Wire
+
+/// The fields that any command may carry, found in one walk over the command document. Views into the request.
+package struct GenericArguments {
+    /// The database the command runs in.
+    package private(set) var database: UnsafeRawBufferPointer?
+    package private(set) var sessionID: SessionID?
+    package private(set) var transactionNumber: Int64?
+    package private(set) var autocommit: Bool?
+    package private(set) var startTransaction = false
+    package private(set) var readConcern: DocumentView?
+    package private(set) var writeConcern: DocumentView?
+    package private(set) var readPreference: DocumentView?
+    package private(set) var clusterTime: Timestamp?
+    package private(set) var maxTimeMillis: Int64?
+    package private(set) var comment: ValueView?
+    package private(set) var statementID: Int32?
+    package private(set) var statementIDs: DocumentView?
+    /// Whether only what Stable API version 1 has may be used.
+    package private(set) var isAPIStrict = false
+    private var hasAPIVersion = false
+    private var hasAPIOptions = false
+    /// Whether an optional field was null: such a field was not given, and is left out of what the command sees.
+    private(set) var hasNulls = false
+
+    /// The fields that any command may carry, beside those that `parse` reads in place.
+    package static let fields = FieldTable([
+        Field("$db", .string, "the database the command runs in"),
+        Field("lsid", .object, "the logical session: `{id: UUID}`"),
+        Field("txnNumber", .long, "the number of a retryable write within its session"),
+        Field("stmtId", .number, "the number of the first statement of a retryable write"),
+        Field("stmtIds", .array, "the numbers of the statements of a retryable write"),
+        Field("readConcern", .object, "`{level, afterClusterTime, atClusterTime}`"),
+        Field("writeConcern", .object, "`{w, j, wtimeout}`"),
+        Field("$readPreference", .object, "which members may answer"),
+        Field("$clusterTime", .object, "the newest cluster time that the client has seen"),
+        Field("maxTimeMS", .number, "milliseconds after which the command ends with MaxTimeMSExpired"),
+        Field("comment", .any, "shown by currentOp and the profiler"),
+        Field("apiVersion", .string, "the Stable API version: \"1\""),
+        Field("apiStrict", .bool, "refuses what is not part of the Stable API"),
+        Field(
+            "apiDeprecationErrors", .bool, "refuses what is deprecated",
+            effect: .none("Stable API version 1 has nothing deprecated")),
+        .missing("$queryOptions", "a read preference wrapped as in OP_QUERY"),
+        .inert("$client", .object, because: "routers pass on who their client is"),
+        .inert("clientOperationKey", .any, because: "a client's own name for the operation"),
+        .missing("startTransaction", "multi-document transactions"),
+        .missing("autocommit", "multi-document transactions"),
+        .missing("databaseVersion", "versions of sharded databases"),
+        .missing("shardVersion", "versions of sharded collections"),
+        .missing("$audit", "impersonation by routers"),
+        .missing("$configServerState", "sharding"),
+        .missing("allowImplicitCollectionCreation", "sharding"),
+        .missing("mayBypassWriteBlocking", "blocking of user writes"),
+        .missing("maxTimeMSOpOnly", "a time limit of routers"),
+        .missing("tracking_info", "tracking of routers' requests"),
+        .missing("rawData", "reading the buckets of time series", unlessFalsy: true),
+        .missing("help", "help on one command; see docs/compatibility.md", unlessFalsy: true),
+    ])
+
+    /// Whether any command may carry a field of that name.
+    package static func isGeneric(_ key: KeyView) -> Bool { fields.contains(key) }
+
+    /// Reads the fields of `command` that all commands may have, and checks its own against their declarations.
+    /// - Throws: `TypeMismatch`, `InvalidOptions`, `BadValue` for a generic field of the wrong type or value, and what
+    ///   `FieldTable` throws.
+    static func parse(_ request: Request, _ command: RegisteredCommand) throws(ServerError) -> GenericArguments {
+        var arguments = GenericArguments()
+        var seen = FieldTable.Seen()
+        var seenGeneric = FieldTable.Seen()
+        var isFirst = true
+        for element in request.body {
+            if isFirst {
+                isFirst = false
+                continue
+            }
+            if try arguments.read(element) { continue }
+            if try command.fields.take(element, &seen, at: "\(command.name)") {
+                if command.fields.isOpen, fields.contains(element.key) {
+                    _ = try fields.take(element, &seenGeneric, at: "\(command.name)")
+                }
+                continue
+            }
+            guard try fields.take(element, &seenGeneric, at: "\(command.name)") else {
+                throw FieldTable.unknown(element.key, at: "\(command.name)")
+            }
+            try arguments.readAPI(element)
+        }
+        try command.fields.checkComplete(seen, at: "\(command.name)") { request.sequence($0) != nil }
+        arguments.hasNulls = seen.hasNulls || seenGeneric.hasNulls
+        if arguments.hasAPIOptions, !arguments.hasAPIVersion {
+            throw ServerError(
+                ErrorCode(rawValue: 4_886_600),
+                "Provided apiStrict and/or apiDeprecationErrors without passing apiVersion")
+        }
+        if arguments.isAPIStrict { try command.checkStable(request.body) }
+        return arguments
+    }
+
+    /// Its bytes are elsewhere now.
+    mutating func move(_ move: ByteMove) {
+        database = database.map { move($0) }
+        readConcern = readConcern.map { move($0) }
+        writeConcern = writeConcern.map { move($0) }
+        readPreference = readPreference.map { move($0) }
+        comment = comment.map { move($0) }
+        statementIDs = statementIDs.map { move($0) }
+    }
+
+    /// Reads a field that the node itself acts on; false when it is none, or is null.
+    private mutating func read(_ element: DocumentView.Element) throws(ServerError) -> Bool {
+        if element.value.isNullish, !(element.key == "comment") { return false }
+        switch element.key.count {
+        case 3 where element.key == "$db":
+            guard element.value.type == .string else { throw wrongType("$db", element.value, "string") }
+            database = element.value.asStringBytes
+        case 4 where element.key == "lsid": sessionID = try SessionID(argument: element.value)
+        case 6 where element.key == "stmtId": statementID = try GenericArguments.int32("stmtId", element.value)
+        case 7 where element.key == "stmtIds":
+            guard let ids = element.value.asArray else { throw wrongType("stmtIds", element.value, "array") }
+            statementIDs = ids
+        case 7 where element.key == "comment": comment = element.value
+        case 9 where element.key == "txnNumber":
+            guard let number = element.value.asInt64 else { throw wrongType("txnNumber", element.value, "long") }
+            guard number >= 0 else { throw ServerError(.invalidOptions, "Transaction number cannot be negative") }
+            transactionNumber = number
+        case 9 where element.key == "maxTimeMS": maxTimeMillis = try GenericArguments.maxTime(element.value)
+        case 10 where element.key == "autocommit":
+            guard let flag = element.value.asBool else { throw wrongType("autocommit", element.value, "bool") }
+            autocommit = flag
+        case 11 where element.key == "readConcern": readConcern = try GenericArguments.object("readConcern", element)
+        case 12 where element.key == "writeConcern": writeConcern = try GenericArguments.object("writeConcern", element)
+        case 12 where element.key == "$clusterTime": clusterTime = try GenericArguments.clusterTime(element.value)
+        case 15 where element.key == "$readPreference":
+            readPreference = try GenericArguments.object("$readPreference", element)
+        case 16 where element.key == "startTransaction": startTransaction = element.value.isTruthy
+        default: return false
+        }
+        return true
+    }
+
+    private mutating func readAPI(_ element: DocumentView.Element) throws(ServerError) {
+        guard !element.value.isNullish else { return }
+        switch element.key {
+        case "apiVersion":
+            guard element.value.asString == "1" else {
+                throw ServerError(
+                    .apiVersionError, "API version must be \"1\"; got \"\(element.value.asString ?? "")\"")
+            }
+            hasAPIVersion = true
+        case "apiStrict":
+            isAPIStrict = element.value.asBool ?? false
+            hasAPIOptions = true
+        case "apiDeprecationErrors": hasAPIOptions = true
+        default: break
+        }
+    }
+
+    private static func object(
+        _ name: String, _ element: DocumentView.Element
+    ) throws(ServerError) -> DocumentView {
+        guard let view = element.value.asDocument else { throw wrongType(name, element.value, "object") }
+        return view
+    }
+
+    private static func int32(_ name: String, _ value: ValueView) throws(ServerError) -> Int32 {
+        guard let number = value.asInteger, let narrow = Int32(exactly: number) else {
+            throw wrongType(name, value, "int")
+        }
+        return narrow
+    }
+
+    private static func maxTime(_ value: ValueView) throws(ServerError) -> Int64 {
+        guard value.type.isNumber else { throw ServerError(.badValue, "maxTimeMS must be a number") }
+        guard let number = value.asInteger else { throw ServerError(.badValue, "maxTimeMS has non-integral value") }
+        guard (0...Int64(Int32.max)).contains(number) else {
+            throw ServerError(.badValue, "\(number) value for maxTimeMS is out of range [0, 2147483647]")
+        }
+        return number
+    }
+
+    private static func clusterTime(_ value: ValueView) throws(ServerError) -> Timestamp {
+        guard let view = value.asDocument else { throw wrongType("$clusterTime", value, "object") }
+        guard let inner = view["clusterTime"] else {
+            throw ServerError(.noSuchKey, "Missing expected field \"clusterTime\"")
+        }
+        guard let timestamp = inner.asTimestamp else { throw wrongType("clusterTime", inner, "timestamp") }
+        return timestamp
+    }
+}
+
+/// The error for an argument of the wrong BSON type, in MongoDB's words.
+package func wrongType(_ field: String, _ value: ValueView, _ expected: String) -> ServerError {
+    ServerError(
+        .typeMismatch,
+        "BSON field '\(field)' is the wrong type '\(value.type.operatorName)', expected type '\(expected)'")
+}
