@@ -105,11 +105,8 @@ enum HelloCommand {
     /// The internal handshake: a member of this set says who it is. It guards against mistakes, not against attacks:
     /// that takes authentication between members.
     private static func introduce(_ context: CommandContext) throws(ServerError) {
-        guard let value = context.body["internalMember"] else { return }
-        guard let view = value.asDocument, let setName = view["setName"]?.asString,
-            let id = view["memberId"]?.asInteger.flatMap({ Int32(exactly: $0) }),
-            let incarnation = view["incarnation"]?.asDocument.flatMap({ Incarnation($0) })
-        else { throw ServerError(.failedToParse, "'internalMember' must be {setName, memberId, incarnation}") }
+        guard let introduction = try Introduction.decode(context.body) else { return }
+        let setName = introduction.setName
         guard let own = context.node.options.replicaSetName, own == setName else {
             let error =
                 context.node.options.replicaSetName.map {
@@ -120,7 +117,8 @@ enum HelloCommand {
             context.connection.introductionError = error
             throw error
         }
-        context.connection.peer = PeerIdentity(memberID: id, incarnation: incarnation)
+        context.connection.peer = PeerIdentity(
+            memberID: introduction.memberID ?? -1, incarnation: introduction.incarnation)
     }
 
     private static func takeMetadata(_ value: ValueView?, _ connection: ClientConnection) throws(ServerError) {
