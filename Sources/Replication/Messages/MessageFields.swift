@@ -4,16 +4,18 @@ import Core
 /// Typed reading of a message: every complaint is `FailedToParse` and names the field.
 struct MessageFields {
     let view: DocumentView
-    /// The message, and where in it the fields stand: `replSetUpdatePosition.optimes`.
-    let path: String
+    private let message: StaticString
+    /// The list in which this document stands.
+    private let list: StaticString?
 
-    init(_ view: DocumentView, _ path: String) {
+    init(_ view: DocumentView, _ message: StaticString, inside list: StaticString? = nil) {
         self.view = view
-        self.path = path
+        self.message = message
+        self.list = list
     }
 
     func error(_ field: StaticString, _ what: String) -> ServerError {
-        ServerError(.failedToParse, "\(path).\(field) \(what)")
+        ServerError(.failedToParse, "\(message)\(list.map { ".\($0)" } ?? "").\(field) \(what)")
     }
 
     func read<T>(
@@ -95,7 +97,7 @@ struct MessageFields {
         for element in try documents(field) {
             guard list.count < limit else { throw error(field, "has more than \(limit) elements") }
             guard let document = element.value.asDocument else { continue }
-            list.append(try decode(MessageFields(document, "\(path).\(field)")))
+            list.append(try decode(MessageFields(document, message, inside: field)))
         }
         return list
     }
