@@ -20,9 +20,9 @@ package protocol Service: AnyObject {
     func appendGossip(to writer: DocumentWriter, operationTime: Timestamp?)
     /// Writes the fields of `hello` that depend on the service, from `isWritablePrimary` on.
     func appendHello(to writer: DocumentWriter, legacy: Bool)
-    /// Somebody says with `hello` that it is a member of this service's cluster.
+    /// Who introduces itself, in `internalMember` of this `hello`, as a member of this service's cluster.
     /// - Throws: why it is not believed; the connection keeps the reason.
-    func identify(_ introduction: ValueView) throws(ServerError) -> PeerIdentity
+    func identify(_ hello: DocumentView) throws(ServerError) -> PeerIdentity
 
     /// The wait that a connection was held for (`ClientConnection.heldFor`) is not worth waiting for any more.
     func abandonWait(_ id: UInt64, because reason: ServerError)

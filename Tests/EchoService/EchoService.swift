@@ -35,7 +35,7 @@ package final class EchoService: Service {
     package func appendHello(to writer: DocumentWriter, legacy: Bool) {
         writer.append(legacy ? "ismaster" : "isWritablePrimary", bool: true)
     }
-    package func identify(_ introduction: ValueView) throws(ServerError) -> PeerIdentity {
+    package func identify(_ hello: DocumentView) throws(ServerError) -> PeerIdentity {
         throw ServerError(.noReplicationEnabled, "an echo has no members")
     }
     package func abandonWait(_ id: UInt64, because reason: ServerError) {}

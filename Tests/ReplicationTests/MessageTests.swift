@@ -5,65 +5,12 @@ import Testing
 
 @testable import Replication
 
+/// What a member tells clients: `hello`, `replSetGetStatus`.
 @Suite struct MessageTests {
-    static func report() -> MemberReport {
-        var it = MemberFixture()
-        it.hearEveryone()
-        return it.report(1, state: .primary, term: 4, at: OpTime(4, 9), commitPoint: OpTime(4, 8))
-    }
-
-    @Test("heartbeats survive encoding, with and without a configuration")
-    func heartbeats() {
-        var request = HeartbeatRequest(setName: "rs", from: "m1:27017", fromID: 1, report: Self.report())
-        #expect(Document { request.encode(to: $0) }.withView { HeartbeatRequest($0) } == request)
-        request.fromID = nil
-        for purpose in [HeartbeatRequest.Purpose.quorumCheck, .rollCall] {
-            request.purpose = purpose
-            #expect(Document { request.encode(to: $0) }.withView { HeartbeatRequest($0) } == request)
-        }
-        var response = HeartbeatResponse(setName: "rs", report: Self.report())
-        #expect(Document { response.encode(to: $0) }.withView { HeartbeatResponse($0) } == response)
-        response.memberID = 2
-        response.config = MemberFixture.config(3) { $0.members[1].isNewlyAdded = true }
-        #expect(Document { response.encode(to: $0) }.withView { HeartbeatResponse($0) } == response)
-    }
-
-    @Test("vote and position messages survive encoding")
-    func others() {
-        let request = VoteRequest(
-            setName: "rs", isDryRun: true, term: 4, candidateID: 2, incarnation: MemberFixture.incarnation(2),
-            config: ConfigVersion(version: 3, term: 2), lastWritten: OpTime(3, 9), reason: .primaryConnectionLost)
-        #expect(Document { request.encode(to: $0) }.withView { VoteRequest($0) } == request)
-        let response = VoteResponse(term: 4, isGranted: false, reason: "no", incarnation: MemberFixture.incarnation(2))
-        #expect(Document { response.encode(to: $0) }.withView { VoteResponse($0) } == response)
-        let positions = UpdatePosition(
-            setName: "rs", term: 4,
-            positions: [
-                .init(
-                    memberID: 1, incarnation: MemberFixture.incarnation(1), config: ConfigVersion(version: 3, term: 2),
-                    progress: Progress(all: OpTime(3, 9)))
-            ])
-        #expect(Document { positions.encode(to: $0) }.withView { UpdatePosition($0) } == positions)
-        let metadata = ReplicationMetadata(
-            term: 4, commitPoint: OpTime(3, 9), applied: OpTime(4, 1), config: ConfigVersion(version: 3, term: 2),
-            primaryID: 1, syncSourceID: nil, isPrimary: true, rollbackID: 5)
-        #expect(Document { metadata.encode(to: $0) }.withView { ReplicationMetadata($0) } == metadata)
+    @Test("what a member stores of its vote survives encoding")
+    func lastVote() {
         let vote = LastVote(term: 9, candidateID: 3)
         #expect(Document { vote.encode(to: $0) }.withView { LastVote($0) } == vote)
-    }
-
-    @Test("a message without one of its fields, or with one of another type, is none")
-    func malformed() {
-        let request = HeartbeatRequest(setName: "rs", from: "m1:27017", fromID: 1, report: Self.report())
-        let whole = Document { request.encode(to: $0) }
-        for key in ["replSetHeartbeat", "from", "incarnation", "state", "term", "configVersion", "opTime"] {
-            var missing = whole
-            missing[key] = nil
-            #expect(missing.withView { HeartbeatRequest($0) } == nil, "\(key)")
-            var odd = whole
-            odd[key] = .bool(true)
-            #expect(odd.withView { HeartbeatRequest($0) } == nil, "\(key)")
-        }
     }
 
     @Test("hello names hosts, passives and arbiters, leaves hidden members out and shows the electionId of a primary")

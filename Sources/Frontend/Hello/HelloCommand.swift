@@ -105,9 +105,9 @@ enum HelloCommand {
     /// The internal handshake: a member of this set says who it is. It guards against mistakes, not against attacks:
     /// that takes authentication between members.
     private static func introduce(_ context: RequestContext) throws(ServerError) {
-        guard let introduction = context.body["internalMember"] else { return }
+        guard context.body["internalMember"] != nil else { return }
         do {
-            context.connection.peer = try context.frontend.service.identify(introduction)
+            context.connection.peer = try context.frontend.service.identify(context.body)
         } catch {
             context.connection.introductionError = error
             throw error

@@ -70,19 +70,19 @@ extension Node: Service {
 
     /// The internal handshake: a member of this set says who it is. It guards against mistakes, not against attacks:
     /// that takes authentication between members.
-    package func identify(_ introduction: ValueView) throws(ServerError) -> PeerIdentity {
-        guard let view = introduction.asDocument, let setName = view["setName"]?.asString,
-            let id = view["memberId"]?.asInteger.flatMap({ Int32(exactly: $0) }),
-            let incarnation = view["incarnation"]?.asDocument.flatMap({ Incarnation($0) })
-        else { throw ServerError(.failedToParse, "'internalMember' must be {setName, memberId, incarnation}") }
+    package func identify(_ hello: DocumentView) throws(ServerError) -> PeerIdentity {
+        guard let introduction = try Introduction.decode(hello) else {
+            throw ServerError(.failedToParse, "hello has no 'internalMember'")
+        }
         guard let own = options.replicaSetName else {
             throw ServerError(.noReplicationEnabled, "this node was not started with --replset")
         }
-        guard own == setName else {
+        guard own == introduction.setName else {
             throw ServerError(
-                .inconsistentReplicaSetNames, "this node belongs to the replica set '\(own)', not '\(setName)'")
+                .inconsistentReplicaSetNames,
+                "this node belongs to the replica set '\(own)', not '\(introduction.setName)'")
         }
-        return PeerIdentity(memberID: id, incarnation: incarnation)
+        return PeerIdentity(memberID: introduction.memberID ?? -1, incarnation: introduction.incarnation)
     }
 
     package func abandonWait(_ id: UInt64, because reason: ServerError) {

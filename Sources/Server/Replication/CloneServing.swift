@@ -19,11 +19,8 @@ enum CloneServing {
                 help: "all collections, for members"
             ) {
                 context in
-                context.writer.array("collections") { array in
-                    for collection in context.node.data.catalog.collections where !collection.namespace.isLocal {
-                        array.document { describe(collection, to: $0) }
-                    }
-                }
+                let collections = context.node.data.catalog.collections.filter { !$0.namespace.isLocal }
+                ListCollectionsReply(collections: collections.map(describe)).encode(to: context.writer)
                 return .done
             })
         table.add(
@@ -37,19 +34,11 @@ enum CloneServing {
                 help: "session records, for members"
             ) {
                 context in
-                guard case .binary(_, let after)? = context.body["after"].map({ Value($0) }) else {
-                    throw ServerError(.failedToParse, "replSetCloneSessions needs 'after'")
+                let request = try CloneSessionsRequest(decoding: context.body)
+                let limit = context.runtime.buggified("small clone batch", Limits.cloneBatchDocuments, 3)
+                try CloneSessionsReply.encode(to: context.writer) { array in
+                    try context.node.data.readSessions(after: request.after, limit: limit) { array.append($0) }
                 }
-                var last: [UInt8]?
-                try context.writer.array("records") { (array: inout ArrayWriter) throws in
-                    last = try context.node.data.readSessions(
-                        after: after,
-                        limit: context.runtime.buggified("small clone batch", Limits.cloneBatchDocuments, 3)
-                    ) {
-                        array.append($0)
-                    }
-                }
-                if let last { last.withUnsafeBytes { context.writer.append("next", binary: $0) } }
                 return .done
             })
     }
@@ -59,9 +48,9 @@ enum CloneServing {
         guard role.member.state.isReadable else {
             throw ServerError(.notPrimaryOrSecondary, "not readable: in state \(role.member.state.name)")
         }
-        let target = context.body["awaitCommitted"]?.asDocument.flatMap { OpTime($0) } ?? .null
+        let target = try SourcePositionRequest(decoding: context.body).awaitedCommitPoint ?? .null
         if role.member.commitPoint >= target {
-            appendPosition(role, to: context.writer)
+            role.position.encode(to: context.writer)
             return .done
         }
         return .later {
@@ -69,58 +58,56 @@ enum CloneServing {
             while role.member.commitPoint < target, context.runtime.now < deadline, !context.connection.isAbandoned {
                 await role.oplogChanged.wait(until: deadline, on: context.connection)
             }
-            appendPosition(role, to: context.writer)
+            role.position.encode(to: context.writer)
         }
     }
 
-    /// Who goes on with a clone has to know that it is still the same member that it asks.
-    private static func appendPosition(_ role: ReplicaSetRole, to writer: DocumentWriter) {
-        writer.document("incarnation") { role.member.incarnation.encode(to: $0) }
-        OplogServing.appendMetadata(role, to: writer)
-    }
-
-    private static func describe(_ collection: Collection, to writer: DocumentWriter) {
-        writer.append("ns", string: collection.namespace.fullName)
-        collection.uuid.withBytes { writer.append("uuid", binary: $0, subtype: 4) }
-        writer.append("documents", int64: Int64(collection.count))
-        writer.append("bytes", int64: Int64(collection.dataBytes))
-        writer.document("options") { collection.options.write(to: $0) }
-        writer.array("indexes") { array in
-            for index in collection.indexes {
-                array.document { document in
-                    index.definition.withView { for field in $0 { document.append(field.key, field.value) } }
-                    // A build that is under way here goes on there.
-                    if index.state == .building, let build = index.buildID {
-                        build.withBytes { document.append("buildUUID", binary: $0, subtype: 4) }
-                    }
+    private static func describe(_ collection: Collection) -> CollectionDescription {
+        CollectionDescription(
+            namespace: collection.namespace.fullName, uuid: collection.uuid, documentCount: Int64(collection.count),
+            byteCount: Int64(collection.dataBytes), options: Document { collection.options.write(to: $0) },
+            indexes: collection.indexes.map { index in
+                // A build that is under way here goes on there.
+                guard index.state == .building, let build = index.buildID else { return index.definition }
+                return Document { writer in
+                    index.definition.withView { for field in $0 { writer.append(field.key, field.value) } }
+                    writer.append("buildUUID", build)
                 }
-            }
-        }
+            })
     }
 
     private static func documents(_ context: CommandContext) throws -> CommandOutcome {
         let data = context.node.data
-        if let name = context.body["ns"]?.asString, let id = context.body["id"] {
+        switch try CloneDocumentsRequest(decoding: context.body) {
+        case .one(let name, let id):
             let collection = data.catalog.find(try Namespace(validating: name))
-            let document = try collection.flatMap { try data.findOneByID($0, id) }
-            context.writer.array("documents") { if let document { $0.append(document) } }
-            return .done
+            let key: Document = ["_id": id]
+            let document = try collection.flatMap { collection in
+                try key.withView { try $0["_id"].flatMap { try data.findOneByID(collection, $0) } }
+            }
+            CloneDocumentsReply.encode(to: context.writer) { array in
+                if let document { array.append(document) }
+                return nil
+            }
+        case .batch(let uuid, let after):
+            guard let collection = data.catalog.find(uuid) else {
+                CloneDocumentsReply.encodeGone(to: context.writer)
+                break
+            }
+            let limit = context.runtime.buggified("small clone batch", Limits.cloneBatchDocuments, 3)
+            try CloneDocumentsReply.encode(to: context.writer) { array in
+                try data.readRecords(
+                    of: collection, after: UInt64(after), limit: limit, bytesMax: Limits.cloneBatchBytes
+                ) { array.append($0) }.map { Int64(clamping: $0) }
+            }
         }
-        guard let uuid = CollectionUUID(context.body["uuid"]), let after = context.body["after"]?.asInteger, after >= 0
-        else { throw ServerError(.failedToParse, "replSetCloneDocuments needs 'uuid' and 'after', or 'ns' and 'id'") }
-        guard let collection = data.catalog.find(uuid) else {
-            context.writer.append("gone", bool: true)
-            return .done
-        }
-        var last: UInt64?
-        try context.writer.array("documents") { (array: inout ArrayWriter) throws in
-            last = try data.readRecords(
-                of: collection, after: UInt64(after),
-                limit: context.runtime.buggified("small clone batch", Limits.cloneBatchDocuments, 3),
-                bytesMax: Limits.cloneBatchBytes
-            ) { array.append($0) }
-        }
-        if let last { context.writer.append("next", int64: Int64(last)) }
         return .done
+    }
+}
+
+extension ReplicaSetRole {
+    /// Who goes on with a clone has to know that it is still the same member that it asks.
+    fileprivate var position: SourcePositionReply {
+        SourcePositionReply(incarnation: member.incarnation, metadata: metadata)
     }
 }

@@ -116,13 +116,9 @@ extension InitialSync {
     /// Fetches documents again that an update did not fit: the clone had an older or newer state of them.
     private func fetch(_ missing: [(Namespace, Value)]) async throws {
         for (namespace, id) in missing {
-            let body = try await ask { writer in
-                writer.append("replSetCloneDocuments", int32: 1)
-                writer.append("ns", string: namespace.fullName)
-                writer.append("id" as String, id)
-            }
-            try body.withView { view in
-                for element in view["documents"]?.asArray ?? DocumentView.empty {
+            try await ask(CloneDocumentsRequest.one(namespace: namespace.fullName, id: id)) { reply in
+                guard case .documents(let documents, _) = reply else { return }
+                for element in documents {
                     guard let document = element.value.asDocument, let collection = node.data.catalog.find(namespace)
                     else { continue }
                     try node.data.cloneDocument(document, into: collection)
@@ -147,11 +143,11 @@ extension InitialSync {
 
     func awaitCommit(of optime: OpTime) async throws {
         while !isCancelled {
-            let body = try await ask(timeout: Limits.peerCallTimeout + Limits.oplogAwaitMax) { writer in
-                writer.append("replSetGetPosition", int32: 1)
-                writer.append("awaitCommitted", optime)
-            }
-            if try check(body).commitPoint >= optime { return }
+            let position = try await ask(
+                SourcePositionRequest(awaitedCommitPoint: optime),
+                timeout: Limits.peerCallTimeout + Limits.oplogAwaitMax
+            ) { $0 }
+            if try check(position).commitPoint >= optime { return }
         }
     }
 }

@@ -1,16 +1,13 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Replication
 
 /// The clone: every collection with its documents, in batches behind the last record id, then the session records.
 extension InitialSync {
     func clone() async throws {
-        let listing = try await ask { $0.append("replSetListCollections", int32: 1) }
-        var collections: [Collection] = []
-        for entry in listing["collections"]?.asArray ?? [] {
-            guard let description = entry.asDocument else { throw Failure("an unreadable list of collections") }
-            collections.append(try description.withView { try cloneDefinition($0) })
-        }
+        let listing = try await ask(ListCollectionsRequest()) { $0 }
+        let collections = try listing.collections.map { try cloneDefinition($0) }
         for place in collections.indices {
             progress.collections[place].startedAt = node.runtime.wallClock.milliseconds
             try await cloneDocuments(of: collections[place], place)
@@ -19,58 +16,59 @@ extension InitialSync {
         try await cloneSessions()
     }
 
-    private func cloneDefinition(_ view: DocumentView) throws -> Collection {
-        guard let name = view["ns"]?.asString, let uuid = CollectionUUID(view["uuid"]),
-            let options = view["options"]?.asDocument, let indexes = view["indexes"]?.asArray
-        else { throw Failure("an unreadable description of a collection") }
-        let namespace = try Namespace(validating: name)
-        let definitions = indexes.compactMap { $0.value.asDocument }
+    private func cloneDefinition(_ description: CollectionDescription) throws -> Collection {
+        let namespace = try Namespace(validating: description.namespace)
         progress.collections.append(
             InitialSyncProgress.Cloned(
-                namespace: namespace, documentsToCopy: view["documents"]?.asInteger ?? 0,
-                bytesToCopy: view["bytes"]?.asInteger ?? 0, indexes: definitions.count))
-        return try node.data.cloneCollection(namespace, uuid: uuid, options: options, indexes: definitions)
+                namespace: namespace, documentsToCopy: description.documentCount, bytesToCopy: description.byteCount,
+                indexes: description.indexes.count))
+        return try node.data.cloneCollection(description, as: namespace)
     }
 
     private func cloneDocuments(of collection: Collection, _ place: Int) async throws {
-        var after: Int64 = 0
-        while !isCancelled {
-            let body = try await ask { writer in
-                writer.append("replSetCloneDocuments", int32: 1)
-                collection.uuid.withBytes { writer.append("uuid", binary: $0, subtype: 4) }
-                writer.append("after", int64: after)
-            }
-            progress.collections[place].batches += 1
-            // Dropped at the source meanwhile: the entry that dropped it will be applied.
-            if body["gone"]?.asBool == true { return }
-            try body.withView { view in
-                for element in view["documents"]?.asArray ?? DocumentView.empty {
-                    guard let document = element.value.asDocument else { throw Failure("an unreadable document") }
+        var after: Int64? = 0
+        while let behind = after, !isCancelled {
+            after = try await ask(CloneDocumentsRequest.batch(of: collection.uuid, after: behind)) { reply in
+                progress.collections[place].batches += 1
+                // Dropped at the source meanwhile: the entry that dropped it will be applied.
+                guard case .documents(let documents, let next) = reply else { return nil }
+                for element in documents {
+                    guard let document = element.value.asDocument else { continue }
                     try node.data.cloneDocument(document, into: collection)
                     progress.collections[place].documentsCopied += 1
                     progress.collections[place].bytesCopied += Int64(document.byteCount)
                 }
+                return next
             }
-            guard let next = body["next"]?.asInteger else { return }
-            after = next
         }
     }
 
     private func cloneSessions() async throws {
-        var after: [UInt8] = []
-        while !isCancelled {
-            let body = try await ask { writer in
-                writer.append("replSetCloneSessions", int32: 1)
-                after.withUnsafeBytes { writer.append("after", binary: $0) }
-            }
-            try body.withView { view in
-                for element in view["records"]?.asArray ?? DocumentView.empty {
-                    guard let record = element.value.asDocument else { throw Failure("an unreadable session record") }
-                    try node.data.cloneSession(record)
+        var after: [UInt8]? = []
+        while let behind = after, !isCancelled {
+            after = try await ask(CloneSessionsRequest(after: behind)) { reply in
+                for element in reply.records {
+                    if let record = element.value.asDocument { try node.data.cloneSession(record) }
                 }
+                return reply.next
             }
-            guard case .binary(_, let next)? = body["next"] else { return }
-            after = next
+        }
+    }
+}
+
+extension DataStore {
+    /// Makes an empty collection with the indexes of the one described.
+    fileprivate func cloneCollection(
+        _ description: CollectionDescription, as namespace: Namespace
+    ) throws -> Collection {
+        // The views are of documents that outlive the call.
+        let indexes = Document(array: description.indexes.map { .document($0) })
+        return try description.options.withView { options in
+            try indexes.withView { indexes in
+                try cloneCollection(
+                    namespace, uuid: description.uuid, options: options,
+                    indexes: indexes.compactMap { $0.value.asDocument })
+            }
         }
     }
 }

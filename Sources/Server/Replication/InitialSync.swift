@@ -204,9 +204,10 @@ final class InitialSync {
 
     /// Asks the source, again when it does not answer.
     /// - Throws: `Failure` when this attempt cannot go on, `ServerError` as the source's answer.
-    func ask(
-        over other: PeerLink? = nil, timeout: Duration = Limits.peerCallTimeout, _ build: (DocumentWriter) -> Void
-    ) async throws -> Document {
+    func ask<Request: MemberRequest, T>(
+        _ request: Request, over other: PeerLink? = nil, timeout: Duration = Limits.peerCallTimeout,
+        _ take: (Request.Reply) throws -> T
+    ) async throws -> T {
         var outageSince: Instant?
         while true {
             guard !isCancelled, let link = other ?? link, !link.isClosed else {
@@ -214,9 +215,10 @@ final class InitialSync {
             }
             do {
                 if outageSince != nil { try await confirmSource(link) }
-                let answer = try await link.call(timeout: timeout, build)
-                progress.endOutage(now: wall)
-                return answer
+                return try await link.call(request, timeout: timeout) { reply in
+                    progress.endOutage(now: wall)
+                    return try take(reply)
+                }
             } catch let error as ServerError where error.code == .hostUnreachable || error.code == .networkTimeout {
                 if let failure = fetcher?.failure { throw failure }
                 let now = node.runtime.now
@@ -240,32 +242,27 @@ final class InitialSync {
 
     /// After an outage: whether the source is what it was.
     private func confirmSource(_ link: PeerLink) async throws {
-        let body = try await link.call { $0.append("replSetGetPosition", int32: 1) }
-        _ = try check(body)
+        _ = try check(try await link.call(SourcePositionRequest()) { $0 })
     }
 
     /// Looks whether the source is still what it was, in an answer with entries.
-    func noteMetadata(of body: Document) throws(Failure) {
-        let metadata = body.withView { $0["$replData"]?.asDocument.flatMap { ReplicationMetadata($0) } }
-        guard let metadata, metadata.rollbackID == identity?.rollbackID else { throw Failure("the source rolled back") }
+    func note(_ metadata: ReplicationMetadata) throws(Failure) {
+        guard metadata.rollbackID == identity?.rollbackID else { throw Failure("the source rolled back") }
         committedAtSource = max(committedAtSource, metadata.commitPoint)
     }
 
-    func check(_ body: Document) throws(Failure) -> ReplicationMetadata {
-        let metadata = body.withView { $0["$replData"]?.asDocument.flatMap { ReplicationMetadata($0) } }
-        let incarnation = body.withView { $0["incarnation"]?.asDocument.flatMap { Incarnation($0) } }
-        guard let metadata, let incarnation else { throw Failure("the source's position cannot be read") }
-        let found = SourceIdentity(incarnation: incarnation, rollbackID: metadata.rollbackID)
-        if let identity, identity.incarnation != incarnation {
+    func check(_ position: SourcePositionReply) throws(Failure) -> ReplicationMetadata {
+        let found = SourceIdentity(incarnation: position.incarnation, rollbackID: position.metadata.rollbackID)
+        if let identity, identity.incarnation != position.incarnation {
             throw Failure("the source was started again and has forgotten what it had")
         }
         if let identity, identity != found { throw Failure("the source rolled back") }
         identity = found
-        return metadata
+        return position.metadata
     }
 
     func position() async throws -> ReplicationMetadata {
-        let metadata = try check(try await ask { $0.append("replSetGetPosition", int32: 1) })
+        let metadata = try check(try await ask(SourcePositionRequest()) { $0 })
         guard !metadata.applied.isNull else { throw Failure("the source has no data yet") }
         return metadata
     }

@@ -58,25 +58,21 @@ final class InitialSyncFetcher {
             await changed.wait(until: .distantFuture)
             if isStopped { return }
         }
-        let body = try await sync.ask(over: link) { writer in
-            writer.append("replSetFetchOplog", int32: 1)
-            writer.append("after", last)
-            writer.append("inclusive", bool: !hasFirst)
-            writer.append("lastKnownCommitted", sync.committedAtSource)
-            writer.append("maxAwaitMillis", int64: 1000)
-            writer.append("initialSync", bool: true)
-        }
+        let request = FetchOplogRequest(
+            .initialSync(isInclusive: !hasFirst), after: last, knownCommitPoint: sync.committedAtSource,
+            awaitMillis: 1000)
+        try await sync.ask(request, over: link) { try take($0) }
+    }
+
+    private func take(_ reply: FetchOplogReply) throws {
         if isStopped { return }
-        try sync.noteMetadata(of: body)
-        switch body["outcome"]?.asString.flatMap(OplogAnswer.init(rawValue:)) {
-        case .entries: break
-        case .nothingNew: return
-        default: throw InitialSync.Failure("the source no longer has the entries that were written while it was cloned")
+        try sync.note(reply.metadata)
+        switch reply.answer {
+        case .entries: if let frame = reply.frame { try add(frame) }
+        case .nothingNew: break
+        case .behind, .stale, .diverged:
+            throw InitialSync.Failure("the source no longer has the entries that were written while it was cloned")
         }
-        guard case .binary(_, let frame)? = body["frame"] else {
-            throw InitialSync.Failure("an answer without its entries")
-        }
-        try frame.withUnsafeBytes { try add($0) }
     }
 
     private func add(_ frame: UnsafeRawBufferPointer) throws {

@@ -9,7 +9,7 @@ enum MemberCommands {
         table.add(
             Command("replSetHeartbeat", [.memberOnly, .adminOnly], .memberMessage, help: "a sign of life, for members")
             { context in
-                guard let request = HeartbeatRequest(context.body) else { throw unreadable("replSetHeartbeat") }
+                let request = try HeartbeatRequest(decoding: context.body)
                 return try answer(context) { role, id in
                     role.drive { member, now in member.onHeartbeatRequest(request, id, now: now) }
                 }
@@ -18,7 +18,7 @@ enum MemberCommands {
             Command(
                 "replSetRequestVotes", [.memberOnly, .adminOnly], .memberMessage, help: "asks for a vote, for members"
             ) { context in
-                guard let request = VoteRequest(context.body) else { throw unreadable("replSetRequestVotes") }
+                let request = try VoteRequest(decoding: context.body)
                 return try answer(context) { role, id in
                     role.drive { member, now in member.onVoteRequest(request, id, now: now) }
                 }
@@ -29,15 +29,11 @@ enum MemberCommands {
                 help: "how far members are, for members"
             ) {
                 context in
-                guard let message = UpdatePosition(context.body) else { throw unreadable("replSetUpdatePosition") }
+                let message = try UpdatePosition(decoding: context.body)
                 return try answer(context) { role, id in
                     role.drive { member, now in member.onUpdatePosition(message, id, now: now) }
                 }
             })
-    }
-
-    private static func unreadable(_ name: String) -> ServerError {
-        ServerError(.failedToParse, "\(name) cannot be read: fields are missing or of the wrong type")
     }
 
     /// Raises an event that a directive answers: within the call as a rule, later when something must be durable first.

@@ -77,19 +77,17 @@ final class OplogFetcher {
         isRequesting = true
         let generation = generation
         let wait = role.oplogAwaitTime
-        link.request(timeout: wait + Limits.peerRequestTimeout) { writer in
-            writer.append("replSetFetchOplog", int32: 1)
-            writer.append("term", int64: role.member.term)
-            writer.append("after", after)
-            writer.append("lastKnownCommitted", role.member.commitPoint)
-            writer.append("maxAwaitMillis", int64: wait.wholeMilliseconds)
-        } completion: { [weak self] result in
+        let request = FetchOplogRequest(
+            .following(term: role.member.term), after: after, knownCommitPoint: role.member.commitPoint,
+            awaitMillis: wait.wholeMilliseconds)
+        link.request(request, timeout: wait + Limits.peerRequestTimeout) { [weak self] result in
             guard let self, generation == self.generation else { return }
             isRequesting = false
             // Dropped, to be asked for again when the fail point is off.
             if isStoppedByFailPoint { return }
             switch result {
-            case .success(let body): take(body)
+            case .success(let reply): take(reply)
+            case .failure(.unreadable(let error)): fail("\(error)", deniedFor: Limits.syncSourceDenialLong)
             case .failure(let error): fail("\(error.description)", deniedFor: Limits.syncSourceDenialShort)
             }
         }
@@ -106,11 +104,9 @@ final class OplogFetcher {
         role.drive { member, now in member.onSyncSourceFailed(id, deniedFor: denial, now: now) }
     }
 
-    private func take(_ body: DocumentView) {
+    private func take(_ reply: FetchOplogReply) {
         guard let role, let id = sourceID else { return }
-        guard let metadata = body["$replData"]?.asDocument.flatMap({ ReplicationMetadata($0) }),
-            let outcome = body["outcome"]?.asString.flatMap(OplogAnswer.init(rawValue:))
-        else { return fail("its answer cannot be read", deniedFor: Limits.syncSourceDenialLong) }
+        let metadata = reply.metadata
         if let known = sourceRollbackID, known != metadata.rollbackID {
             return fail("it rolled back meanwhile", deniedFor: Limits.syncSourceDenialShort)
         }
@@ -121,7 +117,7 @@ final class OplogFetcher {
             node.runtime.probe("batch of an older term dropped")
             return fetch()
         }
-        switch outcome {
+        switch reply.answer {
         case .stale where !delayed.isEmpty, .diverged where !delayed.isEmpty:
             // What we hold was never applied: it is dropped, and the question asked again behind what was.
             delayed.removeAll()
@@ -134,13 +130,11 @@ final class OplogFetcher {
             guard host == role.member.primaryHost else {
                 return fail("its oplog begins behind our last entry", deniedFor: Limits.syncSourceDenialShort)
             }
-            return role.resynchronize(because: outcome)
+            return role.resynchronize(because: .stale)
         case .diverged: return role.rollBack(source: id, host: host ?? "")
         case .nothingNew: break
         case .entries:
-            guard let frame = body["frame"]?.asBinary?.bytes else {
-                return fail("an answer without its entries", deniedFor: Limits.syncSourceDenialLong)
-            }
+            guard let frame = reply.frame else { return }
             do {
                 if role.member.ownDelay > .zero || !delayed.isEmpty { try hold(frame) } else { try apply(frame) }
             } catch let error as ServerError where error.code == .invalidBSON || error.code == .failedToParse {
@@ -259,18 +253,4 @@ final class OplogFetcher {
             fetch()
         }
     }
-}
-
-/// How a sync source answers a request for its oplog.
-enum OplogAnswer: String {
-    /// `frame` holds what follows.
-    case entries
-    /// Only the metadata are new.
-    case nothingNew
-    /// The asker's last entry is newer than the source's.
-    case behind
-    /// The asker's last entry has fallen off the source's oplog.
-    case stale
-    /// The asker's last entry is not in the source's history: it must not be kept.
-    case diverged
 }

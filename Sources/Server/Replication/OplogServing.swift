@@ -15,24 +15,18 @@ enum OplogServing {
             ) {
                 context in
                 guard let role = context.node.replication else { throw notAMember() }
-                guard let after = context.body["after"]?.asDocument.flatMap({ OpTime($0) }),
-                    let known = context.body["lastKnownCommitted"]?.asDocument.flatMap({ OpTime($0) })
-                else { throw ServerError(.failedToParse, "replSetFetchOplog needs 'after' and 'lastKnownCommitted'") }
-                let inclusive = context.body["inclusive"]?.isTruthy ?? false
-                if context.body["initialSync"]?.isTruthy == true {
-                    role.oplogPins.keep(from: after.timestamp, for: context.connection)
+                let request = try FetchOplogRequest(decoding: context.body)
+                switch request.purpose {
+                case .initialSync: role.oplogPins.keep(from: request.after.timestamp, for: context.connection)
+                case .following(let term): role.drive { member, now in member.onTermSeen(term, now: now) }
                 }
-                if let term = context.body["term"]?.asInteger {
-                    role.drive { member, now in member.onTermSeen(term, now: now) }
-                }
-                if try append(after, known, role, inclusive, to: context.writer) { return .done }
-                let wait = min(.milliseconds(context.body["maxAwaitMillis"]?.asInteger ?? 1000), Limits.awaitMax)
-                let deadline = context.runtime.now + max(wait, .zero)
+                if try answer(request, role, context.writer) { return .done }
+                let deadline = context.runtime.now + min(.milliseconds(request.awaitMillis), Limits.awaitMax)
                 return .later {
-                    while try !append(after, known, role, inclusive, to: context.writer) {
+                    while try !answer(request, role, context.writer) {
                         guard context.runtime.now < deadline, !context.connection.isAbandoned,
                             !context.node.isShuttingDown
-                        else { return append(.nothingNew, role, to: context.writer) }
+                        else { return write(.nothingNew, role, context.writer) }
                         await role.oplogChanged.wait(until: deadline, on: context.connection)
                     }
                 }
@@ -44,44 +38,44 @@ enum OplogServing {
     }
 
     /// Writes an answer if there is one; false: nothing new yet.
-    private static func append(
-        _ after: OpTime, _ known: OpTime, _ role: ReplicaSetRole, _ inclusive: Bool, to writer: DocumentWriter
+    private static func answer(
+        _ request: FetchOplogRequest, _ role: ReplicaSetRole, _ writer: DocumentWriter
     ) throws -> Bool {
         let oplog = role.node.data.oplog
         let last = role.node.lastOpTime
-        if after != last || inclusive {
+        let after = request.after
+        if after != last || request.isInclusive {
             if after > last {
-                append(.behind, role, to: writer)
+                write(.behind, role, writer)
             } else if let first = oplog.first, after < first {
-                append(.stale, role, to: writer)
+                write(.stale, role, writer)
             } else if try !oplog.contains(after) {
-                append(.diverged, role, to: writer)
+                write(.diverged, role, writer)
             } else if let frame = try oplog.nextFrame(
-                after: inclusive ? Timestamp(rawValue: after.timestamp.rawValue - 1) : after.timestamp,
+                after: request.isInclusive
+                    ? Timestamp(rawValue: max(after.timestamp.rawValue, 1) - 1) : after.timestamp,
                 limitBytes: role.runtime.buggified("small batch of entries", Limits.oplogFrameBytes, 300))
             {
                 role.node.counters.replication.noteSent(frame)
-                frame.bytes.withUnsafeBytes { writer.append("frame", binary: $0) }
-                append(.entries, role, to: writer)
+                frame.bytes.withUnsafeBytes { write(.entries, frame: $0, role, writer) }
             } else {
                 return false
             }
             return true
         }
-        guard role.member.commitPoint > known else { return false }
-        append(.nothingNew, role, to: writer)
+        guard role.member.commitPoint > request.knownCommitPoint else { return false }
+        write(.nothingNew, role, writer)
         return true
     }
 
-    private static func append(_ answer: OplogAnswer, _ role: ReplicaSetRole, to writer: DocumentWriter) {
-        writer.append("outcome", string: answer.rawValue)
-        appendMetadata(role, to: writer)
+    private static func write(
+        _ answer: OplogAnswer, frame: UnsafeRawBufferPointer? = nil, _ role: ReplicaSetRole, _ writer: DocumentWriter
+    ) {
+        FetchOplogReply(answer, frame: frame, role.metadata).encode(to: writer)
     }
+}
 
-    /// What every answer to a member carries.
-    static func appendMetadata(_ role: ReplicaSetRole, to writer: DocumentWriter) {
-        writer.document("$replData") {
-            role.member.replicationMetadata(rollbackID: role.local.rollbackID).encode(to: $0)
-        }
-    }
+extension ReplicaSetRole {
+    /// What those that sync from this member learn with each answer.
+    var metadata: ReplicationMetadata { member.replicationMetadata(rollbackID: local.rollbackID) }
 }

@@ -8,13 +8,15 @@ enum PeerError: Error {
     case closed(CloseReason)
     /// The member answered with an error.
     case refused(ServerError)
+    /// Its answer is not what was asked for.
+    case unreadable(ServerError)
 
     /// As a command that depends on the answer reports it.
     var serverError: ServerError {
         switch self {
         case .timedOut: ServerError(.networkTimeout, description)
         case .closed: ServerError(.hostUnreachable, description)
-        case .refused(let error): error
+        case .refused(let error), .unreadable(let error): error
         }
     }
 
@@ -22,7 +24,7 @@ enum PeerError: Error {
         switch self {
         case .timedOut: "timed out"
         case .closed(let reason): "connection closed: \(reason)"
-        case .refused(let error): error.description
+        case .refused(let error), .unreadable(let error): error.description
         }
     }
 }

@@ -54,9 +54,9 @@ enum ReplicaSetCommands {
         table.add(
             Command("replSetStepUp", [.adminOnly], .replSetStepUp, help: "makes a secondary stand for election at once")
             { context in
-                let skip = context.body["skipDryRun"]?.isTruthy ?? false
+                let request = try StepUpRequest(decoding: context.body)
                 return try MemberCommands.answer(context) { role, id in
-                    role.drive { member, now in member.onStepUpCommand(id, skipDryRun: skip, now: now) }
+                    role.drive { member, now in member.onStepUpCommand(id, skipDryRun: request.skipsDryRun, now: now) }
                 }
             })
         table.add(
@@ -94,16 +94,15 @@ enum ReplicaSetCommands {
         table.add(
             Command("appendOplogNote", [.adminOnly, .write], .appendOplogNote, help: "writes a no-op entry") {
                 context in
-                guard let note = context.body["data"]?.asDocument else {
-                    throw ServerError(
-                        .missingField, "BSON field 'appendOplogNote.data' is missing but a required field")
-                }
+                let request = try OplogNoteRequest(decoding: context.body)
                 _ = try role(context)
-                if let time = context.body["maxClusterTime"]?.asTimestamp, context.node.lastOpTime.timestamp >= time {
+                if let time = request.target, context.node.lastOpTime.timestamp >= time {
                     throw ServerError(
                         .staleClusterTime, "nothing to write: the last entry is at \(context.node.lastOpTime) already")
                 }
-                return try context.catalogWrite { write in _ = try context.node.data.appendNoOp(note, write) }
+                return try context.catalogWrite { write in
+                    try request.note.withView { _ = try context.node.data.appendNoOp($0, write) }
+                }
             })
     }
 

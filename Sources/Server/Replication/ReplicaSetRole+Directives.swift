@@ -58,53 +58,37 @@ extension ReplicaSetRole {
     ) {
         // A name that may never be a member's gets a connection of its own, for the one question.
         let once = request.purpose == .rollCall ? makeLink(to: host) : nil
-        (once ?? link(to: host)).request(timeout: timeout) {
-            request.encode(to: $0)
-        } completion: { [weak self] result in
+        (once ?? link(to: host)).request(request, timeout: timeout) { [weak self] result in
             defer { self?.runtime.enqueue { once?.close() } }
             self?.drive { member, now in
                 switch result {
-                case .success(let body):
-                    guard let response = HeartbeatResponse(body) else {
-                        return member.onHeartbeatFailure(
-                            exchange, ServerError(.failedToParse, "its answer cannot be read"), now: now)
-                    }
-                    return member.onHeartbeatResponse(exchange, response, now: now)
-                case .failure(let error):
-                    let reason = error.serverError
-                    return member.onHeartbeatFailure(exchange, reason, now: now)
+                case .success(let response): member.onHeartbeatResponse(exchange, response, now: now)
+                case .failure(let error): member.onHeartbeatFailure(exchange, error.serverError, now: now)
                 }
             }
         }
     }
 
     private func sendVoteRequest(to host: String, _ id: MemberID, _ request: VoteRequest, _ exchange: Exchange) {
-        link(to: host).request(timeout: Limits.peerRequestTimeout) {
-            request.encode(to: $0)
-        } completion: { [weak self] result in
+        link(to: host).request(request) { [weak self] result in
             self?.drive { member, now in
-                guard case .success(let body) = result, let response = VoteResponse(body) else {
-                    return member.onVoteFailure(exchange, from: id, now: now)
+                switch result {
+                case .success(let response): member.onVoteResponse(exchange, from: id, response, now: now)
+                case .failure: member.onVoteFailure(exchange, from: id, now: now)
                 }
-                return member.onVoteResponse(exchange, from: id, response, now: now)
             }
         }
     }
 
     private func sendStepUp(to host: String, _ id: MemberID) {
-        link(to: host).request(timeout: Limits.peerRequestTimeout) {
-            $0.append("replSetStepUp", int32: 1)
-            $0.append("skipDryRun", bool: true)
-        } completion: { [weak self] result in
+        link(to: host).request(StepUpRequest(skipsDryRun: true)) { [weak self] result in
             guard case .failure = result else { return }
             self?.drive { member, now in member.onHandOffRefused(id, now: now) }
         }
     }
 
     private func sendPosition(to host: String, _ position: UpdatePosition) {
-        link(to: host).request(timeout: Limits.peerRequestTimeout) {
-            position.encode(to: $0)
-        } completion: { [weak self] _ in
+        link(to: host).request(position) { [weak self] _ in
             self?.drive { member, now in member.onUpdatePositionDone(now: now) }
         }
     }

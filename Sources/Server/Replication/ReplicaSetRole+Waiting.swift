@@ -207,14 +207,8 @@ extension ReplicaSetRole {
         requestedTime = max(target, isFresh ? requestedTime : .zero)
         requestedTimeAt = runtime.now
         runtime.probe("secondary asked for a no-op")
-        link(to: host).request(timeout: Limits.peerRequestTimeout) {
-            $0.append("appendOplogNote", int32: 1)
-            $0.document("data") { $0.append("msg", string: "a secondary waits for a cluster time") }
-            $0.append("maxClusterTime", timestamp: target)
-            $0.document("writeConcern") { $0.append("w", int32: 1) }
-            // The primary may not have heard of the time that is waited for.
-            $0.document("$clusterTime") { [time = node.data.clock.time] in $0.append("clusterTime", timestamp: time) }
-        } completion: { _ in
-        }
+        let request = OplogNoteRequest(
+            note: ["msg": "a secondary waits for a cluster time"], target: target, clusterTime: node.data.clock.time)
+        link(to: host).request(request) { _ in }
     }
 }

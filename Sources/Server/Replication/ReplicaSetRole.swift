@@ -299,12 +299,9 @@ final class ReplicaSetRole: NodeRole {
 
     /// The internal handshake: who this member is.
     private func introduce(to writer: DocumentWriter) {
-        writer.append("hello", int32: 1)
-        writer.document("internalMember") {
-            $0.append("setName", string: node.options.replicaSetName ?? "")
-            $0.append("memberId", int32: member.ownID ?? -1)
-            $0.document("incarnation") { member.incarnation.encode(to: $0) }
-        }
+        Introduction(
+            setName: node.options.replicaSetName ?? "", memberID: member.ownID, incarnation: member.incarnation
+        ).encode(to: writer)
     }
 
     private func connectionChanged(_ host: String, isOpen: Bool) {

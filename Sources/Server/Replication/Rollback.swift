@@ -71,19 +71,9 @@ final class Rollback {
             }
             guard let oldest = optimes.last else { return .null }
             // Its log may begin later than what we share: another member may know more. The primary has the last word.
-            let answer = try await link.call { writer in
-                writer.append("replSetFindCommonPoint", int32: 1)
-                writer.array("optimes") { array in
-                    for optime in optimes {
-                        array.document {
-                            $0.append("ts", timestamp: optime.timestamp)
-                            $0.append("t", int64: optime.term)
-                        }
-                    }
-                }
-            }
-            if let common = answer["common"]?.asDocument { return common.withView { OpTime($0) } ?? .null }
-            let first = answer["first"]?.asDocument?.withView { OpTime($0) } ?? .null
+            let answer = try await link.call(CommonPointRequest(optimes: optimes)) { $0 }
+            if let common = answer.common { return common }
+            let first = answer.first ?? .null
             if first > oldest, role.member.commitPoint < first {
                 if role.member.primaryHost == sourceHost {
                     role.resynchronize(because: .stale)
@@ -140,18 +130,10 @@ extension Rollback {
                 "replSetFindCommonPoint", [.memberOnly, .followerOnly, .adminOnly], .memberMessage,
                 help: "which entries this member has, for members"
             ) { context in
-                guard let optimes = context.body["optimes"]?.asArray else {
-                    throw ServerError(.failedToParse, "replSetFindCommonPoint needs 'optimes'")
-                }
-                if let first = context.node.data.oplog.first { context.writer.append("first", first) }
-                for element in optimes {
-                    guard let optime = element.value.asDocument.flatMap({ OpTime($0) }) else {
-                        throw ServerError(.failedToParse, "replSetFindCommonPoint: an optime is {ts, t}")
-                    }
-                    guard try context.node.data.oplog.contains(optime) else { continue }
-                    context.writer.append("common", optime)
-                    break
-                }
+                let oplog = context.node.data.oplog
+                let request = try CommonPointRequest(decoding: context.body)
+                let common = try request.optimes.first { try oplog.contains($0) }
+                CommonPointReply(first: oplog.first, common: common).encode(to: context.writer)
                 return .done
             })
     }

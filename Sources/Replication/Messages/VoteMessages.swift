@@ -25,7 +25,9 @@ public struct LastVote: Sendable, Equatable {
 }
 
 /// `replSetRequestVotes`.
-public struct VoteRequest: Sendable, Equatable {
+public struct VoteRequest: MemberRequest, Sendable, Equatable {
+    public typealias Reply = VoteResponse
+
     public var setName: String
     /// `settings.replicaSetId` of the candidate's configuration.
     public var setID: ObjectID?
@@ -52,22 +54,19 @@ public struct VoteRequest: Sendable, Equatable {
         writer.append("reason", string: reason.rawValue)
     }
 
-    public init?(_ view: DocumentView) {
-        guard view["replSetRequestVotes"] != nil,
-            let setName = view["setName"]?.asString,
-            let isDryRun = view["dryRun"]?.asBool,
-            let term = view["term"]?.asInteger,
-            let candidate = view["candidateIndex"]?.asInteger.flatMap({ MemberID(exactly: $0) }),
-            let incarnation = view["incarnation"]?.asDocument.flatMap({ Incarnation($0) }),
-            let version = view["configVersion"]?.asInteger,
-            let configTerm = view["configTerm"]?.asInteger,
-            let lastWritten = view["lastWrittenOpTime"]?.asDocument.flatMap({ OpTime($0) }),
-            let reason = view["reason"]?.asString.flatMap(ElectionReason.init(rawValue:))
-        else { return nil }
-        self.init(
-            setName: setName, setID: view["replicaSetId"]?.asObjectID, isDryRun: isDryRun, term: term,
-            candidateID: candidate, incarnation: incarnation,
-            config: ConfigVersion(version: version, term: configTerm), lastWritten: lastWritten, reason: reason)
+    public init(decoding view: DocumentView) throws(ServerError) {
+        let fields = MessageFields(view, "replSetRequestVotes")
+        setName = try fields.string("setName")
+        setID = try fields.optional("replicaSetId", fields.objectID)
+        isDryRun = try fields.bool("dryRun")
+        term = try fields.int64("term")
+        candidateID = try fields.int32("candidateIndex")
+        incarnation = try fields.incarnation("incarnation")
+        config = ConfigVersion(version: try fields.int64("configVersion"), term: try fields.int64("configTerm"))
+        lastWritten = try fields.optime("lastWrittenOpTime")
+        reason = try fields.read("reason", "a reason for an election") {
+            $0.asString.flatMap(ElectionReason.init(rawValue:))
+        }
     }
 
     init(
@@ -88,7 +87,7 @@ public struct VoteRequest: Sendable, Equatable {
 }
 
 /// The answer to `replSetRequestVotes`.
-public struct VoteResponse: Sendable, Equatable {
+public struct VoteResponse: MemberReply, Sendable, Equatable {
     public var term: Int64
     public var isGranted: Bool
     /// Why not; empty when granted.
@@ -102,11 +101,12 @@ public struct VoteResponse: Sendable, Equatable {
         writer.document("incarnation") { incarnation.encode(to: $0) }
     }
 
-    public init?(_ view: DocumentView) {
-        guard let term = view["term"]?.asInteger, let granted = view["voteGranted"]?.asBool,
-            let incarnation = view["incarnation"]?.asDocument.flatMap({ Incarnation($0) })
-        else { return nil }
-        self.init(term: term, isGranted: granted, reason: view["reason"]?.asString ?? "", incarnation: incarnation)
+    public init(decoding view: DocumentView) throws(ServerError) {
+        let fields = MessageFields(view, "replSetRequestVotes's answer")
+        term = try fields.int64("term")
+        isGranted = try fields.bool("voteGranted")
+        reason = try fields.string("reason")
+        incarnation = try fields.incarnation("incarnation")
     }
 
     init(term: Int64, isGranted: Bool, reason: String, incarnation: Incarnation) {

@@ -42,14 +42,11 @@ public struct Progress: Sendable, Equatable {
         writer.append("durableOpTime", durable)
     }
 
-    init?(_ view: DocumentView) {
-        guard let written = view["writtenOpTime"]?.asDocument.flatMap({ OpTime($0) }),
-            let applied = view["opTime"]?.asDocument.flatMap({ OpTime($0) }),
-            let durable = view["durableOpTime"]?.asDocument.flatMap({ OpTime($0) })
-        else { return nil }
-        self.init(
-            written: written, applied: applied, durable: durable,
-            appliedAt: WallTime(milliseconds: view["wallTime"]?.asDateTime ?? 0))
+    init(_ fields: MessageFields) throws(ServerError) {
+        written = try fields.optime("writtenOpTime")
+        applied = try fields.optime("opTime")
+        durable = try fields.optime("durableOpTime")
+        appliedAt = try fields.date("wallTime")
     }
 }
 
@@ -96,30 +93,23 @@ public struct MemberReport: Sendable, Equatable {
         writer.append("number", int64: Int64(bitPattern: number))
     }
 
-    init?(_ view: DocumentView) {
-        guard let incarnation = view["incarnation"]?.asDocument.flatMap({ Incarnation($0) }),
-            let state = view["state"]?.asInteger.flatMap({ Int32(exactly: $0) }).flatMap(MemberState.init(rawValue:)),
-            let term = view["term"]?.asInteger,
-            let version = view["configVersion"]?.asInteger,
-            let configTerm = view["configTerm"]?.asInteger,
-            let progress = Progress(view),
-            let commitPoint = view["lastCommittedOpTime"]?.asDocument.flatMap({ OpTime($0) })
-        else { return nil }
-        setID = view["replicaSetId"]?.asObjectID
-        self.incarnation = incarnation
-        isVolatile = view["volatile"]?.asBool ?? false
-        self.state = state
-        self.term = term
-        config = ConfigVersion(version: version, term: configTerm)
-        self.progress = progress
-        self.commitPoint = commitPoint
-        let primary = view["primaryId"]?.asInteger.flatMap { MemberID(exactly: $0) } ?? -1
-        primaryID = primary >= 0 ? primary : nil
-        syncSource = view["syncingTo"]?.asString
-        electionTime = view["electionTime"]?.asTimestamp
-        isElectable = view["electable"]?.asBool ?? false
-        run = UInt64(bitPattern: view["run"]?.asInt64 ?? 0)
-        number = UInt64(bitPattern: view["number"]?.asInt64 ?? 0)
+    init(_ fields: MessageFields) throws(ServerError) {
+        setID = try fields.optional("replicaSetId", fields.objectID)
+        incarnation = try fields.incarnation("incarnation")
+        isVolatile = try fields.optional("volatile", fields.bool) ?? false
+        state = try fields.read("state", "a member's state") {
+            $0.asInteger.flatMap { Int32(exactly: $0) }.flatMap(MemberState.init(rawValue:))
+        }
+        term = try fields.int64("term")
+        config = ConfigVersion(version: try fields.int64("configVersion"), term: try fields.int64("configTerm"))
+        progress = try Progress(fields)
+        commitPoint = try fields.optime("lastCommittedOpTime")
+        primaryID = try fields.memberID("primaryId")
+        syncSource = try fields.optional("syncingTo", fields.string)
+        electionTime = try fields.optional("electionTime", fields.timestamp)
+        isElectable = try fields.bool("electable")
+        run = try fields.bits("run")
+        number = try fields.bits("number")
     }
 
     init(

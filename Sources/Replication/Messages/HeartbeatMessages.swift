@@ -2,7 +2,9 @@ public import BSON
 public import Core
 
 /// `replSetHeartbeat`. Also what is asked before there is a configuration, or before it changes.
-public struct HeartbeatRequest: Sendable, Equatable {
+public struct HeartbeatRequest: MemberRequest, Sendable, Equatable {
+    public typealias Reply = HeartbeatResponse
+
     public enum Purpose: Sendable {
         case signOfLife
         /// Of `replSetInitiate`: could the receiver be initiated? It has no data and no configuration.
@@ -35,18 +37,16 @@ public struct HeartbeatRequest: Sendable, Equatable {
         }
     }
 
-    public init?(_ view: DocumentView) {
-        guard let setName = view["replSetHeartbeat"]?.asString, let from = view["from"]?.asString,
-            let id = view["fromId"]?.asInteger.flatMap({ MemberID(exactly: $0) }), let report = MemberReport(view)
-        else { return nil }
-        self.setName = setName
-        self.from = from
-        fromID = id >= 0 ? id : nil
-        to = view["to"]?.asString
-        self.report = report
-        if view["checkEmpty"]?.asBool == true {
+    public init(decoding view: DocumentView) throws(ServerError) {
+        let fields = MessageFields(view, "replSetHeartbeat")
+        setName = try fields.string("replSetHeartbeat")
+        from = try fields.string("from")
+        fromID = try fields.memberID("fromId")
+        to = try fields.optional("to", fields.string)
+        report = try MemberReport(fields)
+        if try fields.optional("checkEmpty", fields.bool) == true {
             purpose = .quorumCheck
-        } else if view["rollCall"]?.asBool == true {
+        } else if try fields.optional("rollCall", fields.bool) == true {
             purpose = .rollCall
         }
     }
@@ -65,7 +65,7 @@ public struct HeartbeatRequest: Sendable, Equatable {
 }
 
 /// The answer to `replSetHeartbeat`.
-public struct HeartbeatResponse: Sendable, Equatable {
+public struct HeartbeatResponse: MemberReply, Sendable, Equatable {
     public var setName: String
     /// Which member the responder takes itself for; nil without a place in a configuration.
     public var memberID: MemberID?
@@ -80,14 +80,13 @@ public struct HeartbeatResponse: Sendable, Equatable {
         if let config { writer.document("config") { config.encode(to: $0, internalFields: true) } }
     }
 
-    public init?(_ view: DocumentView) {
-        guard let setName = view["set"]?.asString, let report = MemberReport(view) else { return nil }
-        self.setName = setName
-        let id = view["memberId"]?.asInteger.flatMap { MemberID(exactly: $0) } ?? -1
-        memberID = id >= 0 ? id : nil
-        self.report = report
-        guard let document = view["config"]?.asDocument else { return }
-        do { config = try ReplicaSetConfig(storedDocument: document) } catch { return nil }
+    public init(decoding view: DocumentView) throws(ServerError) {
+        let fields = MessageFields(view, "replSetHeartbeat's answer")
+        setName = try fields.string("set")
+        memberID = try fields.memberID("memberId")
+        report = try MemberReport(fields)
+        guard let document = try fields.optional("config", fields.document) else { return }
+        config = try ReplicaSetConfig(storedDocument: document)
     }
 
     init(setName: String, memberID: MemberID? = nil, report: MemberReport, config: ReplicaSetConfig? = nil) {

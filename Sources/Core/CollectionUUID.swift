@@ -1,5 +1,4 @@
 public import BSON
-public import Core
 
 /// The identity of one incarnation of a collection, the same on every member: a version 4 UUID.
 public struct CollectionUUID: Hashable, Comparable, Sendable, CustomStringConvertible {
@@ -56,7 +55,8 @@ public struct CollectionUUID: Hashable, Comparable, Sendable, CustomStringConver
 }
 
 extension DocumentWriter {
-    @inline(__always) func append(_ key: StaticString, _ uuid: CollectionUUID) {
+    /// Writes it as binary data of subtype 4.
+    @inline(__always) public func append(_ key: StaticString, _ uuid: CollectionUUID) {
         uuid.withBytes { append(key, binary: $0, subtype: 4) }
     }
 }

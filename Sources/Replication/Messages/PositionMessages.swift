@@ -2,7 +2,9 @@ public import BSON
 public import Core
 
 /// `replSetUpdatePosition`: how far the sender, and the members that sync through it, have come.
-public struct UpdatePosition: Sendable, Equatable {
+public struct UpdatePosition: MemberRequest, Sendable, Equatable {
+    public typealias Reply = EmptyReply
+
     public var setName: String
     public var term: Int64
     public var positions: [Position]
@@ -32,24 +34,15 @@ public struct UpdatePosition: Sendable, Equatable {
         }
     }
 
-    public init?(_ view: DocumentView) {
-        guard let setName = view["setName"]?.asString, let term = view["term"]?.asInteger,
-            let list = view["optimes"]?.asArray
-        else { return nil }
-        self.init(setName: setName, term: term, positions: [])
-        for element in list {
-            guard positions.count < Limits.membersMax,
-                let document = element.value.asDocument,
-                let id = document["memberId"]?.asInteger.flatMap({ MemberID(exactly: $0) }),
-                let incarnation = document["incarnation"]?.asDocument.flatMap({ Incarnation($0) }),
-                let version = document["cfgver"]?.asInteger,
-                let configTerm = document["cfgterm"]?.asInteger,
-                let progress = Progress(document)
-            else { return nil }
-            positions.append(
-                Position(
-                    memberID: id, incarnation: incarnation,
-                    config: ConfigVersion(version: version, term: configTerm), progress: progress))
+    public init(decoding view: DocumentView) throws(ServerError) {
+        let fields = MessageFields(view, "replSetUpdatePosition")
+        setName = try fields.string("setName")
+        term = try fields.int64("term")
+        positions = try fields.list("optimes", limit: Limits.membersMax) { fields throws(ServerError) in
+            Position(
+                memberID: try fields.int32("memberId"), incarnation: try fields.incarnation("incarnation"),
+                config: ConfigVersion(version: try fields.int64("cfgver"), term: try fields.int64("cfgterm")),
+                progress: try Progress(fields))
         }
     }
 
@@ -84,23 +77,16 @@ public struct ReplicationMetadata: Sendable, Equatable {
         writer.append("rbid", int32: rollbackID)
     }
 
-    public init?(_ view: DocumentView) {
-        guard let term = view["term"]?.asInteger,
-            let commitPoint = view["lastOpCommitted"]?.asDocument.flatMap({ OpTime($0) }),
-            let applied = view["lastOpVisible"]?.asDocument.flatMap({ OpTime($0) }),
-            let version = view["configVersion"]?.asInteger,
-            let configTerm = view["configTerm"]?.asInteger,
-            let rollbackID = view["rbid"]?.asInteger.flatMap({ Int32(exactly: $0) })
-        else { return nil }
-        func member(_ value: ValueView?) -> MemberID? {
-            guard let id = value?.asInteger.flatMap({ MemberID(exactly: $0) }), id >= 0 else { return nil }
-            return id
-        }
-        self.init(
-            term: term, commitPoint: commitPoint, applied: applied,
-            config: ConfigVersion(version: version, term: configTerm), primaryID: member(view["primaryIndex"]),
-            syncSourceID: member(view["syncSourceIndex"]), isPrimary: view["isPrimary"]?.asBool ?? false,
-            rollbackID: rollbackID)
+    public init(decoding view: DocumentView) throws(ServerError) {
+        let fields = MessageFields(view, "$replData")
+        term = try fields.int64("term")
+        commitPoint = try fields.optime("lastOpCommitted")
+        applied = try fields.optime("lastOpVisible")
+        config = ConfigVersion(version: try fields.int64("configVersion"), term: try fields.int64("configTerm"))
+        primaryID = try fields.memberID("primaryIndex")
+        syncSourceID = try fields.memberID("syncSourceIndex")
+        isPrimary = try fields.bool("isPrimary")
+        rollbackID = try fields.int32("rbid")
     }
 
     init(
