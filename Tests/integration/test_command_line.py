@@ -59,7 +59,7 @@ def test_without_a_command_the_help_is_shown():
 
 def test_plugins_lists_every_part_with_its_options():
     output = run("plugins").stdout
-    for part in ["memory", "socket", "loopback", "fast", "mongodb", "fixed"]:
+    for part in ["memory", "socket", "loopback", "fast", "mongodb", "fixed", "least-lag", "round-robin"]:
         assert f"  {part}: " in output
     assert "--set fixed." in output
 
@@ -79,9 +79,15 @@ def test_plugins_lists_every_part_with_its_options():
         (["up", "replica-set", "--members", "0"], ["--members", "from 1 to 7"]),
         (["up", "replica-set", "--members", "9"], ["--members", "from 1 to 7"]),
         (["up", "replica-set", "--members", "7", "--arbiters", "1"], ["at most 7"]),
-        (["node", "--set", "fixed"], ["PLUGIN.OPTION=VALUE"]),
-        (["node", "--set", "fxied.member=1"], ["unknown plug-in 'fxied'", "did you mean 'fixed'?"]),
+        (["node", "--set", "fixed"], ["PART.OPTION=VALUE"]),
+        (["node", "--set", "fxied.member=1"], ["unknown part 'fxied'", "did you mean 'fixed'?"]),
         (["node", "--set", "fixed.membre=1"], ["no option 'membre'"]),
+        (["node", "--set", "fixed.member=1"], ["not in use", "--election-policy fixed"]),
+        (["node", "--read-selector", "least-lags"], ["did you mean 'least-lag'?"]),
+        (["up", "replica-set", "--read-selector", "mongdb"], ["did you mean 'mongodb'?"]),
+        (["node", "--port", "0", "--dbpath", "/tmp/x"], ["'memory' keeps no files"]),
+        (["up", "replica-set", "--port", "0", "--dbpath", "/tmp/x"], ["'memory' keeps no files"]),
+        (["node", "--port", "0", "--dbpath", ""], ["--dbpath must not be empty"]),
         (["node", "--set", "enableTestCommands=2"], ["0 or 1"]),
         (["node", "--oplog-size", "0"], ["--oplog-size", "from 1 to"]),
         (["up", "replica-set", "--port", "0", "--default-write-concern", "9"], ["--default-write-concern 9"]),

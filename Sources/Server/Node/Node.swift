@@ -20,6 +20,7 @@ public final class Node {
     /// The role of a member of a replica set, once started; nil for a standalone.
     private(set) var replication: ReplicaSetRole?
     private let electionPolicy: (any ElectionPolicy)?
+    private let syncSourceSelector: (any SyncSourceSelecting)?
     let data: DataStore
     private(set) lazy var profiler = Profiler(self)
     var flowControl = FlowControl()
@@ -41,12 +42,16 @@ public final class Node {
     /// Called when the node has stopped itself: a promise was broken.
     public var onFailure: ((any Error) -> Void)?
 
-    /// - Parameter electionPolicy: needed for a member of a replica set.
+    /// - Parameters:
+    ///   - electionPolicy: needed for a member of a replica set.
+    ///   - syncSourceSelector: picks whom the member copies; nil for the nearest, as MongoDB does.
     public init(
         runtime: any NodeRuntime, transport: any Transport, engine: any StorageEngine,
-        electionPolicy: (any ElectionPolicy)? = nil, options: NodeOptions
+        electionPolicy: (any ElectionPolicy)? = nil, syncSourceSelector: (any SyncSourceSelecting)? = nil,
+        options: NodeOptions
     ) {
         self.electionPolicy = electionPolicy
+        self.syncSourceSelector = syncSourceSelector
         self.runtime = runtime
         self.transport = transport
         self.options = options
@@ -89,7 +94,8 @@ public final class Node {
                 throw ServerError(.badValue, "a member of a replica set needs an election policy")
             }
             let member = ReplicaSetRole(
-                node: self, setName: setName, policy: electionPolicy, local: try ReplicationLocalState(self))
+                node: self, setName: setName, policy: electionPolicy, syncSourceSelector: syncSourceSelector,
+                local: try ReplicationLocalState(self))
             role = member
             replication = member
             member.start()

@@ -64,7 +64,10 @@ final class ReplicaSetRole: NodeRole {
         case done(ServerError?)
     }
 
-    init(node: Node, setName: String, policy: any ElectionPolicy, local: ReplicationLocalState) {
+    init(
+        node: Node, setName: String, policy: any ElectionPolicy, syncSourceSelector: (any SyncSourceSelecting)?,
+        local: ReplicationLocalState
+    ) {
         self.node = node
         self.local = local
         oplogChanged = LoopSignal(runtime: node.runtime)
@@ -76,7 +79,7 @@ final class ReplicaSetRole: NodeRole {
             isVolatile: !node.engine.survivesRestart, config: local.config, lastVote: local.lastVote,
             progress: Progress(all: last), seed: node.runtime.randomNumber(),
             mutants: node.runtime.simulation?.mutants ?? [])
-        member = Member(start, policy: policy)
+        member = Member(start, policy: policy, syncSourceSelector: syncSourceSelector)
         syncSource = OplogFetcher(node: node)
     }
 

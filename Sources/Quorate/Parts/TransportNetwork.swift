@@ -1,6 +1,25 @@
 public import Core
 public import LiveRuntime
 internal import LoopbackTransport
+internal import SocketTransport
+
+/// Makes the transport of each node of one cluster, and says where they listen.
+public protocol TransportNetwork: AnyObject, Sendable {
+    /// A transport for the node of that name; called on the node's loop.
+    func makeTransport(_ runtime: LiveRuntime, node: String) -> any Transport
+    /// Whether other processes can connect: PyMongo, other members.
+    var reachesOtherProcesses: Bool { get }
+}
+
+/// Nodes that talk over sockets.
+public final class SocketNetwork: TransportNetwork {
+    public init() {}
+
+    public var reachesOtherProcesses: Bool { true }
+    public func makeTransport(_ runtime: LiveRuntime, node: String) -> any Transport {
+        SocketTransport(runtime: runtime)
+    }
+}
 
 /// Nodes that talk inside this process; links between them can be cut.
 public final class LoopbackTransportNetwork: TransportNetwork {
