@@ -43,9 +43,13 @@ enum CloneServing {
                 try context.writer.array("records") { (array: inout ArrayWriter) throws in
                     last = try context.node.data.readSessions(
                         after: after,
-                        limit: context.runtime.buggified("small clone batch", Limits.cloneBatchDocuments, 3)
-                    ) {
-                        array.append($0)
+                        limit: context.runtime.buggified("small clone batch", Limits.cloneBatchDocuments, 3),
+                        bytesMax: Limits.cloneBatchBytes
+                    ) { key, record in
+                        array.document {
+                            $0.append("key", binary: key)
+                            $0.append("record", record)
+                        }
                     }
                 }
                 if let last { last.withUnsafeBytes { context.writer.append("next", binary: $0) } }

@@ -65,8 +65,10 @@ extension InitialSync {
             }
             try body.withView { view in
                 for element in view["records"]?.asArray ?? DocumentView.empty {
-                    guard let record = element.value.asDocument else { throw Failure("an unreadable session record") }
-                    try node.data.cloneSession(record)
+                    guard let row = element.value.asDocument, let (_, key) = row["key"]?.asBinary,
+                        let record = row["record"]?.asDocument
+                    else { throw Failure("an unreadable session record") }
+                    try node.data.cloneSession(key: key, record: record)
                 }
             }
             guard case .binary(_, let next)? = body["next"] else { return }
