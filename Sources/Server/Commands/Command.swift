@@ -32,6 +32,8 @@ struct CommandTraits: OptionSet {
     static let writeConcern = CommandTraits(rawValue: 1 << 10)
     /// Part of Stable API version 1.
     static let stable = CommandTraits(rawValue: 1 << 11)
+    /// Part of Stable API version 1, and deprecated there.
+    static let deprecated = CommandTraits(rawValue: 1 << 13)
 }
 
 /// How a command's handler ended.
@@ -104,6 +106,14 @@ extension Command {
                 .apiStrictError, "BSON field '\(name).\(element.key.string)' is not allowed with apiStrict:true.")
         }
         try StableAPI.check(body)
+    }
+
+    /// - Throws: `APIDeprecationError` when the command is deprecated in Stable API version 1.
+    func checkNotDeprecated() throws(ServerError) {
+        guard traits.contains(.deprecated) else { return }
+        throw ServerError(
+            .apiDeprecationError,
+            "Provided apiDeprecationErrors:true, but the command \(name) is deprecated in API Version 1")
     }
 }
 

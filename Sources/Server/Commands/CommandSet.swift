@@ -30,6 +30,7 @@ enum CommandSet {
         OperationCommands.add(to: &table)
         ShutdownCommand.add(to: &table)
         ConfigureFailPoint.add(to: &table)
+        TestCommands.add(to: &table)
         MemberCommands.add(to: &table)
         CloneServing.add(to: &table)
         OplogServing.add(to: &table)

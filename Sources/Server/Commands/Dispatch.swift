@@ -88,6 +88,14 @@ extension Node {
     }
 
     private func start(_ context: CommandContext) throws -> CommandOutcome {
+        do {
+            return try begin(context)
+        } catch where context.awaitsWriteConcern(failing: error) {
+            return .later { _ in throw error }
+        }
+    }
+
+    private func begin(_ context: CommandContext) throws -> CommandOutcome {
         if failPoints.isActive, let failure = failCommand(context) {
             return .later { context in try await context.node.run(context, failing: failure) }
         }
@@ -294,7 +302,8 @@ extension Node {
                 finish(context.reply, context)
                 noteEnd(context, responseBytes: output.count)
             } catch {
-                finish(context.reply, failing: error, connection, arguments: arguments, command: command)
+                let unmet = await context.unmetWriteConcern(failing: error)
+                finish(context.reply, failing: error, connection, arguments: arguments, command: command, unmet: unmet)
                 noteProfiled(context, responseBytes: output.count, failing: error)
             }
             if !connection.isClosed, !request.isUnacknowledged {

@@ -21,6 +21,8 @@ struct GenericArguments {
     var statementIDs: DocumentView?
     /// Whether only what Stable API version 1 has may be used.
     var isAPIStrict = false
+    /// Whether nothing may be used that is deprecated in it.
+    var refusesDeprecated = false
     private var hasAPIVersion = false
     private var hasAPIOptions = false
     /// Whether an optional field was null: such a field was not given, and is left out of what the command sees.
@@ -41,9 +43,7 @@ struct GenericArguments {
         Field("comment", .any, "shown by currentOp and the profiler"),
         Field("apiVersion", .string, "the Stable API version: \"1\""),
         Field("apiStrict", .bool, "refuses what is not part of the Stable API"),
-        Field(
-            "apiDeprecationErrors", .bool, "refuses what is deprecated",
-            effect: .none("Stable API version 1 has nothing deprecated")),
+        Field("apiDeprecationErrors", .bool, "refuses what the Stable API has, but deprecated"),
         .missing("$queryOptions", "a read preference wrapped as in OP_QUERY"),
         .inert("$client", .object, because: "routers pass on who their client is"),
         .inert("clientOperationKey", .any, because: "a client's own name for the operation"),
@@ -97,6 +97,7 @@ struct GenericArguments {
                 "Provided apiStrict and/or apiDeprecationErrors without passing apiVersion")
         }
         if arguments.isAPIStrict { try command.checkStable(request.body) }
+        if arguments.refusesDeprecated { try command.checkNotDeprecated() }
         return arguments
     }
 
@@ -144,7 +145,9 @@ struct GenericArguments {
         case "apiStrict":
             isAPIStrict = element.value.asBool ?? false
             hasAPIOptions = true
-        case "apiDeprecationErrors": hasAPIOptions = true
+        case "apiDeprecationErrors":
+            refusesDeprecated = element.value.asBool ?? false
+            hasAPIOptions = true
         default: break
         }
     }

@@ -59,18 +59,38 @@ extension CommandContext {
     /// Waits like a write command's reply does, and writes `writeConcernError` when it fails.
     func awaitWriteConcern(_ optime: OpTime, _ concern: WriteConcern) async throws {
         guard case .awaitingWriteConcern(let target, _) = finishWrite(optime, concern) else { return }
-        pauseObserving()
-        defer { resumeObserving() }
-        let failure = await withUnsafeContinuation { (continuation: UnsafeContinuation<ServerError?, Never>) in
-            node.role.awaitWriteConcern(target, concern, deadline: deadline, on: connection) {
-                continuation.resume(returning: $0)
-            }
-        }
-        if let failure {
+        if let failure = await wait(for: concern, at: target) {
             reportedWriteConcernError = true
             node.appendWriteConcernError(
                 failure, isRetryableWrite: arguments.transactionNumber != nil, to: writer)
         }
+    }
+
+    private func wait(for concern: WriteConcern, at target: OpTime) async -> ServerError? {
+        pauseObserving()
+        defer { resumeObserving() }
+        return await withUnsafeContinuation { (continuation: UnsafeContinuation<ServerError?, Never>) in
+            node.role.awaitWriteConcern(target, concern, deadline: deadline, on: connection) {
+                continuation.resume(returning: $0)
+            }
+        }
+    }
+
+    /// Whether a command that fails so still waits for the write concern that it came with: what made it fail may be
+    /// undone until a majority has it, and a client that asked for certainty learns of both, as MongoDB's do.
+    func awaitsWriteConcern(failing error: any Error) -> Bool {
+        guard let error = error as? ServerError, !error.code.concernsCommand, error.code != .interrupted,
+            !command.traits.isDisjoint(with: [.write, .writeConcern]), !request.isUnacknowledged,
+            arguments.writeConcern?.isEmpty == false, let concern = try? writeConcern(), (try? checkWritable()) != nil,
+            case .awaitingWriteConcern = finishWrite(nil, concern)
+        else { return false }
+        return true
+    }
+
+    /// Waits as `awaitsWriteConcern` says. Returns why the write concern was not met.
+    func unmetWriteConcern(failing error: any Error) async -> ServerError? {
+        guard awaitsWriteConcern(failing: error), let concern = try? writeConcern() else { return nil }
+        return await wait(for: concern, at: node.lastOpTime)
     }
 }
 

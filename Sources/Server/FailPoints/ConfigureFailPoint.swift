@@ -23,9 +23,6 @@ enum ConfigureFailPoint {
         let data = context.body["data"]
         if let data, data.asDocument == nil { throw wrongType("configureFailPoint.data", data, "object") }
         let settings = try FailPointSettings(data?.asDocument)
-        if name == .failCommand, !mode.isOff, settings.commands.isEmpty {
-            throw ServerError(.badValue, "failCommand needs 'data.failCommands', the names of the commands to fail")
-        }
         let fired = context.node.failPoints.configure(name, mode, settings)
         // A follower that was held up goes on.
         (context.node.role as? ReplicaSetRole)?.syncSource.fetch()

@@ -94,6 +94,8 @@ public final class Node {
             role = member
             member.start()
         } else {
+            try FeatureCompatibility.create(
+                self, WriteContext(term: -1, wall: runtime.wallClock, isReplicated: false))
             data.onAppend = nil
             data.onCappedInsert = { [unowned self] in dataAppended.fire() }
         }
