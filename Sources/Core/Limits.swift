@@ -71,8 +71,8 @@ public enum Limits {
     public static let namespaceBytesMax = 255
     /// Session records kept in memory; the others are read from their table.
     public static let sessionRecordsCachedMax = 10_000
-    /// Statements that one session record remembers one by one; consecutive ones with the same outcome count once.
-    public static let sessionStatementRangesMax = 10_000
+    /// Rows of a session's older commands that a statement of a newer one takes away.
+    public static let staleSessionRowsPerStatement = 16
     /// Members of a replica set, and how many of them vote.
     public static let membersMax = 50
     public static let votersMax = 7

@@ -44,9 +44,6 @@ public final class QueryCursor {
             store.work.sorted &+= 1
             sorter = DocumentSorter(sort, limit: request.limit == 0 || overflow ? nil : Int(clamping: sum))
         }
-        if request.returnsKey, sorter != nil {
-            throw ServerError(.commandNotSupported, "returnKey is not supported with a sort that no index gives")
-        }
         if case .at(let timestamp) = point {
             snapshot = try store.versions.openSnapshot(at: timestamp)
         } else {
@@ -111,7 +108,8 @@ public final class QueryCursor {
         _ document: DocumentView, _ record: RecordKey, _ position: Int?, into batch: inout BatchWriter
     ) throws -> Bool {
         let (before, length) = (batch.array, batch.array.writer.buffer.count)
-        let key = request.returnsKey ? try scan.indexKey(of: document) : nil
+        // What was sorted are the keys already.
+        let key = request.returnsKey ? try sorter == nil ? scan.indexKey(of: document) : document.document : nil
         let isDone: Void? = try request.budget.interruptibly { () throws(ServerError) in
             let writer = batch.array.beginDocument()
             if let key {
@@ -167,7 +165,12 @@ public final class QueryCursor {
     private func sort(_ sorter: DocumentSorter, _ clock: inout SliceClock) throws -> ScanEnd {
         if !isCollected {
             let end = try scan.run(&clock) { document, record, _ in
-                try sorter.add(document, tag: record.id)
+                if request.returnsKey {
+                    let key = try scan.indexKey(of: document)
+                    try key.withView { try sorter.add(document, inItsPlace: $0, tag: record.id) }
+                } else {
+                    try sorter.add(document, tag: record.id)
+                }
                 return .next
             }
             guard case .ended = end else { return end }
@@ -186,7 +189,7 @@ public final class QueryCursor {
         while sortedPosition < sorter.count {
             let (document, record) = sorter[sortedPosition]
             var position: Int?
-            if request.projection?.needsPosition == true {
+            if request.projection?.needsPosition == true, !request.returnsKey {
                 _ = try request.filter.matches(document, position: &position)
             }
             let verdict = try body(document, RecordKey(record), position)

@@ -29,7 +29,7 @@ extension DataStore {
         let changes = try prepareInsert(document, record, collection)
         let optime = try optime(of: collection.kind, context)
         if collection.kind == .replicated { work.inserted &+= 1 }
-        let saved = statement?.session.saved
+        let saved = statement?.session.state
         versions.begin()
         do {
             try putInsert(document, record, collection, changes)
@@ -45,7 +45,7 @@ extension DataStore {
             try commit(at: optime, entry: entry)
         } catch {
             versions.abort()
-            if let statement, let saved { statement.session.restore(saved) }
+            if let statement, let saved { statement.session.state = saved }
             throw error
         }
         countInsert(document, collection, changes)

@@ -32,6 +32,8 @@ package struct CommandTraits: OptionSet {
     package static let writeConcern = CommandTraits(rawValue: 1 << 10)
     /// Part of Stable API version 1.
     package static let stable = CommandTraits(rawValue: 1 << 11)
+    /// Part of Stable API version 1, and deprecated there.
+    package static let deprecated = CommandTraits(rawValue: 1 << 13)
 }
 
 /// How a command's handler ended.
@@ -113,6 +115,14 @@ open class RegisteredCommand {
                 .apiStrictError, "BSON field '\(name).\(element.key.string)' is not allowed with apiStrict:true.")
         }
         try StableAPI.check(body)
+    }
+
+    /// - Throws: `APIDeprecationError` when the command is deprecated in Stable API version 1.
+    final func checkNotDeprecated() throws(ServerError) {
+        guard traits.contains(.deprecated) else { return }
+        throw ServerError(
+            .apiDeprecationError,
+            "Provided apiDeprecationErrors:true, but the command \(name) is deprecated in API Version 1")
     }
 }
 

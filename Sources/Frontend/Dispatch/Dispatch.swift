@@ -80,6 +80,14 @@ extension Frontend {
     }
 
     private func begin(_ context: RequestContext) throws -> CommandOutcome {
+        do {
+            return try run(context)
+        } catch where context.waits(failing: error) {
+            return .later { throw error }
+        }
+    }
+
+    private func run(_ context: RequestContext) throws -> CommandOutcome {
         if failPoints.isActive, let failure = failCommand(context) {
             return .later { [self] in try await run(context, failing: failure) }
         }
@@ -213,7 +221,8 @@ extension Frontend {
                 finish(context)
                 context.didEnd(responseBytes: output.count, failing: nil)
             } catch {
-                finish(context.reply, failing: error, connection, context.arguments, context.command)
+                let unmet = await context.unmet(failing: error)
+                finish(context.reply, failing: error, connection, context.arguments, context.command, unmet: unmet)
                 context.didEnd(responseBytes: output.count, failing: error)
             }
             if !connection.isClosed, !context.request.isUnacknowledged {

@@ -20,6 +20,8 @@ package struct GenericArguments {
     package private(set) var statementIDs: DocumentView?
     /// Whether only what Stable API version 1 has may be used.
     package private(set) var isAPIStrict = false
+    /// Whether nothing may be used that is deprecated in it.
+    package private(set) var refusesDeprecated = false
     private var hasAPIVersion = false
     private var hasAPIOptions = false
     /// Whether an optional field was null: such a field was not given, and is left out of what the command sees.
@@ -40,9 +42,7 @@ package struct GenericArguments {
         Field("comment", .any, "shown by currentOp and the profiler"),
         Field("apiVersion", .string, "the Stable API version: \"1\""),
         Field("apiStrict", .bool, "refuses what is not part of the Stable API"),
-        Field(
-            "apiDeprecationErrors", .bool, "refuses what is deprecated",
-            effect: .none("Stable API version 1 has nothing deprecated")),
+        Field("apiDeprecationErrors", .bool, "refuses what the Stable API has, but deprecated"),
         .missing("$queryOptions", "a read preference wrapped as in OP_QUERY"),
         .inert("$client", .object, because: "routers pass on who their client is"),
         .inert("clientOperationKey", .any, because: "a client's own name for the operation"),
@@ -96,6 +96,7 @@ package struct GenericArguments {
                 "Provided apiStrict and/or apiDeprecationErrors without passing apiVersion")
         }
         if arguments.isAPIStrict { try command.checkStable(request.body) }
+        if arguments.refusesDeprecated { try command.checkNotDeprecated() }
         return arguments
     }
 
@@ -153,7 +154,9 @@ package struct GenericArguments {
         case "apiStrict":
             isAPIStrict = element.value.asBool ?? false
             hasAPIOptions = true
-        case "apiDeprecationErrors": hasAPIOptions = true
+        case "apiDeprecationErrors":
+            refusesDeprecated = element.value.asBool ?? false
+            hasAPIOptions = true
         default: break
         }
     }

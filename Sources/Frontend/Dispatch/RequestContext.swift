@@ -67,6 +67,11 @@ open class RequestContext {
     /// The same in a task; writes the `writeConcernError` itself.
     open func awaitHeld() async throws {}
 
+    /// Whether a command that fails so still has to wait for what it came with: a write concern.
+    open func waits(failing error: any Error) -> Bool { false }
+    /// Waits as `waits` says. Returns why that was not met.
+    open func unmet(failing error: any Error) async -> ServerError? { nil }
+
     /// The command goes on after others have run, or is about to let them run.
     open func resume() {}
     open func pause() {}

@@ -16,9 +16,11 @@ extension Frontend {
     }
 
     /// Ends a failed reply: drops what was written of it.
+    /// - Parameter unmet: why its write concern was not met besides.
     func finish(
         _ reply: MessageWriter, failing error: any Error, _ connection: ClientConnection,
-        _ arguments: GenericArguments? = nil, _ command: RegisteredCommand? = nil
+        _ arguments: GenericArguments? = nil, _ command: RegisteredCommand? = nil,
+        unmet: ServerError? = nil
     ) {
         command?.failed += 1
         counters.failures += 1
@@ -33,6 +35,7 @@ extension Frontend {
         if let details = failure.details {
             details.withView { for field in $0 { writer.append(field.key, field.value) } }
         }
+        if let unmet { appendWriteConcernError(unmet, to: writer) }
         let isRetryable = arguments?.transactionNumber != nil && injected?.replacesLabels != true
         appendLabels(failure, isRetryableWrite: isRetryable, to: writer)
         // A state change that a fail point made up has not happened: with the version they know, clients would take it
@@ -52,13 +55,17 @@ extension Frontend {
 
     /// `writeConcernError`, and the label that a retryable one carries.
     package func appendWriteConcernError(_ failure: ServerError, isRetryableWrite: Bool, to writer: DocumentWriter) {
+        appendWriteConcernError(failure, to: writer)
+        appendLabels(failure, isRetryableWrite: isRetryableWrite, to: writer)
+    }
+
+    private func appendWriteConcernError(_ failure: ServerError, to writer: DocumentWriter) {
         writer.document("writeConcernError") {
             $0.append("code", int32: failure.code.rawValue)
             $0.append("codeName", string: failure.code.name)
             $0.append("errmsg", string: failure.message)
             if let details = failure.details { $0.append("errInfo", details) }
         }
-        appendLabels(failure, isRetryableWrite: isRetryableWrite, to: writer)
     }
 
     /// What a client is told of an error. A broken promise, of our own or of the storage engine, stops the node; the

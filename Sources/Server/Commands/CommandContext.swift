@@ -3,6 +3,7 @@ internal import Core
 internal import Data
 internal import Frontend
 internal import Replication
+internal import Wire
 
 /// One command of a data node in flight.
 final class CommandContext: RequestContext {
@@ -71,18 +72,36 @@ final class CommandContext: RequestContext {
 
     /// Waits like the reply of a write does, and writes `writeConcernError` when it fails.
     override func awaitHeld() async throws {
-        guard let awaited else { return }
-        pause()
-        defer { resume() }
-        let failure = await withUnsafeContinuation { (continuation: UnsafeContinuation<ServerError?, Never>) in
-            node.role.awaitWriteConcern(
-                awaited.optime, awaited.concern, deadline: deadline, on: connection
-            ) { continuation.resume(returning: $0) }
-        }
-        guard let failure else { return }
+        guard let awaited, let failure = await wait(for: awaited.concern, at: awaited.optime) else { return }
         reportedWriteConcernError = true
         frontend.appendWriteConcernError(
             failure, isRetryableWrite: arguments.transactionNumber != nil, to: writer)
+    }
+
+    private func wait(for concern: WriteConcern, at target: OpTime) async -> ServerError? {
+        pause()
+        defer { resume() }
+        return await withUnsafeContinuation { (continuation: UnsafeContinuation<ServerError?, Never>) in
+            node.role.awaitWriteConcern(target, concern, deadline: deadline, on: connection) {
+                continuation.resume(returning: $0)
+            }
+        }
+    }
+
+    /// What made a write fail may be undone until a majority has it: a client that asked for certainty learns of both,
+    /// as MongoDB's do.
+    override func waits(failing error: any Error) -> Bool {
+        guard let error = error as? ServerError, !error.code.concernsCommand, error.code != .interrupted,
+            !command.traits.isDisjoint(with: [.write, .writeConcern]), !request.isUnacknowledged,
+            arguments.writeConcern?.isEmpty == false, let concern = try? writeConcern(), (try? checkWritable()) != nil,
+            case .held = finishWrite(nil, concern)
+        else { return false }
+        return true
+    }
+
+    override func unmet(failing error: any Error) async -> ServerError? {
+        guard waits(failing: error), let concern = try? writeConcern() else { return nil }
+        return await wait(for: concern, at: node.lastOpTime)
     }
 
     // MARK: The end

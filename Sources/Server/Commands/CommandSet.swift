@@ -41,6 +41,7 @@ struct CommandSet {
         CheckCommands.add(to: &table)
         OperationCommands.add(to: &table)
         ShutdownCommand.add(to: &table)
+        TestCommands.add(to: &table)
         MemberCommands.add(to: &table)
         CloneServing.add(to: &table)
         OplogServing.add(to: &table)

@@ -106,7 +106,7 @@ extension CommandContext {
 
 extension CommandContext {
     /// Whether a statement of a retryable write was executed by an earlier try.
-    func wasExecuted(_ statement: Int32, _ write: WriteContext) throws(ServerError) -> Bool {
+    func wasExecuted(_ statement: Int32, _ write: WriteContext) throws -> Bool {
         guard let session = write.session,
             case .alreadyExecuted = try node.data.sessions.checkStatement(
                 session, transactionNumber: write.transactionNumber, statement: statement)

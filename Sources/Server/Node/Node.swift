@@ -100,6 +100,8 @@ public final class Node {
             replication = member
             member.start()
         } else {
+            try FeatureCompatibility.create(
+                self, WriteContext(term: -1, wall: runtime.wallClock, isReplicated: false))
             data.onAppend = nil
             data.onCappedInsert = { [unowned self] in dataAppended.fire() }
         }

@@ -37,7 +37,9 @@ enum CloneServing {
                 let request = try CloneSessionsRequest(decoding: context.body)
                 let limit = context.runtime.buggified("small clone batch", Limits.cloneBatchDocuments, 3)
                 try CloneSessionsReply.encode(to: context.writer) { array in
-                    try context.node.data.readSessions(after: request.after, limit: limit) { array.append($0) }
+                    try context.node.data.readSessions(
+                        after: request.after, limit: limit, bytesMax: Limits.cloneBatchBytes
+                    ) { CloneSessionsReply.append(key: $0, record: $1, to: &array) }
                 }
                 return .done
             })

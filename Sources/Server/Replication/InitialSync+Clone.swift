@@ -47,8 +47,8 @@ extension InitialSync {
         var after: [UInt8]? = []
         while let behind = after, !isCancelled {
             after = try await ask(CloneSessionsRequest(after: behind)) { reply in
-                for element in reply.records {
-                    if let record = element.value.asDocument { try node.data.cloneSession(record) }
+                for row in try reply.rows {
+                    try node.data.cloneSession(key: row.key, record: row.record)
                 }
                 return reply.next
             }

@@ -154,6 +154,8 @@ extension ReplicaSetRole {
         try member.checkInvariants()
         setAcceptsWrites(true)
         scheduleIdleNoOp()
+        try FeatureCompatibility.create(
+            node, WriteContext(term: member.term, wall: runtime.wallClock, isReplicated: true))
         node.resumeIndexBuilds()
     }
 

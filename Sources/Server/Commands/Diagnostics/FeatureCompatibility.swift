@@ -19,6 +19,18 @@ enum FeatureCompatibility {
                 help: "sets the version whose features the set may use", run: set))
     }
 
+    /// Makes the document where it is missing: at the start of a standalone, and of a term. A primary that cannot write
+    /// now leaves it to the next; nothing depends on it.
+    static func create(_ node: Node, _ context: WriteContext) throws {
+        guard node.data.catalog.find(namespace) == nil else { return }
+        let document: Document = ["_id": .string(documentID), "version": .string(latest)]
+        do {
+            try document.withView { try node.data.putDocument($0, in: namespace, context) }
+        } catch let error as ServerError {
+            node.runtime.log.log(.info, "node", "no feature compatibility version was written: \(error.message)")
+        }
+    }
+
     /// The version that was last set.
     static func version(_ node: Node) -> String {
         guard let collection = node.data.catalog.find(namespace) else { return latest }

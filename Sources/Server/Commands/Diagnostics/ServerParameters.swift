@@ -32,6 +32,10 @@ enum ServerParameters {
                 for element in context.body.dropFirst() where !GenericArguments.isGeneric(element.key) {
                     let name = element.key.string
                     guard let current = known.first(where: { $0.name == name })?.value else {
+                        if let meaning = missing.first(where: { name.hasPrefix($0.prefix) })?.meaning {
+                            throw ServerError(
+                                .commandNotSupported, "The parameter '\(name)' is not supported yet: \(meaning)")
+                        }
                         throw ServerError(
                             .invalidOptions,
                             "attempted to set unrecognized parameter [\(name)], use help:true to see options")
@@ -53,6 +57,12 @@ enum ServerParameters {
                 return .done
             })
     }
+
+    /// Parameters that MongoDB has and that would promise something here, by what their names begin with.
+    private static let missing: [(prefix: String, meaning: String)] = [
+        ("ingressConnectionEstablishment", "a limit on how many connections are taken a second"),
+        ("ingressRequest", "a limit on how many requests are taken a second"),
+    ]
 
     private static func isSame(_ a: Value, _ b: Value) -> Bool {
         if let a = a.asNumber, let b = b.asNumber { return a == b }
