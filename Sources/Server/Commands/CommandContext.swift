@@ -30,6 +30,8 @@ final class CommandContext {
     var profiled: ProfiledCommand?
     /// How long the command has waited for data to come: no sign of slowness.
     var idleTime: Duration = .zero
+    /// The `opid` of the command, once somebody has asked for it.
+    var givenOperationID: Int32?
     /// The reply has a `writeConcernError` already.
     var reportedWriteConcernError = false
 
@@ -47,6 +49,14 @@ final class CommandContext {
         self.holder = holder
         self.startedAt = startedAt
         self.deadline = deadline
+    }
+
+    /// The command's `opid`: the same before and after it was put off.
+    var operationID: Int32 {
+        if let id = givenOperationID { return id }
+        let id = node.nextOperationID()
+        givenOperationID = id
+        return id
     }
 
     var body: DocumentView { request.body }

@@ -37,7 +37,7 @@ extension Node {
             let command = try self.command(for: request)
             found = command
             command.total += 1
-            arguments = try GenericArguments.parse(request, command)
+            arguments = try GenericArguments.parse(request.body, command) { request.sequence($0) != nil }
             if arguments.hasNulls { (request, holder) = request.droppingNulls(of: command) }
             if profiler.isActive { profiled = profiler.begin(command, arguments, startedAt) }
             CrashReport.begin(request.body, database: arguments.database)
@@ -272,7 +272,7 @@ extension Node {
         retained.append(message)
         // The same bytes parsed a moment ago.
         guard var request = try? Request(retained.bytes),
-            let arguments = try? GenericArguments.parse(request, command)
+            let arguments = try? GenericArguments.parse(request.body, command, hasSequence: { request.sequence($0) != nil })
         else { return connection.close(because: "request changed while it was read") }
         var holder: ByteBuffer?
         if arguments.hasNulls { (request, holder) = request.droppingNulls(of: command) }
@@ -284,11 +284,11 @@ extension Node {
             deadline: first.deadline)
         context.lastWrite = first.lastWrite
         context.profiled = first.profiled
+        context.givenOperationID = first.givenOperationID
         connection.beginWaiting(context)
         runtime.spawn("command") { [self] in
-            CrashReport.begin(request.body, database: arguments.database)
-            defer { CrashReport.end() }
             context.resumeObserving()
+            defer { CrashReport.end() }
             do {
                 try await work(context)
                 finish(context.reply, context)

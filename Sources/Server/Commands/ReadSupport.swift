@@ -49,11 +49,9 @@ extension CommandContext {
 
     /// Lets everything else that waits for the loop run once.
     func yieldLoop() async {
-        CrashReport.end()
         pauseObserving()
         await node.yieldLoop()
         resumeObserving()
-        CrashReport.begin(body, database: arguments.database)
     }
 
     /// Waits like a write command's reply does, and writes `writeConcernError` when it fails.

@@ -131,7 +131,7 @@ final class ClientConnection: ConnectionDelegate {
     @discardableResult
     func beginWaiting(_ context: CommandContext) -> Operation {
         isBusy = true
-        let operation = Operation(context, id: node.nextOperationID())
+        let operation = Operation(context)
         self.operation = operation
         return operation
     }

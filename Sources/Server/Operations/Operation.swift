@@ -23,8 +23,8 @@ final class Operation {
     /// Why it has to end; set once.
     fileprivate(set) var interruption: ServerError?
 
-    init(_ context: CommandContext, id: Int32) {
-        self.id = id
+    init(_ context: CommandContext) {
+        id = context.operationID
         command = context.command
         database = context.database
         document = OperationReport.shown(context.body)

@@ -29,7 +29,7 @@ struct OperationReport {
 
     func documents(_ context: CommandContext) -> [Document] {
         let node = context.node
-        var documents = [describe(Operation(context, id: node.nextOperationID()), context.connection, node)]
+        var documents = [describe(Operation(context), context.connection, node)]
         for connection in node.clientConnections where connection !== context.connection {
             if let operation = connection.operation {
                 documents.append(describe(operation, connection, node))

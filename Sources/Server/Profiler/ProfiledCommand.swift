@@ -36,11 +36,17 @@ final class ProfiledCommand {
 extension CommandContext {
     /// Others run from here on: what they do is not this command's.
     @inline(__always)
-    func pauseObserving() { if profiled != nil { node.data.observe(nil) } }
+    func pauseObserving() {
+        CrashReport.end()
+        if profiled != nil { node.data.observe(nil) }
+    }
 
     /// The command goes on.
     @inline(__always)
-    func resumeObserving() { if let profiled { node.data.observe(profiled.observation) } }
+    func resumeObserving() {
+        CrashReport.begin(body, database: arguments.database)
+        if let profiled { node.data.observe(profiled.observation) }
+    }
 
     /// The statement of a command as its entry shows it, taken before it runs; nil when nobody watches.
     func profiledStatement(_ view: DocumentView) -> Document? {
