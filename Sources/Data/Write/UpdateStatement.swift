@@ -72,7 +72,7 @@ public final class UpdateStatement {
             throw ServerError(.failedToParse, "multi update is not supported for replacement-style update")
         }
         if isMulti, sort != nil { throw ServerError(.failedToParse, "cannot specify sort with multi=true") }
-        supplied = isSupplied ? context.variables["new"]?.asDocument : nil
+        supplied = isSupplied ? context.variables["new"]??.asDocument : nil
         if isSupplied, supplied == nil || !isUpsert {
             throw ServerError(.failedToParse, "upsertSupplied needs upsert, and the document in c.new")
         }

@@ -133,7 +133,7 @@ package final class ClientConnection: ConnectionDelegate {
     @discardableResult
     func beginWaiting(_ context: RequestContext) -> Operation {
         isBusy = true
-        let operation = Operation(context, id: frontend.nextOperationID())
+        let operation = Operation(context)
         self.operation = operation
         return operation
     }

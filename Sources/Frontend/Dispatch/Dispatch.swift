@@ -31,7 +31,7 @@ extension Frontend {
             let command = try self.command(for: request)
             found = command
             command.total += 1
-            let arguments = try GenericArguments.parse(request, command)
+            let arguments = try GenericArguments.parse(request.body, command) { request.sequence($0) != nil }
             var holder: ByteBuffer?
             if arguments.hasNulls { (request, holder) = request.droppingNulls(of: command) }
             CrashReport.begin(request.body, database: arguments.database)
@@ -213,9 +213,8 @@ extension Frontend {
         connection.beginWaiting(context)
         context.pause()
         runtime.spawn("command") { [self] in
-            CrashReport.begin(context.body, database: context.arguments.database)
-            defer { CrashReport.end() }
             context.resume()
+            defer { CrashReport.end() }
             do {
                 try await work()
                 finish(context)

@@ -26,6 +26,8 @@ package struct GenericArguments {
     private var hasAPIOptions = false
     /// Whether an optional field was null: such a field was not given, and is left out of what the command sees.
     private(set) var hasNulls = false
+    /// Which of the fields that `read` takes have been met, a bit each.
+    private var given: UInt16 = 0
 
     /// The fields that any command may carry, beside those that `parse` reads in place.
     package static let fields = FieldTable([
@@ -66,17 +68,19 @@ package struct GenericArguments {
     /// Reads the fields of `command` that all commands may have, and checks its own against their declarations.
     /// - Throws: `TypeMismatch`, `InvalidOptions`, `BadValue` for a generic field of the wrong type or value, and what
     ///   `FieldTable` throws.
-    static func parse(_ request: Request, _ command: RegisteredCommand) throws(ServerError) -> GenericArguments {
+    package static func parse(
+        _ body: DocumentView, _ command: RegisteredCommand, hasSequence: (StaticString) -> Bool = { _ in false }
+    ) throws(ServerError) -> GenericArguments {
         var arguments = GenericArguments()
         var seen = FieldTable.Seen()
         var seenGeneric = FieldTable.Seen()
         var isFirst = true
-        for element in request.body {
+        for element in body {
             if isFirst {
                 isFirst = false
                 continue
             }
-            if try arguments.read(element) { continue }
+            if try arguments.read(element, command) { continue }
             if try command.fields.take(element, &seen, at: "\(command.name)") {
                 if command.fields.isOpen, fields.contains(element.key) {
                     _ = try fields.take(element, &seenGeneric, at: "\(command.name)")
@@ -84,18 +88,27 @@ package struct GenericArguments {
                 continue
             }
             guard try fields.take(element, &seenGeneric, at: "\(command.name)") else {
+                if let first = body.first, first.key == element.key {
+                    throw FieldTable.duplicate(element.key, at: "\(command.name)")
+                }
                 throw FieldTable.unknown(element.key, at: "\(command.name)")
             }
             try arguments.readAPI(element)
         }
-        try command.fields.checkComplete(seen, at: "\(command.name)") { request.sequence($0) != nil }
         arguments.hasNulls = seen.hasNulls || seenGeneric.hasNulls
+        // What is null was not counted as given, and of what nobody declared nobody knows.
+        if arguments.hasNulls || command.fields.isOpen && !command.traits.contains(.memberOnly) {
+            try checkDuplicates(body, command)
+        }
+        if !seen.hasAllRequired(of: command.fields) {
+            try command.fields.checkComplete(seen, at: "\(command.name)", hasSequence: hasSequence)
+        }
         if arguments.hasAPIOptions, !arguments.hasAPIVersion {
             throw ServerError(
                 ErrorCode(rawValue: 4_886_600),
                 "Provided apiStrict and/or apiDeprecationErrors without passing apiVersion")
         }
-        if arguments.isAPIStrict { try command.checkStable(request.body) }
+        if arguments.isAPIStrict { try command.checkStable(body) }
         if arguments.refusesDeprecated { try command.checkNotDeprecated() }
         return arguments
     }
@@ -110,35 +123,68 @@ package struct GenericArguments {
         statementIDs = statementIDs.map { move($0) }
     }
 
+    private static func checkDuplicates(_ body: DocumentView, _ command: RegisteredCommand) throws(ServerError) {
+        var names: Set<String> = []
+        for element in body where !names.insert(element.key.string).inserted {
+            throw FieldTable.duplicate(element.key, at: "\(command.name)")
+        }
+    }
+
     /// Reads a field that the node itself acts on; false when it is none, or is null.
-    private mutating func read(_ element: DocumentView.Element) throws(ServerError) -> Bool {
+    private mutating func read(
+        _ element: DocumentView.Element, _ command: RegisteredCommand
+    ) throws(ServerError) -> Bool {
+        let bit: UInt16
         if element.value.isNullish, !(element.key == "comment") { return false }
         switch element.key.count {
         case 3 where element.key == "$db":
             guard element.value.type == .string else { throw wrongType("$db", element.value, "string") }
             database = element.value.asStringBytes
-        case 4 where element.key == "lsid": sessionID = try SessionID(argument: element.value)
-        case 6 where element.key == "stmtId": statementID = try GenericArguments.int32("stmtId", element.value)
+            bit = 1 << 0
+        case 4 where element.key == "lsid":
+            sessionID = try SessionID(argument: element.value)
+            bit = 1 << 1
+        case 6 where element.key == "stmtId":
+            statementID = try GenericArguments.int32("stmtId", element.value)
+            bit = 1 << 2
         case 7 where element.key == "stmtIds":
             guard let ids = element.value.asArray else { throw wrongType("stmtIds", element.value, "array") }
             statementIDs = ids
-        case 7 where element.key == "comment": comment = element.value
+            bit = 1 << 3
+        case 7 where element.key == "comment":
+            comment = element.value
+            bit = 1 << 4
         case 9 where element.key == "txnNumber":
             guard let number = element.value.asInt64 else { throw wrongType("txnNumber", element.value, "long") }
             guard number >= 0 else { throw ServerError(.invalidOptions, "Transaction number cannot be negative") }
             transactionNumber = number
-        case 9 where element.key == "maxTimeMS": maxTimeMillis = try GenericArguments.maxTime(element.value)
+            bit = 1 << 5
+        case 9 where element.key == "maxTimeMS":
+            maxTimeMillis = try GenericArguments.maxTime(element.value)
+            bit = 1 << 6
         case 10 where element.key == "autocommit":
             guard let flag = element.value.asBool else { throw wrongType("autocommit", element.value, "bool") }
             autocommit = flag
-        case 11 where element.key == "readConcern": readConcern = try GenericArguments.object("readConcern", element)
-        case 12 where element.key == "writeConcern": writeConcern = try GenericArguments.object("writeConcern", element)
-        case 12 where element.key == "$clusterTime": clusterTime = try GenericArguments.clusterTime(element.value)
+            bit = 1 << 7
+        case 11 where element.key == "readConcern":
+            readConcern = try GenericArguments.object("readConcern", element)
+            bit = 1 << 8
+        case 12 where element.key == "writeConcern":
+            writeConcern = try GenericArguments.object("writeConcern", element)
+            bit = 1 << 9
+        case 12 where element.key == "$clusterTime":
+            clusterTime = try GenericArguments.clusterTime(element.value)
+            bit = 1 << 10
         case 15 where element.key == "$readPreference":
             readPreference = try GenericArguments.object("$readPreference", element)
-        case 16 where element.key == "startTransaction": startTransaction = element.value.isTruthy
+            bit = 1 << 11
+        case 16 where element.key == "startTransaction":
+            startTransaction = element.value.isTruthy
+            bit = 1 << 12
         default: return false
         }
+        guard given & bit == 0 else { throw FieldTable.duplicate(element.key, at: "\(command.name)") }
+        given |= bit
         return true
     }
 

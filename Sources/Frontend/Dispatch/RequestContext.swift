@@ -37,6 +37,8 @@ open class RequestContext {
     final var streamed: Int32?
     /// How long the command has waited for data to come: no sign of slowness.
     package final var idleTime: Duration = .zero
+    /// The command's `opid`: given when somebody asks for it, the same before and after it was put off.
+    package final private(set) lazy var operationID = frontend.nextOperationID()
     /// The reply has a `writeConcernError` already.
     package final var reportedWriteConcernError = false
 
@@ -72,9 +74,10 @@ open class RequestContext {
     /// Waits as `waits` says. Returns why that was not met.
     open func unmet(failing error: any Error) async -> ServerError? { nil }
 
-    /// The command goes on after others have run, or is about to let them run.
-    open func resume() {}
-    open func pause() {}
+    /// Others run from here on.
+    open func pause() { CrashReport.end() }
+    /// The command goes on.
+    open func resume() { CrashReport.begin(body, database: arguments.database) }
 
     /// The command has ended, and its reply of so many bytes is built; `error` is nil when it succeeded.
     open func didEnd(responseBytes: Int, failing error: (any Error)?) {}
@@ -119,11 +122,9 @@ open class RequestContext {
 
     /// Lets everything else that waits for the loop run once.
     package final func yieldLoop() async {
-        CrashReport.end()
         pause()
         await frontend.yieldLoop()
         resume()
-        CrashReport.begin(body, database: arguments.database)
     }
 
     /// The request's bytes are gone.

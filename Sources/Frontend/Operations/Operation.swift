@@ -23,8 +23,8 @@ package final class Operation {
     /// Why it has to end; set once.
     package fileprivate(set) var interruption: ServerError?
 
-    package init(_ context: RequestContext, id: Int32) {
-        self.id = id
+    package init(_ context: RequestContext) {
+        id = context.operationID
         command = context.command
         database = context.database
         document = OperationReport.shown(context.body)

@@ -31,7 +31,7 @@ package struct OperationReport {
 
     package func documents(_ context: RequestContext) -> [Document] {
         let frontend = context.frontend
-        var documents = [describe(Operation(context, id: frontend.nextOperationID()), context.connection, frontend)]
+        var documents = [describe(Operation(context), context.connection, frontend)]
         for connection in frontend.clientConnections where connection !== context.connection {
             if let operation = connection.operation {
                 documents.append(describe(operation, connection, frontend))

@@ -59,8 +59,15 @@ final class CommandContext: RequestContext {
 
     // MARK: Waiting
 
-    override func pause() { if profiled != nil { node.data.observe(nil) } }
-    override func resume() { if let profiled { node.data.observe(profiled.observation) } }
+    override func pause() {
+        super.pause()
+        if profiled != nil { node.data.observe(nil) }
+    }
+
+    override func resume() {
+        super.resume()
+        if let profiled { node.data.observe(profiled.observation) }
+    }
 
     override func hold(responseBytes: Int, _ completion: @escaping (ServerError?) -> Void) {
         foundCollection = usedCollection

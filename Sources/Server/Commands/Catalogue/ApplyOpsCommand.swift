@@ -48,8 +48,10 @@ enum ApplyOpsCommand {
     }
 
     private static func apply(_ operation: DocumentView, _ context: CommandContext) async throws {
-        if let build = try context.node.data.applyOperation(operation, try context.writeContext()) {
-            try await IndexCommands.finish(build, context)
+        switch try context.node.data.applyOperation(operation, try context.writeContext()) {
+        case .indexBuild(let build): try await IndexCommands.finish(build, context)
+        case .trim(let collection): try await CappedCommands.trim(collection, context)
+        case nil: break
         }
     }
 }

@@ -5,6 +5,15 @@ internal import Frontend
 
 /// `convertToCapped` and `cloneCollectionAsCapped`.
 enum CappedCommands {
+    /// Deletes what a collection that was made capped has no room for.
+    static func trim(_ collection: Collection, _ context: CommandContext) async throws {
+        while case .yield = try context.node.data.trimToSize(
+            collection, try context.writeContext(), until: context.runtime.loopSliceEnd)
+        {
+            try await context.awaitNextSlice()
+        }
+    }
+
     static func add(to table: inout CommandSet) {
         table.add(
             Command(
@@ -18,11 +27,7 @@ enum CappedCommands {
                 return .later {
                     let data = context.node.data
                     let collection = try data.convertToCapped(namespace, capped, try context.writeContext())
-                    while case .yield = try data.trimToSize(
-                        collection, try context.writeContext(), until: context.runtime.loopSliceEnd)
-                    {
-                        try await context.awaitNextSlice()
-                    }
+                    try await trim(collection, context)
                     try await context.awaitWriteConcern(context.node.lastOpTime, concern)
                 }
             })

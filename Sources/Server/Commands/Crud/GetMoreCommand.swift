@@ -37,6 +37,10 @@ enum GetMoreCommand {
         guard !entry.isPinned else {
             throw ServerError(.objectIsBusy, "cursor id \(id) is in use by another operation")
         }
+        guard entry.awaitsData || (context.arguments.maxTimeMillis ?? 0) == 0 else {
+            throw ServerError(
+                .badValue, "cannot set maxTimeMS on getMore command for a non-awaitData cursor")
+        }
         do {
             try context.node.checkGetMore(context.connection)
         } catch {
