@@ -17,7 +17,10 @@ def upserts(namespace=None):
 
 
 @pytest.mark.parametrize("of_client", [False, True])
-def test_upserts_happen_once_over_a_step_down(replica_set, database_name, of_client):
+def test_upserts_happen_once_over_a_step_down(make_replica_set, database_name, of_client):
+    # A client sends a write once more, and no oftener: there may be no step-down but the one that is meant.
+    replica_set = make_replica_set()
+    replica_set.initiate(replica_set.config(replica_set.PATIENT))
     client = replica_set.client(retryWrites=True)
     database = client[database_name]
     database.create_collection("c", write_concern=WriteConcern(3))

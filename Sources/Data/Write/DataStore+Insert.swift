@@ -78,7 +78,7 @@ extension DataStore {
     /// Puts the key of an `_id` into the scratch key buffer.
     @inline(__always)
     func idKey(_ id: ValueView, _ collection: Collection) throws {
-        scratch.key.removeAll()
+        scratch.key.removeAll(keeping: 1 << 16)
         IndexKey.append(id, to: scratch.key)
         if scratch.key.count > Limits.storageKeyBytesMax { throw IndexChanges.keyTooLong(collection.idIndex) }
     }
