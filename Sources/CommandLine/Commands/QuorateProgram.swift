@@ -51,7 +51,7 @@ public enum QuorateProgram {
                 UpCommand.specification(registry),
                 NodeCommand.specification(registry),
                 SimulateCommand.specification,
-                BenchCommand.specification(),
+                BenchCommand.specification(registry),
                 StatusCommand.specification(),
                 PluginsCommand.specification(registry),
                 CommandsCommand.specification,
