@@ -8,8 +8,8 @@ enum BenchCommand {
         CommandSpecification(
             "bench", summary: "Measures throughput and latency of a running server.",
             details: """
-                URI is a connection string, mongodb://host:port,…; the load goes to the primary. Reads go to members that
-                --read-preference allows, and --read-selector picks one for each connection. Each connection has one
+                URI is a connection string, mongodb://host:port,…; the load goes to the primary. Reads go to the members
+                that --read-preference allows; --read-selector picks one for each connection. Each connection has one
                 request in flight. Keys are drawn evenly. Works in the collection \
                 \(BenchSettings.database).\(BenchSettings.collection),
                 which is dropped before and afterwards.
