@@ -60,6 +60,10 @@ extension Member {
         let pings = peers.indices.reduce(0) { $0 + ($1 == selfIndex ? 0 : peers[$1].pingCount) }
         // Which member is close is not known yet; the primary is never wrong.
         if pings < 2 * (peers.count - 1) { return primary }
+        if let selected = selectedSyncSource {
+            selectedSyncSource = nil
+            if let index = config?.index(of: selected), isEligible(index, strictly: false, now: now) { return index }
+        }
         return selectSyncSource(now)?.picked ?? closest(strictly: true, now: now) ?? closest(strictly: false, now: now)
     }
 
@@ -215,6 +219,7 @@ extension Member {
         guard let selection = selectSyncSource(now), selection.candidates.contains(index),
             let picked = selection.picked, picked != index, mayMove(now)
         else { return nil }
+        selectedSyncSource = peers[picked].id
         return "\(peers[picked].host) was selected"
     }
 

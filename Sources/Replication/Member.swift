@@ -101,6 +101,8 @@ public struct Member: Sendable {
     var syncSource: MemberID?
     var forcedSyncSource: MemberID?
     var nextSyncSourceTry = Instant.zero
+    /// Whom the selector would rather have than the source that is being left for it.
+    var selectedSyncSource: MemberID?
     /// The selector is not asked before this whether it would rather have another source.
     var nextSyncSourceReview = Instant.zero
     var sourceChangesForPing: [Instant] = []

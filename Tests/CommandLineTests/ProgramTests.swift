@@ -79,6 +79,10 @@ import Testing
         #expect(await status("bench") == 64)
         #expect(await status("bench", "http://localhost") == 64)
         #expect(await status("bench", "mongodb://localhost", "--workload", "raed") == 64)
+        #expect(await status("bench", "mongodb://localhost", "--read-preference", "nearest") == 64)
+        #expect(
+            await status("bench", "mongodb://localhost", "--workload", "read", "--read-selector", "least-lag") == 64)
+        #expect(await status("bench", "mongodb://localhost", "--set", "enableTestCommands=1") == 64)
     }
 
     @Test("connection strings give seeds and the set's name, and refuse what cannot be served")

@@ -10,8 +10,9 @@ struct PartFlags: Sendable {
     /// What `--set` says about something else than a part.
     private(set) var others: [(name: String, value: String)] = []
 
-    static func specifications(_ registry: PartRegistry) -> [OptionSpecification] {
-        registry.sections.map { section in
+    /// - Parameter flags: the kinds of parts that a command has a use for; nil for all.
+    static func specifications(_ registry: PartRegistry, only flags: [String]? = nil) -> [OptionSpecification] {
+        registry.sections.filter { flags?.contains($0.flag) ?? true }.map { section in
             OptionSpecification(
                 section.flag, .choice(section.entries.map(\.name)), "NAME", default: section.defaultPart,
                 help: section.help)

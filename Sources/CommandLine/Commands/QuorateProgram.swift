@@ -52,7 +52,7 @@ public enum QuorateProgram {
                 UpCommand.specification(registry),
                 NodeCommand.specification(registry),
                 SimulateCommand.specification,
-                BenchCommand.specification(),
+                BenchCommand.specification(registry),
                 StatusCommand.specification(),
                 PluginsCommand.specification(registry),
                 CommandsCommand.specification,
