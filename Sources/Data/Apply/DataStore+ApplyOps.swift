@@ -162,7 +162,9 @@ extension DataStore {
             let index = Document { writer in
                 for element in command.dropFirst() { writer.append(element.key, element.value) }
             }
-            return try index.withView { try createIndexes(try namespace(), [$0], context).build }.map { .indexBuild($0) }
+            return try index.withView { try createIndexes(try namespace(), [$0], context).build }.map {
+                .indexBuild($0)
+            }
         case "commitIndexBuild":
             let indexes = (command["indexes"]?.asArray).map { $0.compactMap { $0.value.asDocument } } ?? []
             return try createIndexes(try namespace(), indexes, context).build.map { .indexBuild($0) }

@@ -82,7 +82,7 @@ extension Frontend {
     private func begin(_ context: RequestContext) throws -> CommandOutcome {
         do {
             return try run(context)
-        } catch where context.waits(failing: error) {
+        } catch  where context.waits(failing: error) {
             return .later { throw error }
         }
     }
