@@ -15,7 +15,8 @@ public struct QueryContext: Sendable {
     public var budget: Confined<EvaluationBudget>?
 
     public init(
-        variables: [String: Value?] = [:], nowMillis: Int64 = 0, clusterTime: Timestamp? = nil, randomSeed: UInt64? = nil
+        variables: [String: Value?] = [:], nowMillis: Int64 = 0, clusterTime: Timestamp? = nil,
+        randomSeed: UInt64? = nil
     ) {
         self.variables = variables
         self.nowMillis = nowMillis

@@ -200,7 +200,9 @@ import Testing
             let failure = run["writeErrors"]?.asArray?.first?.asDocument
             if code != 16 { #expect(run.code ?? failure?.code == code, "\(inner): \(run)") }
         }
-        let right: Document = ["update": "c", "updates": [["q": ["a": 1], "u": [["$set": ["b": "$a"]]], "multi": true]]]
+        let right: Document = [
+            "update": "c", "updates": [["q": ["a": 1], "u": [["$set": ["b": "$a"]]], "multi": true]],
+        ]
         #expect(try node.run(["explain": .document(right)]).isOK)
         #expect(try node.run(["explain": ["delete": "c", "deletes": [["q": [:], "limit": 0]]]]).isOK)
     }

@@ -85,7 +85,8 @@ extension DataStore {
     ) throws {
         let value = ValueView(type: .document, pointer: document.base, byteCount: document.byteCount)
         let program = try UpdateProgram(value, context: context.query)
-        _ = try applyUpdate(program, to: record, old, position: nil, in: collection, context, nil)
+        let result = try applyUpdate(program, to: record, old, position: nil, in: collection, context, nil)
+        if result == nil { throw ServerError.evaluationInterrupted }
     }
 
     private func applyLoggedUpdate(
@@ -162,7 +163,9 @@ extension DataStore {
             let index = Document { writer in
                 for element in command.dropFirst() { writer.append(element.key, element.value) }
             }
-            return try index.withView { try createIndexes(try namespace(), [$0], context).build }.map { .indexBuild($0) }
+            return try index.withView { try createIndexes(try namespace(), [$0], context).build }.map {
+                .indexBuild($0)
+            }
         case "commitIndexBuild":
             let indexes = (command["indexes"]?.asArray).map { $0.compactMap { $0.value.asDocument } } ?? []
             return try createIndexes(try namespace(), indexes, context).build.map { .indexBuild($0) }

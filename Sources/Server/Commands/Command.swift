@@ -55,8 +55,12 @@ final class Command {
     let run: (CommandContext) throws -> CommandOutcome
     /// What it counts as in `top`.
     let usage: CollectionUsage.Kind
+    /// Marks its field `let`.
+    let variablesMark: UInt64
     /// Whether it is of interest to the profiler: what clients ask beside managing it and their connections.
     let isProfiled: Bool
+    /// Whether it is `explain`, whose arguments are those of another command.
+    let isExplain: Bool
     /// For `serverStatus`.
     var total: UInt64 = 0
     var failed: UInt64 = 0
@@ -70,7 +74,9 @@ final class Command {
         self.fields = fields
         self.help = help
         self.run = run
+        variablesMark = fields.mark(of: "let")
         let key = KeyView(base: name.utf8Start, count: name.utf8CodeUnitCount)
+        isExplain = key == "explain"
         isProfiled = traits.isDisjoint(with: [.handshake, .memberOnly]) && !(key == "profile")
         usage =
             switch key {

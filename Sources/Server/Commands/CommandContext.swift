@@ -26,6 +26,8 @@ final class CommandContext {
     var streamed: Int32?
     /// The collection that was last found for the command's first field.
     var foundCollection: Collection?
+    /// The command's variables (`let`), once they are evaluated.
+    var variables: [String: Value?] = [:]
     /// What the profiler gathers, when it is to.
     var profiled: ProfiledCommand?
     /// How long the command has waited for data to come: no sign of slowness.

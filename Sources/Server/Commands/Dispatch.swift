@@ -100,6 +100,7 @@ extension Node {
         if context.command.traits.contains(.write), isLagged {
             return .later { context in try await context.node.runSlowed(context) }
         }
+        if context.lacksVariables { return .later { context in try await context.node.runToEnd(context) } }
         return try context.command.run(context)
     }
 
@@ -272,7 +273,8 @@ extension Node {
         retained.append(message)
         // The same bytes parsed a moment ago.
         guard var request = try? Request(retained.bytes),
-            let arguments = try? GenericArguments.parse(request.body, command, hasSequence: { request.sequence($0) != nil })
+            let arguments = try? GenericArguments.parse(
+                request.body, command, hasSequence: { request.sequence($0) != nil })
         else { return connection.close(because: "request changed while it was read") }
         var holder: ByteBuffer?
         if arguments.hasNulls { (request, holder) = request.droppingNulls(of: command) }

@@ -70,6 +70,7 @@ extension Node {
     /// Runs a command with all that it waits for.
     func runToEnd(_ context: CommandContext) async throws {
         context.resumeObserving()
+        try await context.evaluateVariables()
         switch try context.command.run(context) {
         case .done: break
         case .awaitingWriteConcern(let optime, let concern): try await context.awaitWriteConcern(optime, concern)

@@ -23,6 +23,7 @@ final class TTLMonitor {
 
     init(_ node: Node) {
         self.node = node
+        pause = node.options.ttlMonitorPause
         lastPass = node.runtime.now
     }
 
@@ -63,6 +64,7 @@ final class TTLMonitor {
     }
 
     private func isWritable(_ database: String) -> Bool {
+        if node.runtime.hasMutant(.secondariesExpire) { return true }
         var database = database
         return database.withUTF8 { bytes in (try? node.role.checkWritable(UnsafeRawBufferPointer(bytes))) != nil }
     }
