@@ -30,6 +30,9 @@ public enum Limits {
     public static let cursorsMax = 100_000
     /// An idle cursor is closed after this time.
     public static let cursorIdleMax: Duration = .seconds(600)
+    /// Log lines that a node keeps for `getLog`, and the bytes of one.
+    public static let recentLogLinesMax = 1024
+    public static let recentLogLineBytesMax = 4096
     /// Sessions of one node.
     public static let sessionsMax = 1_000_000
     /// A session that was not used for this long is forgotten.
@@ -48,6 +51,8 @@ public enum Limits {
     public static let evaluationStepsPerLook = 256
     /// Steps of one evaluation that nothing else watches over (an expression of a validator, a constant).
     public static let evaluationStepsMax = 20_000_000
+    /// Looks at the time that saying why a document failed validation may take.
+    public static let explanationLooksMax = 1000
     /// Names in one dotted path.
     public static let pathComponentsMax = 200
     /// Elements that one update may pad an array with to reach an index.

@@ -18,6 +18,18 @@ extension LogSink {
     }
 }
 
+/// A log whose last lines can be asked for (`getLog`).
+public protocol RecentLogLines: LogSink {
+    /// The last lines, oldest first.
+    var recentLines: [String] { get }
+    /// The warnings from before the node was started.
+    var startupWarnings: [String] { get }
+    /// All lines that were written.
+    var linesWritten: Int64 { get }
+    /// The node is started.
+    func endStartup()
+}
+
 /// Drops every line.
 public final class SilentLog: LogSink {
     public init() {}

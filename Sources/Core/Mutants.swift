@@ -62,6 +62,8 @@ public struct Mutants: OptionSet, Sendable {
     public static let reconfigUnsafe = bit(16)
     /// A vote is given although one was given in the term.
     public static let votesTwice = bit(17)
+    /// Secondaries delete what has expired, too.
+    public static let secondariesExpire = bit(18)
 
     /// All of them, with the names that `quorate simulate --mutant` takes.
     public static let all: [(name: String, mutant: Mutants)] = [
@@ -74,5 +76,6 @@ public struct Mutants: OptionSet, Sendable {
         ("snapshot-reads-latest", .snapshotReadsLatest), ("cluster-time-ignored", .clusterTimeIgnored),
         ("commit-point-of-any-branch", .commitPointOfAnyBranch), ("dry-run-counts", .dryRunCounts),
         ("reconfig-unsafe", .reconfigUnsafe), ("votes-twice", .votesTwice),
+        ("secondaries-expire", .secondariesExpire),
     ]
 }

@@ -1,3 +1,9 @@
+/// A monotonic clock: all that code needs of a runtime which only looks at how long it takes. Not a plug point.
+public protocol MonotonicClock: AnyObject {
+    /// The time. Read once per batch of work where precision does not matter.
+    var now: Instant { get }
+}
+
 /// Everything a node may not reach on its own: time, randomness, tasks, timers. Not a plug point.
 ///
 /// A node is a set of plain objects confined to one runtime: one serial loop that calls into them, and nothing else
@@ -5,9 +11,7 @@
 /// same node code runs under both and cannot tell which.
 ///
 /// All members may be called from the runtime's own loop only, except through `mailbox`.
-public protocol NodeRuntime: AnyObject {
-    /// The monotonic clock. Read once per batch of work where precision does not matter.
-    var now: Instant { get }
+public protocol NodeRuntime: MonotonicClock {
     /// The wall clock, for timestamps and what users see.
     var wallClock: WallTime { get }
     /// The next number of this node's generator: seeded in the simulator, from the system live.

@@ -12,9 +12,10 @@ public final class LiveRuntime: NodeRuntime {
     public let log: any LogSink
     private var randomness = SystemRandomness()
 
+    /// - Parameter log: the last lines that go there are kept.
     public init(loop: EventLoop, log: any LogSink = LineLog()) {
         self.loop = loop
-        self.log = log
+        self.log = RecentLog(log)
     }
 
     public var now: Instant { SystemClock.now }

@@ -220,17 +220,7 @@ struct Fault: Error, CustomStringConvertible {
     }
 }
 
-/// A runtime of which only the clock is used, and that stands still.
-final class StandingClock: NodeRuntime {
+/// A clock that stands still.
+final class StandingClock: MonotonicClock {
     let now = Instant.zero
-    var wallClock: WallTime { WallTime(milliseconds: 0) }
-    func randomNumber() -> UInt64 { 0 }
-    func schedule(at deadline: Instant, _ body: @escaping () -> Void) -> TimerToken { TimerToken(id: 0) }
-    func cancel(_ timer: TimerToken) {}
-    func enqueue(_ body: @escaping () -> Void) {}
-    func spawn(_ name: StaticString, _ body: @escaping () async -> Void) -> SpawnedTask { SpawnedTask(Task {}) }
-    func offload(_ work: @escaping @Sendable () -> Void, completion: @escaping () -> Void) {}
-    var mailbox: any LoopMailbox { preconditionFailure("a clock has no mailbox") }
-    func preconditionOnLoop() {}
-    var log: any LogSink { preconditionFailure("a clock has no log") }
 }

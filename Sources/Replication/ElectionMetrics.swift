@@ -8,7 +8,7 @@ struct CandidateMetrics: Sendable {
     private var stoodAt = WallTime(milliseconds: 0)
     private var term: Int64 = 0
     private var committedAtElection = OpTime.null
-    private var seenAtElection = OpTime.null
+    private(set) var seenAtElection = OpTime.null
     private var votesNeeded = 0
     private var priority = 0.0
     private var priorPrimary: MemberID?

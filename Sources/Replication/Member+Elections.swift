@@ -87,7 +87,7 @@ extension Member {
                 probe("primary lost its majority")
                 stepDown(.lostMajority, now: now)
             }
-            if let deadline = leadership?.catchUpDeadline, deadline <= now { startDrain() }
+            if let deadline = leadership?.catchUpDeadline, deadline <= now { startDrain(.timedOut) }
             return
         }
         if let candidacy, candidacy.deadline <= now { failCandidacy("no majority answered in time", now: now) }
@@ -148,6 +148,7 @@ extension Member {
         }
         electionTimer = nil
         candidateMetrics.start(reason, view: self)
+        electionCounts.stood(reason)
         let exchange = Exchange(nextNumber())
         candidacy = Candidacy(
             phase: .dryRun, reason: reason, request: request, term: term, config: config.configVersion,

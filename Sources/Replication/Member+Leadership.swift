@@ -15,6 +15,7 @@ extension Member {
         lastPrimaryID = me.id
         log(.info, "elected primary in term \(term)")
         candidateMetrics.win(term: term)
+        electionCounts.won(won.reason)
         leadership = Leadership(electedAt: now)
         let timeout = settings.catchUpTimeoutMillis
         if timeout > 0 { leadership?.catchUpDeadline = now + .milliseconds(timeout) }
@@ -38,7 +39,7 @@ extension Member {
     }
 
     private mutating func continueCatchUp(_ now: Instant) {
-        guard settings.catchUpTimeoutMillis != 0 else { return startDrain() }
+        guard settings.catchUpTimeoutMillis != 0 else { return startDrain(.skipped) }
         // Known once every member has answered or failed since we won.
         guard leadership?.catchUpTarget != nil || peers.allSatisfy(\.hasReportedSinceElection) else { return }
         // Looked at afresh each time: who held the newest entries may be gone, and then nobody can give them to us.
@@ -50,7 +51,9 @@ extension Member {
         }
         if leadership?.catchUpTarget == nil { candidateMetrics.catchUpTarget = target }
         leadership?.catchUpTarget = target
-        if progress.applied >= target { return startDrain() }
+        if progress.applied >= target {
+            return startDrain(target == candidateMetrics.seenAtElection ? .alreadyCaughtUp : .succeeded)
+        }
         let source = syncSource.flatMap { config?.index(of: $0) }
         if let source, peers[source].isUp, peers[source].reported > progress.applied { return }
         if let source = catchUpSource(now) {
@@ -90,13 +93,19 @@ extension Member {
 
     /// That many entries came from the one that is caught up from.
     public mutating func onCatchUpApplied(_ count: Int, now: Instant) -> [Directive] {
-        if leadership != nil { candidateMetrics.catchUpEntries += Int64(count) } else { ignore(.notPrimary) }
+        if leadership != nil {
+            candidateMetrics.catchUpEntries += Int64(count)
+            electionCounts.catchUpEntries += Int64(count)
+        } else {
+            ignore(.notPrimary)
+        }
         return settle(now)
     }
 
     /// Ends catch-up, reached or not.
-    mutating func startDrain() {
+    mutating func startDrain(_ end: ElectionCounts.CatchUpEnd) {
         guard leadership?.mode == .catchingUp else { return }
+        electionCounts.ended(end)
         leadership?.mode = .draining
         leadership?.catchUpDeadline = nil
         setSyncSource(nil)
@@ -106,7 +115,7 @@ extension Member {
     /// `replSetAbortPrimaryCatchUp`.
     public mutating func onAbortCatchUpCommand(_ id: RequestID, now: Instant) -> [Directive] {
         if leadership?.mode == .catchingUp {
-            startDrain()
+            startDrain(.aborted)
             directives.append(.complete(id, nil))
         } else {
             directives.append(.complete(id, ServerError(.illegalOperation, "the node is not in catch-up mode")))

@@ -7,6 +7,9 @@ extension Member {
     mutating func stepDown(_ reason: StepDownReason, now: Instant) {
         guard let ended = leadership else { return }
         log(.info, "stepping down in term \(term): \(reason)")
+        if ended.mode == .catchingUp {
+            if case .higherTerm = reason { electionCounts.ended(.newTerm) } else { electionCounts.ended(.failed) }
+        }
         leadership = nil
         primaryID = nil
         failedTries = 0

@@ -120,6 +120,7 @@ public struct Member: Sendable {
     var needsReadmissionCheck = false
     var isShuttingDown = false
     var candidateMetrics = CandidateMetrics()
+    public internal(set) var electionCounts = ElectionCounts()
     var participantMetrics: ParticipantMetrics?
 
     let run: UInt64

@@ -49,7 +49,7 @@ struct MutationTests {
         ("commit-point-of-any-branch", .scenario("three-terms")),
         ("dry-run-counts", .scenario("split-vote")),
         ("reconfig-unsafe", .scenario("lonely-reconfig")),
-        ("votes-twice", .scenario("split-vote")),
+        ("votes-twice", .scenario("split-vote")), ("secondaries-expire", .scenario("expired-documents")),
     ]
 
     @Test("a planted bug is found, and the run passes without it", arguments: finders)

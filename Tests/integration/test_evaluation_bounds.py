@@ -62,6 +62,17 @@ def test_a_loop_over_many_elements_is_linear(database, name):
     assert result == {"_id": 1, "x": EXPECTED[name]}
 
 
+def validated(collection):
+    """Has every write wait for a validator that never comes to its end."""
+    collection.database.command("collMod", collection.name, validator={"$expr": {"$gte": [ENDLESS, 0]}})
+    return collection
+
+
+def merged(collection, t):
+    merge = {"into": "merged", "let": {"x": ENDLESS}, "whenMatched": [{"$set": {"x": "$$x"}}]}
+    collection.aggregate([{"$merge": merge}], maxTimeMS=t)
+
+
 WAYS = {
     "project": lambda c, t: list(c.aggregate([{"$project": {"x": ENDLESS}}], maxTimeMS=t)),
     "match": lambda c, t: list(c.aggregate([{"$match": {"$expr": ENDLESS}}], maxTimeMS=t)),
@@ -84,6 +95,44 @@ WAYS = {
     "findAndModify": lambda c, t: c.database.command(
         {"findAndModify": c.name, "query": {"_id": 1}, "update": [{"$set": {"x": ENDLESS}}], "maxTimeMS": t}
     ),
+    "projection of findAndModify": lambda c, t: c.database.command({
+        "findAndModify": c.name, "query": {"_id": 1}, "update": {"$set": {"a": 1}}, "fields": {"x": ENDLESS},
+        "maxTimeMS": t
+    }),
+    "upsert": lambda c, t: c.database.command({
+        "update": c.name, "updates": [{"q": {"_id": 2}, "u": [{"$set": {"x": ENDLESS}}], "upsert": True}],
+        "maxTimeMS": t
+    }),
+    "let of find": lambda c, t: c.database.command({"find": c.name, "let": {"x": ENDLESS}, "maxTimeMS": t}),
+    "let of update": lambda c, t: c.database.command(
+        {"update": c.name, "updates": [{"q": {"_id": 1}, "u": {"a": 2}}], "let": {"x": ENDLESS}, "maxTimeMS": t}
+    ),
+    "let of explain": lambda c, t: c.database.command(
+        {"explain": {"find": c.name, "let": {"x": ENDLESS}}, "maxTimeMS": t}
+    ),
+    "let of merge": merged,
+    "validated insert": lambda c, t: validated(c).database.command(
+        {"insert": c.name, "documents": [{"_id": 2}], "maxTimeMS": t}
+    ),
+    "validated inserts": lambda c, t: validated(c).database.command(
+        {"insert": c.name, "documents": [{"_id": 2}, {"_id": 3}], "ordered": False, "maxTimeMS": t}
+    ),
+    "validated update": lambda c, t: validated(c).database.command(
+        {"update": c.name, "updates": [{"q": {"_id": 1}, "u": {"$set": {"a": 2}}}], "maxTimeMS": t}
+    ),
+    "validated upsert": lambda c, t: validated(c).database.command(
+        {"update": c.name, "updates": [{"q": {"_id": 2}, "u": {"a": 2}, "upsert": True}], "maxTimeMS": t}
+    ),
+    "validated findAndModify": lambda c, t: validated(c).database.command(
+        {"findAndModify": c.name, "query": {"_id": 1}, "update": {"a": 2}, "maxTimeMS": t}
+    ),
+    "validated bulkWrite": lambda c, t: validated(c).database.client.admin.command({
+        "bulkWrite": 1, "ops": [{"insert": 0, "document": {"_id": 2}}],
+        "nsInfo": [{"ns": f"{c.database.name}.{c.name}"}], "maxTimeMS": t
+    }),
+    "validated applyOps": lambda c, t: validated(c).database.client.admin.command({
+        "applyOps": [{"op": "i", "ns": f"{c.database.name}.{c.name}", "o": {"_id": 2}}], "maxTimeMS": t
+    }),
 }
 
 

@@ -14,6 +14,9 @@ public final class FieldTable: Sendable {
 
         public init() {}
 
+        /// Whether one of the marked fields was given.
+        @inline(__always) public func contains(_ mark: UInt64) -> Bool { bits & mark != 0 }
+
         /// Whether all fields that `table` requires were given.
         @inline(__always) public func hasAllRequired(of table: FieldTable) -> Bool { table.required & ~bits == 0 }
     }
@@ -79,6 +82,9 @@ public final class FieldTable: Sendable {
         }
         return nil
     }
+
+    /// What `Seen.contains` takes for a field; nothing when there is none of that name.
+    public func mark(of name: StaticString) -> UInt64 { position(of: KeyView(name)).map { 1 << UInt64($0) } ?? 0 }
 
     /// Whether there is a field of that name.
     public func contains(_ key: KeyView) -> Bool { position(of: key) != nil }

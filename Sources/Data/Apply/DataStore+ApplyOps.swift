@@ -85,7 +85,8 @@ extension DataStore {
     ) throws {
         let value = ValueView(type: .document, pointer: document.base, byteCount: document.byteCount)
         let program = try UpdateProgram(value, context: context.query)
-        _ = try applyUpdate(program, to: record, old, position: nil, in: collection, context, nil)
+        let result = try applyUpdate(program, to: record, old, position: nil, in: collection, context, nil)
+        if result == nil { throw ServerError.evaluationInterrupted }
     }
 
     private func applyLoggedUpdate(

@@ -31,6 +31,10 @@ public final class Collection {
     }
     /// What documents have to match; nil when anything is welcome.
     private(set) var validator: DocumentValidator?
+    /// Whether a write may take many slices of the loop: it has to be able to come back.
+    public var validationMayTakeLong: Bool { validator?.mayTakeLong ?? false }
+    /// Whether what an update makes of a document, however long, has to be looked at.
+    public var isValidated: Bool { validator != nil }
     /// The `_id` index first, then in the order of creation. Holds the ones that are still built.
     public internal(set) var indexes: [CollectionIndex]
 

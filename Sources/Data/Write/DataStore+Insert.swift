@@ -1,5 +1,6 @@
 public import BSON
 public import Core
+import Query
 
 extension DataStore {
     /// Inserts one document: one step, one entry. Throws `DuplicateKey` (11000), `InvalidIdField` (53),
@@ -8,12 +9,34 @@ extension DataStore {
     public func insertOne(
         _ document: DocumentView, into collection: Collection, _ context: WriteContext, statement: Int32 = 0
     ) throws -> OpTime? {
-        let prepared = try prepareForInsert(document, context)
-        let optime = try insert(
-            prepared, into: collection, context, Statement(context, id: statement),
-            StatementOutcome(kind: .insert, n: 1))
+        let optime: OpTime?
+        if let validation = context.validation, collection.isValidated {
+            optime = try insertOne(document, into: collection, context, statement, validation)
+        } else {
+            optime = try insert(
+                try prepareForInsert(document, context), into: collection, context, Statement(context, id: statement),
+                StatementOutcome(kind: .insert, n: 1))
+        }
         if collection.options.capped != nil { try trimCapped(collection, context) }
         return optime
+    }
+
+    /// The same where the validation may be interrupted.
+    private func insertOne(
+        _ document: DocumentView, into collection: Collection, _ context: WriteContext, _ statement: Int32,
+        _ validation: Validation
+    ) throws -> OpTime? {
+        let prepared = try validation.takeMade(of: nil) ?? prepareForInsert(document, context).document
+        return try prepared.withView { view in
+            do {
+                return try insert(
+                    view, into: collection, context, Statement(context, id: statement),
+                    StatementOutcome(kind: .insert, n: 1))
+            } catch let error as ServerError where error.isInterruption {
+                validation.keepMade(view, of: nil)
+                throw error
+            }
+        }
     }
 
     /// Inserts a prepared document.
@@ -23,7 +46,7 @@ extension DataStore {
         _ outcome: StatementOutcome, isUpsert: Bool = false, retryImage: RetryImage? = nil
     ) throws -> OpTime? {
         if let validator = collection.validator, !context.bypassesValidation {
-            try validator.check(document, log: runtime.log)
+            try validator.check(document, context.validation, runtime)
         }
         let record = RecordKey(collection.nextRecordID)
         let changes = try prepareInsert(document, record, collection)

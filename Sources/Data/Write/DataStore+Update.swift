@@ -62,7 +62,7 @@ extension DataStore {
     ) throws {
         guard new.byteCount <= Limits.documentBytesMax else { throw tooLarge(new.byteCount) }
         if let validator = collection.validator, !context.bypassesValidation {
-            try validator.check(new, replacing: old, log: runtime.log)
+            try validator.check(new, replacing: old, context.validation, runtime)
         }
         let growth = new.byteCount - old.byteCount
         let changes = try prepareUpdate(record, old: old, new: new, collection)

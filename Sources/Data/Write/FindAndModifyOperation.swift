@@ -20,9 +20,12 @@ public final class FindAndModifyOperation {
     private let projection: Projection?
     /// Nil for a removal.
     private let update: UpdateStatement?
-    private let image: RetryImage
+    private let wanted: RetryImage
     private let id: Int32
     private let budget: EvaluationBudget?
+    private let validation: Validation?
+    /// The document to answer with; all is written, and its projection may take slices.
+    private var image: (document: Document, position: Int?)?
     /// The record whose evaluation was interrupted.
     private var interrupted: RecordKey?
     private var isDone = false
@@ -82,8 +85,9 @@ public final class FindAndModifyOperation {
                 program: try UpdateProgram($0, arrayFilters: filters, context: context), isUpsert: isUpsert,
                 budget: context.budget?.value)
         }
-        image = isNew ? .after : .before
+        wanted = isNew ? .after : .before
         budget = context.budget?.value
+        validation = budget.map { Validation($0) }
     }
 
     private static func refuse(_ what: String) -> ServerError {
@@ -93,10 +97,13 @@ public final class FindAndModifyOperation {
     /// Goes on until done or the slice is used up.
     public func run(_ context: WriteContext, until deadline: Instant) throws -> WriteProgress {
         if isDone { return .done }
-        if try answerFromRecord(context) { return .done }
-        try namespace.checkUserWritable()
-        guard let collection = store.catalog.find(namespace) else { return try finish(context) }
         budget?.beginSlice(until: deadline)
+        if image != nil { return try answer() }
+        if let progress = try answerFromRecord(context) { return progress }
+        try namespace.checkUserWritable()
+        var context = context
+        context.validation = validation
+        guard let collection = store.catalog.find(namespace) else { return try finish(context) }
         var clock = SliceClock(deadline: deadline)
         while true {
             switch try next(&clock) {
@@ -104,9 +111,7 @@ public final class FindAndModifyOperation {
             case .ended: return try finish(context)
             case .record(let record):
                 switch try write(record, collection, context) {
-                case .some(true):
-                    isDone = true
-                    return .done
+                case .some(true): return try answer()
                 case .some(false): break
                 case nil:
                     interrupted = record
@@ -164,62 +169,82 @@ public final class FindAndModifyOperation {
                 record, old: old, in: collection, context, Statement(context, id: id),
                 StatementOutcome(kind: .delete, n: 1, image: before), retryImage: context.session == nil ? nil : .before
             )
-            value = try project(before, position)
+            image = (before, position)
             n = 1
             return true
         }
         let before = old.document
         let result = try store.applyUpdate(
             update.program, to: record, old, position: position, in: collection, context, Statement(context, id: id),
-            image: context.session == nil ? nil : image)
+            image: context.session == nil ? nil : wanted)
         guard let result else { return nil }
         n = 1
         updatedExisting = true
-        switch (image, result) {
-        case (.before, _), (_, .unchanged): value = try project(before, position)
+        switch (wanted, result) {
+        case (.before, _), (_, .unchanged): image = (before, position)
         case (.after, .modified):
-            value = try project(DocumentView(base: UnsafeRawPointer(store.scratch.image.base)).document, position)
+            image = (DocumentView(base: UnsafeRawPointer(store.scratch.image.base)).document, position)
         }
         return true
     }
 
     private func finish(_ context: WriteContext) throws -> WriteProgress {
-        isDone = true
-        guard let update else { return .done }
-        updatedExisting = false
-        guard update.isUpsert else { return .done }
-        upsertedID = try store.applyUpsert(
-            update, namespace, context, id: id, image: context.session == nil ? nil : image)
-        n = 1
-        if image == .after {
-            value = try project(DocumentView(base: UnsafeRawPointer(store.scratch.image.base)).document, nil)
+        if let update {
+            updatedExisting = false
+            if update.isUpsert {
+                let id = try store.applyUpsert(
+                    update, namespace, context, id: id, image: context.session == nil ? nil : wanted)
+                guard let id else { return .yield }
+                upsertedID = id
+                n = 1
+                if wanted == .after {
+                    image = (DocumentView(base: UnsafeRawPointer(store.scratch.image.base)).document, nil)
+                }
+            }
         }
+        return try answer()
+    }
+
+    /// Everything is written: projects the document to answer with, if there is one.
+    private func answer() throws -> WriteProgress {
+        if let (document, position) = image {
+            guard let projection else {
+                value = document
+                isDone = true
+                return .done
+            }
+            let buffer = ByteBuffer(capacity: document.byteCount)
+            let isProjected: Void? = try budget.interruptibly { () throws(ServerError) in
+                try document.withChecked { (view) throws(ServerError) in
+                    try projection.apply(view, position: position, to: buffer)
+                }
+            }
+            guard isProjected != nil else { return .yield }
+            value = Document(trusted: buffer.toArray())
+        }
+        isDone = true
         return .done
     }
 
-    private func project(_ document: Document, _ position: Int?) throws -> Document {
-        guard let projection else { return document }
-        let buffer = ByteBuffer(capacity: document.byteCount)
-        try document.withView { try projection.apply($0, position: position, to: buffer) }
-        return Document(trusted: buffer.toArray())
-    }
-
-    private func answerFromRecord(_ context: WriteContext) throws -> Bool {
-        guard let session = context.session else { return false }
+    /// A statement that was executed before answers from its session's record.
+    private func answerFromRecord(_ context: WriteContext) throws -> WriteProgress? {
+        guard let session = context.session else { return nil }
         guard
             case .alreadyExecuted(let outcome) = try store.sessions.checkStatement(
                 session, transactionNumber: context.transactionNumber, statement: id)
-        else { return false }
+        else { return nil }
         n = Int(outcome.n)
         upsertedID = outcome.upserted?["_id"]
         updatedExisting = outcome.kind == .delete ? nil : outcome.kind == .update
         if let kept = outcome.image {
             var position: Int?
-            _ = try kept.withView { try filter.matches($0, position: &position) }
-            value = try project(kept, position)
+            let matches = try kept.withChecked { (view) throws(ServerError) in
+                try filter.matchesInterruptibly(view, position: &position)
+            }
+            guard matches != nil else { return .yield }
+            image = (kept, position)
         }
-        isDone = true
-        return true
+        return try answer()
     }
 
     /// Writes `lastErrorObject` and `value` as the reply has them.

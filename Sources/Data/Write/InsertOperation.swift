@@ -1,5 +1,6 @@
 import BSON
 public import Core
+public import Query
 
 /// The documents of an `insert` command on their way: one step each, resumable after each of them.
 public struct InsertOperation {
@@ -17,12 +18,17 @@ public struct InsertOperation {
     /// A document that a step could not insert yet.
     private var pending: DocumentView?
     private var isDone = false
+    private let validation: Validation?
 
     /// The ids of statements that an earlier try has executed.
     public private(set) var retried: [Int32] = []
 
-    /// `documents` stay where they are until the operation is done.
-    public init(_ namespace: Namespace, _ documents: DocumentRun, isOrdered: Bool = true, firstStatement: Int32 = 0) {
+    /// `documents` stay where they are until the operation is done. Validation takes slices where there is a `budget`.
+    public init(
+        _ namespace: Namespace, _ documents: DocumentRun, isOrdered: Bool = true, firstStatement: Int32 = 0,
+        budget: EvaluationBudget? = nil
+    ) {
+        validation = budget.map { Validation($0) }
         self.namespace = namespace
         self.documents = documents
         self.isOrdered = isOrdered
@@ -35,6 +41,9 @@ public struct InsertOperation {
         -> WriteProgress
     {
         try namespace.checkUserWritable()
+        validation?.budget.beginSlice(until: deadline)
+        var context = context
+        context.validation = validation
         var clock = SliceClock(deadline: deadline)
         while !isDone {
             guard let document = try pending ?? documents.next() else {
@@ -48,7 +57,11 @@ public struct InsertOperation {
                 do {
                     try store.insertOne(document, into: collection, context, statement: statement)
                     n += 1
-                } catch let error as ServerError where error.code != .exceededMemoryLimit {
+                } catch let error as ServerError where error.isInterruption {
+                    return .yield
+                } catch let error as ServerError
+                    where error.code != .exceededMemoryLimit && error.code != .maxTimeMSExpired
+                {
                     errors.append(index: index, error, countingIn: &errorBytes)
                     isDone = isOrdered
                 }

@@ -20,12 +20,14 @@ public final class UpdateOperation {
     private var search: FirstInOrder?
     /// The record whose evaluation was interrupted.
     private var interrupted: RecordKey?
+    private let validation: Validation?
     private var isDone = false
 
     public init(_ store: DataStore, _ namespace: Namespace, _ statement: UpdateStatement, id: Int32 = 0) {
         self.store = store
         self.namespace = namespace
         self.statement = statement
+        validation = statement.budget.map { Validation($0) }
         self.id = id
     }
 
@@ -35,6 +37,8 @@ public final class UpdateOperation {
         if try answerFromRecord(context) { return .done }
         try namespace.checkUserWritable()
         statement.budget?.beginSlice(until: deadline)
+        var context = context
+        context.validation = validation
         var clock = SliceClock(deadline: deadline)
         guard let collection = store.catalog.find(namespace) else { return try finish(context) }
         if !statement.isMulti, statement.sort == nil, statement.hint == nil,
@@ -139,7 +143,8 @@ public final class UpdateOperation {
     /// Nothing more matches: an upsert that met nothing inserts.
     private func finish(_ context: WriteContext) throws -> WriteProgress {
         if n == 0, statement.isUpsert {
-            upsertedID = try store.applyUpsert(statement, namespace, context, id: id)
+            guard let made = try store.applyUpsert(statement, namespace, context, id: id) else { return .yield }
+            upsertedID = made
             n = 1
         }
         isDone = true

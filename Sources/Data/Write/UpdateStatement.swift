@@ -100,17 +100,20 @@ public final class UpdateStatement {
         sort = nil
     }
 
-    /// Appends what an upsert that matched nothing inserts; returns its `_id`.
-    func insertion(newID: () -> ObjectID, into buffer: ByteBuffer) throws(ServerError) -> Value {
+    /// Appends what an upsert that matched nothing inserts, its `_id` in front; false when the slice was used up first.
+    func insertion(newID: () -> ObjectID, into buffer: ByteBuffer) throws(ServerError) -> Bool {
         guard let supplied else {
-            return try program.upsert(from: filter.equalityAssignments, newID: newID, into: buffer)
+            let id = try budget.interruptibly { () throws(ServerError) in
+                try program.upsert(from: filter.equalityAssignments, newID: newID, into: buffer)
+            }
+            return id != nil
         }
         let id = supplied["_id"] ?? .objectID(newID())
         let writer = DocumentWriter(startingIn: buffer)
         writer.append("_id" as String, id)
         supplied.withView { for field in $0 where !(field.key == "_id") { writer.append(field.key, field.value) } }
         writer.finish()
-        return id
+        return true
     }
 
     static func arrayFilters(_ element: DocumentView.Element) throws(ServerError) -> [DocumentView] {

@@ -19,14 +19,17 @@ extension DataStore {
     ) throws -> UpdateResult? {
         let buffer = scratch.image
         buffer.removeAll(keeping: 1 << 20)
-        guard var isChanged = try program.applyInterruptibly(to: old, position: position, into: buffer) else {
-            return nil
+        if let made = context.validation?.takeMade(of: old) {
+            made.withView { buffer.append($0.bytes) }
+        } else {
+            let outcome = try program.applyInterruptibly(to: old, position: position, into: buffer)
+            guard var isChanged = outcome else { return nil }
+            if program.kind == .replacement, try fillEmptyTimestamps(buffer, context) {
+                isChanged = compareBytes(buffer.bytes, old.bytes) != 0
+            }
+            guard isChanged else { return .unchanged }
         }
         let new = DocumentView(base: UnsafeRawPointer(buffer.base))
-        if program.kind == .replacement, try fillEmptyTimestamps(buffer, context) {
-            isChanged = compareBytes(new.bytes, old.bytes) != 0
-        }
-        guard isChanged else { return .unchanged }
         var outcome = StatementOutcome(kind: .update, n: 1, nModified: 1)
         if statement != nil {
             switch image {
@@ -36,8 +39,14 @@ extension DataStore {
             }
         }
         let logged = context.isReplicated && program.kind != .replacement ? difference(old, new, program) : .replacement
-        try update(
-            record, old: old, new: new, logged: logged, in: collection, context, statement, outcome, retryImage: image)
+        do {
+            try update(
+                record, old: old, new: new, logged: logged, in: collection, context, statement, outcome,
+                retryImage: image)
+        } catch let error as ServerError where error.isInterruption {
+            context.validation?.keepMade(new, of: old)
+            return nil
+        }
         return .modified
     }
 
@@ -52,23 +61,36 @@ extension DataStore {
     }
 
     /// Inserts what an upsert that matched nothing makes. Returns the new document's `_id`; the document stays in the
-    /// scratch buffer until the next write.
+    /// scratch buffer until the next write. Nil, with nothing written, when the slice was used up meanwhile.
     func applyUpsert(
         _ statement: UpdateStatement, _ namespace: Namespace, _ context: WriteContext, id: Int32,
         image: RetryImage? = nil
-    ) throws -> Value {
-        let collection = try ensureCollection(namespace, context)
+    ) throws -> Value? {
         let buffer = scratch.image
         buffer.removeAll(keeping: 1 << 20)
-        let newID = try statement.insertion(newID: { newObjectID() }, into: buffer)
-        if statement.program.kind == .replacement { _ = try fillEmptyTimestamps(buffer, context) }
+        if let made = context.validation?.takeMade(of: nil) {
+            made.withView { buffer.append($0.bytes) }
+        } else {
+            guard try statement.insertion(newID: { newObjectID() }, into: buffer) else { return nil }
+            if statement.program.kind == .replacement { _ = try fillEmptyTimestamps(buffer, context) }
+        }
         let document = DocumentView(base: UnsafeRawPointer(buffer.base))
         guard document.byteCount <= Limits.documentBytesMax else { throw tooLarge(document.byteCount) }
-        if let id = document.first?.value { try DataStore.checkID(id) }
+        guard let newID = document.first.map({ Value($0.value) }) else {
+            throw InvariantViolation("an upsert made a document without _id")
+        }
+        try document.first.map { try DataStore.checkID($0.value) }
+        let collection = try ensureCollection(namespace, context)
         var outcome = StatementOutcome(kind: .insert, n: 1, upserted: Document { $0.append("_id", newID) })
         if case .after = image { outcome.image = document.document }
-        _ = try insert(
-            document, into: collection, context, Statement(context, id: id), outcome, isUpsert: true, retryImage: image)
+        do {
+            _ = try insert(
+                document, into: collection, context, Statement(context, id: id), outcome, isUpsert: true,
+                retryImage: image)
+        } catch let error as ServerError where error.isInterruption {
+            context.validation?.keepMade(document, of: nil)
+            return nil
+        }
         if collection.options.capped != nil { try trimCapped(collection, context) }
         return newID
     }

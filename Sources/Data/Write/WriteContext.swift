@@ -19,6 +19,8 @@ public struct WriteContext {
     public var isFromMigration = false
     /// Whether documents may be written that the collection's validator refuses.
     public var bypassesValidation = false
+    /// The validation of the operation's documents, for an operation that comes back when it is interrupted.
+    public var validation: Validation?
     /// Whether empty timestamps stay as they are in inserts and replacements (`bypassEmptyTsReplacement`).
     public var keepsEmptyTimestamps = false
     /// The session and transaction number of a retryable write.

@@ -88,6 +88,8 @@ open class RegisteredCommand {
     package final let traits: CommandTraits
     package final let fields: FieldTable
     package final let help: String
+    /// Marks its field `let`.
+    final let variablesMark: UInt64
     /// For `serverStatus`.
     package final var total: UInt64 = 0
     package final var failed: UInt64 = 0
@@ -97,6 +99,7 @@ open class RegisteredCommand {
         self.traits = traits
         self.fields = fields
         self.help = help
+        variablesMark = fields.mark(of: "let")
     }
 
     /// The context of one execution.

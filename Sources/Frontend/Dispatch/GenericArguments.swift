@@ -26,6 +26,8 @@ package struct GenericArguments {
     private var hasAPIOptions = false
     /// Whether an optional field was null: such a field was not given, and is left out of what the command sees.
     private(set) var hasNulls = false
+    /// Whether the command has variables (`let`).
+    package private(set) var hasVariables = false
     /// Which of the fields that `read` takes have been met, a bit each.
     private var given: UInt16 = 0
 
@@ -95,6 +97,7 @@ package struct GenericArguments {
             }
             try arguments.readAPI(element)
         }
+        arguments.hasVariables = seen.contains(command.variablesMark)
         arguments.hasNulls = seen.hasNulls || seenGeneric.hasNulls
         // What is null was not counted as given, and of what nobody declared nobody knows.
         if arguments.hasNulls || command.fields.isOpen && !command.traits.contains(.memberOnly) {

@@ -62,6 +62,9 @@ open class RequestContext {
     /// Begins the command: runs it, or first waits for what has to be so before.
     open func begin() throws -> CommandOutcome { try run() }
 
+    /// What has to be computed before the command runs, and may take many slices of the loop.
+    open func prepare() async throws {}
+
     /// The outcome was `held`: calls `completion` once when the reply may go, with what it is to say as a
     /// `writeConcernError`. The request's bytes are there only until this returns.
     open func hold(responseBytes: Int, _ completion: @escaping (ServerError?) -> Void) { completion(nil) }
@@ -104,6 +107,7 @@ open class RequestContext {
     /// Runs the command with all that it waits for.
     package final func runToEnd() async throws {
         resume()
+        try await prepare()
         switch try run() {
         case .done: break
         case .held: try await awaitHeld()

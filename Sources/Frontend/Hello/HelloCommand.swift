@@ -109,7 +109,8 @@ enum HelloCommand {
         do {
             context.connection.peer = try context.frontend.service.identify(context.body)
         } catch {
-            context.connection.introductionError = error
+            // One that cannot be read is none.
+            if error.code != .failedToParse { context.connection.introductionError = error }
             throw error
         }
     }

@@ -41,23 +41,52 @@ struct AppendedArray {
     var isNew: Bool
 }
 
-/// `$concatArrays`.
-struct ConcatArrays: ResumableForm, AppendingForm {
+/// What `$concatArrays` and `$concat` make of their operands. Not a plug point.
+protocol Concatenation {
+    /// The operands one behind the other, in a new value.
+    static func concatenate(_ operands: [Value?]) throws(ServerError) -> Value?
+    /// The variable in `slot` with the others behind it, in place; nil when they are not all of the right type.
+    static func append(
+        _ values: [Value?], to slot: Int, _ scope: inout EvaluationScope
+    ) throws(ServerError) -> Value?
+}
+
+/// A concatenation of all its operands.
+struct Concatenate<Kind: Concatenation>: ResumableForm, AppendingForm {
     let operands: [ExpressionTree]
     let target: Int?
 
     func evaluate(_ state: inout Never?, _ scope: inout EvaluationScope) throws(ServerError) -> Value? {
-        try ConcatArrays.concatenate(try scope.evaluate(operands))
+        try Kind.concatenate(try scope.evaluate(operands))
     }
 
-    var inPlace: any ExpressionForm { ArrayAppend(slot: target ?? 0, rest: Array(operands.dropFirst())) }
+    var inPlace: any ExpressionForm { Append<Kind>(slot: target ?? 0, rest: Array(operands.dropFirst())) }
 
     @Sendable static func compile(
         _ argument: ValueView, _ compiler: ExpressionCompiler
     ) throws(ServerError) -> ExpressionTree {
-        try compileAppending(argument, compiler) { ConcatArrays(operands: $0, target: $1) }
+        try compileAppending(argument, compiler) { Concatenate(operands: $0, target: $1) }
     }
+}
 
+/// A concatenation of the variable in `slot` and others, where the variable is not used again.
+private struct Append<Kind: Concatenation>: ResumableForm {
+    let slot: Int
+    let rest: [ExpressionTree]
+
+    var checksItself: Bool { true }
+
+    func evaluate(_ state: inout Never?, _ scope: inout EvaluationScope) throws(ServerError) -> Value? {
+        let values = try scope.evaluate(rest)
+        if let value = try Kind.append(values, to: slot, &scope) { return value }
+        let value = try Kind.concatenate([scope.slots[slot]] + values)
+        try value?.checkDepth()
+        return value
+    }
+}
+
+/// `$concatArrays`.
+enum ConcatArrays: Concatenation {
     static func concatenate(_ operands: [Value?]) throws(ServerError) -> Value? {
         var result = ArrayResult()
         for operand in operands {
@@ -71,25 +100,16 @@ struct ConcatArrays: ResumableForm, AppendingForm {
         }
         return result.finish()
     }
-}
 
-/// `$concatArrays` of the variable in `slot` and others, where the variable is not used again.
-private struct ArrayAppend: ResumableForm {
-    let slot: Int
-    let rest: [ExpressionTree]
-
-    var checksItself: Bool { true }
-
-    func evaluate(_ state: inout Never?, _ scope: inout EvaluationScope) throws(ServerError) -> Value? {
-        let values = try scope.evaluate(rest)
+    static func append(
+        _ values: [Value?], to slot: Int, _ scope: inout EvaluationScope
+    ) throws(ServerError) -> Value? {
         var elements: [Value] = []
         for value in values {
-            guard let more = value?.asArray else { return try concatenated(values, &scope) }
+            guard let more = value?.asArray else { return nil }
             elements += more
         }
-        guard case .array = scope.slots[slot], case .array(var array) = scope.take(slot) else {
-            return try concatenated(values, &scope)
-        }
+        guard case .array = scope.slots[slot], case .array(var array) = scope.take(slot) else { return nil }
         let count = scope.appendedCount(slot) ?? array.withView { $0.fieldCount }
         array.appendElements(elements, behind: count)
         try EvaluationMemory.check(array.byteCount)
@@ -97,32 +117,10 @@ private struct ArrayAppend: ResumableForm {
         scope.appended(to: slot, count: count + elements.count)
         return .array(array)
     }
-
-    /// Every other case.
-    private func concatenated(_ values: [Value?], _ scope: inout EvaluationScope) throws(ServerError) -> Value? {
-        let value = try ConcatArrays.concatenate([scope.slots[slot]] + values)
-        try value?.checkDepth()
-        return value
-    }
 }
 
 /// `$concat`.
-struct ConcatStrings: ResumableForm, AppendingForm {
-    let operands: [ExpressionTree]
-    let target: Int?
-
-    func evaluate(_ state: inout Never?, _ scope: inout EvaluationScope) throws(ServerError) -> Value? {
-        try ConcatStrings.concatenate(try scope.evaluate(operands))
-    }
-
-    var inPlace: any ExpressionForm { StringAppend(slot: target ?? 0, rest: Array(operands.dropFirst())) }
-
-    @Sendable static func compile(
-        _ argument: ValueView, _ compiler: ExpressionCompiler
-    ) throws(ServerError) -> ExpressionTree {
-        try compileAppending(argument, compiler) { ConcatStrings(operands: $0, target: $1) }
-    }
-
+enum ConcatStrings: Concatenation {
     static func concatenate(_ operands: [Value?]) throws(ServerError) -> Value? {
         var bytes: [UInt8] = []
         var isNull = false
@@ -139,31 +137,20 @@ struct ConcatStrings: ResumableForm, AppendingForm {
         }
         return isNull ? .null : StringOperators.make(bytes)
     }
-}
 
-/// `$concat` of the variable in `slot` and others, where the variable is not used again.
-private struct StringAppend: ResumableForm {
-    let slot: Int
-    let rest: [ExpressionTree]
-
-    var checksItself: Bool { true }
-
-    func evaluate(_ state: inout Never?, _ scope: inout EvaluationScope) throws(ServerError) -> Value? {
-        let values = try scope.evaluate(rest)
+    static func append(
+        _ values: [Value?], to slot: Int, _ scope: inout EvaluationScope
+    ) throws(ServerError) -> Value? {
         var more = ""
         for value in values {
-            guard case .string(let part) = value else { return try concatenated(values, &scope) }
+            guard case .string(let part) = value else { return nil }
             more += part
         }
-        guard case .string(var text) = scope.slots[slot] else { return try concatenated(values, &scope) }
+        guard case .string(var text) = scope.slots[slot] else { return nil }
         _ = scope.take(slot)
         text += more
         try EvaluationMemory.check(text.utf8.count)
         return .string(text)
-    }
-
-    private func concatenated(_ values: [Value?], _ scope: inout EvaluationScope) throws(ServerError) -> Value? {
-        try ConcatStrings.concatenate([scope.slots[slot]] + values)
     }
 }
 

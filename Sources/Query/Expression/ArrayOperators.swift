@@ -31,7 +31,7 @@ enum ArrayOperators {
         "$size": .unary(size),
         "$slice": .positional(2, 3, slice),
         "$reverseArray": .unary(reverse),
-        "$concatArrays": .form(ConcatArrays.compile),
+        "$concatArrays": .form(Concatenate<ConcatArrays>.compile),
     ]
 
     private static func compileEnd(

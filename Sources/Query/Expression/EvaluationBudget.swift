@@ -8,11 +8,11 @@ public import Core
 /// `ServerError.evaluationInterrupted` and what it has found so far is kept. The caller gives the loop back and shows
 /// it the same document again, and it goes on where it was. Confined to the loop of the node that runs the operation.
 public final class EvaluationBudget {
-    private let runtime: any NodeRuntime
+    private let clock: any MonotonicClock
     /// When the operation's `maxTimeMS` is over.
     public var deadline: Instant
     /// Looks that a slice may take beside its time; for where time stands still, as in the simulator and in tests.
-    private let looksPerSlice: Int
+    private var looksPerSlice: Int
     private var looksLeft: Int
     private var sliceEnd: Instant = .distantFuture
     private var canInterrupt = false
@@ -23,9 +23,9 @@ public final class EvaluationBudget {
     /// Steps until the next look.
     var stepsLeft = Limits.evaluationStepsPerLook
 
-    /// - Parameter runtime: what the operation runs on; its clock counts.
-    public init(_ runtime: any NodeRuntime, deadline: Instant = .distantFuture, looksPerSlice: Int = .max) {
-        self.runtime = runtime
+    /// - Parameter clock: of the runtime that the operation runs on.
+    public init(_ clock: any MonotonicClock, deadline: Instant = .distantFuture, looksPerSlice: Int = .max) {
+        self.clock = clock
         self.deadline = deadline
         self.looksPerSlice = looksPerSlice
         looksLeft = looksPerSlice
@@ -36,6 +36,13 @@ public final class EvaluationBudget {
         sliceEnd = end
         looksHeld = 0
         looksLeft = looksPerSlice
+    }
+
+    /// Goes by the time of another budget from here on: what is compiled once is evaluated for many operations.
+    public func follow(_ other: EvaluationBudget) {
+        deadline = other.deadline
+        looksPerSlice = other.looksPerSlice
+        beginSlice(until: other.sliceEnd)
     }
 
     /// Runs `body`, in which evaluations may be interrupted; nil when one was. The caller then comes back with the same
@@ -67,7 +74,7 @@ public final class EvaluationBudget {
     /// Looks at the time; true when an evaluation that can be interrupted has to be.
     func look() throws(ServerError) -> Bool {
         stepsLeft = Limits.evaluationStepsPerLook
-        let time = runtime.now
+        let time = clock.now
         if time >= deadline { throw ServerError(.maxTimeMSExpired, "operation exceeded time limit") }
         guard canInterrupt else {
             try hold()
@@ -80,7 +87,7 @@ public final class EvaluationBudget {
 
 extension ServerError {
     /// An evaluation was interrupted. Never leaves the server: whoever allows interruptions handles them.
-    static var evaluationInterrupted: ServerError {
+    public static var evaluationInterrupted: ServerError {
         ServerError(ErrorCode(rawValue: interruptionCode), "an evaluation was interrupted")
     }
     private static var interruptionCode: Int32 { -1 }

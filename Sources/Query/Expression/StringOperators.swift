@@ -4,7 +4,7 @@ import Core
 /// `$concat`, case, substrings, lengths, `$split`, trimming and comparison. Case is ASCII's, as MongoDB's.
 enum StringOperators {
     static let table: [String: OperatorEntry] = [
-        "$concat": .form(ConcatStrings.compile),
+        "$concat": .form(Concatenate<ConcatStrings>.compile),
         "$toLower": .unary { (operands) throws(ServerError) in .string(lowercased(try text(operands[0]))) },
         "$toUpper": .unary { (operands) throws(ServerError) in .string(uppercased(try text(operands[0]))) },
         "$substr": .positional(3, 3) { (operands) throws(ServerError) in try byteSubstring("$substr", operands) },

@@ -12,7 +12,9 @@ public final class Filter {
     /// The condition on one value, of a filter made by `init(valueCondition:)`.
     private let valuePredicate: ValuePredicate?
     private let source: OwnedBytes
-    /// Of filters that may take long on one document: with `$expr`, with regular expressions.
+    /// Whether it may take long on one document, however short: with `$expr`, with regular expressions.
+    public let mayTakeLong: Bool
+    /// Of filters that may take long.
     private let budget: EvaluationBudget?
 
     /// Compiles a filter document. Owns what it needs of it.
@@ -21,7 +23,8 @@ public final class Filter {
         tree = try FilterParser(context: context).conjunction(source.view)
         program = SimpleConjunction(tree) ?? tree
         valuePredicate = nil
-        budget = tree.watch(by: context.budget?.value) ? context.budget?.value : nil
+        mayTakeLong = tree.watch(by: context.budget?.value)
+        budget = mayTakeLong ? context.budget?.value : nil
     }
 
     /// Compiles a condition on one value, for `matches(value:)`: what `{field: condition}` means for the field's
@@ -45,6 +48,7 @@ public final class Filter {
             valuePredicate = try parser.condition(condition, field: "", depth: 0).predicate
         }
         program = SimpleConjunction(tree) ?? tree
+        mayTakeLong = false
         _ = tree.watch(by: context.budget?.value)
         _ = valuePredicate?.watch(by: context.budget?.value)
         budget = nil

@@ -1,5 +1,5 @@
-import BSON
-import Core
+public import BSON
+public import Core
 
 /// `$push`, with `$each`, `$slice`, `$sort` and `$position`.
 struct PushModifier: UpdateModifier {
@@ -201,7 +201,7 @@ struct PullModifier: UpdateModifier {
 
 extension Document {
     /// Calls `body` with a view of the bytes; what it throws keeps its type.
-    func withChecked<R>(_ body: (DocumentView) throws(ServerError) -> R) throws(ServerError) -> R {
+    public func withChecked<R>(_ body: (DocumentView) throws(ServerError) -> R) throws(ServerError) -> R {
         try withView { view in Result { () throws(ServerError) in try body(view) } }.get()
     }
 }

@@ -11,6 +11,8 @@ final class CommandContext: RequestContext {
     private let registered: DataCommand
     /// The collection that was last found for the command's first field.
     var foundCollection: Collection?
+    /// The command's variables (`let`), once they are evaluated.
+    var variables: [String: Value?] = [:]
     /// What the profiler gathers, when it is to.
     var profiled: ProfiledCommand?
     /// What the reply of a command that has written waits for.
@@ -29,6 +31,7 @@ final class CommandContext: RequestContext {
 
     var usage: CollectionUsage.Kind { registered.usage }
     var isProfiled: Bool { registered.isProfiled }
+    var isExplain: Bool { registered.isExplain }
 
     override func run() throws -> CommandOutcome { try registered.run(self) }
 
@@ -42,8 +45,11 @@ final class CommandContext: RequestContext {
         if command.traits.contains(.write), node.isLagged {
             return .later { [self] in try await node.runSlowed(self) }
         }
+        if lacksVariables { return .later { [self] in try await runToEnd() } }
         return try registered.run(self)
     }
+
+    override func prepare() async throws { try await evaluateVariables() }
 
     /// What a command that reads no documents, or writes, has to wait for so that its session sees what it has seen.
     private func causalWait() throws(ServerError) -> ReadConcern? {

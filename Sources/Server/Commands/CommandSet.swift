@@ -61,11 +61,14 @@ final class DataCommand: RegisteredCommand {
     let usage: CollectionUsage.Kind
     /// Whether it is of interest to the profiler: what clients ask beside managing it and their connections.
     let isProfiled: Bool
+    /// Whether it is `explain`, whose arguments are those of another command.
+    let isExplain: Bool
 
     init(_ command: Command<CommandContext>, as name: StaticString, of node: Node) {
         self.node = node
         run = command.run
         let key = KeyView(base: name.utf8Start, count: name.utf8CodeUnitCount)
+        isExplain = key == "explain"
         isProfiled = command.traits.isDisjoint(with: [.handshake, .memberOnly]) && !(key == "profile")
         usage =
             switch key {

@@ -2,7 +2,6 @@ internal import BSON
 internal import Core
 internal import Data
 internal import Frontend
-internal import Query
 internal import Replication
 internal import Wire
 
@@ -33,34 +32,6 @@ extension CommandContext {
             context.session = try node.data.sessions.record(session)
             context.transactionNumber = number
             context.beforeStatement = node.retryableWriteCheck(connection)
-        }
-        return context
-    }
-
-    /// What compiling a query may know. `explained`: the command inside an `explain`, whose `let` counts.
-    func queryContext(of explained: DocumentView? = nil) throws(ServerError) -> QueryContext {
-        var context = QueryContext(nowMillis: runtime.wallClock.milliseconds, randomSeed: runtime.randomNumber())
-        // Confined: a context lives and dies on the loop of the node that runs the query.
-        context.budget = Confined(EvaluationBudget(runtime, deadline: deadline))
-        let last = node.lastOpTime
-        if node.role.isReplicated, !last.isNull { context.clusterTime = last.timestamp }
-        if let value = (explained ?? body)["let"] {
-            guard let variables = value.asDocument else { throw wrongType("\(command.name).let", value, "object") }
-            for element in variables {
-                let name = element.key.string
-                guard
-                    name.utf8.first.map({ (UInt8(ascii: "a")...UInt8(ascii: "z")).contains($0) || $0 >= 128 }) ?? false
-                else {
-                    throw ServerError(
-                        .failedToParse, "'\(name)' starts with an invalid character for a user variable name")
-                }
-                guard let constant = try Expression(element.value, context: context).evaluate(root: .empty) else {
-                    throw ServerError(
-                        ErrorCode(rawValue: 4_890_500),
-                        "Command let Expression does not evaluate to a constant: \(name)")
-                }
-                context.variables[name] = constant
-            }
         }
         return context
     }

@@ -106,6 +106,7 @@ public final class Node {
             data.onCappedInsert = { [unowned self] in dataAppended.fire() }
         }
         ttl.start()
+        (runtime.log as? any RecentLogLines)?.endStartup()
         runtime.log.log(.info, "node", "listening on \(frontend.endpoint)")
     }
 

@@ -10,6 +10,8 @@ public struct NodeOptions: Sendable {
     public var replicaSetName: String?
     /// Oplog size in bytes; nil for the default of the storage engine.
     public var oplogBytesMax: Int?
+    /// `ttlMonitorSleepSecs` at the start.
+    public var ttlMonitorPause = Limits.ttlMonitorPauseDefault
     /// Whether `configureFailPoint` and the like are there.
     public var enableTestCommands = false
     /// For `getCmdLineOpts`: the command line as it was given.

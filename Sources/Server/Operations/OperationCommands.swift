@@ -30,7 +30,7 @@ enum OperationCommands {
                 }
             }
         }
-        let query = try context.queryContext()
+        let query = context.queryContext()
         let matcher = try filter.withView { view throws(ServerError) in try Filter(view, context: query) }
         var shown: [Document] = []
         for document in report.documents(context) where try document.withView({ try matcher.matches($0) }) {

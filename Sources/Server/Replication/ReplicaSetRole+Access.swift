@@ -75,7 +75,7 @@ extension ReplicaSetRole {
             $0.append("rbid", int32: local.rollbackID)
         }
         writer.document("electionMetrics") {
-            $0.append("numStepDownsCausedByHigherTerm", int64: member.stepDownsByHigherTerm)
+            member.electionCounts.write(to: $0, stepDowns: member.stepDownsByHigherTerm)
         }
         let oplog = node.data.oplog
         writer.document("oplog") {

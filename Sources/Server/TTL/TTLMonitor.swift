@@ -24,6 +24,7 @@ final class TTLMonitor {
 
     init(_ node: Node) {
         self.node = node
+        pause = node.options.ttlMonitorPause
         lastPass = node.runtime.now
     }
 
@@ -64,6 +65,7 @@ final class TTLMonitor {
     }
 
     private func isWritable(_ database: String) -> Bool {
+        if node.runtime.hasMutant(.secondariesExpire) { return true }
         var database = database
         return database.withUTF8 { bytes in (try? node.role.checkWritable(UnsafeRawBufferPointer(bytes))) != nil }
     }

@@ -8,6 +8,7 @@ final class Load {
     private let lists: ListWorkload
     private let writers: WriteWorkload?
     private let definitions: DefinitionWorkload?
+    private let expiry: ExpiryWorkload?
     private var keptDocuments = 0
 
     init(_ set: SimulatedReplicaSet, _ swarm: Swarm) {
@@ -16,15 +17,17 @@ final class Load {
         lists = ListWorkload(set, clients: swarm.listClients)
         writers = swarm.writers ? WriteWorkload(set) : nil
         definitions = swarm.changesDefinitions ? DefinitionWorkload(set) : nil
+        expiry = swarm.expiresDocuments ? ExpiryWorkload(set) : nil
     }
 
     /// The clients' nodes.
-    var names: [String] { lists.names + (writers.map { [$0.name] } ?? []) + (definitions.map { [$0.name] } ?? []) }
+    var names: [String] { lists.names + [writers?.name, definitions?.name, expiry?.name].compactMap { $0 } }
 
     func start() {
         lists.start(sessions: swarm.sessions)
         writers?.start(unsafe: 2, pause: .milliseconds(200))
         definitions?.start()
+        expiry?.start()
     }
 
     /// A further client writes for so long, and then its process dies.
@@ -33,6 +36,7 @@ final class Load {
     }
 
     func stop(within limit: Duration) throws {
+        try expiry?.stop(within: limit)
         try definitions?.stop(within: limit)
         try writers?.stop(within: limit)
         try lists.stop(within: limit)
@@ -40,7 +44,7 @@ final class Load {
 
     /// Closes the clients' connections.
     func close() {
-        for client in lists.clients + [writers?.client, definitions?.client].compactMap({ $0 }) {
+        for client in lists.clients + [writers?.client, definitions?.client, expiry?.client].compactMap({ $0 }) {
             client.runtime.spawn("close the client") { await client.client.close() }
         }
     }
@@ -50,6 +54,7 @@ final class Load {
         try lists.check(isAvailable: isAvailable)
         guard isAvailable else { return }
         try writers?.check()
+        try expiry?.check()
         guard keepsAll else { return }
         keptDocuments = try writers?.checkRolledBack() ?? 0
     }
@@ -70,6 +75,7 @@ final class Load {
         counts["write of unknown outcome"] = writers?.unknown
         counts["document kept by a rollback"] = keptDocuments > 0 ? keptDocuments : nil
         counts["change of a definition"] = definitions?.done
+        counts["expired document"] = expiry?.expired
         return counts
     }
 }

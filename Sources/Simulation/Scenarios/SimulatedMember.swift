@@ -84,6 +84,7 @@ public final class SimulatedMember {
         options.transportName = "simulated"
         options.electionPolicyName = set.policy.name
         options.oplogBytesMax = set.oplogBytesMax
+        options.ttlMonitorPause = .seconds(1)
         let node = Node(
             runtime: runtime, transport: runtime.world.network.transport(for: runtime),
             engine: FaultyStorage(disk?.engine(runtime, flushTime: set.flushTime) ?? MemoryStorage(), faults),

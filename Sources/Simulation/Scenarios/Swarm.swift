@@ -38,6 +38,7 @@ public struct Swarm: Sendable {
     public var sessions = 2
     public var writers = true
     public var changesDefinitions = true
+    public var expiresDocuments = true
     /// Bugs planted in the members.
     public var mutants: Mutants = []
 
@@ -68,6 +69,7 @@ public struct Swarm: Sendable {
         sessions = Int(generator.next(below: 4))
         writers = generator.nextBool(probability: 0.6)
         changesDefinitions = generator.nextBool(probability: 0.3)
+        expiresDocuments = generator.nextBool(probability: 0.3)
     }
 
     private mutating func drawFaults(_ generator: inout SeededGenerator) {

@@ -33,7 +33,7 @@ final class StillRuntime: NodeRuntime {
     }
     var mailbox: any LoopMailbox { Mailbox() }
     func preconditionOnLoop() {}
-    var log: any LogSink { SilentLog() }
+    var log: any LogSink = SilentLog()
 
     private final class Mailbox: LoopMailbox {
         func enqueue(_ body: @escaping @Sendable () -> Void) { body() }

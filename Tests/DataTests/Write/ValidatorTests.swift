@@ -61,7 +61,9 @@ struct ValidatorTests {
         let validator = try #require(
             try DocumentValidator(["validator": ["a": ["$gt": 0]], "validationAction": .string(action)]))
         let log = Lines()
-        func check(_ document: Document) throws { try document.withView { try validator.check($0, log: log) } }
+        let runtime = StillRuntime(seed: 1)
+        runtime.log = log
+        func check(_ document: Document) throws { try document.withView { try validator.check($0, nil, runtime) } }
         try check(["_id": 1, "a": 1])
         #expect(log.lines.isEmpty)
         if refuses {
@@ -78,7 +80,7 @@ struct ValidatorTests {
         let validator = try #require(try DocumentValidator(["validator": ["a": 1]]))
         let document: Document = ["_id": 1, "a": .string(String(repeating: "x", count: 2 * 1024 * 1024))]
         let error = #expect(throws: ServerError.self) {
-            try document.withView { try validator.check($0, log: Lines()) }
+            try document.withView { try validator.check($0, nil, StillRuntime(seed: 1)) }
         }
         #expect(error?.details?["errInfo"]?.asDocument?["details"]?.asDocument?["truncated"] == true)
         #expect((error?.details?.byteCount ?? .max) < 1000)

@@ -4,28 +4,18 @@ import Testing
 
 @testable import Query
 
-/// A runtime of which only the clock is used: it moves a little whenever it is read.
-private final class TickingRuntime: NodeRuntime {
-    var time = Instant(nanoseconds: 0)
+/// A clock that moves a little whenever it is read.
+private final class TickingClock: MonotonicClock {
+    private var time = Instant(nanoseconds: 0)
     var now: Instant {
         time = time + .microseconds(100)
         return time
     }
-    var wallClock: WallTime { WallTime(milliseconds: 0) }
-    func randomNumber() -> UInt64 { 0 }
-    func schedule(at deadline: Instant, _ body: @escaping () -> Void) -> TimerToken { TimerToken(id: 0) }
-    func cancel(_ timer: TimerToken) {}
-    func enqueue(_ body: @escaping () -> Void) {}
-    func spawn(_ name: StaticString, _ body: @escaping () async -> Void) -> SpawnedTask { SpawnedTask(Task {}) }
-    func offload(_ work: @escaping @Sendable () -> Void, completion: @escaping () -> Void) {}
-    var mailbox: any LoopMailbox { preconditionFailure("not used") }
-    func preconditionOnLoop() {}
-    var log: any LogSink { preconditionFailure("not used") }
 }
 
 /// Evaluates an expression, interrupted at every look at the time; the value and how many slices it took.
 private func evaluateInSlices(_ expression: String, over root: Document) throws -> (Value?, Int) {
-    let budget = EvaluationBudget(TickingRuntime(), looksPerSlice: 0)
+    let budget = EvaluationBudget(TickingClock(), looksPerSlice: 0)
     var context = QueryContext()
     context.budget = Confined(budget)
     let wrapped = try json("{'value': \(expression)}")
@@ -126,7 +116,7 @@ struct InterruptionTests {
 
     @Test("an evaluation begins anew with another document")
     func otherDocument() throws {
-        let budget = EvaluationBudget(TickingRuntime(), looksPerSlice: 0)
+        let budget = EvaluationBudget(TickingClock(), looksPerSlice: 0)
         var context = QueryContext()
         context.budget = Confined(budget)
         let expression = try json("{'value': {'$sum': {'$map': {'input': '$a', 'in': '$$this'}}}}").withView {
@@ -153,9 +143,9 @@ struct InterruptionTests {
     @Test("an evaluation ends when the client's time is over, where it can be interrupted and where it cannot")
     func deadline() throws {
         for isInterruptible in [false, true] {
-            let runtime = TickingRuntime()
+            let clock = TickingClock()
             var context = QueryContext()
-            context.budget = Confined(EvaluationBudget(runtime, deadline: Instant(nanoseconds: 0) + .milliseconds(1)))
+            context.budget = Confined(EvaluationBudget(clock, deadline: Instant(nanoseconds: 0) + .milliseconds(1)))
             let expression = try json(
                 "{'value': {'$sum': {'$map': {'input': {'$range': [0, 100000]}, 'in': '$$this'}}}}"
             ).withView {
@@ -220,7 +210,7 @@ struct InterruptionTests {
             """
         let documents = [0, 1, 700, 3, 900].map { numbers($0) }
         let wanted = try run(try pipeline(stages), over: documents)
-        let budget = EvaluationBudget(TickingRuntime(), looksPerSlice: 0)
+        let budget = EvaluationBudget(TickingClock(), looksPerSlice: 0)
         var context = QueryContext()
         context.budget = Confined(budget)
         let results = try run(try pipeline(stages, context: context), over: documents) {

@@ -2,6 +2,7 @@ internal import BSON
 internal import Core
 internal import Data
 internal import Frontend
+internal import Query
 
 /// `applyOps`, as restores use it: operations in the form of oplog entries, one after the other, each logged by itself.
 enum ApplyOpsCommand {
@@ -22,10 +23,11 @@ enum ApplyOpsCommand {
             var results: [Value] = []
             var sliceEnd = context.runtime.loopSliceEnd
             guard let list = context.argument.asArray else { return }
+            let validation = Validation(EvaluationBudget(context.runtime, deadline: context.deadline))
             for element in list {
                 guard let operation = element.value.asDocument else { continue }
                 do {
-                    try await apply(operation, context)
+                    try await apply(operation, validation, context)
                     results.append(true)
                 } catch let error as ServerError where !error.code.concernsCommand {
                     results.append(false)
@@ -47,11 +49,23 @@ enum ApplyOpsCommand {
         }
     }
 
-    private static func apply(_ operation: DocumentView, _ context: CommandContext) async throws {
-        switch try context.node.data.applyOperation(operation, try context.writeContext()) {
-        case .indexBuild(let build): try await IndexCommands.finish(build, context)
-        case .trim(let collection): try await CappedCommands.trim(collection, context)
-        case nil: break
+    private static func apply(
+        _ operation: DocumentView, _ validation: Validation, _ context: CommandContext
+    ) async throws {
+        while true {
+            do {
+                var write = try context.writeContext()
+                write.validation = validation
+                validation.beginSlice(until: context.runtime.loopSliceEnd)
+                switch try context.node.data.applyOperation(operation, write) {
+                case .indexBuild(let build): try await IndexCommands.finish(build, context)
+                case .trim(let collection): try await CappedCommands.trim(collection, context)
+                case nil: break
+                }
+                return
+            } catch let error as ServerError where error.isInterruption {
+                try await context.awaitNextSlice()
+            }
         }
     }
 }

@@ -58,7 +58,7 @@ enum ListCommands {
     private static func filter(_ context: CommandContext) throws(ServerError) -> Filter? {
         guard let value = context.body["filter"] else { return nil }
         guard let view = value.asDocument else { throw wrongType("\(context.command.name).filter", value, "object") }
-        return try Filter(view, context: try context.queryContext())
+        return try Filter(view, context: context.queryContext())
     }
 
     private static func listDatabases(_ context: CommandContext) throws {

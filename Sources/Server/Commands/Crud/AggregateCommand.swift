@@ -18,7 +18,7 @@ enum AggregateCommand {
         if context.body["explain"]?.isTruthy == true {
             return try SingleReplyRead.start(context) { context, point in
                 try ExplainCommand.open(
-                    context, context.body, verbosity: .queryPlanner, point, context: try context.queryContext())
+                    context, context.body, verbosity: .queryPlanner, point, context: context.queryContext())
             }
         }
         if let pipeline = context.body["pipeline"]?.asArray,
@@ -60,7 +60,7 @@ enum AggregateCommand {
             batchSize = Int(clamping: number)
         }
         let namespace = try namespace(context, context.body)
-        let cursor = try cursor(context, context.body, namespace, point, context: try context.queryContext())
+        let cursor = try cursor(context, context.body, namespace, point, context: context.queryContext())
         return FindCursor(source: cursor, namespace: namespace, batchSize: batchSize)
     }
 

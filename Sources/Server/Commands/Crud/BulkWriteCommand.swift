@@ -41,6 +41,7 @@ private final class BulkWrite {
     private let wantsErrorsOnly: Bool
     private let batchSize: Int?
     private let query: QueryContext
+    private let validation: Validation?
     private var index = 0
     /// The operation that a slice has left, and one that is running.
     private var pending: DocumentView?
@@ -69,7 +70,8 @@ private final class BulkWrite {
         isOrdered = WriteCommands.isOrdered(context)
         wantsErrorsOnly = context.body["errorsOnly"]?.isTruthy ?? false
         batchSize = context.body["cursor"]?.asDocument?["batchSize"]?.asInteger.map { Int(clamping: $0) }
-        query = try context.queryContext()
+        query = context.queryContext()
+        validation = query.budget.map { Validation($0.value) }
     }
 
     /// What is wrong with the form of an operation is wrong with the command: nothing is done then.
@@ -110,9 +112,13 @@ private final class BulkWrite {
             let namespace = try namespace(of: operation)
             var database = namespace.database
             try database.withUTF8 { try context.node.role.checkWritable(UnsafeRawBufferPointer($0)) }
-            let write = try context.writeContext()
+            var write = try context.writeContext()
+            write.validation = validation
+            query.budget?.value.beginSlice(until: deadline)
             do {
                 if case .yield = try step(operation, namespace, context, write, deadline) { return .yield }
+            } catch let error as ServerError where error.isInterruption {
+                return .yield
             } catch let error as ServerError where !error.code.concernsCommand {
                 count()
                 fail(error)

@@ -28,7 +28,7 @@ enum ExplainCommand {
             guard let inner = context.argument.asDocument else { throw ServerError(.failedToParse, "explain is empty") }
             return try checked(inner, context).withView { command in
                 try open(
-                    context, command, verbosity: verbosity, point, context: try context.queryContext(of: command))
+                    context, command, verbosity: verbosity, point, context: context.queryContext())
             }
         }
     }

@@ -21,7 +21,8 @@ enum FindAndModifyCommand {
         let namespace = try context.namespace()
         let concern = try context.writeConcern()
         if StatementCommand.isPoint(context.body["query"]), context.body["update"]?.type != .array,
-            context.body.byteCount <= Limits.shortWriteBytes
+            context.body.byteCount <= Limits.shortWriteBytes, context.existingCollection()?.isValidated != true,
+            !StatementCommand.mayCompute(context.body["fields"])
         {
             let before = context.node.lastOpTime
             let operation = try open(context, namespace)
@@ -52,6 +53,6 @@ enum FindAndModifyCommand {
 
     private static func open(_ context: CommandContext, _ namespace: Namespace) throws -> FindAndModifyOperation {
         try FindAndModifyOperation(
-            context.node.data, namespace, context.body, context: try context.queryContext(), id: context.statementID(0))
+            context.node.data, namespace, context.body, context: context.queryContext(), id: context.statementID(0))
     }
 }

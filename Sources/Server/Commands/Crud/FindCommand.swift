@@ -36,7 +36,7 @@ enum FindCommand {
 
     private static func open(_ context: CommandContext, _ point: ReadPoint) throws -> FindCursor {
         let namespace = try context.namespace()
-        let request = try FindRequest(namespace, context.body, context: try context.queryContext())
+        let request = try FindRequest(namespace, context.body, context: context.queryContext())
         let cursor = try QueryCursor(context.node.data, request, at: point)
         return FindCursor(
             source: cursor, namespace: namespace, batchSize: request.batchSize, isSingleBatch: request.isSingleBatch,

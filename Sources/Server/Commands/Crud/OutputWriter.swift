@@ -10,6 +10,9 @@ final class OutputWriter {
     private let place: OutputPlace
     private let data: DataStore
     private let query: QueryContext
+    private let context: CommandContext
+    /// The variables that `$merge` gives its pipeline.
+    private let variables: [(name: String, expression: Expression)]
     private let bypassesValidation: Bool
     /// Where `$out` gathers its documents until they replace its target.
     private let gathering: Namespace
@@ -21,9 +24,18 @@ final class OutputWriter {
     init(_ stage: OutputStage, _ place: OutputPlace, _ context: CommandContext) throws {
         self.stage = stage
         self.place = place
+        self.context = context
         data = context.node.data
-        query = try context.queryContext()
+        query = context.queryContext()
         bypassesValidation = context.body["bypassDocumentValidation"]?.isTruthy == true
+        let query = query
+        if case .merge(let specification) = stage {
+            variables = try specification.variables.withView { view in
+                try view.map { ($0.key.string, try Expression($0.value, context: query)) }
+            }
+        } else {
+            variables = []
+        }
         gathering = Namespace(stage.target.database, "tmp.agg_out.\(context.runtime.randomNumber())")
         try stage.target.checkUserWritable()
     }
@@ -95,7 +107,7 @@ final class OutputWriter {
 
     /// Takes a result; writes those before it when they are enough.
     func write(_ document: DocumentView) async throws {
-        let statement = try statement(document)
+        let statement = try await statement(document)
         if batch.count >= Limits.outputBatchDocuments
             || !batch.isEmpty && batchBytes + statement.byteCount > Limits.outputBatchBytes
         {
@@ -159,11 +171,12 @@ final class OutputWriter {
 
     // MARK: Statements
 
-    private func statement(_ document: DocumentView) throws -> Document {
+    private func statement(_ document: DocumentView) async throws -> Document {
         guard case .merge(let specification) = stage else { return document.document }
         let document = identified(document, specification)
         if case .fail = specification.matched { return document }
-        return try document.withView { try update($0, specification) }
+        let constants = try await constants(document)
+        return try document.withView { try update($0, specification, constants) }
     }
 
     /// A document that is found by its `_id` gets one.
@@ -176,24 +189,16 @@ final class OutputWriter {
     }
 
     /// The change of the document that matches in the fields of `on`, as a statement of `update`.
-    private func update(_ document: DocumentView, _ specification: MergeSpecification) throws -> Document {
+    private func update(
+        _ document: DocumentView, _ specification: MergeSpecification, _ constants: Document
+    ) throws -> Document {
         let filter = try OutputWriter.filter(specification.on, document)
         let new = document.document
         let isUpsert = specification.notMatched == .insert
         if case .replace = specification.matched {
             return ["q": .document(filter), "u": .document(new), "upsert": .bool(isUpsert)]
         }
-        var constants = Document { writer in
-            for name in query.variables.keys.sorted() {
-                if let value = query.variables[name] ?? nil { writer.append(name, value) }
-            }
-        }
-        try specification.variables.withView { variables in
-            for variable in variables {
-                let value = try Expression(variable.value, context: query).evaluate(root: document)
-                constants[variable.key.string] = value ?? .null
-            }
-        }
+        var constants = constants
         constants["new"] = .document(new)
         let stages: Value =
             switch specification.matched {
@@ -205,6 +210,31 @@ final class OutputWriter {
             "q": .document(filter), "u": stages, "c": .document(constants), "upsert": .bool(isUpsert),
             "upsertSupplied": .bool(isUpsert),
         ]
+    }
+
+    /// The command's variables and those of `$merge`, as constants of a statement. They may take many slices.
+    private func constants(_ document: Document) async throws -> Document {
+        var constants = Document { writer in
+            for name in query.variables.keys.sorted() {
+                if let value = query.variables[name] ?? nil { writer.append(name, value) }
+            }
+        }
+        for (name, expression) in variables {
+            while true {
+                query.budget?.value.beginSlice(until: context.runtime.loopSliceEnd)
+                let value = try document.withView { view in
+                    try (query.budget?.value).interruptibly { () throws(ServerError) in
+                        try expression.evaluate(root: view)
+                    }
+                }
+                if let value {
+                    constants[name] = value ?? .null
+                    break
+                }
+                try await context.awaitNextReadSlice()
+            }
+        }
+        return constants
     }
 
     /// A filter for the values that a document has in the fields of `on`.

@@ -102,7 +102,7 @@ enum CountCommands {
         let namespace = try context.namespace()
         return try SingleReplyRead.start(context) { context, point in
             let operation = try CountOperation(
-                context.node.data, namespace, context.body, context: try context.queryContext(), at: point)
+                context.node.data, namespace, context.body, context: context.queryContext(), at: point)
             return SingleReplyRead(run: operation.run) { writer in
                 if let n = Int32(exactly: operation.n) {
                     writer.append("n", int32: n)
@@ -122,7 +122,7 @@ enum CountCommands {
         guard key.asString != nil else { throw wrongType("distinct.key", key, "string") }
         return try SingleReplyRead.start(context) { context, point in
             let operation = try DistinctOperation(
-                context.node.data, namespace, context.body, context: try context.queryContext(), at: point)
+                context.node.data, namespace, context.body, context: context.queryContext(), at: point)
             return SingleReplyRead(run: operation.run) { writer in
                 writer.array("values") { for value in operation.values { $0.append(value) } }
             }

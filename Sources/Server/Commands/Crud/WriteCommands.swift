@@ -157,11 +157,14 @@ enum InsertCommand {
         let statements = try WriteStatements(context, field: "documents")
         let isOrdered = WriteCommands.isOrdered(context)
         context.node.counters.insert += Int64(statements.count)
-        let isShort = statements.byteCount <= Limits.shortWriteBytes
+        let isShort =
+            statements.byteCount <= Limits.shortWriteBytes
+            && context.existingCollection()?.validationMayTakeLong != true
         return try WriteCommands.run(context, isShort: isShort) { context, outcome in
             let documents = try WriteStatements(context, field: "documents").makeRun()
             var operation = InsertOperation(
-                namespace, documents, isOrdered: isOrdered, firstStatement: context.arguments.statementID ?? 0)
+                namespace, documents, isOrdered: isOrdered, firstStatement: context.arguments.statementID ?? 0,
+                budget: isShort ? nil : EvaluationBudget(context.runtime, deadline: context.deadline))
             return { context, write, deadline in
                 let progress = try operation.run(context.node.data, write, until: deadline)
                 outcome.n = operation.n
@@ -177,7 +180,7 @@ enum InsertCommand {
     private static func runOne(_ context: CommandContext) throws -> CommandOutcome? {
         guard let sequence = context.request.firstSequence, sequence.count == 1, sequence.identifier == "documents",
             context.request.secondSequence == nil, let collection = context.existingCollection(),
-            !collection.namespace.isSystem, !collection.namespace.isOplog,
+            !collection.namespace.isSystem, !collection.namespace.isOplog, !collection.validationMayTakeLong,
             let document = sequence.first
         else { return nil }
         try context.checkWritable()
@@ -208,15 +211,17 @@ enum InsertCommand {
 /// `update`.
 enum UpdateCommand {
     static func run(_ context: CommandContext) throws -> CommandOutcome {
-        // A pipeline's expressions may take any time.
+        // A pipeline's expressions may take any time, and so may validating a document of any length.
+        let isValidated = context.existingCollection()?.isValidated == true
         let isShort: (DocumentView) -> Bool = {
-            $0["multi"]?.isTruthy != true && $0["u"]?.type != .array && StatementCommand.isPointQuery($0)
+            !isValidated && $0["multi"]?.isTruthy != true && $0["u"]?.type != .array
+                && StatementCommand.isPointQuery($0)
         }
         return try StatementCommand.run(
             context, field: "updates", countsModified: true, isShort
         ) { context in
             let namespace = try context.namespace()
-            let variables = try context.queryContext()
+            let variables = context.queryContext()
             return { view, id in
                 let operation = UpdateOperation(
                     context.node.data, namespace, try UpdateStatement(view, context: variables), id: id)
@@ -240,7 +245,7 @@ enum DeleteCommand {
             context, field: "deletes", countsModified: false, isShort
         ) { context in
             let namespace = try context.namespace()
-            let variables = try context.queryContext()
+            let variables = context.queryContext()
             return { view, id in
                 let operation = try DeleteOperation(context.node.data, namespace, view, context: variables, id: id)
                 return StatementCommand.Running(run: operation.run) { ($0.n + operation.n, nil, nil) }
@@ -271,6 +276,11 @@ enum StatementCommand {
             !filter.contains(where: { $0.key.isOperator })
         else { return false }
         return first.value.type != .document || first.value.asDocument?.first?.key.isOperator != true
+    }
+
+    /// Whether a projection may hold expressions, which may take any time.
+    static func mayCompute(_ projection: ValueView?) -> Bool {
+        projection?.asDocument?.contains { $0.value.type == .document || $0.value.type == .array } ?? false
     }
 
     static func run(

@@ -5,6 +5,24 @@ internal import Frontend
 
 /// What the server is: version, command line, host, commands, connections.
 enum ServerInformation {
+    private static func getLog(_ context: CommandContext) throws -> CommandOutcome {
+        guard let which = context.argument.asString else { throw wrongType("getLog", context.argument, "string") }
+        let log = context.runtime.log as? any RecentLogLines
+        let lines: [String]
+        switch which {
+        case "*":
+            context.writer.array("names") { for name in ["global", "startupWarnings"] { $0.append(.string(name)) } }
+            return .done
+        case "global": lines = log?.recentLines ?? []
+        case "startupWarnings": lines = log?.startupWarnings ?? []
+        default: throw ServerError(.operationFailed, "No log named '\(which)'")
+        }
+        let written = which == "global" ? log?.linesWritten ?? 0 : Int64(lines.count)
+        context.writer.append("totalLinesWritten", int32: Int32(clamping: written))
+        context.writer.array("log") { for line in lines { $0.append(.string(line)) } }
+        return .done
+    }
+
     static func add(to table: inout CommandSet) {
         table.add(Command("ping", [.stable], .empty, help: "answers") { _ in .done })
         table.add(
@@ -50,22 +68,13 @@ enum ServerInformation {
                 return .done
             })
         table.add(
-            Command("getLog", [.adminOnly], .empty, help: "recent log lines: none are kept, they are on standard error")
-            {
-                context in
-                guard let which = context.argument.asString else {
-                    throw wrongType("getLog", context.argument, "string")
-                }
-                switch which {
-                case "*":
-                    context.writer.array("names") {
-                        $0.append(string: "global"); $0.append(string: "startupWarnings")
-                    }
-                case "global", "startupWarnings":
-                    context.writer.append("totalLinesWritten", int32: 0)
-                    context.writer.array("log") { _ in }
-                default: throw ServerError(.operationFailed, "No log named '\(which)'")
-                }
+            Command("getLog", [.adminOnly], .empty, help: "the last lines of the log", run: getLog))
+        table.add(
+            Command(
+                "lockInfo", [.adminOnly], .empty,
+                help: "locks that are held: none, because a node is one loop and has none"
+            ) { context in
+                context.writer.array("lockInfo") { _ in }
                 return .done
             })
         table.add(
