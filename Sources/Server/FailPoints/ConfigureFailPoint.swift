@@ -28,7 +28,7 @@ enum ConfigureFailPoint {
         }
         let fired = context.node.failPoints.configure(name, mode, settings)
         // A follower that was held up goes on.
-        (context.node.role as? ReplicaSetRole)?.syncSource.fetch()
+        (context.node.role as? ReplicaSetRole)?.syncSource.goOn()
         context.writer.append("count", int64: fired)
         return .done
     }
