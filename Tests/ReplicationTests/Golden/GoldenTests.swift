@@ -7,4 +7,18 @@ import Testing
         var script = FetchScript()
         try GoldenFile.check(name) { try script.run($0) }
     }
+
+    @Test(
+        "an initial sync",
+        arguments: ["initial-sync", "initial-sync-trouble", "initial-sync-fetch", "initial-sync-outage"])
+    func initialSync(_ name: String) throws {
+        var script = InitialSyncScript()
+        try GoldenFile.check(name) { try script.run($0) }
+    }
+
+    @Test("what a rollback undoes")
+    func rollback() throws {
+        var script = RollbackScript()
+        try GoldenFile.check("rollback") { try script.run($0) }
+    }
 }
