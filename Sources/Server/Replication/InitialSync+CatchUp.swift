@@ -7,16 +7,17 @@ internal import Replication
 extension InitialSync {
     /// Applies some of what was fetched, but nothing behind the stop point.
     func apply(through stop: OpTime) async throws {
-        try await withEntries { fetcher in
-            do {
-                let isWhole = try fetcher.buffer.withFirst { try apply($0, through: stop, &missing) }
-                if isWhole { try fetcher.removeFrame() }
-                // What a majority has need not be kept for a rollback: the log stays as small as it should be.
-                node.data.oplog.setCommitPoint(min(committedAtSource, node.lastOpTime).timestamp)
-            } catch let absent as StorageNotResident {
-                // What was applied of the frame is passed over the next time.
-                try await node.data.prefetch(absent)
-            }
+        guard let fetcher else { return }
+        try await fetcher.awaitFrame()
+        guard !isCancelled else { return }
+        do {
+            let isWhole = try fetcher.buffer.withFirst { try apply($0, through: stop, &missing) }
+            if isWhole { try fetcher.removeFrame() }
+            // What a majority has need not be kept for a rollback: the log stays as small as it should be.
+            node.data.oplog.setCommitPoint(min(committedAtSource, node.lastOpTime).timestamp)
+        } catch let absent as StorageNotResident {
+            // What was applied of the frame is passed over the next time.
+            try await node.data.prefetch(absent)
         }
     }
 
@@ -51,19 +52,18 @@ extension InitialSync {
 
     /// Applies some of what else has been fetched, as a secondary would: it can be undone.
     func applyRest() async throws {
-        try await withRest { fetcher in
-            do {
-                try fetcher.buffer.withFirst { frame in
-                    try Oplog.openFrame(frame) { try applyBehindStop($0) }
-                }
-                try fetcher.removeFrame()
-                try node.data.onCommitPoint(min(committedAtSource, node.lastOpTime))
-            } catch let absent as StorageNotResident {
-                try await node.data.prefetch(absent)
-            } catch let held as HeldUp {
-                while try held.build.step(until: node.runtime.loopSliceEnd, .committing) == .yield {
-                    await node.yieldLoop()
-                }
+        guard let fetcher else { return }
+        do {
+            try fetcher.buffer.withFirst { frame in
+                try Oplog.openFrame(frame) { try applyBehindStop($0) }
+            }
+            try fetcher.removeFrame()
+            try node.data.onCommitPoint(min(committedAtSource, node.lastOpTime))
+        } catch let absent as StorageNotResident {
+            try await node.data.prefetch(absent)
+        } catch let held as HeldUp {
+            while try held.build.step(until: node.runtime.loopSliceEnd, .committing) == .yield {
+                await node.yieldLoop()
             }
         }
     }

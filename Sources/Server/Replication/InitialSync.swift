@@ -14,7 +14,7 @@ final class InitialSync {
     private(set) var isCancelled = false
     private var course: InitialSyncCourse
     private var link: PeerLink?
-    private var fetcher: InitialSyncFetcher?
+    private(set) var fetcher: InitialSyncFetcher?
     private var sourceWaiter: (() -> Void)?
     private var progressTimer: TimerToken?
     var progress: InitialSyncProgress
@@ -219,18 +219,6 @@ final class InitialSync {
     /// Looks whether the source is still what it was, in an answer with entries.
     func confirm(_ metadata: ReplicationMetadata) throws(Failure) {
         if let why = course.confirm(metadata) { throw Failure(why) }
-    }
-
-    /// Waits until there are entries in the buffer, and calls `body` with the fetcher.
-    func withEntries(_ body: (InitialSyncFetcher) async throws -> Void) async throws {
-        guard let fetcher else { return }
-        try await fetcher.awaitFrame()
-        if !isCancelled { try await body(fetcher) }
-    }
-
-    /// Calls `body` with the fetcher.
-    func withRest(_ body: (InitialSyncFetcher) async throws -> Void) async throws {
-        if let fetcher { try await body(fetcher) }
     }
 
     // MARK: Asking the source

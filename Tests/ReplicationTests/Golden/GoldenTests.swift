@@ -21,4 +21,12 @@ import Testing
         var script = RollbackScript()
         try GoldenFile.check("rollback") { try script.run($0) }
     }
+
+    @Test(
+        "what a member decides",
+        arguments: ["member-election", "member-vote", "member-step-down", "member-sync-source", "member-commit"])
+    func member(_ name: String) throws {
+        var script = MemberScript()
+        try GoldenFile.check(name) { try script.run($0) }
+    }
 }
