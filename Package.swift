@@ -93,7 +93,8 @@ let package = Package(
         module("Data", ["BSON", "Core", "Query", "COplog", "CTree", "CHash"]),
         module("Replication", ["BSON", "Core"]),
         module("Client", ["BSON", "Core", "Wire"]),
-        module("Server", ["BSON", "Core", "Wire", "Query", "Data", "Replication", "COplog"]),
+        module("Frontend", ["BSON", "Core", "Wire"]),
+        module("Server", ["BSON", "Core", "Wire", "Frontend", "Query", "Data", "Replication", "COplog"]),
         module(
             "Quorate",
             [
@@ -110,7 +111,10 @@ let package = Package(
         module("Conformance", ["BSON", "Core"]),
         module(
             "CommandLine",
-            ["BSON", "Core", "LiveRuntime", "Wire", "Quorate", "Server", "Client", "Simulation", "SocketTransport"]),
+            [
+                "BSON", "Core", "LiveRuntime", "Wire", "Quorate", "Frontend", "Server", "Client", "Simulation",
+                "SocketTransport",
+            ]),
 
         // Default parts: each imports Core and nothing beside it (SocketTransport also the event loop it sits on).
         plugin("LoopbackTransport", ["Core"]),
@@ -142,7 +146,14 @@ let package = Package(
             exclude: ["testdata"]),
         tests(
             "TransportTests", ["LoopbackTransport", "SocketTransport", "LiveRuntime", "Core", "BSON", "Conformance"]),
-        tests("ServerTests", ["Server", "Wire", "BSON", "Core", "Simulation", "MemoryStorage"]),
+        tests("FrontendTests", ["Frontend", "EchoService", "Simulation", "Wire", "BSON", "Core"]),
+        .target(
+            name: "EchoService", dependencies: ["Frontend", "BSON", "Core"], path: "Tests/EchoService",
+            swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "echo-service", dependencies: ["EchoService", "Frontend", "LiveRuntime", "SocketTransport", "Core"],
+            path: "Tests/echo-service", swiftSettings: swiftSettings),
+        tests("ServerTests", ["Server", "Frontend", "Wire", "BSON", "Core", "Simulation", "MemoryStorage"]),
         tests(
             "SimulationTests",
             ["Simulation", "Server", "Client", "BSON", "Core", "ElectionPolicies", "MemoryStorage", "Conformance"]),

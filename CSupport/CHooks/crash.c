@@ -1,14 +1,14 @@
 #define _GNU_SOURCE
 #include "CHooks.h"
 #include <signal.h>
+#include <stdint.h>
 #include <string.h>
 #include <unistd.h>
 
-// What this thread is doing, for the one line that is written when it ends the process. Plain bytes, written whole
-// before the length: the handler runs on the same thread and takes no lock.
+// What this thread is doing, for the one line that is written when it ends the process. The handler runs on the same
+// thread and takes no lock.
 static _Thread_local char loop_name[48];
-static _Thread_local char command_text[192];
-static _Thread_local volatile size_t command_length;
+_Thread_local chooks_command chooks_running;
 // A thread that has used up its stack has no room for a handler.
 static _Thread_local char spare_stack[16 * 1024];
 
@@ -26,23 +26,26 @@ static size_t put(char *at, size_t room, const void *bytes, size_t length) {
     return length;
 }
 
-void chooks_command_began(const void *name, size_t name_length, const void *database, size_t database_length,
-                          const void *collection, size_t collection_length) {
-    const size_t size = sizeof command_text;
-    command_length = 0;
-    size_t at = put(command_text, 64, name, name_length);
-    if (database_length > 0) {
-        at += put(command_text + at, size - at, " on ", 4);
-        at += put(command_text + at, 64, database, database_length);
+// The command's name, and where it runs, from the first element of its document: type, name, value. It was validated
+// when it came; a string has its length in front.
+static size_t put_command(char *at, size_t room, const unsigned char *document) {
+    if (document[4] == 0) return 0;
+    const char *name = (const char *)document + 5;
+    size_t length = strnlen(name, 64);
+    size_t count = put(at, room, name, length);
+    if (chooks_running.database_length > 0) {
+        count += put(at + count, room - count, " on ", 4);
+        size_t size = chooks_running.database_length;
+        count += put(at + count, room - count, chooks_running.database, size < 64 ? size : 64);
     }
-    if (collection_length > 0) {
-        at += put(command_text + at, size - at, ".", 1);
-        at += put(command_text + at, size - at, collection, collection_length);
+    if (document[4] == 0x02 && name[length] == 0) {
+        uint32_t size;
+        memcpy(&size, name + length + 1, sizeof size);
+        count += put(at + count, room - count, ".", 1);
+        if (size > 0) count += put(at + count, room - count, name + length + 5, size - 1);
     }
-    command_length = at;
+    return count;
 }
-
-void chooks_command_ended(void) { command_length = 0; }
 
 static const char *signal_name(int number) {
     switch (number) {
@@ -65,12 +68,12 @@ static void on_crash(int number) {
         at += put(line + at, 16, " in ", 4);
         at += put(line + at, sizeof loop_name, loop_name, strlen(loop_name));
     }
-    if (command_length > 0) {
+    if (chooks_running.document) {
         at += put(line + at, 16, ", running ", 10);
+        size_t end = at + put_command(line + at, 192, chooks_running.document);
         // Names come from clients: what would break the line is not written.
-        for (size_t i = 0; i < command_length && i < sizeof command_text; i++) {
-            char byte = command_text[i];
-            line[at++] = (unsigned char)byte < 0x20 || byte == 0x7F ? '?' : byte;
+        for (; at < end; at++) {
+            if ((unsigned char)line[at] < 0x20 || line[at] == 0x7F) line[at] = '?';
         }
     }
     line[at++] = '\n';

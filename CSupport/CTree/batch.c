@@ -43,7 +43,7 @@ const char *ctree_batch_error_text(int error) {
     case BATCH_KIND: return "an operation of a batch has an unknown kind";
     case BATCH_TABLE: return "an operation of a batch names table 0";
     case BATCH_KEY_EMPTY: return "a key of a batch is empty";
-    case BATCH_KEY_LONG: return "a key of a batch is longer than 64 KiB";
+    case BATCH_KEY_LONG: return "a key of a batch is longer than 16 MiB and 64 KiB";
     case BATCH_VALUE_LONG: return "a value of a batch is longer than 17 MiB";
     default: return "unknown error";
     }

@@ -7,12 +7,12 @@ public import Core
 /// deposes nobody. Members wait by rank (freshest first), so that survivors do not all stand at once.
 public struct FastElectionPolicy: ElectionPolicy {
     public var name: String { "fast" }
-    static let roundTrips = PluginOption(
+    static let roundTrips = PartOption(
         "roundTripsPerRank", default: "3",
         help: "measured round trips that a member waits for each one ranked before it")
-    static let minimumDelay = PluginOption(
+    static let minimumDelay = PartOption(
         "minimumDelayMillis", default: "2", help: "shortest wait of a rank, however close the members are")
-    public static let options: [PluginOption] = [roundTrips, minimumDelay]
+    public static let options: [PartOption] = [roundTrips, minimumDelay]
 
     public var roundTripsPerRank: Int
     public var minimumDelay: Duration
@@ -22,8 +22,8 @@ public struct FastElectionPolicy: ElectionPolicy {
         self.minimumDelay = minimumDelay
     }
 
-    /// - Throws: `PluginOptionError` for an unknown option or a bad value.
-    public init(_ options: PluginOptions) throws(PluginOptionError) {
+    /// - Throws: `PartOptionError` for an unknown option or a bad value.
+    public init(_ options: PartOptions) throws(PartOptionError) {
         try options.allowOnly(Self.options, of: "fast")
         roundTripsPerRank = Int(try options.integer(Self.roundTrips, in: 0...1000))
         minimumDelay = .milliseconds(try options.integer(Self.minimumDelay, in: 0...60_000))

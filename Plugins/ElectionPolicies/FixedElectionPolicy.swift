@@ -3,19 +3,19 @@ public import Core
 /// Only a named member ever stands: for experiments, and for reading as the smallest policy.
 public struct FixedElectionPolicy: ElectionPolicy {
     public var name: String { "fixed" }
-    static let member = PluginOption("member", default: "", help: "host:port of the one member that stands")
-    public static let options: [PluginOption] = [member]
+    static let member = PartOption("member", default: "", help: "host:port of the one member that stands")
+    public static let options: [PartOption] = [member]
 
     /// `host:port` as the configuration names it.
     public var host: String
 
     public init(host: String) { self.host = host }
 
-    /// - Throws: `PluginOptionError` when no member is named.
-    public init(_ options: PluginOptions) throws(PluginOptionError) {
+    /// - Throws: `PartOptionError` when no member is named.
+    public init(_ options: PartOptions) throws(PartOptionError) {
         try options.allowOnly(Self.options, of: "fixed")
         guard let host = options.values["member"], !host.isEmpty else {
-            throw PluginOptionError("the election policy 'fixed' needs fixed.member=host:port")
+            throw PartOptionError("the election policy 'fixed' needs fixed.member=host:port")
         }
         self.host = host
     }

@@ -3,11 +3,11 @@ public import Core
 /// Protocol version 1 as MongoDB runs it: a randomised timeout, priority takeover, catch-up takeover.
 public struct MongoDBElectionPolicy: ElectionPolicy {
     public var name: String { "mongodb" }
-    public static let options: [PluginOption] = []
+    public static let options: [PartOption] = []
 
     public init() {}
-    /// - Throws: `PluginOptionError`; it has no options.
-    public init(_ options: PluginOptions) throws(PluginOptionError) {
+    /// - Throws: `PartOptionError`; it has no options.
+    public init(_ options: PartOptions) throws(PartOptionError) {
         try options.allowOnly(Self.options, of: "mongodb")
     }
 

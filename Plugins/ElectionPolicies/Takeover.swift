@@ -57,19 +57,19 @@ enum Takeover {
     }
 }
 
-extension PluginOptions {
+extension PartOptions {
     /// - Throws: for an option that the policy does not have.
-    func allowOnly(_ options: [PluginOption], of policy: String) throws(PluginOptionError) {
+    func allowOnly(_ options: [PartOption], of policy: String) throws(PartOptionError) {
         for name in values.keys.sorted() where !options.contains(where: { $0.name == name }) {
-            throw PluginOptionError("the election policy '\(policy)' has no option '\(name)'")
+            throw PartOptionError("the election policy '\(policy)' has no option '\(name)'")
         }
     }
 
     /// A whole number in `range`, or the option's default.
-    func integer(_ option: PluginOption, in range: ClosedRange<Int64>) throws(PluginOptionError) -> Int64 {
+    func integer(_ option: PartOption, in range: ClosedRange<Int64>) throws(PartOptionError) -> Int64 {
         let text = values[option.name] ?? option.defaultValue
         guard let number = Int64(text), range.contains(number) else {
-            throw PluginOptionError(
+            throw PartOptionError(
                 "\(option.name) must be a whole number from \(range.lowerBound) to \(range.upperBound), not '\(text)'")
         }
         return number

@@ -8,10 +8,10 @@ public import Core
 /// good. A primary that is healthy keeps its office, wherever it is.
 public struct ZoneAwareElectionPolicy: ElectionPolicy {
     public var name: String { "zone-aware" }
-    static let tag = PluginOption("tag", default: "dc", help: "the tag whose value is a member's zone")
-    static let home = PluginOption(
+    static let tag = PartOption("tag", default: "dc", help: "the tag whose value is a member's zone")
+    static let home = PartOption(
         "home", default: "", help: "the zone that is preferred; empty for the one with the most voters")
-    public static let options: [PluginOption] = [tag, home]
+    public static let options: [PartOption] = [tag, home]
 
     /// The tag whose value is a member's zone.
     public var tag: String
@@ -24,8 +24,8 @@ public struct ZoneAwareElectionPolicy: ElectionPolicy {
         self.home = home
     }
 
-    /// - Throws: `PluginOptionError` for an unknown option.
-    public init(_ options: PluginOptions) throws(PluginOptionError) {
+    /// - Throws: `PartOptionError` for an unknown option.
+    public init(_ options: PartOptions) throws(PartOptionError) {
         try options.allowOnly(Self.options, of: "zone-aware")
         tag = options.values[Self.tag.name] ?? Self.tag.defaultValue
         home = options.values[Self.home.name].flatMap { $0.isEmpty ? nil : $0 }

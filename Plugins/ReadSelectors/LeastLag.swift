@@ -2,7 +2,7 @@ public import Core
 
 /// The member that lags least behind the primary, by its last write; of equal ones the nearest. For reads that want the
 /// newest data a secondary has.
-public struct LeastLag: ReadSelector {
+public struct LeastLag: SyncSourceSelecting {
     public static let name = "least-lag"
 
     public init() {}

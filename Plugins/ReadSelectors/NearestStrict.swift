@@ -1,7 +1,7 @@
 public import Core
 
 /// Always the member with the shortest round trip: the lowest latency, at the price of loading one member.
-public struct NearestStrict: ReadSelector {
+public struct NearestStrict: SyncSourceSelecting {
     public static let name = "nearest-strict"
 
     public init() {}

@@ -168,6 +168,13 @@ public final class MongoClient {
         }
     }
 
+    /// The server that a read with this preference would go to now, as the selector says. Waits for a suitable one.
+    /// - Throws: `ServerSelectionTimeout` when none is found in time.
+    public func selectServer(_ preference: ReadPreference) async throws -> Endpoint {
+        try await select(.read, preference, avoiding: [], deadline: runtime.now + options.serverSelectionTimeout)
+            .address
+    }
+
     /// The server of an address, for what belongs to one server (cursors).
     func server(_ address: Endpoint) -> Server? { servers[address] }
 

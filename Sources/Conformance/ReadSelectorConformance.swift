@@ -18,12 +18,15 @@ public struct ReadSelectorConformance {
     /// - Throws: `ConformanceViolation`.
     public func run() throws {
         try expect(!type(of: make()).name.isEmpty, "the selector has no name")
-        try checkAnswers()
+        try checkAnswers(select)
         try checkSpread()
+        if make() is any SyncSourceSelecting { try checkAnswers(selectSyncSource) }
     }
 
     /// Whatever the descriptions say, it picks one of the suitable members, and the same one when all is the same.
-    private func checkAnswers() throws {
+    private func checkAnswers(
+        _ select: (inout any ReadSelector, ReadSelectionRequest, UInt64) -> Endpoint?
+    ) throws {
         var generator = SplitMix64(seed: seed)
         var one = make()
         var other = make()
@@ -66,6 +69,15 @@ public struct ReadSelectorConformance {
     {
         var generator = SplitMix64(seed: start)
         return selector.select(request) { bound in bound == 0 ? 0 : generator.next() % bound }
+    }
+
+    private func selectSyncSource(
+        _ selector: inout any ReadSelector, _ request: ReadSelectionRequest, _ start: UInt64
+    ) -> Endpoint? {
+        guard var able = selector as? any SyncSourceSelecting else { return nil }
+        defer { selector = able }
+        var generator = SplitMix64(seed: start)
+        return able.selectSyncSource(request) { bound in bound == 0 ? 0 : generator.next() % bound }
     }
 
     private func address(_ index: Int) -> Endpoint { Endpoint(host: "member\(index)", port: 27017) }

@@ -6,14 +6,10 @@ public enum CrashReport {
     /// From now on a line on stderr names the signal, the loop and the command. For programs, not for libraries.
     public static func install() { chooks_report_crashes() }
 
-    /// The calling thread runs a command. Copies what it needs: some tens of bytes, a few nanoseconds.
+    /// The calling thread runs a command, whose bytes stay where they are until it ends.
     @inline(__always)
     public static func begin(_ command: DocumentView, database: UnsafeRawBufferPointer?) {
-        guard let first = command.first else { return }
-        let collection = first.value.asStringBytes
-        chooks_command_began(
-            first.key.base, first.key.count, database?.baseAddress, database?.count ?? 0, collection?.baseAddress,
-            collection?.count ?? 0)
+        chooks_command_began(command.base, database?.baseAddress, database?.count ?? 0)
     }
 
     /// The command is over, or others run before it goes on.

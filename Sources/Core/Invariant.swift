@@ -1,5 +1,8 @@
+/// An error behind which the node that met it cannot go on: a promise of its own, or of a part, was broken.
+public protocol BrokenPromise: Error {}
+
 /// A promise of a protocol or of storage that does not hold: a bug, or damage. It stops the member that found it.
-public struct InvariantViolation: Error, CustomStringConvertible, Sendable {
+public struct InvariantViolation: BrokenPromise, CustomStringConvertible, Sendable {
     @usableFromInline init(what: String, file: String, line: UInt) {
         self.what = what
         self.file = file

@@ -14,8 +14,10 @@ public enum Limits {
     public static let connectionOutputBytesMax = 128 * 1024 * 1024
     /// Most connections of clients and peers.
     public static let incomingConnectionsMax = 20_000
-    /// Longest key of a storage table.
-    public static let storageKeyBytesMax = 64 * 1024
+    /// Longest key of a storage table: room for a value as large as a document, and for what keys add to it.
+    public static let storageKeyBytesMax = documentBytesMax + 64 * 1024
+    /// Longest index key whose values a duplicate key error shows.
+    public static let shownKeyBytesMax = 64 * 1024
     /// Longest value of a storage table.
     public static let storageValueBytesMax = 17 * 1024 * 1024
     /// Bytes of documents in one cursor batch.
@@ -71,8 +73,8 @@ public enum Limits {
     public static let namespaceBytesMax = 255
     /// Session records kept in memory; the others are read from their table.
     public static let sessionRecordsCachedMax = 10_000
-    /// Statements that one session record remembers one by one; consecutive ones with the same outcome count once.
-    public static let sessionStatementRangesMax = 10_000
+    /// Rows of a session's older commands that a statement of a newer one takes away.
+    public static let staleSessionRowsPerStatement = 16
     /// Members of a replica set, and how many of them vote.
     public static let membersMax = 50
     public static let votersMax = 7

@@ -23,6 +23,36 @@ public protocol ReadSelector {
     mutating func select(_ request: ReadSelectionRequest, random: (_ bound: UInt64) -> UInt64) -> Endpoint?
 }
 
+/// An optional power of a read selector: it also picks whom a secondary copies, its sync source.
+///
+/// The member draws up the candidates by its own rules: up, ahead of it, near the primary, allowed by the
+/// configuration. The selector says which of them. It is not asked where there is no choice: for `replSetSyncFrom`,
+/// without `chainingAllowed`, and before it is known how far away everybody is. Which sources must be left is not its
+/// business either. A bad answer makes replication slow, never wrong.
+///
+/// Contract, where it differs from that of `select`:
+/// - `suitable` are the candidates; the topology is what the member knows of the others. The preference is `nearest`
+///   and there are no statistics. Of a member's last write, whole seconds are known.
+/// - Nil, or an address of no candidate, leaves the choice to the member, which then takes the nearest as MongoDB does.
+/// - It is asked when a source is needed, and again from time to time while the one in use is still a candidate. A
+///   member moves by its answer no more than `Limits.syncSourcePingChangesMax` times an hour.
+///
+/// A selector without this power leaves sync sources to the member. One that has it picks as for reads, if it does not
+/// say otherwise.
+public protocol SyncSourceSelecting: ReadSelector, Sendable {
+    mutating func selectSyncSource(
+        _ request: ReadSelectionRequest, random: (_ bound: UInt64) -> UInt64
+    ) -> Endpoint?
+}
+
+extension SyncSourceSelecting {
+    public mutating func selectSyncSource(
+        _ request: ReadSelectionRequest, random: (_ bound: UInt64) -> UInt64
+    ) -> Endpoint? {
+        select(request, random: random)
+    }
+}
+
 /// What is known of the use of one member, apart from what it says itself.
 public struct MemberStatistics: Sendable {
     /// Operations of this client that the member has not answered.

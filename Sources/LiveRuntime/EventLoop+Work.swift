@@ -115,6 +115,8 @@ extension EventLoop {
 
     /// To be called when such a callback ends.
     public func callbackEnded() {
+        // A command that waits is not what runs next.
+        CrashReport.end()
         let now = SystemClock.now
         let held = now - callbackStart
         callbackStart = now

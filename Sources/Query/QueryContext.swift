@@ -3,8 +3,8 @@ public import Core
 
 /// What compiling and evaluating a query may know besides the query: user variables (`let`), the clock, limits.
 public struct QueryContext: Sendable {
-    /// Values of `let`, without the leading `$$`.
-    public var variables: [String: Value]
+    /// Values of `let`, without the leading `$$`; nil for one that is missing, as a field can be.
+    public var variables: [String: Value?]
     /// `$$NOW`, in milliseconds since 1970.
     public var nowMillis: Int64
     /// `$$CLUSTER_TIME`, on members of a set.
@@ -15,7 +15,8 @@ public struct QueryContext: Sendable {
     public var budget: Confined<EvaluationBudget>?
 
     public init(
-        variables: [String: Value] = [:], nowMillis: Int64 = 0, clusterTime: Timestamp? = nil, randomSeed: UInt64? = nil
+        variables: [String: Value?] = [:], nowMillis: Int64 = 0, clusterTime: Timestamp? = nil,
+        randomSeed: UInt64? = nil
     ) {
         self.variables = variables
         self.nowMillis = nowMillis

@@ -1,8 +1,5 @@
 public import Core
-internal import ElectionPolicies
 internal import LiveRuntime
-internal import LoopbackTransport
-internal import MemoryStorage
 public import Server
 
 /// A replica set to be built: its members, and the parts that they are made of.
@@ -18,9 +15,8 @@ public struct ReplicaSet: Sendable {
     public let name: String
     /// In the order of their `_id`, counted from 0.
     public let members: [Member]
-    var storage = StorageChoice.memory
-    var transport = TransportChoice.loopback
-    var elections = ElectionChoice.fast
+    var registry = PartRegistry.standard
+    var parts = PartChoices()
     var timing = Timing()
     var log: any LogSink & Sendable = LineLog(minimumLevel: .error)
     var describe: @Sendable (inout NodeOptions) -> Void = { _ in }
@@ -47,11 +43,27 @@ public struct ReplicaSet: Sendable {
     }
 
     /// Where members keep their data.
-    public func storage(_ choice: StorageChoice) -> ReplicaSet { with { $0.storage = choice } }
+    /// - Parameter directory: below it each member has a directory of its own; nil for storage without files.
+    public func storage(_ choice: StorageChoice, directory: String? = nil) -> ReplicaSet {
+        with {
+            $0.parts.storage = choice
+            $0.parts.directory = directory
+        }
+    }
     /// How members, and clients, reach one another.
-    public func transport(_ choice: TransportChoice) -> ReplicaSet { with { $0.transport = choice } }
+    public func transport(_ choice: TransportChoice) -> ReplicaSet { with { $0.parts.transport = choice } }
     /// When members stand for election.
-    public func elections(_ choice: ElectionChoice) -> ReplicaSet { with { $0.elections = choice } }
+    public func elections(_ choice: ElectionChoice) -> ReplicaSet { with { $0.parts.elections = choice } }
+    /// How the set's client chooses among the members that may serve a read, and members among those they may copy.
+    public func readSelector(_ choice: ReadSelectorChoice) -> ReplicaSet { with { $0.parts.readSelector = choice } }
+    /// Parts of every kind at once.
+    /// - Parameter registry: where those that are named are looked up.
+    public func parts(_ choices: PartChoices, from registry: PartRegistry = .standard) -> ReplicaSet {
+        with {
+            $0.parts = choices
+            $0.registry = registry
+        }
+    }
     /// How often members give signs of life, and when one counts as lost.
     public func timing(heartbeatInterval: Duration = .milliseconds(200), electionTimeout: Duration = .seconds(1))
         -> ReplicaSet
@@ -79,7 +91,8 @@ public struct ReplicaSet: Sendable {
     }
 
     /// Starts the members, makes them a set, and returns when a majority has acknowledged a write.
-    /// - Throws: `TransportError` when an address cannot be had, `ReplicaSetError`.
+    /// - Throws: `TransportError` when an address cannot be had, `PartOptionError` for a part that there is not,
+    ///   `ReplicaSetError`.
     public func start() async throws -> RunningReplicaSet {
         if let problem = Self.problem(withName: name) { throw ReplicaSetError("the set's name \(problem)") }
         let voters = members.count { $0.votes }
@@ -95,7 +108,7 @@ public struct ReplicaSet: Sendable {
         guard members.allSatisfy({ $0.delay >= .zero && $0.delay.components.attoseconds == 0 }) else {
             throw ReplicaSetError("a member's delay must be in whole seconds")
         }
-        return try await RunningReplicaSet.start(self)
+        return try await RunningReplicaSet.start(self, try parts.parts(from: registry))
     }
 
     struct Timing: Sendable {

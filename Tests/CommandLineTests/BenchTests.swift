@@ -1,4 +1,5 @@
 import BSON
+import Core
 import Testing
 import Wire
 
@@ -61,6 +62,12 @@ import Wire
         requests.read.append(to: output, requestID: 1, key: -1)
         let read = try DocumentView.validate(UnsafeRawBufferPointer(rebasing: output.bytes[21...])).document
         #expect(read["filter"]?.asDocument?["_id"] == .int64(-1))
+        #expect(read["$readPreference"] == nil)
+        output.removeAll()
+        settings.readPreference = .secondaryPreferred
+        BenchRequests(settings).read.append(to: output, requestID: 1, key: -1)
+        let elsewhere = try DocumentView.validate(UnsafeRawBufferPointer(rebasing: output.bytes[21...])).document
+        #expect(elsewhere["$readPreference"]?.asDocument == ["mode": "secondaryPreferred"])
     }
 
     @Test("numbers and strings are written as JSON has them")

@@ -51,8 +51,9 @@ import Testing
     @Test("the list of parts names every part and how its options are set")
     func listsParts() async {
         let output = await run(["plugins"]).output
-        for part in ["memory", "socket", "loopback", "fast", "mongodb", "fixed"] {
-            #expect(output.contains("  \(part): "))
+        for section in PartRegistry.standard.sections {
+            #expect(output.contains("\(section.title) (--\(section.flag) NAME)"))
+            for part in section.entries { #expect(output.contains("  \(part.name): \(part.summary)")) }
         }
         #expect(output.contains("--set fast.minimumDelayMillis="))
     }
@@ -65,6 +66,9 @@ import Testing
         #expect(await status("node", "--storage", "memroy") == 64)
         #expect(await status("node", "--transport", "carrier-pigeon") == 64)
         #expect(await status("node", "--election-policy", "fsat") == 64)
+        #expect(await status("node", "--read-selector", "nearest") == 64)
+        #expect(await status("node", "--port", "0", "--dbpath", "/data") == 64)
+        #expect(await status("up", "replica-set", "--port", "0", "--dbpath", "/data") == 64)
         #expect(await status("node", "--port", "0", "--replset", "") == 64)
         #expect(await status("node", "--port", "0", "--replset", "rs0/127.0.0.1:1") == 64)
         #expect(await status("up", "replica-set", "--port", "0", "--name", "") == 64)
@@ -75,33 +79,10 @@ import Testing
         #expect(await status("bench") == 64)
         #expect(await status("bench", "http://localhost") == 64)
         #expect(await status("bench", "mongodb://localhost", "--workload", "raed") == 64)
-    }
-
-    @Test("settings name a part and one of its options")
-    func settings() async {
-        #expect(await status("node", "--set", "nonsense") == 64)
-        #expect(await status("node", "--set", "fats.x=1") == 64)
-        #expect(await status("node", "--set", "fixed.nothing=1") == 64)
-        #expect(await status("node", "--set", "enableTestCommands=maybe") == 64)
-        #expect(await status("node", "--set", "enableTestCommand=1") == 64)
-    }
-
-    @Test("parts of one's own can be chosen on the same command line")
-    func ownParts() throws {
-        var registry = PluginRegistry.standard
-        registry.register(
-            electionPolicy: Plugin(
-                "patient", summary: "waits", options: [PluginOption("delay", default: "5", help: "how long")],
-                make: { _ in throw PluginOptionError("patient.delay must be a number") }))
-        let parser = ArgumentParser(QuorateProgram.specification(registry))
-        let line = ["quorate", "node", "--election-policy", "patient", "--set", "patient.delay=7"]
-        guard case .run(_, let arguments) = try parser.parse(line) else {
-            Issue.record("not a command to run")
-            return
-        }
-        let parts = try PartOptions.parse(arguments, registry)
-        #expect(parts.electionPolicy.name == "patient")
-        #expect(parts.options(of: "patient").values == ["delay": "7"])
+        #expect(await status("bench", "mongodb://localhost", "--read-preference", "nearest") == 64)
+        #expect(
+            await status("bench", "mongodb://localhost", "--workload", "read", "--read-selector", "least-lag") == 64)
+        #expect(await status("bench", "mongodb://localhost", "--set", "enableTestCommands=1") == 64)
     }
 
     @Test("connection strings give seeds and the set's name, and refuse what cannot be served")

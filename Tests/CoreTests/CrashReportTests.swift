@@ -15,9 +15,9 @@ struct CrashReportTests {
             (["find": "things\u{1}", "filter": [:]] as Document).withView { command in
                 ("shop" as StaticString).withUTF8Buffer { database in
                     CrashReport.begin(command, database: UnsafeRawBufferPointer(database))
+                    raise(SIGILL)
                 }
             }
-            raise(SIGILL)
         }
         let text = String(decoding: result.standardErrorContent, as: UTF8.self)
         #expect(text.contains("quorate: ended by SIGILL"))
@@ -45,8 +45,8 @@ struct CrashReportTests {
             let long = String(repeating: "x", count: 5000)
             (Document { $0.append(long, .string(long)) }).withView { command in
                 CrashReport.begin(command, database: command.bytes)
+                abort()
             }
-            abort()
         }
     }
 }

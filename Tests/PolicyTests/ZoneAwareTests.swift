@@ -67,9 +67,9 @@ struct ZoneAwareTests {
 
     @Test("options are read, and an unknown one is refused")
     func options() throws {
-        let policy = try ZoneAwareElectionPolicy(PluginOptions(["home": "sf", "tag": "zone"]))
+        let policy = try ZoneAwareElectionPolicy(PartOptions(["home": "sf", "tag": "zone"]))
         #expect(policy.home == "sf")
         #expect(policy.tag == "zone")
-        #expect(throws: PluginOptionError.self) { try ZoneAwareElectionPolicy(PluginOptions(["hme": "sf"])) }
+        #expect(throws: PartOptionError.self) { try ZoneAwareElectionPolicy(PartOptions(["hme": "sf"])) }
     }
 }

@@ -36,14 +36,15 @@ struct MemberFixture {
     init(
         _ count: Int = 3, isInitiated: Bool = true, last: OpTime = OpTime(1, 10),
         policy: any ElectionPolicy = FixedElectionPolicy(host: "nobody"),
-        lastVote: LastVote? = nil, _ change: (inout ReplicaSetConfig) -> Void = { _ in }
+        syncSourceSelector: (any SyncSourceSelecting)? = nil, lastVote: LastVote? = nil,
+        _ change: (inout ReplicaSetConfig) -> Void = { _ in }
     ) {
         member = Member(
             MemberStart(
                 setName: "rs", ownHosts: ["m0:27017"], incarnation: Self.incarnation(0),
                 config: isInitiated ? Self.config(count, change) : nil, lastVote: lastVote,
                 progress: Progress(all: last), seed: 1),
-            policy: policy)
+            policy: policy, syncSourceSelector: syncSourceSelector)
         _ = member.onStart(now: now)
     }
 

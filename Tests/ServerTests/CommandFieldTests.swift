@@ -1,6 +1,7 @@
 import BSON
 import Core
 import Foundation
+import Frontend
 import Testing
 
 @testable import Server
@@ -8,10 +9,8 @@ import Testing
 /// Every command refuses what it does not declare: walked over the table that requests are checked against, so that a
 /// new command is in by being there.
 @Suite struct CommandFieldTests {
-    private static var commands: [Command] {
-        var table = CommandTable()
-        CommandSet.addAll(to: &table)
-        return table.commands.filter { !$0.traits.contains(.memberOnly) && !$0.traits.contains(.handshake) }
+    private static var commands: [RegisteredCommand] {
+        Compatibility.all.filter { !$0.traits.contains(.memberOnly) && !$0.traits.contains(.handshake) }
     }
 
     /// A first argument that a command takes.
@@ -28,7 +27,7 @@ import Testing
         }
     }
 
-    private static func request(_ command: Command, _ field: String, _ value: Value) -> Document {
+    private static func request(_ command: RegisteredCommand, _ field: String, _ value: Value) -> Document {
         let name = "\(command.name)"
         var document: Document = [:]
         document.append(name, argument(of: name))
@@ -40,7 +39,7 @@ import Testing
         (["v": value] as Document).withView { view in view.first.map { body($0.value) } ?? false }
     }
 
-    private static func database(of command: Command) -> String {
+    private static func database(of command: RegisteredCommand) -> String {
         command.traits.contains(.adminOnly) ? "admin" : "shop"
     }
 
@@ -137,13 +136,94 @@ import Testing
         }
     }
 
-    @Test("a field that is given twice is refused with 40413")
+    @Test("a field that is given twice is refused with 40413, whatever the command and field, null or not")
     func duplicates() throws {
+        let node = try NodeHarness(enableTestCommands: true)
+        let generic = ["comment", "maxTimeMS", "lsid", "$readPreference", "apiVersion"]
+        for command in Self.commands {
+            let own = command.fields.fields.filter { $0.types != .any }.map { "\($0.name)" }
+            for name in own + generic + ["\(command.name)"] {
+                for value in [.null, Self.value(of: name)] where value == .null || generic.contains(name) {
+                    var request = Self.request(command, name, value)
+                    request.append(name, .null)
+                    let reply = try node.run(request, database: Self.database(of: command))
+                    #expect(reply.code == 40413, "\(request): \(reply)")
+                }
+            }
+        }
+        for (name, value) in [("lsid", Value.document(["id": Self.uuid])), ("maxTimeMS", 5), ("comment", "c")] {
+            var request: Document = ["find": "c"]
+            request.append(name, value)
+            request.append(name, value)
+            #expect(try node.run(request).code == 40413)
+        }
+    }
+
+    private static let uuid = Value.binary(subtype: 4, [UInt8](repeating: 1, count: 16))
+    private static func value(of name: String) -> Value {
+        switch name {
+        case "maxTimeMS": 100
+        case "lsid": ["id": uuid]
+        case "$readPreference": ["mode": "primary"]
+        case "apiVersion": "1"
+        default: "c"
+        }
+    }
+
+    @Test("explain checks what it explains as if it were run")
+    func explained() throws {
         let node = try NodeHarness()
-        var request: Document = ["find": "c"]
-        request.append("limit", 1)
-        request.append("limit", 2)
-        #expect(try node.run(request).code == 40413)
+        let wrong: [(Document, Int64)] = [
+            (["find": "c", "noSuchField": 1], 40415),
+            (["find": "c", "maxTimeMS": "x"], 2),
+            (["count": "c", "limit": "x"], 14),
+            (["distinct": "c"], 40414),
+            (["aggregate": "c", "pipeline": [], "cursor": ["size": 1]], 40415),
+            (["aggregate": "c", "pipeline": [["$noSuchStage": 1]], "cursor": [:]], 40324),
+            (["update": "c", "updates": [["q": [:], "u": ["$set": ["a": 1]], "upsrt": true]]], 40415),
+            (["update": "c", "updates": [["q": [:], "u": ["$set": ["a": 1]], "multi": "x"]]], 14),
+            (["update": "c", "updates": [["q": [:]]]], 40414),
+            (["update": "c", "updates": [1]], 14),
+            (["update": "c", "updates": []], 16),
+            (["update": "c", "updates": [["q": [:], "u": ["$noSuch": 1]]]], 9),
+            (["update": "c", "updates": [["q": [:], "u": ["a": 1]], ["q": [:], "u": ["a": 1]]]], 16),
+            (["delete": "c", "deletes": [["q": [:]]]], 40414),
+            (["delete": "c", "deletes": [["q": [:], "limit": 1, "sort": ["a": 1]]]], 40415),
+            (["findAndModify": "c", "query": [:], "update": ["$noSuch": 1]], 9),
+            (["findAndModify": "c", "query": [:], "remove": true, "new": true], 9),
+        ]
+        for (inner, code) in wrong {
+            let reply = try node.run(["explain": .document(inner)])
+            #expect(reply.code == code, "\(inner): \(reply)")
+            let run = try node.run(inner)
+            let failure = run["writeErrors"]?.asArray?.first?.asDocument
+            if code != 16 { #expect(run.code ?? failure?.code == code, "\(inner): \(run)") }
+        }
+        let right: Document = [
+            "update": "c", "updates": [["q": ["a": 1], "u": [["$set": ["b": "$a"]]], "multi": true]],
+        ]
+        #expect(try node.run(["explain": .document(right)]).isOK)
+        #expect(try node.run(["explain": ["delete": "c", "deletes": [["q": [:], "limit": 0]]]]).isOK)
+    }
+
+    @Test("maxTimeMS goes with a getMore of a cursor that waits for data, and with no other")
+    func getMoreTime() throws {
+        let node = try NodeHarness()
+        _ = try node.run(["create": "c", "capped": true, "size": 4096])
+        _ = try node.run(["insert": "c", "documents": [["_id": 1], ["_id": 2], ["_id": 3]]])
+        for (options, code) in [
+            ([:], 2), (["tailable": true], 2), (["tailable": true, "awaitData": true], nil),
+        ] as [(Document, Int64?)] {
+            var find: Document = ["find": "c", "batchSize": 1]
+            for (name, value) in options.fields { find.append(name, value) }
+            let id = try #require(try node.run(find).cursorID)
+            let next: Document = ["getMore": .int64(id), "collection": "c", "batchSize": 1]
+            var timed = next
+            timed.append("maxTimeMS", 50)
+            #expect(try node.run(timed).code == code)
+            // The cursor is still there.
+            #expect(try node.run(next).isOK)
+        }
     }
 
     @Test("a name with a null byte in it, which no document can have, is refused")

@@ -38,7 +38,7 @@ import Testing
         arguments: [
             ["mode": "sometimes"], ["mode": ["times": "x"]], ["mode": ["times": -1]], ["mode": ["often": 1]],
             ["mode": ["activationProbability": 1.5]], ["mode": 1], [:],
-            ["mode": "alwaysOn", "data": ["failCommands": "ping"]], ["mode": "alwaysOn", "data": ["errorCode": 8]],
+            ["mode": "alwaysOn", "data": ["failCommands": "ping"]],
             ["mode": "alwaysOn", "data": ["failCommands": ["ping"], "errorCode": "x"]],
             ["mode": "alwaysOn", "data": ["failCommands": ["ping"], "blockConnection": true]],
             ["mode": "alwaysOn", "data": ["failCommands": ["ping"], "fnid": 1]], ["mode": "alwaysOn", "data": 1],

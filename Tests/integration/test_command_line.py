@@ -59,7 +59,7 @@ def test_without_a_command_the_help_is_shown():
 
 def test_plugins_lists_every_part_with_its_options():
     output = run("plugins").stdout
-    for part in ["memory", "socket", "loopback", "fast", "mongodb", "fixed"]:
+    for part in ["memory", "socket", "loopback", "fast", "mongodb", "fixed", "least-lag", "round-robin"]:
         assert f"  {part}: " in output
     assert "--set fixed." in output
 
@@ -79,9 +79,15 @@ def test_plugins_lists_every_part_with_its_options():
         (["up", "replica-set", "--members", "0"], ["--members", "from 1 to 7"]),
         (["up", "replica-set", "--members", "9"], ["--members", "from 1 to 7"]),
         (["up", "replica-set", "--members", "7", "--arbiters", "1"], ["at most 7"]),
-        (["node", "--set", "fixed"], ["PLUGIN.OPTION=VALUE"]),
-        (["node", "--set", "fxied.member=1"], ["unknown plug-in 'fxied'", "did you mean 'fixed'?"]),
+        (["node", "--set", "fixed"], ["PART.OPTION=VALUE"]),
+        (["node", "--set", "fxied.member=1"], ["unknown part 'fxied'", "did you mean 'fixed'?"]),
         (["node", "--set", "fixed.membre=1"], ["no option 'membre'"]),
+        (["node", "--set", "fixed.member=1"], ["not in use", "--election-policy fixed"]),
+        (["node", "--read-selector", "least-lags"], ["did you mean 'least-lag'?"]),
+        (["up", "replica-set", "--read-selector", "mongdb"], ["did you mean 'mongodb'?"]),
+        (["node", "--port", "0", "--dbpath", "/tmp/x"], ["'memory' keeps no files"]),
+        (["up", "replica-set", "--port", "0", "--dbpath", "/tmp/x"], ["'memory' keeps no files"]),
+        (["node", "--port", "0", "--dbpath", ""], ["--dbpath must not be empty"]),
         (["node", "--set", "enableTestCommands=2"], ["0 or 1"]),
         (["node", "--oplog-size", "0"], ["--oplog-size", "from 1 to"]),
         (["up", "replica-set", "--port", "0", "--default-write-concern", "9"], ["--default-write-concern 9"]),
@@ -331,6 +337,58 @@ def test_bench_finds_the_primary_from_a_secondary_and_leaves_nothing_behind(runn
         assert result.returncode == 0, result
         assert "operations/s" in result.stdout
         assert client["quorate_bench"].list_collection_names() == []
+
+
+def finds_of(uri, hosts):
+    """How many reads each member has answered."""
+    counts = []
+    for host, port in hosts:
+        with pymongo.MongoClient(host, port, directConnection=True) as client:
+            counts.append(client.admin.command("serverStatus")["opcounters"]["query"])
+    return counts
+
+
+@pytest.mark.parametrize("selector, readers", [("round-robin", 2), ("nearest-strict", 1)])
+def test_bench_reads_from_the_members_that_the_selector_picks(running_set, selector, readers):
+    """With one connection more than members, each in turn means all; always the nearest means one."""
+    with pymongo.MongoClient(running_set) as client:
+        eventually(lambda: client.primary and len(client.secondaries) == 2)
+        hosts = sorted(client.secondaries) + [client.primary]
+    before = finds_of(running_set, hosts)
+    result = run(
+        "bench", running_set, "--workload", "read", "--seconds", 1, "--warmup", 0, "--keys", 200, "--connections", 3,
+        "--read-preference", "secondary", "--read-selector", selector, "--json",
+    )  # fmt: skip
+    assert result.returncode == 0, result
+    assert json.loads(result.stdout)["errors"] == 0
+    after = finds_of(running_set, hosts)
+    grown = [now - then for then, now in zip(before, after)]
+    # Whether a member has everything is asked once, before the load.
+    assert [count > 1 for count in grown[:2]].count(True) == readers, grown
+    assert grown[2] == 0, grown
+
+
+@pytest.mark.parametrize("selector", ["mongodb", "nearest-strict", "least-lag", "round-robin"])
+def test_members_replicate_with_every_read_selector(selector):
+    process = Process("up", "replica-set", "--port", 0, "--read-selector", selector, ready=READY)
+    try:
+        with pymongo.MongoClient(process.match.group(1), w=3, serverSelectionTimeoutMS=5000) as client:
+            for i in range(50):
+                client.shop.orders.insert_one({"_id": i})
+            client.admin.command("replSetStepDown", 10)
+            client.shop.orders.insert_one({"_id": 50})
+            assert client.shop.orders.count_documents({}) == 51
+    finally:
+        assert process.stop() == 0
+
+
+def test_a_standalone_whose_members_would_talk_inside_the_process_still_lets_clients_in():
+    process = Process("node", "--port", 0, "--transport", "loopback", ready=r"(mongodb://\S+)")
+    try:
+        with pymongo.MongoClient(process.match.group(1), serverSelectionTimeoutMS=5000) as client:
+            assert client.admin.command("ping")["ok"] == 1
+    finally:
+        assert process.stop() == 0
 
 
 def test_bench_reports_errors_and_fails_when_nothing_could_be_done(running_set):

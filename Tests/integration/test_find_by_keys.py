@@ -65,6 +65,21 @@ def test_return_key_shows_the_keys_of_the_index_that_is_used(values):
     assert find(filter={"a": 8}) == [{"a": 8, "b": 1}]
 
 
+def test_return_key_shows_the_keys_in_the_order_of_a_sort_that_no_index_gives(values):
+    command = {"find": "c", "returnKey": True, "hint": "ab"}
+    find = lambda **options: values.database.command({**command, **options})["cursor"]["firstBatch"]
+    by_id = [{"a": document["a"], "b": document["b"]} for document in values.find().sort("_id", -1)]
+    assert find(sort={"_id": -1}) == by_id
+    assert find(sort={"_id": -1}, skip=2, limit=3, projection={"x": 0}) == by_id[2:5]
+    assert find(sort={"_id": -1}, hint={"$natural": 1}) == [{}] * 9
+    # Of an array, the element that led to the document; and in batches.
+    values.insert_one({"_id": "many", "a": [7, 8], "b": 1})
+    assert find(filter={"a": 8}, sort={"x": 1, "_id": 1}) == [{"a": 8, "b": 1}]
+    first = values.database.command({**command, "sort": {"_id": -1}, "batchSize": 2})["cursor"]
+    more = values.database.command({"getMore": first["id"], "collection": "c"})["cursor"]["nextBatch"]
+    assert [key for key in first["firstBatch"] + more if key.get("a") not in (7, 8)] == by_id
+
+
 def test_show_record_id_gives_each_document_its_place(values):
     plain = values.database.command({"find": "c", "showRecordId": True, "projection": {"b": 1}})
     found = plain["cursor"]["firstBatch"]

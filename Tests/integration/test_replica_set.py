@@ -44,6 +44,16 @@ def test_initiating_makes_a_primary_before_any_election_timeout(make_replica_set
     assert replica_set.primary is replica_set.members[0]
 
 
+def test_a_set_has_a_feature_compatibility_document_from_the_start(replica_set):
+    client = replica_set.client()
+    document = {"_id": "featureCompatibilityVersion", "version": "8.0"}
+    assert "admin" in client.list_database_names()
+    for _ in range(2):
+        for member in replica_set.members:
+            eventually(lambda: list(member.direct.admin["system.version"].find()) == [document])
+        replica_set.step_down()
+
+
 def test_initiating_without_a_configuration_makes_a_set_of_one(make_replica_set):
     replica_set = make_replica_set(1, name="alone")
     reply = replica_set.members[0].command("replSetInitiate")

@@ -20,7 +20,18 @@ int64_t chooks_read_time_zone(const char *name, void *out, int64_t size);
 void chooks_report_crashes(void);
 // The calling thread's name in that line, and a stack for the handler.
 void chooks_name_loop(const char *name, size_t length);
-// What the calling thread runs from now on; the bytes are copied, in part when they are many.
-void chooks_command_began(const void *name, size_t name_length, const void *database, size_t database_length,
-                          const void *collection, size_t collection_length);
-void chooks_command_ended(void);
+// What the calling thread runs: a command document and the name of its database. Read in place when a signal comes, so
+// that a command costs no more than these words; they are valid until it is over.
+typedef struct {
+    const unsigned char *volatile document;
+    const void *database;
+    size_t database_length;
+} chooks_command;
+extern _Thread_local chooks_command chooks_running;
+
+static inline void chooks_command_began(const void *document, const void *database, size_t database_length) {
+    chooks_running.database = database;
+    chooks_running.database_length = database_length;
+    chooks_running.document = (const unsigned char *)document;
+}
+static inline void chooks_command_ended(void) { chooks_running.document = NULL; }

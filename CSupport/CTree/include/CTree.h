@@ -18,7 +18,7 @@
 extern "C" {
 #endif
 
-#define CTREE_KEY_BYTES_MAX (64 * 1024)
+#define CTREE_KEY_BYTES_MAX (16 * 1024 * 1024 + 64 * 1024)
 #define CTREE_VALUE_BYTES_MAX (17 * 1024 * 1024)
 
 typedef struct ctree_store ctree_store;

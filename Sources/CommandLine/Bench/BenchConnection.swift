@@ -3,30 +3,44 @@ internal import Core
 internal import LiveRuntime
 internal import Wire
 
-/// One connection of a benchmark: it sends a request when it has the reply to the one before.
+/// One connection of a benchmark: it sends a request when it has the reply to the one before. Where reads go to another
+/// member than writes, it is a pair of connections of which one is in use.
 final class BenchConnection: ConnectionDelegate {
     private unowned let run: BenchRun
-    private var connection: (any Connection)?
+    private var writer: (any Connection)?
+    /// Nil when the writer reads.
+    private var reader: (any Connection)?
+    private var opening = 0
+    private var isOver = false
     private var lastRequest: Int32 = 0
     private var sentAt = Instant.zero
     private var isRead = false
 
     init(_ run: BenchRun) { self.run = run }
 
-    func open(_ transport: any Transport, _ endpoint: Endpoint) {
-        connection = transport.connect(to: endpoint, timeout: .seconds(5), delegate: self)
+    func open(_ transport: any Transport, writes: Endpoint, reads: Endpoint) {
+        opening = reads == writes ? 1 : 2
+        writer = transport.connect(to: writes, timeout: .seconds(5), delegate: self)
+        if reads != writes { reader = transport.connect(to: reads, timeout: .seconds(5), delegate: self) }
     }
 
-    func close() { connection?.close(graceful: false) }
+    func close() {
+        writer?.close(graceful: false)
+        reader?.close(graceful: false)
+    }
 
-    func connectionDidOpen(_ connection: any Connection) { send(connection) }
+    func connectionDidOpen(_ connection: any Connection) {
+        opening -= 1
+        if opening == 0 { send() }
+    }
 
-    private func send(_ connection: any Connection) {
-        guard !run.isOver else { return }
+    private func send() {
+        guard !run.isOver, let writer else { return }
+        let reader = reader ?? writer
         lastRequest &+= 1
-        isRead = run.appendRequest(to: connection.output, requestID: lastRequest)
+        isRead = run.appendRequest(requestID: lastRequest) { $0 ? reader.output : writer.output }
         sentAt = run.runtime.now
-        connection.flush()
+        (isRead ? reader : writer).flush()
     }
 
     func connection(_ connection: any Connection, didReceive messages: UnsafeRawBufferPointer) {
@@ -34,7 +48,7 @@ final class BenchConnection: ConnectionDelegate {
         var reader = MessageReader(messages)
         while let message = reader.next() {
             run.completed(failure: Self.failure(message, isRead: isRead), sentAt: sentAt, now: now)
-            send(connection)
+            send()
         }
     }
 
@@ -54,7 +68,14 @@ final class BenchConnection: ConnectionDelegate {
     }
 
     func connectionDidClose(_ connection: any Connection, reason: CloseReason) {
-        self.connection = nil
+        guard !isOver else { return }
+        isOver = true
+        let (writer, reader) = (writer, reader)
+        self.writer = nil
+        self.reader = nil
+        // The other one of the pair is of no use any more.
+        if writer !== connection { writer?.close(graceful: false) }
+        if reader !== connection { reader?.close(graceful: false) }
         run.connectionLost(reason)
     }
 }

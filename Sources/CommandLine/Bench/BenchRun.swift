@@ -28,15 +28,21 @@ final class BenchRun {
         requests = BenchRequests(settings)
     }
 
-    func run(_ target: ConnectionString) async throws -> BenchReport {
+    /// - Parameter selector: picks the member that a connection reads from, if it need not be the primary.
+    func run(_ target: ConnectionString, _ selector: any ReadSelector) async throws -> BenchReport {
         let primary = try await PrimarySearch(transport: transport, runtime: runtime).primary(of: target)
         let link = ServerLink(to: primary, over: transport, runtime)
-        try await prepare(link)
-        for _ in 0..<settings.connections {
+        let loaded = try await prepare(link)
+        var sources = Array(repeating: primary, count: settings.connections)
+        if settings.readPreference != .primary {
+            sources = try await BenchReads(transport: transport, runtime: runtime, settings: settings)
+                .sources(target, selector, loaded: loaded)
+        }
+        for source in sources {
             let connection = BenchConnection(self)
             connections.append(connection)
             openConnections += 1
-            connection.open(transport, primary)
+            connection.open(transport, writes: primary, reads: source)
         }
         let start = runtime.now
         measuredFrom = start + settings.warmup
@@ -57,38 +63,40 @@ final class BenchRun {
     private static let drop: Document = ["drop": .string(BenchSettings.collection)]
 
     /// An empty collection, with the documents that the workload asks for.
-    private func prepare(_ link: ServerLink) async throws {
+    /// - Returns: the reply to the last write.
+    private func prepare(_ link: ServerLink) async throws -> Document {
         _ = try await link.run(Self.drop, database: BenchSettings.database)
-        _ = try await link.succeed(
+        var last = try await link.succeed(
             ["create": .string(BenchSettings.collection)], database: BenchSettings.database)
-        guard settings.workload != .insert else { return }
+        guard settings.workload != .insert else { return last }
         let batchSize = max(1, min(1000, 1_000_000 / settings.documentBytes))
         for first in stride(from: 0, to: settings.keys, by: batchSize) {
             let ids = first..<min(first + batchSize, settings.keys)
-            let reply = try await link.succeed(
+            last = try await link.succeed(
                 [
                     "insert": .string(BenchSettings.collection),
                     "documents": .array(ids.map { .document(settings.document(id: Int64($0))) }),
                     "writeConcern": ["w": "majority", "wtimeout": 30_000],
                 ], database: BenchSettings.database)
-            if let error = reply["writeErrors"] ?? reply["writeConcernError"] {
+            if let error = last["writeErrors"] ?? last["writeConcernError"] {
                 throw CommandFailure("the documents could not be loaded: \(error)")
             }
         }
+        return last
     }
 
     // MARK: For connections
 
-    /// Appends the next request; returns whether it reads.
-    func appendRequest(to output: ByteBuffer, requestID: Int32) -> Bool {
+    /// Appends the next request to the output of the connection that reads or writes; returns whether it reads.
+    func appendRequest(requestID: Int32, to output: (_ isRead: Bool) -> ByteBuffer) -> Bool {
         if settings.workload == .insert {
             lastInserted += 1
-            requests.insert.append(to: output, requestID: requestID, key: lastInserted)
+            requests.insert.append(to: output(false), requestID: requestID, key: lastInserted)
             return false
         }
         let key = Int64(truncatingIfNeeded: random.next(below: UInt64(settings.keys)))
         let isRead = random.next(below: 100) < settings.workload.readPercent
-        (isRead ? requests.read : requests.update).append(to: output, requestID: requestID, key: key)
+        (isRead ? requests.read : requests.update).append(to: output(isRead), requestID: requestID, key: key)
         return isRead
     }
 

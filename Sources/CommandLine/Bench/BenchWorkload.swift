@@ -34,6 +34,7 @@ struct BenchSettings: Sendable {
     var documentBytes = 200
     /// A number of members, or a name such as `majority`.
     var writeConcern = "majority"
+    var readPreference = ReadPreference.Mode.primary
 
     var writeConcernDocument: Document {
         ["w": Int32(writeConcern).map { .int32($0) } ?? .string(writeConcern), "wtimeout": 10_000]
@@ -88,7 +89,11 @@ struct BenchRequests {
             ["insert": collection, "documents": [.document(settings.document(id: key))], "writeConcern": concern]
         }
         read = BenchRequest { key in
-            ["find": collection, "filter": ["_id": .int64(key)], "limit": 1, "singleBatch": true]
+            var find: Document = ["find": collection, "filter": ["_id": .int64(key)], "limit": 1, "singleBatch": true]
+            if settings.readPreference != .primary {
+                find.append("$readPreference", ["mode": .string(settings.readPreference.rawValue)])
+            }
+            return find
         }
         update = BenchRequest { key in
             [

@@ -5,7 +5,7 @@ internal import Server
 
 /// `quorate node`: one node a process.
 enum NodeCommand {
-    static func specification(_ registry: PluginRegistry) -> CommandSpecification {
+    static func specification(_ registry: PartRegistry) -> CommandSpecification {
         CommandSpecification(
             "node", summary: "Runs one node: a standalone, or with --replset a member of a replica set.",
             details: """
@@ -24,10 +24,9 @@ enum NodeCommand {
                     "advertise", .text, "HOST",
                     help: "how others reach the node; default: --host, or the machine's name for all addresses"),
                 OptionSpecification("replset", .text, "NAME", help: "the replica set that the node belongs to"),
-            ] + PartOptions.specifications(registry)
+            ] + NodeFlags.specifications(registry)
         ) { arguments in
-            let parts = try PartOptions.parse(arguments, registry)
-            let log = LineLog(minimumLevel: parts.logLevel)
+            let flags = try NodeFlags(arguments, registry)
             var options = NodeOptions(
                 endpoint: Endpoint(
                     host: arguments.text("host") ?? "127.0.0.1", port: arguments.integer("port") ?? 27017))
@@ -35,13 +34,15 @@ enum NodeCommand {
             if let problem = options.replicaSetName.flatMap(ReplicaSet.problem(withName:)) {
                 throw UsageError("--replset \(problem)")
             }
-            options.arguments = arguments.all
-            parts.describe(in: &options)
+            flags.describe(&options)
             let listensOnAll = options.endpoint.host == "0.0.0.0" || options.endpoint.host == "::"
             options.advertisedHost = arguments.text("advertise") ?? (listensOnAll ? options.hostname : nil)
+            let parts = try flags.parts.parts(from: registry)
+            let log = LineLog(minimumLevel: flags.logLevel)
             let signals = try await StopSignals.watch(log: log)
             let node = try await RunningNode.start(name: "node", log: log) { [options] runtime in
-                let node = try parts.makeNode(runtime, options)
+                let node = try parts.makeNode(
+                    runtime, name: "node", directory: flags.parts.directory, options: options)
                 node.onStopRequest = { signals.ask() }
                 return node
             }

@@ -1,5 +1,6 @@
 internal import Core
 public import Quorate
+internal import Frontend
 internal import Server
 
 #if canImport(Glibc)
@@ -9,14 +10,14 @@ internal import Server
 /// The `quorate` program: what its command line offers. A program with parts of its own calls `main(registry:)`.
 public enum QuorateProgram {
     /// Runs the program with `CommandLine.arguments` and ends the process with its exit status.
-    public static func main(registry: PluginRegistry = .standard) async -> Never {
+    public static func main(registry: PartRegistry = .standard) async -> Never {
         CrashReport.install()
         let status = await run(Swift.CommandLine.arguments, registry: registry)
         exit(status)
     }
 
     /// Runs one command line, program name first. Returns the exit status: 0, 64 for a usage error, 1 for a failure.
-    public static func run(_ arguments: [String], registry: PluginRegistry) async -> Int32 {
+    public static func run(_ arguments: [String], registry: PartRegistry) async -> Int32 {
         do {
             switch try ArgumentParser(specification(registry)).parse(arguments) {
             case .version:
@@ -38,12 +39,12 @@ public enum QuorateProgram {
     private static func exitStatus(for error: any Error) -> Int32 {
         switch error {
         // Something that the user can mend by another command line.
-        case is UsageError, is PluginOptionError, is TransportError: UsageError.exitStatus
+        case is UsageError, is PartOptionError, is TransportError: UsageError.exitStatus
         default: 1
         }
     }
 
-    static func specification(_ registry: PluginRegistry) -> CommandSpecification {
+    static func specification(_ registry: PartRegistry) -> CommandSpecification {
         CommandSpecification(
             "quorate", summary: "Replica sets that MongoDB clients talk to, of parts that you choose.",
             options: [],
@@ -51,7 +52,7 @@ public enum QuorateProgram {
                 UpCommand.specification(registry),
                 NodeCommand.specification(registry),
                 SimulateCommand.specification,
-                BenchCommand.specification(),
+                BenchCommand.specification(registry),
                 StatusCommand.specification(),
                 PluginsCommand.specification(registry),
                 CommandsCommand.specification,

@@ -6,7 +6,7 @@ internal import Server
 
 /// `quorate up`: whole clusters in one process.
 enum UpCommand {
-    static func specification(_ registry: PluginRegistry) -> CommandSpecification {
+    static func specification(_ registry: PartRegistry) -> CommandSpecification {
         CommandSpecification(
             "up", summary: "Starts a whole cluster in this process.",
             subcommands: [
@@ -29,7 +29,7 @@ enum UpCommand {
                         OptionSpecification(
                             "default-write-concern", .text, "W",
                             help: "what writes wait for that name no concern: a number of members or 'majority'"),
-                    ] + PartOptions.specifications(registry)
+                    ] + NodeFlags.specifications(registry)
                 ) { try await replicaSet($0, registry) }
             ])
     }
@@ -42,15 +42,10 @@ enum UpCommand {
         }
     }
 
-    private static func replicaSet(_ arguments: Arguments, _ registry: PluginRegistry) async throws -> Int32 {
-        let parts = try PartOptions.parse(arguments, registry)
+    private static func replicaSet(_ arguments: Arguments, _ registry: PartRegistry) async throws -> Int32 {
         let name = arguments.text("name") ?? "rs0"
         if let problem = ReplicaSet.problem(withName: name) { throw UsageError("--name \(problem)") }
-        let port = arguments.integer("port") ?? 27017
-        let transport = parts.transport
-        let transportOptions = parts.options(of: transport.name)
-        let storage = parts.storage
-        let storageMaker = try storage.make(parts.options(of: storage.name))
+        let flags = try NodeFlags(arguments, registry, port: arguments.integer("port") ?? 27017)
         let dataMembers = arguments.integer("members") ?? 3
         let arbiters = arguments.integer("arbiters") ?? 0
         guard dataMembers + arbiters <= Limits.votersMax else {
@@ -61,24 +56,11 @@ enum UpCommand {
             for _ in 0..<dataMembers { Member() }
             for _ in 0..<arbiters { Member.arbiter }
         }
-        let elections = try parts.electionPolicy.make(parts.options(of: parts.electionPolicy.name))
         // Watched before anything starts: a signal that comes meanwhile is not lost.
         let signals = try await StopSignals.watch(log: LineLog(minimumLevel: .error))
-        let configured =
-            members
-            .storage(.custom(storage.name, storageMaker))
-            .transport(
-                .custom(transport.name, firstPort: port) {
-                    let network = try transport.make(transportOptions)
-                    return network.reachesOtherProcesses ? network : WithSockets(inner: network)
-                }
-            )
-            .elections(.custom(elections))
-            .log(LineLog(minimumLevel: parts.logLevel))
-            .nodeOptions { options in
-                parts.describe(in: &options)
-                options.arguments = arguments.all
-            }
+        let configured = members.parts(flags.parts, from: registry)
+            .log(LineLog(minimumLevel: flags.logLevel))
+            .nodeOptions(flags.describe)
         let set = try await signals.whileStarting { try await configured.start() }
         if let concern = arguments.text("default-write-concern") {
             do { try await setDefault(concern, set) } catch {
@@ -103,60 +85,5 @@ enum UpCommand {
         ending.cancel()
         await set.stop()
         return 0
-    }
-}
-
-/// A transport inside the process, with sockets beside it, so that clients can come in.
-private final class WithSockets: TransportNetwork {
-    let inner: any TransportNetwork
-    private let sockets = SocketNetwork()
-
-    init(inner: any TransportNetwork) { self.inner = inner }
-    var reachesOtherProcesses: Bool { true }
-    func makeTransport(_ runtime: LiveRuntime, node: String) -> any Transport {
-        CombinedTransport(
-            members: inner.makeTransport(runtime, node: node), clients: sockets.makeTransport(runtime, node: node))
-    }
-}
-
-/// Listens on two transports at one address and connects through the first.
-private final class CombinedTransport: Transport {
-    private let members: any Transport
-    private let clients: any Transport
-
-    init(members: any Transport, clients: any Transport) {
-        self.members = members
-        self.clients = clients
-    }
-
-    func listen(
-        on endpoint: Endpoint, accept: @escaping (any Connection) -> (any ConnectionDelegate)?
-    ) throws -> any Listener {
-        // Sockets first: they know which ports are free.
-        let outer = try clients.listen(on: endpoint, accept: accept)
-        do {
-            return Pair(outer: outer, inner: try members.listen(on: outer.endpoint, accept: accept))
-        } catch {
-            outer.close()
-            throw error
-        }
-    }
-
-    func connect(to endpoint: Endpoint, timeout: Duration, delegate: any ConnectionDelegate) -> any Connection {
-        members.connect(to: endpoint, timeout: timeout, delegate: delegate)
-    }
-
-    private final class Pair: Listener {
-        let outer: any Listener
-        let inner: any Listener
-        init(outer: any Listener, inner: any Listener) {
-            self.outer = outer
-            self.inner = inner
-        }
-        var endpoint: Endpoint { outer.endpoint }
-        func close() {
-            outer.close()
-            inner.close()
-        }
     }
 }

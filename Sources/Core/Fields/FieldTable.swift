@@ -13,16 +13,28 @@ public final class FieldTable: Sendable {
         public var hasNulls = false
 
         public init() {}
+
+        /// Whether all fields that `table` requires were given.
+        @inline(__always) public func hasAllRequired(of table: FieldTable) -> Bool { table.required & ~bits == 0 }
     }
 
     public let fields: [Field]
     /// Whether fields that are not declared are skipped, as MongoDB does for a few commands.
     public let isOpen: Bool
-    private let required: UInt64
+    fileprivate let required: UInt64
     /// Fields with more to check than the type.
     private let guarded: UInt64
     /// Positions in `fields` plus one, by a hash of the name; 0 is empty.
     private let slots: [UInt8]
+    /// What every request looks at of `fields`, without reference counting.
+    private let entries: [Entry]
+
+    private struct Entry {
+        let name: StaticString
+        let types: FieldTypes
+        /// Whether null is a value of it.
+        let takesNull: Bool
+    }
     /// A power of two, twice as many as there may be fields.
     private static var slotCount: Int { 128 }
 
@@ -43,6 +55,7 @@ public final class FieldTable: Sendable {
             }
         }
         self.slots = slots
+        entries = fields.map { Entry(name: $0.name, types: $0.types, takesNull: $0.types == .any && $0.isWorking) }
         self.required = required
         self.guarded = guarded
     }
@@ -61,7 +74,7 @@ public final class FieldTable: Sendable {
         var slot = FieldTable.hash(key)
         while slots[slot] != 0 {
             let index = Int(slots[slot]) - 1
-            if key == fields[index].name { return index }
+            if key == entries[index].name { return index }
             slot = (slot &+ 1) & (FieldTable.slotCount - 1)
         }
         return nil
@@ -80,16 +93,14 @@ public final class FieldTable: Sendable {
     ) throws(ServerError) -> Bool {
         guard let index = position(of: element.key) else { return isOpen }
         let bit: UInt64 = 1 << UInt64(index)
-        guard seen.bits & bit == 0 else {
-            throw ServerError(
-                .duplicateField, "BSON field '\(path()).\(element.key.string)' is a duplicate field")
-        }
-        if element.value.isNullish, fields[index].types != .any || !fields[index].isWorking {
+        guard seen.bits & bit == 0 else { throw FieldTable.duplicate(element.key, at: path()) }
+        let entry = entries[index]
+        if element.value.isNullish, !entry.takesNull {
             seen.hasNulls = true
             return true
         }
         seen.bits |= bit
-        guard fields[index].types.contains(FieldTypes(rawType: element.value.rawType)) else {
+        guard entry.types.contains(FieldTypes(rawType: element.value.rawType)) else {
             throw fields[index].wrongType(element.value, at: path())
         }
         if guarded & bit != 0 { try fields[index].checkValue(element.value, at: path()) }
@@ -119,6 +130,11 @@ public final class FieldTable: Sendable {
             }
         }
         try checkComplete(seen, at: path())
+    }
+
+    /// The error for a field that is given twice.
+    public static func duplicate(_ key: KeyView, at path: String) -> ServerError {
+        ServerError(.duplicateField, "BSON field '\(path).\(key.string)' is a duplicate field")
     }
 
     /// The error for a field that is not declared.

@@ -1,5 +1,5 @@
 public import BSON
-import Core
+public import Core
 import Query
 
 /// How strictly entries are applied.
@@ -55,6 +55,8 @@ extension DataStore {
             try commit(at: view.optime, entry: mode == .replay ? nil : view.entry.bytes)
         } catch {
             versions.abort()
+            // A record in memory may have the statement already.
+            sessions.reload()
             throw error
         }
     }

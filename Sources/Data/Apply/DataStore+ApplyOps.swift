@@ -4,9 +4,18 @@ import Query
 
 /// Operations of `applyOps`, in the form of oplog entries: each is carried out as a write of this member's own.
 extension DataStore {
+    /// What an operation has begun and takes many slices.
+    public enum UnfinishedOperation {
+        case indexBuild(IndexBuild)
+        /// A collection that was made capped holds more than it may.
+        case trim(Collection)
+    }
+
     /// Carries out one operation: an insert of what is there replaces it, a deletion of what is not there does nothing.
-    /// Returns an index build to go on with, if it began one.
-    public func applyOperation(_ operation: DocumentView, _ context: WriteContext) throws -> IndexBuild? {
+    /// Returns what is to go on with.
+    public func applyOperation(
+        _ operation: DocumentView, _ context: WriteContext
+    ) throws -> UnfinishedOperation? {
         guard let op = operation["op"]?.asString else {
             throw ServerError(.failedToParse, "op does not contain required string \"op\" field")
         }
@@ -121,7 +130,7 @@ extension DataStore {
 
     private func runLogged(
         _ command: DocumentView, _ database: String, _ uuid: CollectionUUID?, _ context: WriteContext
-    ) throws -> IndexBuild? {
+    ) throws -> UnfinishedOperation? {
         guard let first = command.first else { throw ServerError(.failedToParse, "an empty command in applyOps") }
         let name = first.key.string
         func namespace() throws(ServerError) -> Namespace {
@@ -147,15 +156,18 @@ extension DataStore {
                 dropTarget: command["dropTarget"]?.isTruthy ?? false, context)
         case "collMod": _ = try modifyCollection(try namespace(), command, context)
         case "convertToCapped":
-            _ = try convertToCapped(try namespace(), try CollectionOptions.Capped(size: command["size"]), context)
+            let capped = try CollectionOptions.Capped(size: command["size"])
+            return .trim(try convertToCapped(try namespace(), capped, context))
         case "createIndexes":
             let index = Document { writer in
                 for element in command.dropFirst() { writer.append(element.key, element.value) }
             }
-            return try index.withView { try createIndexes(try namespace(), [$0], context).build }
+            return try index.withView { try createIndexes(try namespace(), [$0], context).build }.map {
+                .indexBuild($0)
+            }
         case "commitIndexBuild":
             let indexes = (command["indexes"]?.asArray).map { $0.compactMap { $0.value.asDocument } } ?? []
-            return try createIndexes(try namespace(), indexes, context).build
+            return try createIndexes(try namespace(), indexes, context).build.map { .indexBuild($0) }
         case "startIndexBuild", "abortIndexBuild": break
         case "dropIndexes", "deleteIndexes":
             guard let which = command["index"] else {

@@ -28,28 +28,32 @@ extension DataStore {
         return rows.isFull ? last : nil
     }
 
-    /// Calls `body` with the stored session records behind `after`. Returns the last key when there may be more.
-    public func readSessions(after: [UInt8], limit: Int, _ body: (DocumentView) throws -> Void) throws -> [UInt8]? {
+    /// Calls `body` with key and document of the stored rows of sessions behind `after`. Returns the last key when
+    /// there may be more.
+    public func readSessions(
+        after: [UInt8], limit: Int, bytesMax: Int, _ body: (UnsafeRawBufferPointer, DocumentView) throws -> Void
+    ) throws -> [UInt8]? {
         let rows = RowBuffer(limit: limit)
         try after.withUnsafeBytes { key in
-            _ = try versions.read(
+            let scan = try versions.read(
                 DataTables.sessions, from: key.isEmpty ? .start : .behind(key), direction: .forward, at: .latest,
                 into: rows)
+            if case .notResident = scan, rows.count == 0 { throw StorageNotResident(DataTables.sessions, key) }
         }
-        for row in rows.rows { if let base = row.value.baseAddress { try body(DocumentView(base: base)) } }
+        var bytes = 0
+        for row in rows.rows {
+            guard let base = row.value.baseAddress else { continue }
+            try body(row.key, DocumentView(base: base))
+            bytes += row.value.count
+            if bytes >= bytesMax { return [UInt8](row.key) }
+        }
         return rows.isFull ? rows.rows.last.map { [UInt8]($0.key) } : nil
     }
 
-    /// Stores a session record as the source has it.
-    public func cloneSession(_ record: DocumentView) throws {
-        guard let identity = record["_id"]?.asDocument else {
-            throw ServerError(.badValue, "a session record without its _id")
-        }
-        let key = try SessionRecords.key(identity)
+    /// Stores a row of a session as the source has it.
+    public func cloneSession(key: UnsafeRawBufferPointer, record: DocumentView) throws {
         try versions.step(at: nil) {
-            try key.withUnsafeBytes {
-                try versions.put(DataTables.sessions, .replicated, key: $0, value: record.bytes)
-            }
+            try versions.put(DataTables.sessions, .replicated, key: key, value: record.bytes)
         }
     }
 }

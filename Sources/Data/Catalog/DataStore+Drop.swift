@@ -1,5 +1,5 @@
 public import BSON
-import Core
+public import Core
 
 extension DataStore {
     /// Drops a collection with its indexes; false when there is none. Its data stays, hidden, until the drop is

@@ -6,7 +6,7 @@ enum DataTables {
     static let catalog = TableID(rawValue: 16)
     /// One record a collection of the `local` database.
     static let localCatalog = TableID(rawValue: 17)
-    /// One record a session (`SessionRecords`). Replicated.
+    /// One record a session, and the outcomes that do not fit it (`SessionRecords`). Replicated.
     static let sessions = TableID(rawValue: 18)
     /// Tables whose drop is not yet majority-committed, by optime. Local: see `Catalog.pendingDrops`.
     static let pendingDrops = TableID(rawValue: 19)

@@ -1,5 +1,5 @@
 public import BSON
-import Core
+public import Core
 
 /// Documents of the `local` database that the member keeps about itself: config, vote, rollback id and the like. They
 /// are ordinary documents to clients, and never logged, versioned or undone.

@@ -1,5 +1,5 @@
 public import BSON
-import Core
+public import Core
 import Query
 
 /// What `createIndexes` did, and what is left to do.

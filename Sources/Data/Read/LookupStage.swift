@@ -179,9 +179,11 @@ final class LookupStage: InnerStage {
         return try Document(array: stages).withView { try CollectionPipeline(bound, namespace, pipeline: $0).output }
     }
 
-    private func bindings(for document: DocumentView) throws(ServerError) -> [String: Value] {
-        var values: [String: Value] = [:]
-        for variable in variables { values[variable.name] = try variable.expression.evaluate(root: document) ?? .null }
+    private func bindings(for document: DocumentView) throws(ServerError) -> [String: Value?] {
+        var values: [String: Value?] = [:]
+        for variable in variables {
+            values.updateValue(try variable.expression.evaluate(root: document), forKey: variable.name)
+        }
         return values
     }
 

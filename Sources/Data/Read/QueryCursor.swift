@@ -2,18 +2,6 @@ public import BSON
 public import Core
 public import Query
 
-/// How far a cursor came in one slice.
-public enum CursorProgress: Sendable {
-    /// The batch is full; there may be more.
-    case batchFull
-    /// There is no more: the cursor is done.
-    case exhausted
-    /// The slice is used up: let the loop run and go on with the same batch.
-    case yield
-    /// A tailable cursor has shown everything there is now.
-    case waiting
-}
-
 /// A running query. Holds keys between its slices, never pointers into storage.
 public final class QueryCursor {
     public let request: FindRequest
@@ -55,9 +43,6 @@ public final class QueryCursor {
             let (sum, overflow) = request.limit.addingReportingOverflow(request.skip)
             store.work.sorted &+= 1
             sorter = DocumentSorter(sort, limit: request.limit == 0 || overflow ? nil : Int(clamping: sum))
-        }
-        if request.returnsKey, sorter != nil {
-            throw ServerError(.commandNotSupported, "returnKey is not supported with a sort that no index gives")
         }
         if case .at(let timestamp) = point {
             snapshot = try store.versions.openSnapshot(at: timestamp)
@@ -123,7 +108,8 @@ public final class QueryCursor {
         _ document: DocumentView, _ record: RecordKey, _ position: Int?, into batch: inout BatchWriter
     ) throws -> Bool {
         let (before, length) = (batch.array, batch.array.writer.buffer.count)
-        let key = request.returnsKey ? try scan.indexKey(of: document) : nil
+        // What was sorted are the keys already.
+        let key = request.returnsKey ? try sorter == nil ? scan.indexKey(of: document) : document.document : nil
         let isDone: Void? = try request.budget.interruptibly { () throws(ServerError) in
             let writer = batch.array.beginDocument()
             if let key {
@@ -179,7 +165,12 @@ public final class QueryCursor {
     private func sort(_ sorter: DocumentSorter, _ clock: inout SliceClock) throws -> ScanEnd {
         if !isCollected {
             let end = try scan.run(&clock) { document, record, _ in
-                try sorter.add(document, tag: record.id)
+                if request.returnsKey {
+                    let key = try scan.indexKey(of: document)
+                    try key.withView { try sorter.add(document, inItsPlace: $0, tag: record.id) }
+                } else {
+                    try sorter.add(document, tag: record.id)
+                }
                 return .next
             }
             guard case .ended = end else { return end }
@@ -198,7 +189,7 @@ public final class QueryCursor {
         while sortedPosition < sorter.count {
             let (document, record) = sorter[sortedPosition]
             var position: Int?
-            if request.projection?.needsPosition == true {
+            if request.projection?.needsPosition == true, !request.returnsKey {
                 _ = try request.filter.matches(document, position: &position)
             }
             let verdict = try body(document, RecordKey(record), position)

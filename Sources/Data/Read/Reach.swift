@@ -27,9 +27,9 @@ struct Reach {
     }
 
     /// With the variables of one document.
-    func binding(_ variables: [String: Value]) -> Reach {
+    func binding(_ variables: [String: Value?]) -> Reach {
         var bound = self
-        for (name, value) in variables { bound.context.variables[name] = value }
+        for (name, value) in variables { bound.context.variables.updateValue(value, forKey: name) }
         return bound
     }
 

@@ -23,112 +23,82 @@ public struct StatementOutcome: Hashable, Sendable {
     }
 }
 
-/// The write history of one session: all that a repeated retryable write needs (DESIGN §4).
+/// The newest write of one session, and all that a repeated retryable write of one outcome needs (DESIGN §4). The
+/// outcomes of a command that has several are in rows of their own (`SessionRecords`).
 ///
 /// Shared by the commands of the session that run at the same time, so that each sees the others' statements.
 public final class SessionRecord {
-    /// A run of consecutive statements with one outcome.
-    struct Range: Equatable {
-        var first: Int32
-        var last: Int32
-        var outcome: StatementOutcome
-    }
-
     /// The `lsid` of entries.
     public let identity: Document
-    /// The key of the record's table: the session's id and the digest of its user, when it has one.
+    /// The key of the record: the session's id and the digest of its user, when it has one.
     let key: [UInt8]
+    var state = State()
+
+    /// What a write changes, and what is put back when its step is undone before it took effect.
+    struct State {
+        var transactionNumber: Int64 = -1
+        var lastWrite = OpTime.null
+        var lastWall = WallTime(milliseconds: 0)
+        /// The run that was added to last; nil before the first write.
+        var run: StatementRun?
+        /// No statement above it was executed under this number: most need no look into the rows.
+        var highest = Int32.min
+        /// Whether runs of this number have rows.
+        var hasRows = false
+        /// Whether there may be rows of older numbers.
+        var hasStaleRows = false
+    }
+
     /// The newest transaction number that wrote; -1 before the first.
-    public internal(set) var transactionNumber: Int64 = -1
+    public var transactionNumber: Int64 { state.transactionNumber }
     /// The optime of its newest write.
-    public internal(set) var lastWrite = OpTime.null
-    var lastWall = WallTime(milliseconds: 0)
-    /// In the order of their first statement.
-    var ranges: [Range] = []
+    public var lastWrite: OpTime { state.lastWrite }
 
     init(identity: Document, key: [UInt8]) {
         self.identity = identity
         self.key = key
     }
 
-    /// What `statement` of `number` answered, when it was executed; nil when it is still to do.
-    public func outcome(of statement: Int32, transactionNumber number: Int64) -> StatementOutcome? {
-        guard number == transactionNumber, let index = indexOfRange(startingAtOrBefore: statement) else { return nil }
-        return statement <= ranges[index].last ? ranges[index].outcome : nil
+    /// Begins a newer number: the runs of the one before count no more.
+    func begin(_ number: Int64) {
+        state.transactionNumber = number
+        state.run = nil
+        state.highest = .min
+        state.hasStaleRows = state.hasStaleRows || state.hasRows
+        state.hasRows = false
     }
 
-    private func indexOfRange(startingAtOrBefore statement: Int32) -> Int? {
-        // The newest range is nearly always the one asked for.
-        if let last = ranges.last, last.first <= statement { return ranges.count - 1 }
-        var low = 0
-        var high = ranges.count
-        while low < high {
-            let middle = (low + high) / 2
-            if ranges[middle].first <= statement { low = middle + 1 } else { high = middle }
+    /// Remembers a statement. Returns the run that it does not go on with, which needs a row now.
+    func remember(_ statement: Int32, _ outcome: StatementOutcome) -> StatementRun? {
+        let last = state.run
+        state.highest = max(state.highest, statement)
+        if var run = last {
+            if run.contains(statement) { return nil }
+            if run.grow(by: statement, outcome) {
+                state.run = run
+                return nil
+            }
         }
-        return low > 0 ? low - 1 : nil
-    }
-
-    /// Remembers a statement. A newer transaction number forgets the older one's statements.
-    func remember(_ statement: Int32, _ outcome: StatementOutcome, transactionNumber number: Int64) {
-        if number > transactionNumber {
-            transactionNumber = number
-            ranges.removeAll(keepingCapacity: true)
-        }
-        guard let index = indexOfRange(startingAtOrBefore: statement) else {
-            ranges.insert(Range(first: statement, last: statement, outcome: outcome), at: 0)
-            return
-        }
-        if statement <= ranges[index].last { return }
-        if ranges[index].last + 1 == statement, ranges[index].outcome == outcome {
-            ranges[index].last = statement
-        } else {
-            ranges.insert(Range(first: statement, last: statement, outcome: outcome), at: index + 1)
-        }
-    }
-
-    /// Forgets a statement whose step was undone before it took effect.
-    func restore(_ saved: Saved) {
-        transactionNumber = saved.transactionNumber
-        lastWrite = saved.lastWrite
-        lastWall = saved.lastWall
-        ranges = saved.ranges
-    }
-
-    struct Saved {
-        let transactionNumber: Int64
-        let lastWrite: OpTime
-        let lastWall: WallTime
-        let ranges: [Range]
-    }
-    var saved: Saved {
-        Saved(transactionNumber: transactionNumber, lastWrite: lastWrite, lastWall: lastWall, ranges: ranges)
+        state.run = StatementRun(first: statement, last: statement, outcome: outcome)
+        if last != nil { state.hasRows = true }
+        return last
     }
 }
 
 // MARK: The stored form
 
 extension SessionRecord {
-    /// Writes the record as it is stored: `{lsid, txnNumber, lastWriteOpTime, lastWriteDate, statements: [...]}`.
+    /// Writes the record as it is stored: `{_id: lsid, txnNumber, lastWriteOpTime, lastWriteDate, highest, run}`.
     func write(to buffer: ByteBuffer) {
         let writer = DocumentWriter(startingIn: buffer)
         identity.withView { writer.append("_id", $0) }
-        writer.append("txnNumber", int64: transactionNumber)
-        writer.append("lastWriteOpTime", lastWrite)
-        writer.append("lastWriteDate", dateTime: lastWall.milliseconds)
-        writer.array("statements") { array in
-            for range in ranges {
-                array.document { element in
-                    element.append("first", int32: range.first)
-                    element.append("last", int32: range.last)
-                    element.append("kind", int32: range.outcome.kind.rawValue)
-                    element.append("n", int32: range.outcome.n)
-                    element.append("nModified", int32: range.outcome.nModified)
-                    if let upserted = range.outcome.upserted { element.append("upserted", upserted) }
-                    if let image = range.outcome.image { element.append("image", image) }
-                }
-            }
-        }
+        writer.append("txnNumber", int64: state.transactionNumber)
+        writer.append("lastWriteOpTime", state.lastWrite)
+        writer.append("lastWriteDate", dateTime: state.lastWall.milliseconds)
+        writer.append("highest", int32: state.highest)
+        if state.hasRows { writer.append("hasRows", bool: true) }
+        if state.hasStaleRows { writer.append("hasStaleRows", bool: true) }
+        if let run = state.run { writer.document("run") { run.write(to: $0) } }
         writer.finish()
     }
 
@@ -136,22 +106,15 @@ extension SessionRecord {
     convenience init(stored view: DocumentView, key: [UInt8]) throws(InvariantViolation) {
         guard let identity = view["_id"]?.asDocument, let number = view["txnNumber"]?.asInt64,
             let lastWrite = view["lastWriteOpTime"]?.asDocument.flatMap({ OpTime($0) }),
-            let lastWall = view["lastWriteDate"]?.asDateTime, let statements = view["statements"]?.asArray
+            let lastWall = view["lastWriteDate"]?.asDateTime, let highest = view["highest"]?.asInt32
         else { throw InvariantViolation("a stored session record is not readable") }
         self.init(identity: Document(copying: identity), key: key)
-        transactionNumber = number
-        self.lastWrite = lastWrite
-        self.lastWall = WallTime(milliseconds: lastWall)
-        for element in statements {
-            guard let range = element.value.asDocument, let first = range["first"]?.asInt32,
-                let last = range["last"]?.asInt32, let kindValue = range["kind"]?.asInt32,
-                let kind = StatementOutcome.Kind(rawValue: kindValue), let n = range["n"]?.asInt32,
-                let nModified = range["nModified"]?.asInt32
-            else { throw InvariantViolation("a stored session record is not readable") }
-            let outcome = StatementOutcome(
-                kind: kind, n: n, nModified: nModified, upserted: range["upserted"]?.asDocument?.document,
-                image: range["image"]?.asDocument?.document)
-            ranges.append(Range(first: first, last: last, outcome: outcome))
-        }
+        state.transactionNumber = number
+        state.lastWrite = lastWrite
+        state.lastWall = WallTime(milliseconds: lastWall)
+        state.highest = highest
+        state.hasRows = view["hasRows"]?.asBool ?? false
+        state.hasStaleRows = view["hasStaleRows"]?.asBool ?? false
+        if let run = view["run"]?.asDocument { state.run = try StatementRun(stored: run) }
     }
 }

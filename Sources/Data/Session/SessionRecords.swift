@@ -1,14 +1,20 @@
 public import BSON
-public import Core
+import Core
 
 /// The session records of a member: a replicated table, and the records in use in memory.
 ///
-/// A record is written in the batch of the write that it remembers, on secondaries from the entry; so it is undone by a
-/// rollback with the write, and never moved backwards otherwise.
+/// A session has one row, its record, which holds the run of statements that was added to last. A statement that does
+/// not go on with that run moves it to a row of its own, so that a statement writes two rows at most, however many
+/// there are before it. Behind the records of all sessions come the rows of runs; those of older transaction numbers go
+/// some at a time, with the statements of newer ones.
+///
+/// All rows are written in the batch of the write that they remember, on secondaries from the entry; so they are undone
+/// by a rollback with the write, and never moved backwards otherwise.
 public final class SessionRecords {
     private let versions: VersionStore
     private var cached: [[UInt8]: SessionRecord] = [:]
     private let buffer = ByteBuffer(capacity: 512)
+    private let rows = RowBuffer(limit: 1)
 
     /// A planted bug.
     private let forgetsStatements: Bool
@@ -48,19 +54,31 @@ public final class SessionRecords {
     }
 
     /// Whether a statement is to be executed; throws `TransactionTooOld` (225) when the session is past that number.
-    public func checkStatement(_ record: SessionRecord, transactionNumber: Int64, statement: Int32) throws(ServerError)
-        -> Verdict
-    {
+    public func checkStatement(_ record: SessionRecord, transactionNumber: Int64, statement: Int32) throws -> Verdict {
         guard transactionNumber >= record.transactionNumber else {
             throw ServerError(
                 .transactionTooOld,
                 "Retryable write with txnNumber \(transactionNumber) is prohibited on session because a newer "
                     + "retryable write with txnNumber \(record.transactionNumber) has already started on this session.")
         }
-        if let outcome = record.outcome(of: statement, transactionNumber: transactionNumber), !forgetsStatements {
-            return .alreadyExecuted(outcome)
-        }
-        return .execute
+        guard transactionNumber == record.transactionNumber, statement <= record.state.highest, !forgetsStatements,
+            let outcome = try outcome(of: statement, record)
+        else { return .execute }
+        return .alreadyExecuted(outcome)
+    }
+
+    /// What a statement of the record's transaction number answered; nil when it was not executed.
+    private func outcome(of statement: Int32, _ record: SessionRecord) throws -> StatementOutcome? {
+        if let run = record.state.run, run.contains(statement) { return run.outcome }
+        guard record.state.hasRows else { return nil }
+        // Runs do not overlap: the last that begins at or before the statement is the only one that can hold it.
+        let key = SessionRecords.rowKey(record, statement)
+        rows.limit = 1
+        try read(from: key, .backward)
+        let number = UInt64(bitPattern: record.transactionNumber)
+        guard let row = rows.rows.first, SessionRecords.number(row.key, record) == number else { return nil }
+        let run = try StatementRun(stored: try storedDocument(row.value))
+        return run.contains(statement) ? run.outcome : nil
     }
 
     /// Puts the record with one more statement into the batch that is open.
@@ -70,20 +88,53 @@ public final class SessionRecords {
         guard statement.transactionNumber >= record.transactionNumber else {
             throw InvariantViolation("a session record may not go back to an older transaction number")
         }
-        record.remember(statement.id, outcome, transactionNumber: statement.transactionNumber)
-        guard record.ranges.count <= Limits.sessionStatementRangesMax else {
-            throw ServerError(
-                .exceededMemoryLimit,
-                "one transaction number may not have more than \(Limits.sessionStatementRangesMax) different outcomes")
-        }
-        record.lastWrite = optime
-        record.lastWall = wall
+        if statement.transactionNumber > record.transactionNumber { record.begin(statement.transactionNumber) }
+        if let run = record.remember(statement.id, outcome) { try put(run, of: record) }
+        if record.state.hasStaleRows { try deleteStaleRows(record) }
+        record.state.lastWrite = optime
+        record.state.lastWall = wall
         buffer.removeAll(keeping: 1 << 16)
         record.write(to: buffer)
-        try record.key.withUnsafeBytes {
-            try versions.put(DataTables.sessions, .replicated, key: $0, value: buffer.bytes)
-        }
+        try put(record.key)
     }
+
+    private func put(_ run: StatementRun, of record: SessionRecord) throws {
+        buffer.removeAll(keeping: 1 << 16)
+        let writer = DocumentWriter(startingIn: buffer)
+        run.write(to: writer)
+        writer.finish()
+        try put(SessionRecords.rowKey(record, run.first))
+    }
+
+    /// Puts what is in the buffer.
+    private func put(_ key: [UInt8]) throws {
+        try key.withUnsafeBytes { try versions.put(DataTables.sessions, .replicated, key: $0, value: buffer.bytes) }
+    }
+
+    /// Deletes some rows of older transaction numbers: more than a statement can have added.
+    private func deleteStaleRows(_ record: SessionRecord) throws {
+        rows.limit = Limits.staleSessionRowsPerStatement
+        try read(from: SessionRecords.rowPrefix(record.key), .forward)
+        let current = UInt64(bitPattern: record.transactionNumber)
+        // Copied: a write moves what a read has found.
+        let stale = rows.rows.map { [UInt8]($0.key) }.prefix { key in
+            key.withUnsafeBytes { SessionRecords.number($0, record).map { $0 != current } ?? false }
+        }
+        for key in stale {
+            try key.withUnsafeBytes { try versions.delete(DataTables.sessions, .replicated, key: $0) }
+        }
+        if stale.count < rows.limit { record.state.hasStaleRows = false }
+    }
+
+    /// Fills `rows` with rows of the table.
+    private func read(from key: [UInt8], _ direction: ScanDirection) throws {
+        let scan = try key.withUnsafeBytes {
+            try versions.read(DataTables.sessions, from: .including($0), direction: direction, at: .latest, into: rows)
+        }
+        if case .notResident = scan { throw StorageNotResident(table: DataTables.sessions, key: key) }
+    }
+
+    // MARK: Keys
 
     /// The key of a session: its id, and the digest of its user.
     static func key(_ lsid: DocumentView) throws(ServerError) -> [UInt8] {
@@ -94,5 +145,29 @@ public final class SessionRecords {
         guard let user = lsid["uid"]?.asBinary else { return [0] + id }
         guard user.bytes.count == 32 else { throw ServerError(.badValue, "lsid.uid must be a SHA-256 digest") }
         return [1] + id + user.bytes
+    }
+
+    /// What the keys of a session's rows begin with. No key is the prefix of another, and all records come before the
+    /// first row: an initial sync may only clone rows that are newer than the record that it has.
+    private static func rowPrefix(_ key: [UInt8]) -> [UInt8] {
+        var prefix = key
+        prefix[0] |= 2
+        return prefix
+    }
+
+    /// The key of the row of a run that begins with that statement.
+    private static func rowKey(_ record: SessionRecord, _ first: Int32) -> [UInt8] {
+        var key = rowPrefix(record.key)
+        withUnsafeBytes(of: UInt64(bitPattern: record.transactionNumber).bigEndian) { key += $0 }
+        // Statement numbers are the client's, and may be negative.
+        withUnsafeBytes(of: (UInt32(bitPattern: first) ^ 1 << 31).bigEndian) { key += $0 }
+        return key
+    }
+
+    /// The transaction number of a row of this session; nil for a key of another.
+    private static func number(_ key: UnsafeRawBufferPointer, _ record: SessionRecord) -> UInt64? {
+        let prefix = rowPrefix(record.key)
+        guard key.count == prefix.count + 12, key.starts(with: prefix) else { return nil }
+        return UInt64(bigEndian: key.loadUnaligned(fromByteOffset: prefix.count, as: UInt64.self))
     }
 }

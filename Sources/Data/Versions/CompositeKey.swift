@@ -11,6 +11,7 @@ struct CompositeKey {
     /// A bound may be a little longer than a key.
     static let keyBytesMax = Limits.storageKeyBytesMax + 256
 
+    /// Pages of it that no key has reached take no memory.
     init() {
         base = UnsafeMutableRawPointer.allocate(byteCount: CompositeKey.keyBytesMax + 12, alignment: 8)
     }

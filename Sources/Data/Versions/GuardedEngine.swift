@@ -1,7 +1,7 @@
 public import Core
 
 /// An error that a storage engine has thrown. It stops the member: what the engine holds now is anybody's guess.
-public struct StorageFailure: Error, CustomStringConvertible {
+public struct StorageFailure: BrokenPromise, CustomStringConvertible {
     /// The type of the engine, for whoever has to mend it.
     public let engine: String
     public let cause: any Error

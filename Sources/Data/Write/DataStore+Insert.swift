@@ -29,7 +29,7 @@ extension DataStore {
         let changes = try prepareInsert(document, record, collection)
         let optime = try optime(of: collection.kind, context)
         if collection.kind == .replicated { work.inserted &+= 1 }
-        let saved = statement?.session.saved
+        let saved = statement?.session.state
         versions.begin()
         do {
             try putInsert(document, record, collection, changes)
@@ -45,7 +45,7 @@ extension DataStore {
             try commit(at: optime, entry: entry)
         } catch {
             versions.abort()
-            if let statement, let saved { statement.session.restore(saved) }
+            if let statement, let saved { statement.session.state = saved }
             throw error
         }
         countInsert(document, collection, changes)
@@ -78,7 +78,7 @@ extension DataStore {
     /// Puts the key of an `_id` into the scratch key buffer.
     @inline(__always)
     func idKey(_ id: ValueView, _ collection: Collection) throws {
-        scratch.key.removeAll()
+        scratch.key.removeAll(keeping: 1 << 16)
         IndexKey.append(id, to: scratch.key)
         if scratch.key.count > Limits.storageKeyBytesMax { throw IndexChanges.keyTooLong(collection.idIndex) }
     }

@@ -67,7 +67,7 @@ extension DataStore {
         let growth = new.byteCount - old.byteCount
         let changes = try prepareUpdate(record, old: old, new: new, collection)
         let optime = try optime(of: collection.kind, context)
-        let saved = statement?.session.saved
+        let saved = statement?.session.state
         versions.begin()
         do {
             try record.withBytes {
@@ -93,7 +93,7 @@ extension DataStore {
             try commit(at: optime, entry: entry)
         } catch {
             versions.abort()
-            if let statement, let saved { statement.session.restore(saved) }
+            if let statement, let saved { statement.session.state = saved }
             throw error
         }
         collection.dataBytes += growth
@@ -122,7 +122,7 @@ extension DataStore {
     ) throws {
         let size = old.byteCount
         let optime = try optime(of: collection.kind, context)
-        let saved = statement?.session.saved
+        let saved = statement?.session.state
         versions.begin()
         do {
             try putDelete(record, old: old, collection)
@@ -140,7 +140,7 @@ extension DataStore {
             try commit(at: optime, entry: entry)
         } catch {
             versions.abort()
-            if let statement, let saved { statement.session.restore(saved) }
+            if let statement, let saved { statement.session.state = saved }
             throw error
         }
         collection.count -= 1

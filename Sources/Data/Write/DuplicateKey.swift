@@ -9,6 +9,13 @@ extension DataStore {
     func duplicateKey(
         _ document: DocumentView, _ collection: Collection, _ index: CollectionIndex, _ key: UnsafeRawBufferPointer
     ) -> ServerError {
+        guard key.count <= Limits.shownKeyBytesMax else {
+            return ServerError(
+                .duplicateKey,
+                "E11000 duplicate key error collection: \(collection.namespace) index: \(index.name) dup key: "
+                    + "a key of \(key.count) bytes, too long to be shown",
+                details: ["keyPattern": .document(index.keyPattern), "keyValue": [:]])
+        }
         // The keys of a document that has been indexed can be made again.
         let values = (try? index.generator.keyValue(of: document, key: key)) ?? Document()
         return ServerError(

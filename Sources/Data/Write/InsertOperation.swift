@@ -66,7 +66,7 @@ public struct InsertOperation {
     private var statement: Int32 { firstStatement &+ Int32(truncatingIfNeeded: index) }
 
     @inline(__always)
-    private func wasExecuted(_ store: DataStore, _ context: WriteContext) throws(ServerError) -> Bool {
+    private func wasExecuted(_ store: DataStore, _ context: WriteContext) throws -> Bool {
         guard let session = context.session else { return false }
         let verdict = try store.sessions.checkStatement(
             session, transactionNumber: context.transactionNumber, statement: statement)

@@ -30,6 +30,13 @@ public final class UpdateStatement {
         CollectionOptions.collationField,
     ])
 
+    /// Checks what makes a whole command fail when it is wrong in one of its statements.
+    /// - Throws: what is wrong with the fields, 40324 for an unknown stage in a pipeline.
+    public static func checkForm(_ statement: DocumentView, at path: @autoclosure () -> String) throws(ServerError) {
+        try fields.check(statement, at: path())
+        if let pipeline = statement["u"]?.asArray { try UpdateProgram.checkStageNames(pipeline) }
+    }
+
     /// Reads a statement. `context` holds the command's `let` variables.
     public init(_ statement: DocumentView, context: QueryContext) throws {
         var context = context
@@ -65,7 +72,7 @@ public final class UpdateStatement {
             throw ServerError(.failedToParse, "multi update is not supported for replacement-style update")
         }
         if isMulti, sort != nil { throw ServerError(.failedToParse, "cannot specify sort with multi=true") }
-        supplied = isSupplied ? context.variables["new"]?.asDocument : nil
+        supplied = isSupplied ? context.variables["new"]??.asDocument : nil
         if isSupplied, supplied == nil || !isUpsert {
             throw ServerError(.failedToParse, "upsertSupplied needs upsert, and the document in c.new")
         }

@@ -127,6 +127,7 @@ final class ExpressionCompiler {
             guard let bound = context.variables[name] else {
                 throw ServerError(location: 17276, "Use of undefined variable: \(name)")
             }
+            guard let bound else { return .constant(nil) }
             value = bound
         }
         return .constant(path.map { $0.resolve(in: value) } ?? value)

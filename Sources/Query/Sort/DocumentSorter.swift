@@ -42,28 +42,31 @@ public final class DocumentSorter {
     /// Bytes of keys and documents kept.
     public var byteCount: Int { liveBytes }
 
-    /// Takes a copy of `document`; `tag` (a record id) comes back with it.
+    /// Takes a copy of `document`, or of what is to come in its place; `tag` (a record id) comes back with it.
     ///
     /// Throws 292 when more than `bytesMax` bytes would have to be kept.
-    public func add(_ document: DocumentView, tag: UInt64 = 0) throws(ServerError) {
+    public func add(
+        _ document: DocumentView, inItsPlace other: DocumentView? = nil, tag: UInt64 = 0
+    ) throws(ServerError) {
+        let kept = other ?? document
         let start = arena.count
         try pattern.appendKey(document, to: arena)
         let keyCount = arena.count - start
         let entry = Entry(
-            offset: start, keyCount: keyCount, documentCount: document.byteCount, sequence: sequence, tag: tag)
+            offset: start, keyCount: keyCount, documentCount: kept.byteCount, sequence: sequence, tag: tag)
         sequence += 1
         if entries.count >= limit {
             guard isBefore(entry, entries[0]) else {
                 arena.truncate(to: start)
                 return
             }
-            arena.append(document.bytes)
+            arena.append(kept.bytes)
             liveBytes += entry.byteCount - entries[0].byteCount
             entries[0] = entry
             siftDown(0)
             if arena.count > 2 * liveBytes + 65_536 { compact() }
         } else {
-            arena.append(document.bytes)
+            arena.append(kept.bytes)
             liveBytes += entry.byteCount
             entries.append(entry)
             if limit != .max { siftUp(entries.count - 1) }

@@ -73,6 +73,15 @@ public final class UpdateProgram {
         }
     }
 
+    /// Looks at the names of a pipeline's stages only.
+    /// - Throws: 40324 for one that is none.
+    public static func checkStageNames(_ stages: DocumentView) throws(ServerError) {
+        for stage in stages {
+            guard let name = stage.value.asDocument?.first?.key.string, !StageNames.all.contains(name) else { continue }
+            throw StageNames.unrecognized(name)
+        }
+    }
+
     private static func transforms(
         _ stages: DocumentView, context: QueryContext
     ) throws(ServerError) -> [any DocumentTransform] {

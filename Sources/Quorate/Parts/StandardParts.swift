@@ -1,51 +1,71 @@
-public import Core
+internal import Core
 internal import ElectionPolicies
-public import LiveRuntime
 internal import MemoryStorage
-internal import SocketTransport
+internal import ReadSelectors
 
-extension PluginRegistry {
+extension PartRegistry {
     /// The parts that come with Quorate.
-    public static let standard: PluginRegistry = {
-        var registry = PluginRegistry()
-        registry.register(
-            storage: Plugin("memory", summary: "a B+tree in memory; forgotten when the process ends") { _ in
-                { MemoryStorage() }
-            })
-        registry.register(
-            transport: Plugin("socket", summary: "TCP, and Unix sockets for paths; reaches other processes") { _ in
+    public static let standard: PartRegistry = {
+        var parts = PartRegistry()
+        parts.register(
+            .storage,
+            Part("memory", summary: "a B+tree in memory; forgotten when the process ends") { _ in MemoryStorage() })
+        parts.register(
+            .transport,
+            Part("socket", summary: "TCP, and Unix sockets for paths; reaches other processes") { _ in
                 SocketNetwork()
             })
-        registry.register(
-            transport: Plugin("loopback", summary: "inside the process; clients still come in by sockets") { _ in
+        parts.register(
+            .transport,
+            Part("loopback", summary: "inside the process; clients still come in by sockets") { _ in
                 LoopbackTransportNetwork()
             })
-        registry.register(
-            electionPolicy: Plugin(
-                "fast", summary: "stands as soon as the connection to the primary breaks",
-                options: FastElectionPolicy.options, make: { try FastElectionPolicy($0) }))
-        registry.register(
-            electionPolicy: Plugin(
-                "mongodb", summary: "MongoDB's protocol version 1: randomised timeout, takeovers",
-                options: MongoDBElectionPolicy.options, make: { try MongoDBElectionPolicy($0) }))
-        registry.register(
-            electionPolicy: Plugin(
-                "zone-aware", summary: "as fast, but members of the home zone stand first",
-                options: ZoneAwareElectionPolicy.options, make: { try ZoneAwareElectionPolicy($0) }))
-        registry.register(
-            electionPolicy: Plugin(
-                "fixed", summary: "only one named member stands",
-                options: FixedElectionPolicy.options, make: { try FixedElectionPolicy($0) }))
-        return registry
+        parts.registerElectionPolicies()
+        parts.registerReadSelectors()
+        return parts
     }()
-}
 
-/// Nodes that talk over sockets.
-public final class SocketNetwork: TransportNetwork {
-    public init() {}
+    private mutating func registerElectionPolicies() {
+        register(
+            .electionPolicy,
+            Part(
+                "fast", summary: "stands as soon as the connection to the primary breaks",
+                options: FastElectionPolicy.options
+            ) { try FastElectionPolicy($0) })
+        register(
+            .electionPolicy,
+            Part(
+                "mongodb", summary: "MongoDB's protocol version 1: randomised timeout, takeovers",
+                options: MongoDBElectionPolicy.options
+            ) { try MongoDBElectionPolicy($0) })
+        register(
+            .electionPolicy,
+            Part(
+                "zone-aware", summary: "as fast, but members of the home zone stand first",
+                options: ZoneAwareElectionPolicy.options
+            ) { try ZoneAwareElectionPolicy($0) })
+        register(
+            .electionPolicy,
+            Part("fixed", summary: "only one named member stands", options: FixedElectionPolicy.options) {
+                try FixedElectionPolicy($0)
+            })
+    }
 
-    public var reachesOtherProcesses: Bool { true }
-    public func makeTransport(_ runtime: LiveRuntime, node: String) -> any Transport {
-        SocketTransport(runtime: runtime)
+    private mutating func registerReadSelectors() {
+        register(
+            .readSelector,
+            Part(MongoDBReadSelector.name, summary: "as MongoDB's drivers: near ones, the less busy of two") { _ in
+                MongoDBReadSelector()
+            })
+        register(
+            .readSelector,
+            Part(NearestStrict.name, summary: "always the one with the shortest round trip; also to copy from") { _ in
+                NearestStrict()
+            })
+        register(
+            .readSelector,
+            Part(LeastLag.name, summary: "the one whose data are newest; also to copy from") { _ in LeastLag() })
+        register(
+            .readSelector, Part(RoundRobin.name, summary: "each in turn, whatever the distances") { _ in RoundRobin() })
     }
 }

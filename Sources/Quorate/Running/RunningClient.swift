@@ -2,7 +2,6 @@ public import BSON
 public import Client
 public import Core
 internal import LiveRuntime
-internal import ReadSelectors
 
 /// A client on a thread of its own, for use from anywhere: `client["shop"]["orders"].insert(…)`.
 public final class RunningClient: Sendable {
@@ -23,16 +22,18 @@ public final class RunningClient: Sendable {
     }
 
     init(
-        seeds: [Endpoint], setName: String, network: any TransportNetwork, log: any LogSink & Sendable
+        seeds: [Endpoint], setName: String, parts: NodeParts, log: any LogSink & Sendable
     ) throws {
+        // Made here, where it may fail; used on the loop only.
+        let selector = try parts.makeReadSelector()
         let loop = try EventLoop.start(name: "\(setName)-client", log: log)
         self.loop = loop
         confined = Confined(
             ClientBox {
                 let runtime = LiveRuntime(loop: loop, log: log)
                 return MongoClient(
-                    runtime: runtime, transport: network.makeTransport(runtime, node: "client"), seeds: seeds,
-                    setName: setName, selector: MongoDBReadSelector())
+                    runtime: runtime, transport: parts.network.makeTransport(runtime, node: "client"), seeds: seeds,
+                    setName: setName, selector: selector)
             })
     }
 

@@ -12,34 +12,29 @@ public final class RunningReplicaSet: Sendable {
     public let members: [SetMember]
     /// A client of the set, inside this process.
     public let client: RunningClient
-    private let configuration: ReplicaSet
-    let network: any TransportNetwork
+    private let network: any TransportNetwork
 
-    private init(
-        name: String, members: [SetMember], client: RunningClient, configuration: ReplicaSet,
-        network: any TransportNetwork
-    ) {
+    private init(name: String, members: [SetMember], client: RunningClient, network: any TransportNetwork) {
         self.name = name
         self.members = members
         self.client = client
-        self.configuration = configuration
         self.network = network
     }
 
-    static func start(_ set: ReplicaSet) async throws -> RunningReplicaSet {
-        let network = try set.transport.make()
+    static func start(_ set: ReplicaSet, _ parts: NodeParts) async throws -> RunningReplicaSet {
+        let firstPort = set.parts.transport.firstPort
         var members: [SetMember] = []
         do {
             for index in set.members.indices {
-                let member = SetMember(id: index, set: set, network: network)
-                try await member.start(port: set.transport.firstPort == 0 ? 0 : set.transport.firstPort + index)
+                let member = SetMember(id: index, set: set, parts: parts)
+                try await member.start(port: firstPort == 0 ? 0 : firstPort + index)
                 members.append(member)
             }
             try await initiate(set, members)
             let client = try RunningClient(
-                seeds: members.map(\.endpoint), setName: set.name, network: network, log: set.log)
+                seeds: members.map(\.endpoint), setName: set.name, parts: parts, log: set.log)
             let running = RunningReplicaSet(
-                name: set.name, members: members, client: client, configuration: set, network: network)
+                name: set.name, members: members, client: client, network: parts.network)
             try await running.waitUntilReady()
             return running
         } catch {

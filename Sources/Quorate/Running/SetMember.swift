@@ -9,7 +9,7 @@ public final class SetMember: Sendable {
     /// `_id` in the configuration.
     public let id: Int
     private let set: ReplicaSet
-    private let network: any TransportNetwork
+    private let parts: NodeParts
     private struct State {
         var node: RunningNode?
         var endpoint = Endpoint(host: "127.0.0.1", port: 0)
@@ -17,10 +17,10 @@ public final class SetMember: Sendable {
     private let state = Mutex(State())
     private let changes = ChangeSignal()
 
-    init(id: Int, set: ReplicaSet, network: any TransportNetwork) {
+    init(id: Int, set: ReplicaSet, parts: NodeParts) {
         self.id = id
         self.set = set
-        self.network = network
+        self.parts = parts
     }
 
     /// Where it listens; the same after a restart.
@@ -30,20 +30,16 @@ public final class SetMember: Sendable {
     private var node: RunningNode? { state.withLock { $0.node } }
     /// The name that faults of the network know it by.
     var nodeName: String { "\(set.name)-\(id)" }
+    private var directory: String? { self.set.parts.directory.map { "\($0)/\(nodeName)" } }
 
     func start(port: Int) async throws {
         var options = NodeOptions(endpoint: Endpoint(host: "127.0.0.1", port: port))
         options.replicaSetName = set.name
-        options.storageName = set.storage.name
-        options.transportName = set.transport.name
-        options.electionPolicyName = set.elections.name
         set.describe(&options)
         let changes = changes
         let started = try await RunningNode.start(name: nodeName, log: MemberLog(name: nodeName, sink: set.log)) {
-            [set, network, nodeName, options] runtime in
-            let node = Node(
-                runtime: runtime, transport: network.makeTransport(runtime, node: nodeName),
-                engine: try set.storage.make(), electionPolicy: set.elections.policy, options: options)
+            [parts, nodeName, directory, options] runtime in
+            let node = try parts.makeNode(runtime, name: nodeName, directory: directory, options: options)
             // Who waits for a change lives on no loop.
             node.onStopRequest = { [weak self, loop = runtime.loop] in
                 loop.outsideLeakGuard { _ = Task.detached { await self?.stop() } }

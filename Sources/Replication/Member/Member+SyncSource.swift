@@ -60,7 +60,11 @@ extension Member {
         let pings = peers.indices.reduce(0) { $0 + ($1 == selfIndex ? 0 : peers[$1].pingCount) }
         // Which member is close is not known yet; the primary is never wrong.
         if pings < 2 * (peers.count - 1) { return primary }
-        return closest(strictly: true, now: now) ?? closest(strictly: false, now: now)
+        if let selected = selectedSyncSource {
+            selectedSyncSource = nil
+            if let index = config?.index(of: selected), isEligible(index, strictly: false, now: now) { return index }
+        }
+        return selectSyncSource(now)?.picked ?? closest(strictly: true, now: now) ?? closest(strictly: false, now: now)
     }
 
     private func closest(strictly: Bool, now: Instant) -> Int? {
@@ -81,7 +85,7 @@ extension Member {
     }
 
     /// Whether this member could sync from that one; `strictly`: and should, when there is a choice.
-    private func isEligible(_ index: Int, strictly: Bool, now: Instant) -> Bool {
+    func isEligible(_ index: Int, strictly: Bool, now: Instant) -> Bool {
         guard let config, let me = selfConfig, index != selfIndex else { return false }
         let peer = peers[index]
         let theirs = config.members[index]
@@ -199,12 +203,31 @@ extension Member {
             settings.chainingAllowed, let ping = peers[index].ping
         else { return nil }
         let pings = peers.indices.reduce(0) { $0 + ($1 == selfIndex ? 0 : peers[$1].pingCount) }
-        guard pings >= 5 * (peers.count - 1), let best = closest(strictly: true, now: now), best != index,
-            let other = peers[best].ping, ping - other > Limits.syncSourcePingGainMin
+        guard pings >= 5 * (peers.count - 1) else { return nil }
+        if syncSourceSelector != nil { return reasonToFollowSelector(index, now: now) }
+        guard let best = closest(strictly: true, now: now), best != index,
+            let other = peers[best].ping, ping - other > Limits.syncSourcePingGainMin, mayMove(now)
         else { return nil }
-        sourceChangesForPing.removeAll { now - $0 > .seconds(3600) }
-        guard sourceChangesForPing.count < Limits.syncSourcePingChangesMax else { return nil }
-        sourceChangesForPing.append(now)
         return "\(peers[best].host) is closer"
+    }
+
+    /// What a selector goes by changes with heartbeats, so it is asked no more often.
+    private mutating func reasonToFollowSelector(_ index: Int, now: Instant) -> String? {
+        guard nextSyncSourceReview <= now else { return nil }
+        nextSyncSourceReview = now + settings.heartbeatInterval
+        // Of a source that has nothing new just now, no more is said than that.
+        guard let selection = selectSyncSource(now), selection.candidates.contains(index),
+            let picked = selection.picked, picked != index, mayMove(now)
+        else { return nil }
+        selectedSyncSource = peers[picked].id
+        return "\(peers[picked].host) was selected"
+    }
+
+    /// Counts a move that is a matter of taste; false when there were enough of them in an hour.
+    private mutating func mayMove(_ now: Instant) -> Bool {
+        sourceChangesForPing.removeAll { now - $0 > .seconds(3600) }
+        guard sourceChangesForPing.count < Limits.syncSourcePingChangesMax else { return false }
+        sourceChangesForPing.append(now)
+        return true
     }
 }

@@ -54,6 +54,8 @@ public struct Member: Sendable {
     public internal(set) var ownHosts: [String]
     let isVolatile: Bool
     let policy: any ElectionPolicy
+    /// Nil for the nearest sync source, as MongoDB has it.
+    var syncSourceSelector: (any SyncSourceSelecting)?
     let mutants: Mutants
     var random: SplitMix64
 
@@ -99,6 +101,10 @@ public struct Member: Sendable {
     var syncSource: MemberID?
     var forcedSyncSource: MemberID?
     var nextSyncSourceTry = Instant.zero
+    /// Whom the selector would rather have than the source that is being left for it.
+    var selectedSyncSource: MemberID?
+    /// The selector is not asked before this whether it would rather have another source.
+    var nextSyncSourceReview = Instant.zero
     var sourceChangesForPing: [Instant] = []
     var hasUnsentProgress = false
     var isUpdatePositionUnderWay = false
@@ -122,7 +128,10 @@ public struct Member: Sendable {
     var shownTopology: TopologySummary?
     var directives: [Directive] = []
 
-    public init(_ start: MemberStart, policy: any ElectionPolicy) {
+    /// - Parameter syncSourceSelector: picks among the sync sources that this member allows; nil for the nearest.
+    public init(
+        _ start: MemberStart, policy: any ElectionPolicy, syncSourceSelector: (any SyncSourceSelecting)? = nil
+    ) {
         setName = start.setName
         ownHosts = start.ownHosts
         isVolatile = start.isVolatile
@@ -131,6 +140,7 @@ public struct Member: Sendable {
         lastVote = start.lastVote
         progress = start.progress
         self.policy = policy
+        self.syncSourceSelector = syncSourceSelector
         mutants = start.mutants
         var generator = SplitMix64(seed: start.seed)
         run = generator.next()

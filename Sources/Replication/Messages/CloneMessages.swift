@@ -84,7 +84,7 @@ public struct CloneSessionsRequest: MemberRequest, Sendable, Equatable {
 
 /// The answer to `replSetCloneSessions`.
 public struct CloneSessionsReply: MemberReply {
-    /// An array of records, in place as long as the message is.
+    /// An array of `{key, record}`, in place as long as the message is.
     public var records: DocumentView
     /// The key behind which to go on, if there may be more.
     public var next: [UInt8]?
@@ -101,5 +101,27 @@ public struct CloneSessionsReply: MemberReply {
         let fields = MessageFields(view, "replSetCloneSessions's answer")
         records = try fields.documents("records")
         next = try fields.optional("next", fields.bytes).map { Array($0) }
+    }
+
+    /// A row as it is stored, for the closure that `encode` is given.
+    public static func append(key: UnsafeRawBufferPointer, record: DocumentView, to array: inout ArrayWriter) {
+        array.document {
+            $0.append("key", binary: key)
+            $0.append("record", record)
+        }
+    }
+
+    /// The rows, in place as long as the message is.
+    /// - Throws: `FailedToParse` and its kin for one that is none.
+    public var rows: [(key: UnsafeRawBufferPointer, record: DocumentView)] {
+        get throws(ServerError) {
+            var rows: [(key: UnsafeRawBufferPointer, record: DocumentView)] = []
+            for element in records {
+                guard let view = element.value.asDocument else { continue }
+                let fields = MessageFields(view, "replSetCloneSessions's row")
+                rows.append((try fields.bytes("key"), try fields.document("record")))
+            }
+            return rows
+        }
     }
 }

@@ -1,74 +1,147 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
+internal import Replication
 internal import Wire
 
-/// One command in flight: its request, its arguments, where its reply goes. A connection reuses one for all commands
-/// that finish at once; a command that waits gets one that owns the request's bytes.
-final class CommandContext {
+/// One command of a data node in flight.
+final class CommandContext: RequestContext {
     unowned let node: Node
-    let connection: ClientConnection
-    var request: Request
-    var command: Command
-    var arguments: GenericArguments
-    /// The reply's fields go here.
-    var reply: MessageWriter
-    /// What `request` points into, when this context owns it.
-    private let retained: ByteBuffer?
-    /// What the command document lies in, when it is not the request's own.
-    private let holder: ByteBuffer?
-    /// When the command's `maxTimeMS` is over.
-    var deadline: Instant
-    let startedAt: Instant
-    /// The optime of the last write, which the reply waits for and reports; set by write commands.
-    var lastWrite: OpTime?
-    /// The last of the replies that were sent ahead of this command's own.
-    var streamed: Int32?
+    private let registered: DataCommand
     /// The collection that was last found for the command's first field.
     var foundCollection: Collection?
     /// What the profiler gathers, when it is to.
     var profiled: ProfiledCommand?
-    /// How long the command has waited for data to come: no sign of slowness.
-    var idleTime: Duration = .zero
-    /// The reply has a `writeConcernError` already.
-    var reportedWriteConcernError = false
+    /// What the reply of a command that has written waits for.
+    var awaited: (optime: OpTime, concern: WriteConcern)?
 
-    init(
-        node: Node, connection: ClientConnection, request: Request, command: Command, arguments: GenericArguments,
-        reply: MessageWriter, retained: ByteBuffer?, holder: ByteBuffer?, startedAt: Instant, deadline: Instant
-    ) {
+    init(_ call: Call, _ command: DataCommand, _ node: Node) {
         self.node = node
-        self.connection = connection
-        self.request = request
-        self.command = command
-        self.arguments = arguments
-        self.reply = reply
-        self.retained = retained
-        self.holder = holder
-        self.startedAt = startedAt
-        self.deadline = deadline
+        registered = command
+        super.init(call, command)
+        guard node.profiler.isActive else { return }
+        // What was noted is there for this command to see, and nobody is watched who still waits.
+        node.profiler.drain()
+        node.data.observe(nil)
+        profiled = node.profiler.begin(command, arguments, startedAt)
     }
 
-    var body: DocumentView { request.body }
-    /// Where the reply's fields are appended.
-    var writer: DocumentWriter { reply.document }
-    var runtime: any NodeRuntime { node.runtime }
+    var usage: CollectionUsage.Kind { registered.usage }
+    var isProfiled: Bool { registered.isProfiled }
 
-    /// The command's own argument: the value of its first field.
-    var argument: ValueView { request.body.first!.value }
+    override func run() throws -> CommandOutcome { try registered.run(self) }
 
-    /// The database's name.
-    var database: String {
-        if let name = arguments.database { return String(decoding: name, as: UTF8.self) }
-        return request.queryDatabase ?? "admin"
-    }
-
-    /// - Throws: `MaxTimeMSExpired` when the command has run for longer than the client allows; `Interrupted` when it
-    /// was killed.
-    func checkDeadline() throws(ServerError) {
-        try connection.checkInterrupted()
-        if deadline <= node.runtime.now {
-            throw ServerError(.maxTimeMSExpired, "operation exceeded time limit")
+    override func begin() throws -> CommandOutcome {
+        if let wanted = try causalWait() {
+            return .later { [self] in
+                try await node.role.awaitReadConcern(wanted, deadline: deadline, on: connection)
+                try await runToEnd()
+            }
         }
+        if command.traits.contains(.write), node.isLagged {
+            return .later { [self] in try await node.runSlowed(self) }
+        }
+        return try registered.run(self)
+    }
+
+    /// What a command that reads no documents, or writes, has to wait for so that its session sees what it has seen.
+    private func causalWait() throws(ServerError) -> ReadConcern? {
+        guard let view = arguments.readConcern, !command.traits.contains(.readConcern) else { return nil }
+        let concern = try ReadConcern(view)
+        guard let after = concern.afterClusterTime, node.role.isReplicated, after > node.lastOpTime.timestamp else {
+            return nil
+        }
+        var wanted = ReadConcern()
+        wanted.afterClusterTime = after
+        return wanted
+    }
+
+    // MARK: Waiting
+
+    override func pause() {
+        super.pause()
+        if profiled != nil { node.data.observe(nil) }
+    }
+
+    override func resume() {
+        super.resume()
+        if let profiled { node.data.observe(profiled.observation) }
+    }
+
+    override func hold(responseBytes: Int, _ completion: @escaping (ServerError?) -> Void) {
+        foundCollection = usedCollection
+        if profiled != nil { noteProfiled(responseBytes: responseBytes, failing: nil) }
+        guard let awaited else { return completion(nil) }
+        node.role.awaitWriteConcern(
+            awaited.optime, awaited.concern, deadline: deadline, on: connection, completion: completion)
+    }
+
+    /// Waits like the reply of a write does, and writes `writeConcernError` when it fails.
+    override func awaitHeld() async throws {
+        guard let awaited, let failure = await wait(for: awaited.concern, at: awaited.optime) else { return }
+        reportedWriteConcernError = true
+        frontend.appendWriteConcernError(
+            failure, isRetryableWrite: arguments.transactionNumber != nil, to: writer)
+    }
+
+    private func wait(for concern: WriteConcern, at target: OpTime) async -> ServerError? {
+        pause()
+        defer { resume() }
+        return await withUnsafeContinuation { (continuation: UnsafeContinuation<ServerError?, Never>) in
+            node.role.awaitWriteConcern(target, concern, deadline: deadline, on: connection) {
+                continuation.resume(returning: $0)
+            }
+        }
+    }
+
+    /// What made a write fail may be undone until a majority has it: a client that asked for certainty learns of both,
+    /// as MongoDB's do.
+    override func waits(failing error: any Error) -> Bool {
+        guard let error = error as? ServerError, !error.code.concernsCommand, error.code != .interrupted,
+            !command.traits.isDisjoint(with: [.write, .writeConcern]), !request.isUnacknowledged,
+            arguments.writeConcern?.isEmpty == false, let concern = try? writeConcern(), (try? checkWritable()) != nil,
+            case .held = finishWrite(nil, concern)
+        else { return false }
+        return true
+    }
+
+    override func unmet(failing error: any Error) async -> ServerError? {
+        guard waits(failing: error), let concern = try? writeConcern() else { return nil }
+        return await wait(for: concern, at: node.lastOpTime)
+    }
+
+    // MARK: The end
+
+    override func didEnd(responseBytes: Int, failing error: (any Error)?) {
+        guard error == nil else { return noteProfiled(responseBytes: responseBytes, failing: error) }
+        let isOnData = !command.traits.isDisjoint(with: [.read, .retryable])
+        let time = node.noteEnd(registered, since: startedAt, isOnData ? usedCollection : nil)
+        if profiled != nil || time >= node.profiler.slowNanoseconds {
+            noteProfiled(responseBytes: responseBytes, failing: nil)
+        }
+    }
+
+    override func didEndHeld() {
+        let time = node.noteEnd(registered, since: startedAt, foundCollection)
+        guard time >= node.profiler.slowNanoseconds, isProfiled, let operation = connection.operation else { return }
+        node.profiler.end(operation, elapsed: .nanoseconds(time))
+    }
+
+    /// Over, well or not: the profiler looks whether it is worth a note.
+    private func noteProfiled(responseBytes: Int, failing error: (any Error)?) {
+        let elapsed = runtime.now - startedAt - idleTime
+        guard profiled != nil || elapsed.nanoseconds >= node.profiler.slowNanoseconds else { return }
+        node.profiler.end(self, elapsed: elapsed, responseBytes: responseBytes, failing: error)
+    }
+
+    /// The collection that the command was about, if it names one that exists.
+    private var usedCollection: Collection? {
+        if let collection = foundCollection { return collection }
+        guard case .getmore = usage else { return existingCollection() }
+        guard let database = arguments.database, let value = body["collection"], value.type == .string,
+            let name = value.asStringBytes
+        else { return nil }
+        return node.data.catalog.find(database: database, collection: name)
     }
 }

@@ -1,8 +1,20 @@
-/// All commands of a node, by family.
-enum CommandSet {
-    static func addAll(to table: inout CommandTable) {
-        HelloCommand.add(to: &table)
-        SessionCommands.add(to: &table)
+internal import BSON
+internal import Core
+internal import Data
+internal import Frontend
+
+/// The commands of a data node, by family, as they are declared.
+struct CommandSet {
+    private(set) var commands: [Command<CommandContext>] = []
+
+    mutating func add(_ command: Command<CommandContext>, aliases: [StaticString] = []) {
+        var command = command
+        command.aliases += aliases
+        commands.append(command)
+    }
+
+    static var all: [Command<CommandContext>] {
+        var table = CommandSet()
         AuthenticationCommands.add(to: &table)
         ServerInformation.add(to: &table)
         ProfileCommand.add(to: &table)
@@ -29,7 +41,7 @@ enum CommandSet {
         CheckCommands.add(to: &table)
         OperationCommands.add(to: &table)
         ShutdownCommand.add(to: &table)
-        ConfigureFailPoint.add(to: &table)
+        TestCommands.add(to: &table)
         MemberCommands.add(to: &table)
         CloneServing.add(to: &table)
         OplogServing.add(to: &table)
@@ -37,5 +49,35 @@ enum CommandSet {
         ReplicaSetCommands.add(to: &table)
         MaintenanceCommands.add(to: &table)
         DefaultConcernCommands.add(to: &table)
+        return table.commands
     }
+}
+
+/// A command in the table of one data node.
+final class DataCommand: RegisteredCommand {
+    private unowned let node: Node
+    let run: (CommandContext) throws -> CommandOutcome
+    /// What it counts as in `top`.
+    let usage: CollectionUsage.Kind
+    /// Whether it is of interest to the profiler: what clients ask beside managing it and their connections.
+    let isProfiled: Bool
+
+    init(_ command: Command<CommandContext>, as name: StaticString, of node: Node) {
+        self.node = node
+        run = command.run
+        let key = KeyView(base: name.utf8Start, count: name.utf8CodeUnitCount)
+        isProfiled = command.traits.isDisjoint(with: [.handshake, .memberOnly]) && !(key == "profile")
+        usage =
+            switch key {
+            case "find": .queries
+            case "getMore": .getmore
+            case "insert": .insert
+            case "update": .update
+            case "delete": .remove
+            default: .commands
+            }
+        super.init(name, command.traits, command.fields, help: command.help)
+    }
+
+    override func makeContext(_ call: RequestContext.Call) -> RequestContext { CommandContext(call, self, node) }
 }

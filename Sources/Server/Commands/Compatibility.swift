@@ -1,13 +1,18 @@
 internal import Core
+internal import Frontend
 internal import Query
 
 /// What a node answers, from the declarations that it checks requests against: `quorate commands` prints it, and
 /// docs/compatibility.md is made of it, so neither can say anything else than the program does.
 public enum Compatibility {
-    private static var commands: [Command] {
-        var table = CommandTable()
-        CommandSet.addAll(to: &table)
-        return table.commands.filter { !$0.traits.contains(.memberOnly) }.sorted { "\($0.name)" < "\($1.name)" }
+    /// All commands, each under its first name.
+    static var all: [RegisteredCommand] {
+        FrontendCommands.all.map { RegisteredCommand($0.name, $0.traits, $0.fields, help: $0.help) }
+            + CommandSet.all.map { RegisteredCommand($0.name, $0.traits, $0.fields, help: $0.help) }
+    }
+
+    private static var commands: [RegisteredCommand] {
+        all.filter { !$0.traits.contains(.memberOnly) }.sorted { "\($0.name)" < "\($1.name)" }
     }
 
     /// A line a command.
@@ -63,7 +68,7 @@ public enum Compatibility {
 
     // MARK: Text
 
-    private static func notes(_ command: Command) -> [String] {
+    private static func notes(_ command: RegisteredCommand) -> [String] {
         var notes: [String] = []
         if command.traits.contains(.adminOnly) { notes.append("on the admin database only") }
         if command.traits.contains(.testOnly) { notes.append("with enableTestCommands only") }

@@ -1,6 +1,7 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Replication
 
 /// Slows a primary's writers while the majority lags so far behind that writes would soon have to be refused: each
@@ -42,7 +43,7 @@ extension Node {
         let end = min(began + Limits.flowControlWaitMax, context.deadline)
         context.connection.operation?.wait = .flowControl
         while isLagged, runtime.now < end, !context.connection.isAbandoned, !isShuttingDown {
-            guard let role = role as? ReplicaSetRole else { break }
+            guard let role = replication else { break }
             await role.oplogChanged.wait(until: end, on: context.connection)
         }
         flowControl.note(runtime.now - began)
@@ -50,14 +51,14 @@ extension Node {
         // While the commit point moves, there will be room.
         await awaitMajority(until: context.deadline, on: context.connection) { $0.data.refusesWrites }
         try context.checkDeadline()
-        try await runToEnd(context)
+        try await context.runToEnd()
     }
 
     /// Waits while `isBehind` holds and there is hope: this member is primary, and the commit point moves.
     func awaitMajority(
         until deadline: Instant, on connection: ClientConnection? = nil, while isBehind: (Node) -> Bool
     ) async {
-        guard let role = role as? ReplicaSetRole, isBehind(self) else { return }
+        guard let role = replication, isBehind(self) else { return }
         let began = runtime.now
         while isBehind(self), role.acceptsWrites, !isShuttingDown, connection?.isAbandoned != true {
             let end = min(deadline, flowControl.patienceEnd(role.member.commitPoint, now: runtime.now))
@@ -65,16 +66,6 @@ extension Node {
             await role.oplogChanged.wait(until: end, on: connection)
         }
         flowControl.note(runtime.now - began)
-    }
-
-    /// Runs a command with all that it waits for.
-    func runToEnd(_ context: CommandContext) async throws {
-        context.resumeObserving()
-        switch try context.command.run(context) {
-        case .done: break
-        case .awaitingWriteConcern(let optime, let concern): try await context.awaitWriteConcern(optime, concern)
-        case .later(let work): try await work(context)
-        }
     }
 }
 
@@ -85,7 +76,7 @@ extension CommandContext {
     func awaitNextSlice() async throws(ServerError) {
         await yieldLoop()
         await node.awaitMajority(until: deadline, on: connection) { $0.isMajorityBehind }
-        resumeObserving()
+        resume()
         try checkDeadline()
     }
 

@@ -2,6 +2,7 @@ internal import BSON
 internal import Core
 internal import Query
 internal import Data
+internal import Frontend
 
 /// Names that a command's arguments carry.
 extension CommandContext {
@@ -30,26 +31,4 @@ extension CommandContext {
         foundCollection = collection
         return collection
     }
-}
-
-extension Node {
-    /// - Throws: `InvalidNamespace` for a `$db` that cannot be a database's name.
-    func checkDatabaseName(_ name: UnsafeRawBufferPointer) throws(ServerError) {
-        // What is nearly every name needs no string.
-        var isPlain = !name.isEmpty && name.count < 64
-        for byte in name {
-            switch byte {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "-"):
-                continue
-            default: isPlain = false
-            }
-        }
-        if !isPlain { try Namespace.checkDatabase(String(decoding: name, as: UTF8.self)) }
-    }
-}
-
-extension DocumentView {
-    /// Whether the first field, which says what a document asks for, has that name.
-    func isFirst(_ name: StaticString) -> Bool { first.map { $0.key == name } ?? false }
 }

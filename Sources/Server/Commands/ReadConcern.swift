@@ -1,5 +1,6 @@
 internal import BSON
 internal import Core
+internal import Frontend
 
 /// A read concern as a client asks for it.
 struct ReadConcern {

@@ -1,6 +1,7 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Query
 internal import Replication
 internal import Wire
@@ -36,8 +37,8 @@ extension CommandContext {
     /// The point in time that the command reads at, once that may be read.
     func awaitReadPoint(_ concern: ReadConcern) async throws(ServerError) -> ReadPoint {
         if let point = try node.role.readPoint(concern) { return point }
-        pauseObserving()
-        defer { resumeObserving() }
+        pause()
+        defer { resume() }
         try await node.role.awaitReadConcern(concern, deadline: deadline, on: connection)
         guard let point = try node.role.readPoint(concern) else {
             throw ServerError(
@@ -47,38 +48,8 @@ extension CommandContext {
         return point
     }
 
-    /// Lets everything else that waits for the loop run once.
-    func yieldLoop() async {
-        CrashReport.end()
-        pauseObserving()
-        await node.yieldLoop()
-        resumeObserving()
-        CrashReport.begin(body, database: arguments.database)
-    }
-
     /// Waits like a write command's reply does, and writes `writeConcernError` when it fails.
     func awaitWriteConcern(_ optime: OpTime, _ concern: WriteConcern) async throws {
-        guard case .awaitingWriteConcern(let target, _) = finishWrite(optime, concern) else { return }
-        pauseObserving()
-        defer { resumeObserving() }
-        let failure = await withUnsafeContinuation { (continuation: UnsafeContinuation<ServerError?, Never>) in
-            node.role.awaitWriteConcern(target, concern, deadline: deadline, on: connection) {
-                continuation.resume(returning: $0)
-            }
-        }
-        if let failure {
-            reportedWriteConcernError = true
-            node.appendWriteConcernError(
-                failure, isRetryableWrite: arguments.transactionNumber != nil, to: writer)
-        }
-    }
-}
-
-extension Node {
-    /// Lets everything else that waits for the loop run once.
-    func yieldLoop() async {
-        await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
-            runtime.enqueue { continuation.resume() }
-        }
+        if case .held = finishWrite(optime, concern) { try await awaitHeld() }
     }
 }

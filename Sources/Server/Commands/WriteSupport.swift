@@ -1,6 +1,7 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Query
 internal import Replication
 internal import Wire
@@ -87,7 +88,9 @@ extension CommandContext {
         if case .number(let count) = concern.w, count <= 1, concern.journal != true { return .done }
         // A write that changed nothing waits for what the client may have seen.
         let target = optime ?? node.lastOpTime
-        return target.isNull ? .done : .awaitingWriteConcern(target, concern)
+        guard !target.isNull else { return .done }
+        awaited = (target, concern)
+        return .held
     }
 
     /// Runs one step that creates or changes something in the catalogue and ends the command by its write concern.
@@ -103,7 +106,7 @@ extension CommandContext {
 
 extension CommandContext {
     /// Whether a statement of a retryable write was executed by an earlier try.
-    func wasExecuted(_ statement: Int32, _ write: WriteContext) throws(ServerError) -> Bool {
+    func wasExecuted(_ statement: Int32, _ write: WriteContext) throws -> Bool {
         guard let session = write.session,
             case .alreadyExecuted = try node.data.sessions.checkStatement(
                 session, transactionNumber: write.transactionNumber, statement: statement)

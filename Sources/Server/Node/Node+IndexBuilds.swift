@@ -1,5 +1,6 @@
 internal import Core
 internal import Data
+internal import Frontend
 
 extension Node {
     /// Goes on with index builds that an earlier primary has begun: a new primary finishes them, or aborts them.
@@ -13,7 +14,7 @@ extension Node {
         defer { indexBuildEnded.fire() }
         do {
             while try build.step(until: runtime.loopSliceEnd) == .yield {
-                await yieldLoop()
+                await frontend.yieldLoop()
                 guard isPrimary else { return }
             }
             guard isPrimary else { return }
@@ -26,7 +27,7 @@ extension Node {
         }
     }
 
-    private var isPrimary: Bool { (role as? ReplicaSetRole)?.acceptsWrites ?? false }
+    private var isPrimary: Bool { replication?.acceptsWrites ?? false }
 
     private func replicatedWriteContext() -> WriteContext {
         WriteContext(term: role.term, wall: runtime.wallClock, isReplicated: true)

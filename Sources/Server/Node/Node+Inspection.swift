@@ -1,24 +1,25 @@
 package import BSON
 package import Core
 internal import Data
+internal import Frontend
 package import Replication
 
 /// What the simulator's checkers see of a node: more than any command shows, and nothing that a command could change.
 extension Node {
     /// The replication protocol's state; nil before the start and for a standalone.
-    package var member: Member? { (role as? ReplicaSetRole)?.member }
+    package var member: Member? { replication?.member }
 
     /// Whether the data are being cloned from another member.
-    package var isInitialSyncRunning: Bool { (role as? ReplicaSetRole)?.initialSync != nil }
+    package var isInitialSyncRunning: Bool { replication?.initialSync != nil }
 
     /// Called after every event that the replication protocol was told of.
     package var onMemberEvent: (() -> Void)? {
-        get { (role as? ReplicaSetRole)?.onEvent }
-        set { (role as? ReplicaSetRole)?.onEvent = newValue }
+        get { replication?.onEvent }
+        set { replication?.onEvent = newValue }
     }
 
     /// Initial syncs of others for which this member keeps entries.
-    package var oplogPinCount: Int { (role as? ReplicaSetRole)?.oplogPins.count ?? 0 }
+    package var oplogPinCount: Int { replication?.oplogPins.count ?? 0 }
 
     package var oplogFirst: OpTime? { data.oplog.first }
     package var oplogLast: OpTime? { data.oplog.last }
@@ -86,9 +87,9 @@ extension Node {
     }
 
     /// Cursors and connections that are open.
-    package var openCursors: Int { cursors.count }
-    package var openConnections: Int { connectionCount }
+    package var openCursors: Int { frontend.cursors.count }
+    package var openConnections: Int { frontend.connectionCount }
 
     /// Waits that have not been answered: commands, write concerns, read concerns.
-    package var waiterCount: Int { (role as? ReplicaSetRole)?.waiterCount ?? 0 }
+    package var waiterCount: Int { replication?.waiterCount ?? 0 }
 }

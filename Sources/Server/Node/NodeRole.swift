@@ -1,6 +1,7 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Replication
 
 /// What a node is to others: a standalone, or a member of a replica set. Not a plug point.

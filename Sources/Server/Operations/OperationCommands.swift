@@ -1,10 +1,11 @@
 internal import BSON
 internal import Core
+internal import Frontend
 internal import Query
 
 /// `currentOp`, `$currentOp` and `killOp`.
 enum OperationCommands {
-    static func add(to table: inout CommandTable) {
+    static func add(to table: inout CommandSet) {
         table.add(
             Command(
                 "currentOp", [.adminOnly], .currentOp, help: "the operations that are running or waiting",
@@ -91,7 +92,7 @@ enum OperationCommands {
                 ErrorCode(rawValue: 26823),
                 "invalid op : \(value.asNumber ?? .nan). Op ID cannot be represented with 32 bits")
         }
-        context.node.interruptOperations { $0.id == id }
+        context.node.frontend.interruptOperations { $0.id == id }
         context.writer.append("info", string: "attempting to kill op")
         return .done
     }

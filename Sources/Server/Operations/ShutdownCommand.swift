@@ -1,10 +1,11 @@
 internal import BSON
 internal import Core
+internal import Frontend
 internal import Replication
 
 /// `shutdown`: ends the node in good order. A primary first sees that another member can take its place.
 enum ShutdownCommand {
-    static func add(to table: inout CommandTable) {
+    static func add(to table: inout CommandSet) {
         table.add(Command("shutdown", [.adminOnly], .shutdown, help: "ends the node in good order", run: run))
     }
 
@@ -24,8 +25,8 @@ enum ShutdownCommand {
             }
             timeout = .milliseconds(Int64(number * 1000))
         }
-        return .later { context in
-            if let role = context.node.role as? ReplicaSetRole, role.acceptsWrites {
+        return .later {
+            if let role = context.node.replication, role.acceptsWrites {
                 try await role.stepDownToStop(catchUpFor: timeout, force: force)
             }
             // The client learns of it by the end of its connection, as from MongoDB.

@@ -1,11 +1,12 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 
 /// `profile`: the level of a database, and from when on an operation is slow. A setting of this node alone, gone when
 /// it stops.
 enum ProfileCommand {
-    static func add(to table: inout CommandTable) {
+    static func add(to table: inout CommandSet) {
         table.add(
             Command("profile", .profile, help: "switches the profiler of a database on and off") { context in
                 guard let level = context.argument.asInteger else {

@@ -1,6 +1,7 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 
 /// One operation as `system.profile` and the log show it.
 struct ProfileEntry {

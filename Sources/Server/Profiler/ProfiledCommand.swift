@@ -1,6 +1,7 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 
 /// A command that the profiler watches: what it makes the data layer do, and what its entry says beside.
 final class ProfiledCommand {
@@ -34,14 +35,6 @@ final class ProfiledCommand {
 }
 
 extension CommandContext {
-    /// Others run from here on: what they do is not this command's.
-    @inline(__always)
-    func pauseObserving() { if profiled != nil { node.data.observe(nil) } }
-
-    /// The command goes on.
-    @inline(__always)
-    func resumeObserving() { if let profiled { node.data.observe(profiled.observation) } }
-
     /// The statement of a command as its entry shows it, taken before it runs; nil when nobody watches.
     func profiledStatement(_ view: DocumentView) -> Document? {
         guard let profiled else { return nil }

@@ -1,6 +1,7 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 
 /// The database profiler of a node, and its log of slow operations: which databases are watched, and the entries that
 /// wait to be written to their `system.profile`.
@@ -45,7 +46,7 @@ final class Profiler {
     // MARK: Commands
 
     /// A command begins: it is watched if its database is.
-    func begin(_ command: Command, _ arguments: GenericArguments, _ startedAt: Instant) -> ProfiledCommand? {
+    func begin(_ command: DataCommand, _ arguments: GenericArguments, _ startedAt: Instant) -> ProfiledCommand? {
         guard command.isProfiled, let name = arguments.database else { return nil }
         let database = String(decoding: name, as: UTF8.self)
         guard level(of: database) > 0 else { return nil }
@@ -56,37 +57,38 @@ final class Profiler {
 
     /// A command is over and its reply is built.
     func end(
-        _ body: DocumentView, _ command: Command, _ arguments: GenericArguments, _ connection: ClientConnection,
-        elapsed: Duration, responseBytes: Int, _ profiled: ProfiledCommand?, failing error: (any Error)? = nil
+        _ context: CommandContext, elapsed: Duration, responseBytes: Int, failing error: (any Error)?
     ) {
-        guard command.isProfiled else { return }
+        guard context.isProfiled else { return }
+        let profiled = context.profiled
+        let command = context.command
         if profiled != nil { node.data.observe(nil) }
         // What its statements did is noted already.
-        let hasStatements = command.usage == .update || command.usage == .remove
+        let hasStatements = context.usage == .update || context.usage == .remove
         if profiled != nil, hasStatements, error == nil { return }
-        let database = arguments.database.map { String(decoding: $0, as: UTF8.self) } ?? "admin"
+        let database = context.database
         var entry = ProfileEntry(
             operation: command.operationType,
-            namespace: profiled?.cursor?.namespace ?? OperationReport.namespace(of: body, command, database),
-            command: OperationReport.shown(body, most: Limits.profiledCommandBytesMax), elapsed: elapsed,
+            namespace: profiled?.cursor?.namespace ?? OperationReport.namespace(of: context.body, command, database),
+            command: OperationReport.shown(context.body, most: Limits.profiledCommandBytesMax), elapsed: elapsed,
             seen: profiled?.observation)
         entry.cursor = profiled?.cursor
         entry.isCursorExhausted = profiled?.isCursorExhausted ?? false
         entry.responseBytes = responseBytes
         entry.error = error.map(Self.shown)
         if let inserted = profiled?.inserted { entry.counts = [("ninserted", inserted)] }
-        if command.usage == .commands, let work = entry.work {
+        if context.usage == .commands, let work = entry.work {
             let counts: [(StaticString, Int64)] = [
                 ("ninserted", work.inserted), ("nModified", work.updated), ("ndeleted", work.deleted),
             ]
             entry.counts = counts.filter { $0.1 > 0 }.map { ($0, Int(clamping: $1)) }
         }
-        submit(entry, of: database, connection)
+        submit(entry, of: database, context.connection)
     }
 
     /// A command that waited for its write concern is answered; only what the connection keeps of it is left.
-    func end(_ operation: Operation, _ connection: ClientConnection, elapsed: Duration) {
-        guard operation.command.isProfiled, isSlow(elapsed) else { return }
+    func end(_ operation: Operation, elapsed: Duration) {
+        guard isSlow(elapsed) else { return }
         let entry = ProfileEntry(
             operation: operation.command.operationType, namespace: OperationReport.namespace(of: operation),
             command: operation.document, elapsed: elapsed, seen: nil)
@@ -160,7 +162,7 @@ final class Profiler {
         guard level(of: database) > 0 || node.data.catalog.find(.profile(of: database)) != nil else { return }
         do {
             try entry.withView { try node.data.insertProfile($0, of: database) }
-        } catch let error where error is InvariantViolation || error is StorageFailure {
+        } catch let error where error is any BrokenPromise {
             node.fail(error)
         } catch {
             node.runtime.log.log(.warning, "command", "an entry of the profiler of \(database) is lost: \(error)")

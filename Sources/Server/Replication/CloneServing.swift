@@ -1,12 +1,13 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Replication
 
 /// The source's side of an initial sync: its position, its collections, its documents and session records in batches.
 /// Every batch stands alone: the asker says behind which key it goes on, so nothing is kept between two of them.
 enum CloneServing {
-    static func add(to table: inout CommandTable) {
+    static func add(to table: inout CommandSet) {
         table.add(
             Command(
                 "replSetGetPosition", [.memberOnly, .followerOnly, .adminOnly], .memberMessage,
@@ -36,14 +37,16 @@ enum CloneServing {
                 let request = try CloneSessionsRequest(decoding: context.body)
                 let limit = context.runtime.buggified("small clone batch", Limits.cloneBatchDocuments, 3)
                 try CloneSessionsReply.encode(to: context.writer) { array in
-                    try context.node.data.readSessions(after: request.after, limit: limit) { array.append($0) }
+                    try context.node.data.readSessions(
+                        after: request.after, limit: limit, bytesMax: Limits.cloneBatchBytes
+                    ) { CloneSessionsReply.append(key: $0, record: $1, to: &array) }
                 }
                 return .done
             })
     }
 
     private static func position(_ context: CommandContext) throws -> CommandOutcome {
-        guard let role = context.node.role as? ReplicaSetRole else { throw OplogServing.notAMember() }
+        guard let role = context.node.replication else { throw OplogServing.notAMember() }
         guard role.member.state.isReadable else {
             throw ServerError(.notPrimaryOrSecondary, "not readable: in state \(role.member.state.name)")
         }
@@ -52,7 +55,7 @@ enum CloneServing {
             role.position.encode(to: context.writer)
             return .done
         }
-        return .later { context in
+        return .later {
             let deadline = context.runtime.now + role.oplogAwaitTime
             while role.member.commitPoint < target, context.runtime.now < deadline, !context.connection.isAbandoned {
                 await role.oplogChanged.wait(until: deadline, on: context.connection)

@@ -1,6 +1,7 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Replication
 
 /// `setDefaultRWConcern` and `getDefaultRWConcern`: the concerns of those who name none. Kept as a document of
@@ -9,7 +10,7 @@ enum DefaultConcernCommands {
     static let namespace = Namespace("config", "settings")
     static let documentID = "ReadWriteConcernDefaults"
 
-    static func add(to table: inout CommandTable) {
+    static func add(to table: inout CommandSet) {
         table.add(
             Command(
                 "setDefaultRWConcern", [.adminOnly, .write], .setDefaultRWConcern,
@@ -19,7 +20,7 @@ enum DefaultConcernCommands {
             Command(
                 "getDefaultRWConcern", [.adminOnly], .getDefaultRWConcern, help: "the concerns of those who name none"
             ) { context in
-                guard let role = context.node.role as? ReplicaSetRole else {
+                guard let role = context.node.replication else {
                     throw notReplicated("getDefaultRWConcern")
                 }
                 describe(role, to: context.writer)
@@ -52,7 +53,7 @@ enum DefaultConcernCommands {
     }
 
     private static func set(_ context: CommandContext) throws -> CommandOutcome {
-        guard let role = context.node.role as? ReplicaSetRole else { throw notReplicated("setDefaultRWConcern") }
+        guard let role = context.node.replication else { throw notReplicated("setDefaultRWConcern") }
         try context.checkWritable()
         var next = role.defaults
         let level = context.body["defaultReadConcern"]

@@ -1,6 +1,7 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Replication
 
 /// Behind the clone: the entries that were fetched meanwhile are applied, then the indexes are built.
@@ -63,7 +64,7 @@ extension InitialSync {
             try await node.data.prefetch(absent)
         } catch let held as HeldUp {
             while try held.build.step(until: node.runtime.loopSliceEnd, .committing) == .yield {
-                await node.yieldLoop()
+                await node.frontend.yieldLoop()
             }
         }
     }
@@ -99,7 +100,7 @@ extension InitialSync {
         while let build = try node.data.nextDeferredBuild() {
             hasBuilt = true
             while try build.step(until: node.runtime.loopSliceEnd, .committing) == .yield {
-                await node.yieldLoop()
+                await node.frontend.yieldLoop()
                 if isCancelled { return hasBuilt }
             }
             try node.data.finishDeferredBuild(build)

@@ -45,9 +45,7 @@ extension InitialSync {
     /// Stores the next records of sessions, and returns behind which to go on.
     func cloneSessions(after: [UInt8]) async throws -> [UInt8]? {
         try await ask(CloneSessionsRequest(after: after)) { reply in
-            for element in reply.records {
-                if let record = element.value.asDocument { try node.data.cloneSession(record) }
-            }
+            for row in try reply.rows { try node.data.cloneSession(key: row.key, record: row.record) }
             return reply.next
         }
     }

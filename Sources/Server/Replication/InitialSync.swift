@@ -1,6 +1,7 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Replication
 
 /// Makes a member with nothing, or with a history that must not be kept, a copy of another one: carries out what
@@ -122,7 +123,7 @@ final class InitialSync {
             return course.onRest(isEmpty: fetcher?.buffer.isEmpty ?? true, delay: role.member.ownDelay)
         case .applyRest: try await applyRest()
         case .flush: try await node.data.versions.flush()
-        case .yield: await node.yieldLoop()
+        case .yield: await node.frontend.yieldLoop()
         case .beginAgain(let pause, let why, let attempt, let isHopeless):
             noteFailure(why, attempt, isHopeless)
             await node.runtime.sleep(for: pause)

@@ -1,6 +1,7 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Replication
 
 /// Fetches the source's oplog while an initial sync clones: carries out what `CloneFetch` decides.

@@ -1,11 +1,12 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Replication
 
 /// The commands by which people look after one member.
 enum MaintenanceCommands {
-    static func add(to table: inout CommandTable) {
+    static func add(to table: inout CommandSet) {
         table.add(
             Command(
                 "replSetMaintenance", [.adminOnly], .empty,
@@ -24,7 +25,7 @@ enum MaintenanceCommands {
     }
 
     private static func resize(_ context: CommandContext) throws -> CommandOutcome {
-        guard let role = context.node.role as? ReplicaSetRole else { throw OplogServing.notAMember() }
+        guard let role = context.node.replication else { throw OplogServing.notAMember() }
         guard role.member.config != nil else {
             throw ServerError(.notYetInitialized, "no replset config has been received")
         }

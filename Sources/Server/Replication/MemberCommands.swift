@@ -1,10 +1,11 @@
 internal import BSON
 internal import Core
+internal import Frontend
 internal import Replication
 
 /// What members say to one another: heartbeats, votes, positions. Clients never send these.
 enum MemberCommands {
-    static func add(to table: inout CommandTable) {
+    static func add(to table: inout CommandSet) {
         table.add(
             Command("replSetHeartbeat", [.memberOnly, .adminOnly], .memberMessage, help: "a sign of life, for members")
             { context in
@@ -39,14 +40,14 @@ enum MemberCommands {
     static func answer(
         _ context: CommandContext, _ raise: (ReplicaSetRole, RequestID) -> Void
     ) throws -> CommandOutcome {
-        guard let role = context.node.role as? ReplicaSetRole else { throw OplogServing.notAMember() }
+        guard let role = context.node.replication else { throw OplogServing.notAMember() }
         let pending = PendingAnswer()
         raise(role, role.register { pending.deliver($0) })
         if let reply = pending.reply {
             try write(reply, context)
             return .done
         }
-        return .later { context in try write(await pending.wait(), context) }
+        return .later { try write(await pending.wait(), context) }
     }
 
     private static func write(_ reply: ReplicaSetRole.ReplyToRequest, _ context: CommandContext) throws {

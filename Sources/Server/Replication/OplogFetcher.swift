@@ -1,6 +1,7 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Replication
 
 /// Fetches the oplog of the sync source: carries out what `OplogFetch` decides.
@@ -56,7 +57,8 @@ final class OplogFetcher {
             lastEntry: node.lastOpTime, term: role.member.term, commitPoint: role.member.commitPoint,
             isPrimary: role.member.isPrimary, primaryHost: role.member.primaryHost, delay: role.member.ownDelay,
             wallClock: node.runtime.wallClock, awaitTime: role.oplogAwaitTime,
-            isPaused: node.failPoints.isOn(.stopReplProducer) || node.failPoints.isOn(.rsSyncApplyStop),
+            isPaused: node.frontend.failPoints.isOn(.stopReplProducer)
+                || node.frontend.failPoints.isOn(.rsSyncApplyStop),
             isInInitialSync: role.initialSync != nil, isRollingBack: role.rollback != nil)
     }
 
@@ -199,7 +201,7 @@ final class OplogFetcher {
         node.runtime.spawn("index build") { [self] in
             do {
                 while try build.step(until: node.runtime.loopSliceEnd, .committing) == .yield {
-                    await node.yieldLoop()
+                    await node.frontend.yieldLoop()
                 }
             } catch {
                 node.fail(error)

@@ -1,6 +1,7 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Replication
 
 /// What initial syncs have still to fetch of this member's oplog. Each says with its requests from where on it needs

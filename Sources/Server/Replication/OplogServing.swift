@@ -1,19 +1,20 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Replication
 
 /// `replSetFetchOplog`: the sync source's side. Waits until there is something new and sends it as one compressed
 /// frame.
 enum OplogServing {
-    static func add(to table: inout CommandTable) {
+    static func add(to table: inout CommandSet) {
         table.add(
             Command(
                 "replSetFetchOplog", [.memberOnly, .followerOnly, .adminOnly], .memberMessage,
                 help: "entries of the oplog, for members"
             ) {
                 context in
-                guard let role = context.node.role as? ReplicaSetRole else { throw notAMember() }
+                guard let role = context.node.replication else { throw notAMember() }
                 let request = try FetchOplogRequest(decoding: context.body)
                 switch request.purpose {
                 case .initialSync: role.oplogPins.keep(from: request.after.timestamp, for: context.connection)
@@ -21,7 +22,7 @@ enum OplogServing {
                 }
                 if try answer(request, role, context.writer) { return .done }
                 let deadline = context.runtime.now + min(.milliseconds(request.awaitMillis), Limits.awaitMax)
-                return .later { context in
+                return .later {
                     while try !answer(request, role, context.writer) {
                         guard context.runtime.now < deadline, !context.connection.isAbandoned,
                             !context.node.isShuttingDown

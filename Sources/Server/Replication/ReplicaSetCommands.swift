@@ -1,11 +1,12 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Replication
 
 /// The commands by which people look after a replica set.
 enum ReplicaSetCommands {
-    static func add(to table: inout CommandTable) {
+    static func add(to table: inout CommandSet) {
         table.add(
             Command(
                 "replSetInitiate", [.adminOnly], .empty, help: "makes a replica set of members that have none",
@@ -106,7 +107,7 @@ enum ReplicaSetCommands {
     }
 
     private static func role(_ context: CommandContext) throws(ServerError) -> ReplicaSetRole {
-        guard let role = context.node.role as? ReplicaSetRole else { throw OplogServing.notAMember() }
+        guard let role = context.node.replication else { throw OplogServing.notAMember() }
         return role
     }
 
@@ -128,7 +129,7 @@ enum ReplicaSetCommands {
             throw wrongType("replSetInitiate", context.argument, "object")
         } else {
             let set = context.node.options.replicaSetName ?? ""
-            let host = context.node.advertisedName
+            let host = context.node.frontend.advertisedName
             let document: Document = [
                 "_id": .string(set), "version": 1, "members": [["_id": 0, "host": .string(host)]],
             ]

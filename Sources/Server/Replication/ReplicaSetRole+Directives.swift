@@ -1,6 +1,7 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Replication
 
 /// Carrying out what the member decided, one directive at a time.
@@ -39,7 +40,7 @@ extension ReplicaSetRole {
         case .commitPointAdvanced(let optime): try commitPointAdvanced(optime)
         case .completeWaiter(let id, let result): completeWaiter(id, result)
         case .topologyChanged:
-            node.topology.bump()
+            node.frontend.topology.bump()
             node.onTopologyChange?()
         case .log(let level, let line): runtime.log.log(level, "replication", line)
         case .ignored: break
@@ -150,6 +151,8 @@ extension ReplicaSetRole {
         try member.checkInvariants()
         setAcceptsWrites(true)
         scheduleIdleNoOp()
+        try FeatureCompatibility.create(
+            node, WriteContext(term: member.term, wall: runtime.wallClock, isReplicated: true))
         node.resumeIndexBuilds()
     }
 

@@ -1,6 +1,7 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Replication
 
 /// Waiting on behalf of clients: until a write is acknowledged, until a read may be answered.
@@ -29,19 +30,17 @@ extension ReplicaSetRole {
             case .failed(let error): completion(ReplicaSetRole.explained(error, by: concern))
             }
         }
-        connection?.heldFor = id
+        connection?.heldFor = id.number
         drive { member, now in
             member.onWaitForWriteConcern(id, target: optime, concern, deadline: limit, now: now)
         }
     }
 
     /// The client that waited is gone; without a time limit its write concern might never be met.
-    func abandonWaiter(_ id: WaiterID, _ reason: ServerError = clientIsGone) {
+    func abandonWaiter(_ id: WaiterID, _ reason: ServerError = ClientConnection.clientIsGone) {
         drive { member, now in member.onWaiterLeft(id, now: now) }
         completeWaiter(id, .failed(reason))
     }
-
-    static var clientIsGone: ServerError { ServerError(.clientDisconnect, "the client has gone") }
 
     /// A failed write concern's `errInfo` says which one it was, and whose.
     private static func explained(
@@ -141,14 +140,14 @@ extension ReplicaSetRole {
         _ deadline: Instant, _ connection: ClientConnection?, _ start: (ReplicaSetRole, WaiterID, Instant?) -> Void
     ) async -> WaiterResult {
         if let connection, connection.isAbandoned {
-            return .failed(connection.operation?.interruption ?? Self.clientIsGone)
+            return .failed(connection.operation?.interruption ?? ClientConnection.clientIsGone)
         }
         return await withUnsafeContinuation { (continuation: UnsafeContinuation<Confined<WaiterResult>, Never>) in
             let id = registerWaiter { [weak connection] result in
                 connection?.heldFor = nil
                 continuation.resume(returning: Confined(result))
             }
-            connection?.heldFor = id
+            connection?.heldFor = id.number
             start(self, id, deadline == .distantFuture ? nil : deadline)
         }.value
     }

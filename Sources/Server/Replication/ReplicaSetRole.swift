@@ -1,6 +1,7 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Replication
 
 /// A node as a member of a replica set: carries out what the pure `Member` decides.
@@ -63,18 +64,22 @@ final class ReplicaSetRole: NodeRole {
         case done(ServerError?)
     }
 
-    init(node: Node, setName: String, policy: any ElectionPolicy, local: ReplicationLocalState) {
+    init(
+        node: Node, setName: String, policy: any ElectionPolicy, syncSourceSelector: (any SyncSourceSelecting)?,
+        local: ReplicationLocalState
+    ) {
         self.node = node
         self.local = local
         oplogChanged = LoopSignal(runtime: node.runtime)
         oplogPins = OplogPins(node)
         let last = node.lastOpTime
         let start = MemberStart(
-            setName: setName, ownHosts: [node.advertisedName] + local.learnedHosts, incarnation: local.incarnation,
+            setName: setName, ownHosts: [node.frontend.advertisedName] + local.learnedHosts,
+            incarnation: local.incarnation,
             isVolatile: !node.engine.survivesRestart, config: local.config, lastVote: local.lastVote,
             progress: Progress(all: last), seed: node.runtime.randomNumber(),
             mutants: node.runtime.simulation?.mutants ?? [])
-        member = Member(start, policy: policy)
+        member = Member(start, policy: policy, syncSourceSelector: syncSourceSelector)
         syncSource = OplogFetcher(node: node)
     }
 
@@ -101,7 +106,7 @@ final class ReplicaSetRole: NodeRole {
 
     func awaitOtherPrimary(until deadline: Instant) async {
         while member.primaryHost == nil || member.isPrimary, runtime.now < deadline, !isStopped {
-            await node.topology.wait(beyond: node.topology.counter, until: deadline)
+            await node.frontend.topology.wait(beyond: node.frontend.topology.counter, until: deadline)
         }
     }
 

@@ -1,6 +1,7 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Replication
 
 /// What replication keeps in the `local` database: the configuration, the last vote, the incarnation, the rollback id.
@@ -52,7 +53,7 @@ final class ReplicationLocalState {
     }
 
     func persist(ownHosts hosts: [String], _ node: Node) throws {
-        learnedHosts = hosts.filter { $0 != node.advertisedName }
+        learnedHosts = hosts.filter { $0 != node.frontend.advertisedName }
         try persistIdentity(node)
     }
 
@@ -61,7 +62,7 @@ final class ReplicationLocalState {
             Self.me,
             Document { writer in
                 writer.append("_id", string: "me")
-                writer.append("host", string: node.advertisedName)
+                writer.append("host", string: node.frontend.advertisedName)
                 writer.array("hosts") { for host in self.learnedHosts { $0.append(string: host) } }
                 writer.document("incarnation") { self.incarnation.encode(to: $0) }
             })

@@ -1,6 +1,7 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Replication
 
 /// Takes back what this member has and its sync source has not: entries of a primary that was replaced before a
@@ -99,13 +100,13 @@ final class Rollback {
         let data = node.data
         let last = node.lastOpTime
         // Cursors hold on to what is about to be replaced.
-        node.cursors.closeAll()
+        node.frontend.cursors.closeAll()
         let id = try role.local.beginRollback(to: common, node)
         let operation = try RollbackOperation(data, to: try firstKept(common), rollbackID: id)
         while true {
             do {
                 if case .done = try operation.run(until: node.runtime.now + Limits.loopSliceMax) { break }
-                await node.yieldLoop()
+                await node.frontend.yieldLoop()
             } catch let missing as StorageNotResident {
                 try await data.prefetch(missing)
             }
@@ -126,7 +127,7 @@ extension Rollback {
     }
 
     /// `replSetFindCommonPoint`: the source's side. Of the given optimes, newest first, the first that it has.
-    static func add(to table: inout CommandTable) {
+    static func add(to table: inout CommandSet) {
         table.add(
             Command(
                 "replSetFindCommonPoint", [.memberOnly, .followerOnly, .adminOnly], .memberMessage,

@@ -1,6 +1,7 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 
 /// Deletes expired documents (TTL indexes) while this node takes writes: a pass over all such indexes, then a pause.
 ///
@@ -98,7 +99,7 @@ final class TTLMonitor {
             } catch let missing as StorageNotResident {
                 try await node.data.prefetch(missing)
             }
-            await node.yieldLoop()
+            await node.frontend.yieldLoop()
             await node.awaitMajority(until: .distantFuture) { $0.data.isMajorityBehind }
         }
     }

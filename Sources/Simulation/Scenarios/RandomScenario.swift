@@ -36,7 +36,8 @@ public struct RandomScenario {
         world.hooks = probes.hooks(mutants: swarm.mutants)
         let set = SimulatedReplicaSet(
             world, kinds: swarm.kinds, spares: swarm.spares, policy: swarm.policy, policies: swarm.policies,
-            remembers: swarm.remembers, flushTime: swarm.flushTime, oplogBytesMax: swarm.oplogBytesMax,
+            syncSourceSelector: swarm.syncSourceSelector, remembers: swarm.remembers, flushTime: swarm.flushTime,
+            oplogBytesMax: swarm.oplogBytesMax,
             timing: swarm.timing)
         do {
             return try run(set, probes)

@@ -87,8 +87,7 @@ public final class SimulatedMember {
         let node = Node(
             runtime: runtime, transport: runtime.world.network.transport(for: runtime),
             engine: FaultyStorage(disk?.engine(runtime, flushTime: set.flushTime) ?? MemoryStorage(), faults),
-            electionPolicy: set.policy(of: self),
-            options: options)
+            electionPolicy: set.policy(of: self), syncSourceSelector: set.syncSourceSelector, options: options)
         self.node = node
         let world = runtime.world
         let name = name

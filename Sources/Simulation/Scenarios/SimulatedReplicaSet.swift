@@ -34,6 +34,8 @@ public final class SimulatedReplicaSet {
     public let policy: any ElectionPolicy
     /// Policies of single members that differ from the set's.
     private let policies: [Int: any ElectionPolicy]
+    /// Says whom each member copies; nil for the nearest.
+    let syncSourceSelector: (any SyncSourceSelecting)?
     /// What was written is still there after a crash: members have disks, which never fail.
     public let remembers: Bool
     /// How long a disk takes at most to make what was written durable.
@@ -69,19 +71,22 @@ public final class SimulatedReplicaSet {
     /// - Parameters:
     ///   - spares: further nodes, which no configuration names yet.
     ///   - policies: for members, by place, that elect differently from the others.
+    ///   - syncSourceSelector: each life of each member has one of its own.
     ///   - remembers: what was written is still there after a crash.
     ///   - flushTime: how long a disk takes at most to make what was written durable; zero: it is so at once.
     ///   - oplogBytesMax: nil for the default.
     public init(
         _ world: SimulatedWorld, name: String = "rs0", kinds: [MemberKind], spares: [MemberKind] = [],
         policy: any ElectionPolicy = FastElectionPolicy(), policies: [Int: any ElectionPolicy] = [:],
-        remembers: Bool = false, flushTime: Duration = .zero, oplogBytesMax: Int? = nil, timing: Timing = Timing(),
+        syncSourceSelector: (any SyncSourceSelecting)? = nil, remembers: Bool = false, flushTime: Duration = .zero,
+        oplogBytesMax: Int? = nil, timing: Timing = Timing(),
         logLevel: LogLevel = .info
     ) {
         self.world = world
         self.name = name
         self.policy = policy
         self.policies = policies
+        self.syncSourceSelector = syncSourceSelector
         self.remembers = remembers
         self.flushTime = flushTime
         self.oplogBytesMax = oplogBytesMax

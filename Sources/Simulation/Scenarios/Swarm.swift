@@ -1,6 +1,7 @@
 public import Core
 import Conformance
 import ElectionPolicies
+import ReadSelectors
 
 /// What a seed stands for: the set, its clients, and which faults may happen how often.
 ///
@@ -12,6 +13,8 @@ public struct Swarm: Sendable {
     public var policy: any ElectionPolicy = FastElectionPolicy()
     /// Policies of single members that differ from the set's.
     public var policies: [Int: any ElectionPolicy] = [:]
+    /// Says whom members copy; nil for the nearest.
+    public var syncSourceSelector: (any SyncSourceSelecting)?
     /// A policy never elects anybody, perhaps: nothing is demanded of liveness.
     public var isHostile = false
     /// Members have disks that never fail.
@@ -46,6 +49,7 @@ public struct Swarm: Sendable {
         var generator = SeededGenerator(seed: seed, purpose: "swarm")
         drawMembers(&generator)
         drawPolicies(&generator)
+        drawSyncSourceSelector(seed)
         shufflesNodes = generator.nextBool(probability: 0.5)
         remembers = generator.nextBool(probability: 0.5)
         if remembers, generator.nextBool(probability: 0.5) {
@@ -126,6 +130,21 @@ public struct Swarm: Sendable {
         for index in 0..<(kinds.count + spares.count) where generator.nextBool(probability: 0.7) {
             policies[index] = HostileElectionPolicy(Self.hostile[Int(generator.next(below: 3))])
         }
+    }
+
+    /// A generator of its own, so that a seed stands for the same faults with or without a selector. However bad, a
+    /// selector is no excuse: all that is demanded of other sets is demanded of these.
+    private mutating func drawSyncSourceSelector(_ seed: UInt64) {
+        var generator = SeededGenerator(seed: seed, purpose: "sync sources")
+        guard generator.nextBool(probability: 0.1) else { return }
+        let manners = HostileReadSelector.Manner.allCases
+        let drawn = Int(generator.next(below: UInt64(manners.count + 2)))
+        syncSourceSelector =
+            switch drawn - manners.count {
+            case 0: NearestStrict()
+            case 1: LeastLag()
+            default: HostileReadSelector(manners[drawn])
+            }
     }
 
     /// The faults that may be drawn in a set like this.

@@ -29,6 +29,30 @@ struct ReachingStageTests {
                 })
     }
 
+    @Test("a variable of $lookup whose field is missing is missing inside of its pipeline")
+    func missingVariable() async throws {
+        let node = try await filled()
+        let found = try node.aggregate(
+            [
+                ["$limit": 1],
+                [
+                    "$lookup": [
+                        "from": "stock", "let": ["v": "$none", "w": "$a"],
+                        "pipeline": [
+                            ["$limit": 1],
+                            [
+                                "$project": [
+                                    "_id": 0, "type": ["$type": "$$v"], "x": "$$v", "y": "$$v.z",
+                                    "same": ["$eq": ["$$v", nil]], "w": "$$w",
+                                ]
+                            ],
+                        ], "as": "p",
+                    ]
+                ], ["$project": ["_id": 0, "p": 1]],
+            ])
+        #expect(found == [["p": [["type": "missing", "same": false, "w": 0]]]])
+    }
+
     @Test("$unionWith shows its input first, then the other collection, and stops at a limit behind it")
     func union() async throws {
         let node = try await filled()

@@ -3,14 +3,14 @@ import Core
 /// Waits out several timeouts before it stands: how much write availability does patience cost?
 struct PatientElections: ElectionPolicy {
     var name: String { "patient" }
-    static let timeouts = PluginOption("timeouts", default: "3", help: "silent election timeouts before it stands")
+    static let timeouts = PartOption("timeouts", default: "3", help: "silent election timeouts before it stands")
 
     var timeouts: Int
 
-    init(_ options: PluginOptions) throws {
+    init(_ options: PartOptions) throws {
         let text = options.values["timeouts"] ?? Self.timeouts.defaultValue
         guard let timeouts = Int(text), (1...100).contains(timeouts) else {
-            throw PluginOptionError("patient.timeouts must be a whole number from 1 to 100, not '\(text)'")
+            throw PartOptionError("patient.timeouts must be a whole number from 1 to 100, not '\(text)'")
         }
         self.timeouts = timeouts
     }

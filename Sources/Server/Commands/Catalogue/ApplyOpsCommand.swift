@@ -1,10 +1,11 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 
 /// `applyOps`, as restores use it: operations in the form of oplog entries, one after the other, each logged by itself.
 enum ApplyOpsCommand {
-    static func add(to table: inout CommandTable) {
+    static func add(to table: inout CommandSet) {
         table.add(
             Command(
                 "applyOps", [.write, .adminOnly], .applyOps, help: "applies operations as an oplog has them", run: run))
@@ -17,7 +18,7 @@ enum ApplyOpsCommand {
         }
         try context.checkWritable()
         let concern = try context.writeConcern()
-        return .later { context in
+        return .later {
             var results: [Value] = []
             var sliceEnd = context.runtime.loopSliceEnd
             guard let list = context.argument.asArray else { return }
@@ -47,8 +48,10 @@ enum ApplyOpsCommand {
     }
 
     private static func apply(_ operation: DocumentView, _ context: CommandContext) async throws {
-        if let build = try context.node.data.applyOperation(operation, try context.writeContext()) {
-            try await IndexCommands.finish(build, context)
+        switch try context.node.data.applyOperation(operation, try context.writeContext()) {
+        case .indexBuild(let build): try await IndexCommands.finish(build, context)
+        case .trim(let collection): try await CappedCommands.trim(collection, context)
+        case nil: break
         }
     }
 }

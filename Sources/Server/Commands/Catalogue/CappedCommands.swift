@@ -1,10 +1,20 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 
 /// `convertToCapped` and `cloneCollectionAsCapped`.
 enum CappedCommands {
-    static func add(to table: inout CommandTable) {
+    /// Deletes what a collection that was made capped has no room for.
+    static func trim(_ collection: Collection, _ context: CommandContext) async throws {
+        while case .yield = try context.node.data.trimToSize(
+            collection, try context.writeContext(), until: context.runtime.loopSliceEnd)
+        {
+            try await context.awaitNextSlice()
+        }
+    }
+
+    static func add(to table: inout CommandSet) {
         table.add(
             Command(
                 "convertToCapped", [.write], .convertToCapped,
@@ -14,14 +24,10 @@ enum CappedCommands {
                 let namespace = try context.namespace()
                 let concern = try context.writeConcern()
                 let capped = try CollectionOptions.Capped(size: context.body["size"])
-                return .later { context in
+                return .later {
                     let data = context.node.data
                     let collection = try data.convertToCapped(namespace, capped, try context.writeContext())
-                    while case .yield = try data.trimToSize(
-                        collection, try context.writeContext(), until: context.runtime.loopSliceEnd)
-                    {
-                        try await context.awaitNextSlice()
-                    }
+                    try await trim(collection, context)
                     try await context.awaitWriteConcern(context.node.lastOpTime, concern)
                 }
             })
@@ -36,7 +42,7 @@ enum CappedCommands {
                     validating: context.database, collection: context.body["toCollection"]?.asString ?? "")
                 let concern = try context.writeConcern()
                 let capped = try CollectionOptions.Capped(size: context.body["size"])
-                return .later { context in
+                return .later {
                     let copy = try CappedCopy(context.node.data, from: from, to: to, capped, try context.writeContext())
                     while case .yield = try copy.run(try context.writeContext(), until: context.runtime.loopSliceEnd) {
                         try await context.awaitNextSlice()

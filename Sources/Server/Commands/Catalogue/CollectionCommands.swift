@@ -1,10 +1,11 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 
 /// Commands that make, change and remove collections and databases.
 enum CollectionCommands {
-    static func add(to table: inout CommandTable) {
+    static func add(to table: inout CommandSet) {
         table.add(
             Command("create", [.write, .stable], .create, help: "creates a collection") { context in
                 let namespace = try context.namespace()
@@ -71,7 +72,7 @@ enum CollectionCommands {
             return try context.catalogWrite { try modify(namespace, context, $0) }
         }
         let concern = try context.writeConcern()
-        return .later { context in
+        return .later {
             while case .yield = try conversion.step(until: context.runtime.loopSliceEnd) {
                 await context.yieldLoop()
                 try context.checkDeadline()

@@ -1,6 +1,7 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Replication
 
 /// `commitQuorum` of an index build: how many voters with data shall have the index when `createIndexes` answers.
@@ -32,7 +33,7 @@ enum CommitQuorum: Hashable {
     /// What waiting for it means in this set.
     /// - Throws: `UnsatisfiableCommitQuorum` (278) for one that can never be met; `BadValue` on a standalone.
     func concern(_ node: Node) throws(ServerError) -> WriteConcern {
-        guard let role = node.role as? ReplicaSetRole, let config = role.member.config else {
+        guard let role = node.replication, let config = role.member.config else {
             throw ServerError(.badValue, "Standalones can't specify commitQuorum")
         }
         let concern: WriteConcern

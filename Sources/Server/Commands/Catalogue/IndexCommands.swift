@@ -1,10 +1,11 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 
 /// `createIndexes` and `dropIndexes`.
 enum IndexCommands {
-    static func add(to table: inout CommandTable) {
+    static func add(to table: inout CommandSet) {
         table.add(
             Command(
                 "createIndexes", [.write, .stable], .createIndexes,
@@ -49,7 +50,7 @@ enum IndexCommands {
             return context.finishWrite(after == before ? nil : after, concern)
         }
         outcome.build?.quorum = quorum
-        return .later { context in
+        return .later {
             if let build = outcome.build { try await finish(build, context) }
             for index in outcome.building { try await waitUntilReady(index, context) }
             append(outcome, to: context.writer)

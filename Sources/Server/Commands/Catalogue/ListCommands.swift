@@ -1,11 +1,12 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Query
 
 /// `listDatabases`, `listCollections`, `listIndexes`: what is there.
 enum ListCommands {
-    static func add(to table: inout CommandTable) {
+    static func add(to table: inout CommandSet) {
         table.add(
             Command(
                 "listDatabases", [.read, .adminOnly, .stable], .listDatabases, help: "the databases, with their sizes"
@@ -131,7 +132,7 @@ enum ListCommands {
         let batchSize = context.body["cursor"]?.asDocument?["batchSize"]?.asInteger.map { Int(clamping: $0) }
         let cursor = FindCursor(source: DocumentList(documents), namespace: namespace, batchSize: batchSize ?? .max)
         if try Batches.fillFirst(context, cursor) { return .done }
-        return .later { context in
+        return .later {
             try await Batches.sendFirst(context, cursor, point: .latest, ReadConcern())
         }
     }

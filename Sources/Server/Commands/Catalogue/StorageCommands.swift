@@ -1,11 +1,12 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Query
 
 /// Commands about what is stored and how: `compact`, `dataSize`, `planCacheClear`, `validateDBMetadata`.
 enum StorageCommands {
-    static func add(to table: inout CommandTable) {
+    static func add(to table: inout CommandSet) {
         table.add(
             Command(
                 "compact", [.write], .compact, help: "gives back unused space: there is none to give", run: compact))
@@ -52,7 +53,7 @@ enum StorageCommands {
         let range = try StoredRange(
             collection, keyPattern: try document("keyPattern", context), min: try document("min", context),
             max: try document("max", context))
-        return .later { context in
+        return .later {
             while case .yield = try range.run(context.node.data, until: context.runtime.loopSliceEnd) {
                 await context.yieldLoop()
                 try context.checkDeadline()

@@ -1,11 +1,12 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Query
 
 /// `aggregate`: the first batch of a pipeline's results, and a cursor for the rest.
 enum AggregateCommand {
-    static func add(to table: inout CommandTable) {
+    static func add(to table: inout CommandSet) {
         table.add(
             Command(
                 "aggregate", [.read, .snapshotRead, .readConcern, .writeConcern, .stable], .aggregate,
@@ -31,9 +32,9 @@ enum AggregateCommand {
             let cursor = try open(context, point)
             let shown = concern.level == .snapshot ? point : .latest
             if try Batches.fillFirst(context, cursor, point: shown) { return .done }
-            return .later { context in try await Batches.sendFirst(context, cursor, point: point, concern) }
+            return .later { try await Batches.sendFirst(context, cursor, point: point, concern) }
         }
-        return .later { context in
+        return .later {
             let point = try await context.awaitReadPoint(concern)
             try context.checkReadable()
             try await Batches.sendFirst(context, try open(context, point), point: point, concern)

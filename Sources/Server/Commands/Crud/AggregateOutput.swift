@@ -1,6 +1,7 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 
 /// Runs a pipeline that ends in `$out` or `$merge`: reads here, and writes here or at the primary.
 enum AggregateOutput {
@@ -13,7 +14,7 @@ enum AggregateOutput {
                 .invalidOptions,
                 "$out and $merge cannot be used with a '\(readConcern.level.rawValue)' read concern level")
         }
-        return .later { context in
+        return .later {
             let point = try await context.awaitReadPoint(readConcern)
             let place = try OutputPlace(stage.target, context)
             defer { place.close() }

@@ -1,51 +1,12 @@
-internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Query
 
-/// Something that gives documents batch by batch: a find, an aggregation. Not a plug point.
-protocol BatchSource: AnyObject {
-    /// Appends up to `maxDocuments` documents of at most `maxBytes` together to `array`.
-    func next(
-        into array: inout ArrayWriter, maxDocuments: Int, maxBytes: Int, deadline: Instant
-    ) throws -> CursorProgress
-    /// Gives back what it holds.
-    func close()
-    /// Watches over the expressions that are evaluated on the way.
-    var budget: EvaluationBudget? { get }
+extension QueryCursor: BatchSource {
+    func willContinue(until deadline: Instant) { budget?.deadline = deadline }
 }
 
-extension BatchSource {
-    var budget: EvaluationBudget? { nil }
-}
-
-extension QueryCursor: BatchSource {}
-extension AggregateCursor: BatchSource {}
-
-/// Documents that are all there already.
-final class DocumentList: BatchSource {
-    private let documents: [Document]
-    private var shown = 0
-
-    init(_ documents: [Document]) { self.documents = documents }
-
-    func next(
-        into array: inout ArrayWriter, maxDocuments: Int, maxBytes: Int, deadline: Instant
-    ) throws -> CursorProgress {
-        var bytes = 0
-        var count = 0
-        while shown < documents.count {
-            let size = documents[shown].byteCount
-            guard count < maxDocuments, array.count == 0 || bytes + size <= maxBytes else { return .batchFull }
-            // Copies do not look at the clock: so many in one slice.
-            guard count < Limits.copiedDocumentsPerSlice, bytes < Limits.copiedBytesPerSlice else { return .yield }
-            array.append(documents[shown])
-            shown += 1
-            bytes += size
-            count += 1
-        }
-        return .exhausted
-    }
-
-    func close() {}
+extension AggregateCursor: BatchSource {
+    func willContinue(until deadline: Instant) { budget?.deadline = deadline }
 }

@@ -1,6 +1,7 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 
 /// Documents of one reply, gathered over one or more slices of the loop.
 final class Batch {
@@ -100,7 +101,7 @@ enum Batches {
         var id: Int64 = 0
         let isOpen = progress != .exhausted && !cursor.isSingleBatch
         if isOpen {
-            let entry = try context.node.cursors.add(
+            let entry = try context.frontend.cursors.add(
                 cursor.source, namespace: cursor.namespace.fullName, session: context.arguments.sessionID,
                 isTailable: cursor.isTailable, awaitsData: cursor.awaitsData, isLinearizable: cursor.isLinearizable)
             entry.staysIdle = context.body["noCursorTimeout"]?.isTruthy ?? false

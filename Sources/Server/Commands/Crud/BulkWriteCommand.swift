@@ -1,11 +1,12 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Query
 
 /// `bulkWrite`: inserts, updates and deletes in several collections by one command (MongoDB 8.0).
 enum BulkWriteCommand {
-    static func add(to table: inout CommandTable) {
+    static func add(to table: inout CommandSet) {
         table.add(
             Command(
                 "bulkWrite", [.write, .retryable, .adminOnly, .stable], .bulkWrite,
@@ -15,7 +16,7 @@ enum BulkWriteCommand {
     private static func run(_ context: CommandContext) throws -> CommandOutcome {
         context.node.counters.command += 1
         let concern = try context.writeConcern()
-        return .later { context in
+        return .later {
             let bulk = try BulkWrite(context)
             try await bulk.check(context)
             while case .yield = try bulk.run(context, until: context.runtime.loopSliceEnd) {

@@ -1,6 +1,7 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Query
 
 /// First stages of a pipeline that make their documents themselves.
@@ -18,7 +19,7 @@ enum DatabaseStages {
         case "$indexStats": return try indexStatistics(context, namespace)
         case "$currentOp":
             return try OperationCommands.documents(stage.specification, context, namespace.collection)
-        case "$listSessions", "$listLocalSessions": return context.node.sessions.documents
+        case "$listSessions", "$listLocalSessions": return context.frontend.sessions.documents
         default: return nil
         }
     }
@@ -36,7 +37,7 @@ enum DatabaseStages {
         }
         return Document { writer in
             writer.append("ns", string: namespace.fullName)
-            writer.append("host", string: context.node.advertisedName)
+            writer.append("host", string: context.node.frontend.advertisedName)
             writer.append("localTime", dateTime: context.runtime.wallClock.milliseconds)
             if wanted.contains("storageStats") {
                 writer.document("storageStats") { StatisticsCommands.write(namespace, context.node, scale: 1, to: $0) }
@@ -54,7 +55,7 @@ enum DatabaseStages {
             Document { writer in
                 writer.append("name", string: index.name)
                 writer.append("key", index.keyPattern)
-                writer.append("host", string: context.node.advertisedName)
+                writer.append("host", string: context.node.frontend.advertisedName)
                 writer.document("accesses") {
                     $0.append("ops", int64: index.accesses)
                     let created = Int64(index.visibleFrom.seconds) * 1000

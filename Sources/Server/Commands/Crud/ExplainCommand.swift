@@ -1,6 +1,7 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Query
 
 /// `explain`: how a command would be carried out, and, when asked, what that costs. Changes nothing.
@@ -9,7 +10,7 @@ enum ExplainCommand {
         case queryPlanner, executionStats, allPlansExecution
     }
 
-    static func add(to table: inout CommandTable) {
+    static func add(to table: inout CommandSet) {
         table.add(
             Command(
                 "explain", [.read, .readConcern, .stable], .explain, help: "how a command would be carried out",
@@ -32,19 +33,53 @@ enum ExplainCommand {
         }
     }
 
-    /// The command to explain, whose fields are checked as if it were run, without those that are null.
+    /// The command to explain, without the fields that are null. All that it says is checked as if it were run.
     private static func checked(_ inner: DocumentView, _ context: CommandContext) throws(ServerError) -> Document {
-        guard let first = inner.first, let command = context.node.commands.find(first.key) else {
+        guard let first = inner.first, let command = context.frontend.commands.find(first.key) else {
             return inner.document
         }
-        var seen = FieldTable.Seen()
-        for element in inner.dropFirst() where !GenericArguments.isGeneric(element.key) {
-            guard try command.fields.take(element, &seen, at: "\(command.name)") else {
-                throw FieldTable.unknown(element.key, at: "\(command.name)")
-            }
-        }
-        try command.fields.checkComplete(seen, at: "\(command.name)")
+        _ = try GenericArguments.parse(inner, command)
+        if first.key == "update" { try check(inner["updates"], UpdateStatement.fields, at: "update.updates") }
+        if first.key == "delete" { try check(inner["deletes"], DeleteOperation.fields, at: "delete.deletes") }
         return Document { command.copy(inner, to: $0) }
+    }
+
+    private static func check(
+        _ statements: ValueView?, _ fields: FieldTable, at path: String
+    ) throws(ServerError) {
+        guard let statements = statements?.asArray else { return }
+        guard statements.fieldCount == 1 else {
+            throw ServerError(.invalidLength, "explained write batches must be of size 1")
+        }
+        for element in statements {
+            guard let statement = element.value.asDocument else {
+                throw wrongType("\(path).\(element.key.string)", element.value, "object")
+            }
+            try fields.check(statement, at: path)
+        }
+    }
+
+    /// Compiles all of a command, as running it would: what is wrong with an update is wrong with its explanation.
+    private static func compile(
+        _ command: DocumentView, _ namespace: Namespace, _ context: CommandContext, _ query: QueryContext
+    ) throws {
+        let data = context.node.data
+        guard let first = command.first else { return }
+        switch first.key {
+        case "count": _ = try CountOperation(data, namespace, command, context: query)
+        case "distinct": _ = try DistinctOperation(data, namespace, command, context: query)
+        case "findAndModify", "findandmodify":
+            _ = try FindAndModifyOperation(data, namespace, command, context: query)
+        case "update":
+            for statement in command["updates"]?.asArray?.compactMap({ $0.value.asDocument }) ?? [] {
+                _ = try UpdateStatement(statement, context: query)
+            }
+        case "delete":
+            for statement in command["deletes"]?.asArray?.compactMap({ $0.value.asDocument }) ?? [] {
+                _ = try DeleteOperation(data, namespace, statement, context: query)
+            }
+        default: break
+        }
     }
 
     private static func verbosity(_ value: ValueView?) throws(ServerError) -> Verbosity {
@@ -73,6 +108,7 @@ enum ExplainCommand {
         }
         let (find, wrapper) = try asFind(command)
         let namespace = try context.namespace(collection: first.value, field: "explain")
+        try compile(command, namespace, context, query)
         let request = try find.withView { try FindRequest(namespace, $0, context: query) }
         let cursor = try QueryCursor(context.node.data, request, at: point)
         explained.wrapper = wrapper

@@ -1,11 +1,12 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Query
 
 /// `findAndModify`: changes or removes one document and answers with it.
 enum FindAndModifyCommand {
-    static func add(to table: inout CommandTable) {
+    static func add(to table: inout CommandSet) {
         table.add(
             Command(
                 "findAndModify", [.write, .retryable, .stable], .findAndModify,
@@ -31,7 +32,7 @@ enum FindAndModifyCommand {
             let after = context.node.lastOpTime
             return context.finishWrite(after == before ? nil : after, concern)
         }
-        return .later { context in
+        return .later {
             let operation = try open(context, namespace)
             let wasExecuted = try context.wasExecuted(context.statementID(0), try context.writeContext())
             while case .yield = try operation.run(

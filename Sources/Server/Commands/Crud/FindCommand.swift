@@ -1,12 +1,13 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Query
 internal import Wire
 
 /// `find`: the first batch of a query, and a cursor for the rest.
 enum FindCommand {
-    static func add(to table: inout CommandTable) {
+    static func add(to table: inout CommandSet) {
         table.add(
             Command(
                 "find", [.read, .snapshotRead, .readConcern, .stable], .find, help: "documents that match a filter",
@@ -23,9 +24,9 @@ enum FindCommand {
             let shown = concern.level == .snapshot ? point : .latest
             if try Batches.fillFirst(context, cursor, point: shown) { return .done }
             // Began, but is long: the task goes on with the same cursor.
-            return .later { context in try await Batches.sendFirst(context, cursor, point: point, concern) }
+            return .later { try await Batches.sendFirst(context, cursor, point: point, concern) }
         }
-        return .later { context in
+        return .later {
             let point = try await context.awaitReadPoint(concern)
             try context.checkReadable()
             let cursor = try open(context, point)

@@ -1,12 +1,13 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Query
 internal import Wire
 
 /// `getMore` and `killCursors`: the rest of a query, or the end of it.
 enum GetMoreCommand {
-    static func add(to table: inout CommandTable) {
+    static func add(to table: inout CommandSet) {
         // The cursor has its point in time; the session's read concern comes along.
         table.add(
             Command("getMore", [.read, .snapshotRead, .stable], .getMore, help: "the next batch of a cursor", run: run))
@@ -22,7 +23,7 @@ enum GetMoreCommand {
         let namespace = try namespace(context, collection)
         let batchSize = try size(context.body["batchSize"])
         try context.node.role.checkServesReads(of: context.arguments.database)
-        guard let entry = context.node.cursors.find(id) else {
+        guard let entry = context.frontend.cursors.find(id) else {
             throw ServerError(.cursorNotFound, "cursor id \(id) not found")
         }
         guard entry.namespace == namespace else {
@@ -36,18 +37,22 @@ enum GetMoreCommand {
         guard !entry.isPinned else {
             throw ServerError(.objectIsBusy, "cursor id \(id) is in use by another operation")
         }
+        guard entry.awaitsData || (context.arguments.maxTimeMillis ?? 0) == 0 else {
+            throw ServerError(
+                .badValue, "cannot set maxTimeMS on getMore command for a non-awaitData cursor")
+        }
         do {
             try context.node.checkGetMore(context.connection)
         } catch {
-            context.node.cursors.close(entry)
+            context.frontend.cursors.close(entry)
             throw error
         }
         if let left = entry.timeLeft, !entry.awaitsData {
             do {
-                context.deadline = try context.node.deadline(left, context.startedAt, context.command)
+                context.deadline = try context.frontend.deadline(left, context.startedAt, context.command)
                 try context.checkDeadline()
             } catch {
-                context.node.cursors.close(entry)
+                context.frontend.cursors.close(entry)
                 throw error
             }
         }
@@ -56,9 +61,9 @@ enum GetMoreCommand {
         // From here to the end of the command nobody else uses the cursor.
         entry.isPinned = true
         if entry.awaitsData || entry.isLinearizable || context.request.allowsExhaust {
-            return .later { context in try await serve(context, entry, batchSize, batch) }
+            return .later { try await serve(context, entry, batchSize, batch) }
         }
-        entry.source.budget?.deadline = context.deadline
+        entry.source.willContinue(until: context.deadline)
         do {
             let progress = try batch.fill(
                 from: entry.source, limit: batchSize, deadline: context.runtime.loopSliceEnd)
@@ -71,7 +76,7 @@ enum GetMoreCommand {
             release(context, entry)
             throw error
         }
-        return .later { context in try await serve(context, entry, batchSize, batch) }
+        return .later { try await serve(context, entry, batchSize, batch) }
     }
 
     /// A cursor over no collection is named after its command: `$cmd.aggregate`, `$cmd.bulkWrite`.
@@ -132,9 +137,9 @@ enum GetMoreCommand {
             else { return progress }
             context.connection.operation?.wait = .data
             let waitsSince = node.runtime.now
-            context.pauseObserving()
+            context.pause()
             await node.dataAppended.wait(until: deadline, on: context.connection)
-            context.resumeObserving()
+            context.resume()
             context.idleTime += node.runtime.now - waitsSince
             try context.connection.checkInterrupted()
             try checkAlive(entry)
@@ -149,7 +154,7 @@ enum GetMoreCommand {
     /// After a failure the cursor is gone.
     private static func release(_ context: CommandContext, _ entry: CursorRegistry.Entry) {
         entry.isPinned = false
-        if entry.isKilled { entry.source.close() } else { context.node.cursors.close(entry) }
+        if entry.isKilled { entry.source.close() } else { context.frontend.cursors.close(entry) }
     }
 
     private static func finish(
@@ -160,7 +165,7 @@ enum GetMoreCommand {
             entry.lastUse = context.runtime.now
             if let left = entry.timeLeft { entry.timeLeft = left - (entry.lastUse - context.startedAt) }
         } else {
-            context.node.cursors.close(entry)
+            context.frontend.cursors.close(entry)
             context.profiled?.isCursorExhausted = true
         }
         write(entry, batch, isOpen: isOpen, to: context.writer, context.node)
@@ -191,8 +196,8 @@ enum GetMoreCommand {
         var killed: [Int64] = []
         var missing: [Int64] = []
         for id in ids {
-            if let entry = context.node.cursors.find(id) {
-                context.node.cursors.close(entry)
+            if let entry = context.frontend.cursors.find(id) {
+                context.frontend.cursors.close(entry)
                 killed.append(id)
             } else {
                 missing.append(id)

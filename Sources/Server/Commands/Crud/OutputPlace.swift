@@ -1,6 +1,7 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Replication
 
 /// Where the writes of an `$out` or `$merge` are carried out: by this member, when it takes writes to that database, or
@@ -17,7 +18,7 @@ final class OutputPlace {
     ///   no primary.
     init(_ target: Namespace, _ context: CommandContext) throws {
         self.context = context
-        role = context.node.role as? ReplicaSetRole
+        role = context.node.replication
         guard let refusal = OutputPlace.refusal(target, context) else {
             primary = nil
             return

@@ -1,6 +1,7 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Query
 
 /// The last stage of a pipeline that writes its results: `$out` and `$merge`.

@@ -1,6 +1,7 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Query
 
 /// Writes the results of one pipeline, in batches of ordinary commands.
@@ -184,7 +185,7 @@ final class OutputWriter {
         }
         var constants = Document { writer in
             for name in query.variables.keys.sorted() {
-                if let value = query.variables[name] { writer.append(name, value) }
+                if let value = query.variables[name] ?? nil { writer.append(name, value) }
             }
         }
         try specification.variables.withView { variables in

@@ -1,6 +1,7 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Query
 
 /// A read that answers with one document, made at its end: `count`, `distinct`, `explain`.
@@ -30,9 +31,9 @@ struct SingleReplyRead {
                 read.close()
                 throw error
             }
-            return .later { context in try await goOn(context, read, point, concern) }
+            return .later { try await goOn(context, read, point, concern) }
         }
-        return .later { context in
+        return .later {
             let point = try await context.awaitReadPoint(concern)
             try context.checkReadable()
             try await goOn(context, try openHolding(context, point, open), point, concern)
@@ -85,7 +86,7 @@ struct SingleReplyRead {
 
 /// `count` and `distinct`.
 enum CountCommands {
-    static func add(to table: inout CommandTable) {
+    static func add(to table: inout CommandSet) {
         table.add(
             Command(
                 "count", [.read, .readConcern, .stable], .count, help: "the number of documents that match a filter",

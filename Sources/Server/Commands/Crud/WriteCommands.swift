@@ -1,6 +1,7 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Query
 internal import Replication
 internal import Wire
@@ -97,7 +98,7 @@ final class WriteOutcome {
 
 /// Runs write commands: at once when they are short, in slices with a copy of the request when they are not.
 enum WriteCommands {
-    static func add(to table: inout CommandTable) {
+    static func add(to table: inout CommandSet) {
         table.add(
             Command(
                 "insert", [.write, .retryable, .stable], .insert, help: "inserts documents", run: InsertCommand.run))
@@ -131,7 +132,7 @@ enum WriteCommands {
             let after = context.node.lastOpTime
             return context.finishWrite(after == before ? nil : after, concern)
         }
-        return .later { context in
+        return .later {
             let outcome = WriteOutcome()
             try await check(context)
             let slice = try prepare(context, outcome)
@@ -212,7 +213,7 @@ enum UpdateCommand {
             $0["multi"]?.isTruthy != true && $0["u"]?.type != .array && StatementCommand.isPointQuery($0)
         }
         return try StatementCommand.run(
-            context, field: "updates", UpdateStatement.fields, countsModified: true, isShort
+            context, field: "updates", countsModified: true, isShort
         ) { context in
             let namespace = try context.namespace()
             let variables = try context.queryContext()
@@ -223,6 +224,8 @@ enum UpdateCommand {
                     ($0.n + operation.n, ($0.nModified ?? 0) + operation.nModified, operation.upsertedID)
                 }
             }
+        } checkForm: { (statement) throws(ServerError) in
+            try UpdateStatement.checkForm(statement, at: "update.updates")
         } count: {
             context.node.counters.update += Int64($0)
         }
@@ -234,7 +237,7 @@ enum DeleteCommand {
     static func run(_ context: CommandContext) throws -> CommandOutcome {
         let isShort: (DocumentView) -> Bool = { $0["limit"]?.asInteger == 1 && StatementCommand.isPointQuery($0) }
         return try StatementCommand.run(
-            context, field: "deletes", DeleteOperation.fields, countsModified: false, isShort
+            context, field: "deletes", countsModified: false, isShort
         ) { context in
             let namespace = try context.namespace()
             let variables = try context.queryContext()
@@ -242,6 +245,8 @@ enum DeleteCommand {
                 let operation = try DeleteOperation(context.node.data, namespace, view, context: variables, id: id)
                 return StatementCommand.Running(run: operation.run) { ($0.n + operation.n, nil, nil) }
             }
+        } checkForm: { (statement) throws(ServerError) in
+            try DeleteOperation.fields.check(statement, at: "delete.deletes")
         } count: {
             context.node.counters.delete += Int64($0)
         }
@@ -269,9 +274,9 @@ enum StatementCommand {
     }
 
     static func run(
-        _ context: CommandContext, field: StaticString, _ fields: FieldTable, countsModified: Bool,
-        _ isShort: (DocumentView) -> Bool,
-        _ makeCompiler: @escaping (CommandContext) throws -> Compile, count: (Int) -> Void
+        _ context: CommandContext, field: StaticString, countsModified: Bool, _ isShort: (DocumentView) -> Bool,
+        _ makeCompiler: @escaping (CommandContext) throws -> Compile,
+        checkForm: @escaping (DocumentView) throws(ServerError) -> Void, count: (Int) -> Void
     ) throws -> CommandOutcome {
         _ = try context.namespace()
         let statements = try WriteStatements(context, field: field)
@@ -279,10 +284,9 @@ enum StatementCommand {
         count(statements.count)
         // What is wrong with the form of a statement is wrong with the command: nothing is done then.
         let areShort = try statements.areShort(isShort)
-        if areShort { try statements.check(fields, at: "\(context.command.name).\(field)") }
+        if areShort { try statements.check(checkForm) }
         return try WriteCommands.run(context, isShort: areShort) { context in
-            try await WriteStatements(context, field: field).check(
-                fields, at: "\(context.command.name).\(field)", context)
+            try await WriteStatements(context, field: field).check(checkForm, context)
         } _: { context, outcome in
             let compile = try makeCompiler(context)
             var run = try WriteStatements(context, field: field).makeRun()
@@ -334,18 +338,18 @@ enum StatementCommand {
 }
 
 extension WriteStatements {
-    /// - Throws: what is wrong with the fields of a statement.
-    func check(_ fields: FieldTable, at path: @autoclosure () -> String) throws(ServerError) {
+    /// - Throws: what is wrong with the form of a statement.
+    func check(_ checkForm: (DocumentView) throws(ServerError) -> Void) throws(ServerError) {
         var run = makeRun()
-        while let statement = try run.next() { try fields.check(statement, at: path()) }
+        while let statement = try run.next() { try checkForm(statement) }
     }
 
     /// The same for statements of any number, in slices.
-    func check(_ fields: FieldTable, at path: String, _ context: CommandContext) async throws {
+    func check(_ checkForm: (DocumentView) throws(ServerError) -> Void, _ context: CommandContext) async throws {
         var run = makeRun()
         var deadline = context.runtime.loopSliceEnd
         while let statement = try run.next() {
-            try fields.check(statement, at: path)
+            try checkForm(statement)
             guard context.runtime.now >= deadline else { continue }
             try await context.awaitNextSlice()
             deadline = context.runtime.loopSliceEnd

@@ -1,4 +1,5 @@
 internal import Core
+internal import Frontend
 
 /// Commands that MongoDB has, clients send, and this server will not have: refused by name, with the reason.
 enum AbsentCommands {
@@ -7,7 +8,7 @@ enum AbsentCommands {
         ("eval", ["$eval"], "there is no JavaScript, and MongoDB has removed it in 4.2"),
     ]
 
-    static func add(to table: inout CommandTable) {
+    static func add(to table: inout CommandSet) {
         for (name, aliases, reason) in reasons {
             table.add(
                 Command(name, .empty, help: "refused: \(reason)") { _ in

@@ -1,10 +1,11 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 
 /// `validate` and `dbHash`: whether what is stored agrees with itself, and with another member.
 enum CheckCommands {
-    static func add(to table: inout CommandTable) {
+    static func add(to table: inout CommandSet) {
         table.add(
             Command("validate", [.read, .readConcern], .validate, help: "whether a collection agrees with its indexes")
             { context in
@@ -80,7 +81,7 @@ enum CheckCommands {
     ) {
         let collections = hash["collections"]?.asDocument?.fields ?? []
         let catalogued = node.data.catalog.collections(in: database)
-        writer.append("host", string: node.advertisedName)
+        writer.append("host", string: node.frontend.advertisedName)
         writer.document("collections") { writer in for (name, hash) in collections { writer.append(name, hash) } }
         writer.array("capped") { array in
             for collection in catalogued where collection.options.capped != nil {

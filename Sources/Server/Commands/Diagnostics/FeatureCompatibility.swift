@@ -1,6 +1,7 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Replication
 
 /// `setFeatureCompatibilityVersion`, kept as MongoDB keeps it: a replicated document of `admin.system.version`, which
@@ -11,11 +12,23 @@ enum FeatureCompatibility {
     private static let latest = "8.0"
     private static let known = ["7.0", "7.3", "8.0"]
 
-    static func add(to table: inout CommandTable) {
+    static func add(to table: inout CommandSet) {
         table.add(
             Command(
                 "setFeatureCompatibilityVersion", [.adminOnly, .write], .setFeatureCompatibilityVersion,
                 help: "sets the version whose features the set may use", run: set))
+    }
+
+    /// Makes the document where it is missing: at the start of a standalone, and of a term. A primary that cannot write
+    /// now leaves it to the next; nothing depends on it.
+    static func create(_ node: Node, _ context: WriteContext) throws {
+        guard node.data.catalog.find(namespace) == nil else { return }
+        let document: Document = ["_id": .string(documentID), "version": .string(latest)]
+        do {
+            try document.withView { try node.data.putDocument($0, in: namespace, context) }
+        } catch let error as ServerError {
+            node.runtime.log.log(.info, "node", "no feature compatibility version was written: \(error.message)")
+        }
     }
 
     /// The version that was last set.

@@ -1,10 +1,11 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 
 /// What the server is: version, command line, host, commands, connections.
 enum ServerInformation {
-    static func add(to table: inout CommandTable) {
+    static func add(to table: inout CommandSet) {
         table.add(Command("ping", [.stable], .empty, help: "answers") { _ in .done })
         table.add(
             Command("buildInfo", [.legacyQuery], .empty, help: "the version") { context in
@@ -24,7 +25,7 @@ enum ServerInformation {
             })
         table.add(
             Command("listCommands", .empty, help: "all commands") { context in
-                let commands = context.node.commands.commands.sorted { "\($0.name)" < "\($1.name)" }
+                let commands = context.frontend.commands.commands.sorted { "\($0.name)" < "\($1.name)" }
                 context.writer.document("commands") { writer in
                     for command in commands {
                         writer.document("\(command.name)") {
@@ -73,7 +74,7 @@ enum ServerInformation {
                     throw ServerError(
                         .commandNotSupported, "fsync with lock is not supported; take a snapshot read instead")
                 }
-                return .later { context in
+                return .later {
                     try await context.node.data.versions.flush()
                     context.writer.append("numFiles", int32: 1)
                 }
@@ -115,7 +116,7 @@ enum ServerInformation {
     }
 
     private static func appendPeerConnections(to writer: DocumentWriter, _ node: Node) {
-        let hosts = (node.role as? ReplicaSetRole)?.peerConnections.byHost ?? []
+        let hosts = node.replication?.peerConnections.byHost ?? []
         var total = PeerConnections.Statistics()
         for (_, statistics) in hosts {
             total.inUse += statistics.inUse

@@ -1,9 +1,10 @@
 internal import BSON
 internal import Core
+internal import Frontend
 
 /// `getParameter` and `setParameter`: what can be asked for and, where it says so, set.
 enum ServerParameters {
-    static func add(to table: inout CommandTable) {
+    static func add(to table: inout CommandSet) {
         table.add(
             Command("getParameter", [.adminOnly], .parameters, help: "server parameters, one, several or '*'") {
                 context in
@@ -31,6 +32,10 @@ enum ServerParameters {
                 for element in context.body.dropFirst() where !GenericArguments.isGeneric(element.key) {
                     let name = element.key.string
                     guard let current = known.first(where: { $0.name == name })?.value else {
+                        if let meaning = missing.first(where: { name.hasPrefix($0.prefix) })?.meaning {
+                            throw ServerError(
+                                .commandNotSupported, "The parameter '\(name)' is not supported yet: \(meaning)")
+                        }
                         throw ServerError(
                             .invalidOptions,
                             "attempted to set unrecognized parameter [\(name)], use help:true to see options")
@@ -53,6 +58,12 @@ enum ServerParameters {
             })
     }
 
+    /// Parameters that MongoDB has and that would promise something here, by what their names begin with.
+    private static let missing: [(prefix: String, meaning: String)] = [
+        ("ingressConnectionEstablishment", "a limit on how many connections are taken a second"),
+        ("ingressRequest", "a limit on how many requests are taken a second"),
+    ]
+
     private static func isSame(_ a: Value, _ b: Value) -> Bool {
         if let a = a.asNumber, let b = b.asNumber { return a == b }
         return a == b
@@ -65,7 +76,7 @@ enum ServerParameters {
             guard value.type == .bool || value.type.isNumber else { throw wrongType(name, value, "bool") }
             node.ttl.isEnabled = value.isTruthy
         case "ttlMonitorSleepSecs": node.ttl.pause = .seconds(try positive(name, value))
-        case "cursorTimeoutMillis": node.cursors.idleMax = .milliseconds(try positive(name, value))
+        case "cursorTimeoutMillis": node.frontend.cursors.idleMax = .milliseconds(try positive(name, value))
         default: return false
         }
         return true
@@ -93,7 +104,7 @@ enum ServerParameters {
             ("notablescan", false),
             ("internalQueryMaxBlockingSortMemoryUsageBytes", .int64(Int64(Limits.stageBytesMax))),
             ("transactionLifetimeLimitSeconds", 60),
-            ("cursorTimeoutMillis", .int64(node.cursors.idleMax.wholeMilliseconds)),
+            ("cursorTimeoutMillis", .int64(node.frontend.cursors.idleMax.wholeMilliseconds)),
             ("localLogicalSessionTimeoutMinutes", .int32(ServerVersion.sessionTimeoutMinutes)),
             ("requireApiVersion", false),
             ("ttlMonitorEnabled", .bool(node.ttl.isEnabled)),

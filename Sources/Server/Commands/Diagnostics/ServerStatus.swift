@@ -1,10 +1,11 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 
 /// `serverStatus`: counters of what the node has done.
 enum ServerStatus {
-    static func add(to table: inout CommandTable) {
+    static func add(to table: inout CommandSet) {
         table.add(
             Command("serverStatus", .serverStatus, help: "counters of what the node has done") { context in
                 let unwanted = Set(context.body.dropFirst().filter { !$0.value.isTruthy }.map { $0.key.string })
@@ -25,7 +26,7 @@ enum ServerStatus {
     static func append(to writer: DocumentWriter, _ node: Node) {
         let runtime = node.runtime
         let uptime = runtime.now - node.startedAt
-        writer.append("host", string: node.advertisedName)
+        writer.append("host", string: node.frontend.advertisedName)
         writer.append("version", string: ServerVersion.mongoDB)
         writer.append("process", string: "quorate")
         writer.append("pid", int64: Int64(node.options.processID))
@@ -34,21 +35,22 @@ enum ServerStatus {
         writer.append("uptimeEstimate", int64: uptime.wholeMilliseconds / 1000)
         writer.append("localTime", dateTime: runtime.wallClock.milliseconds)
         writer.document("connections") {
-            $0.append("current", int32: Int32(truncatingIfNeeded: node.connectionCount))
+            $0.append("current", int32: Int32(truncatingIfNeeded: node.frontend.connectionCount))
             $0.append(
-                "available", int32: Int32(truncatingIfNeeded: Limits.incomingConnectionsMax - node.connectionCount))
-            $0.append("totalCreated", int64: Int64(truncatingIfNeeded: node.counters.connectionsCreated))
-            $0.append("active", int32: Int32(truncatingIfNeeded: node.operationCount + 1))
+                "available",
+                int32: Int32(truncatingIfNeeded: Limits.incomingConnectionsMax - node.frontend.connectionCount))
+            $0.append("totalCreated", int64: Int64(truncatingIfNeeded: node.frontend.counters.connectionsCreated))
+            $0.append("active", int32: Int32(truncatingIfNeeded: node.frontend.operationCount + 1))
         }
         appendLoad(to: writer, node)
         writer.document("network") {
-            let counters = node.counters
+            let counters = node.frontend.counters
             $0.append("bytesIn", int64: Int64(counters.bytesIn))
             $0.append("bytesOut", int64: Int64(counters.bytesOut))
             $0.append("physicalBytesIn", int64: Int64(counters.physicalBytesIn))
             $0.append("physicalBytesOut", int64: Int64(counters.bytesOut - counters.compressionSaved))
-            $0.append("numRequests", int64: Int64(truncatingIfNeeded: node.counters.requests))
-            $0.append("malformedMessages", int64: Int64(truncatingIfNeeded: node.counters.malformedMessages))
+            $0.append("numRequests", int64: Int64(truncatingIfNeeded: node.frontend.counters.requests))
+            $0.append("malformedMessages", int64: Int64(truncatingIfNeeded: node.frontend.counters.malformedMessages))
         }
         writer.document("opcounters") {
             $0.append("insert", int64: node.counters.insert)
@@ -82,16 +84,16 @@ enum ServerStatus {
             }
         }
         writer.document("logicalSessionRecordCache") {
-            $0.append("activeSessionsCount", int32: Int32(truncatingIfNeeded: node.sessions.count))
+            $0.append("activeSessionsCount", int32: Int32(truncatingIfNeeded: node.frontend.sessions.count))
         }
         writer.document("metrics") {
             $0.document("cursor") {
                 $0.document("open") {
-                    $0.append("total", int64: Int64(node.cursors.count))
-                    $0.append("pinned", int64: Int64(node.cursors.pinnedCount))
-                    $0.append("noTimeout", int64: Int64(node.cursors.staysIdleCount))
+                    $0.append("total", int64: Int64(node.frontend.cursors.count))
+                    $0.append("pinned", int64: Int64(node.frontend.cursors.pinnedCount))
+                    $0.append("noTimeout", int64: Int64(node.frontend.cursors.staysIdleCount))
                 }
-                $0.append("timedOut", int64: node.cursors.timedOut)
+                $0.append("timedOut", int64: node.frontend.cursors.timedOut)
             }
             $0.document("ttl") {
                 $0.append("deletedDocuments", int64: node.ttl.deletedDocuments)
@@ -105,12 +107,12 @@ enum ServerStatus {
                     $0.document("batches") { $0.append("num", int64: node.counters.replication.framesFetched) }
                 }
                 $0.document("buffer") {
-                    let waiting = (node.role as? ReplicaSetRole)?.syncSource.waitingCount ?? 0
+                    let waiting = node.replication?.syncSource.waitingCount ?? 0
                     $0.append("count", int64: Int64(waiting))
                 }
             }
             $0.document("commands") { writer in
-                for command in node.commands.commands where command.total > 0 {
+                for command in node.frontend.commands.commands where command.total > 0 {
                     writer.document("\(command.name)") {
                         $0.append("failed", int64: Int64(truncatingIfNeeded: command.failed))
                         $0.append("total", int64: Int64(truncatingIfNeeded: command.total))
@@ -135,10 +137,10 @@ enum ServerStatus {
         writer.document("asserts") {
             // A broken promise stops the node: there is none to count.
             for name in ["regular", "warning", "msg"] as [StaticString] { $0.append(name, int32: 0) }
-            $0.append("user", int64: node.counters.failures)
+            $0.append("user", int64: node.frontend.counters.failures)
             for name in ["tripwire", "rollovers"] as [StaticString] { $0.append(name, int32: 0) }
         }
-        let operations = node.clientConnections.compactMap(\.operation)
+        let operations = node.frontend.clientConnections.compactMap(\.operation)
         let queued = operations.count { $0.wait == .flowControl }
         let reading = operations.count { $0.command.traits.contains(.read) }
         let writing = operations.count { $0.command.traits.contains(.write) }

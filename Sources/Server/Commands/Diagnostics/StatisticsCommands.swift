@@ -1,10 +1,11 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 
 /// `collStats` and `dbStats`: how much is stored.
 enum StatisticsCommands {
-    static func add(to table: inout CommandTable) {
+    static func add(to table: inout CommandSet) {
         table.add(
             Command("collStats", [.read], .collStats, help: "how much a collection stores") { context in
                 try context.checkReadable()

@@ -1,6 +1,7 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 
 /// How long commands took, by kind: `opLatencies` of `serverStatus`.
 struct LatencyCounters {
@@ -60,36 +61,9 @@ struct AppliedCounters {
 }
 
 extension Node {
-    /// A command is done: counts it, and what it took; the profiler gets what is slow or watched.
-    @inline(__always)
-    func noteEnd(_ context: CommandContext, responseBytes: Int) {
-        let traits = context.command.traits
-        let isOnData = !traits.isDisjoint(with: [.read, .retryable])
-        let time = noteEnd(context.command, since: context.startedAt, isOnData ? context.usedCollection : nil)
-        if context.profiled != nil || time >= profiler.slowNanoseconds {
-            noteProfiled(context, responseBytes: responseBytes)
-        }
-    }
-
-    /// A command is over, well or not: the profiler looks whether it is worth a note.
-    func noteProfiled(_ context: CommandContext, responseBytes: Int, failing error: (any Error)? = nil) {
-        let elapsed = runtime.now - context.startedAt - context.idleTime
-        guard context.profiled != nil || elapsed.nanoseconds >= profiler.slowNanoseconds else { return }
-        profiler.end(
-            context.body, context.command, context.arguments, context.connection, elapsed: elapsed,
-            responseBytes: responseBytes, context.profiled, failing: error)
-    }
-
-    /// While something is profiled, before each command: what was noted is there for it to see, and nobody is watched
-    /// who still waits.
-    func beginStep() {
-        profiler.drain()
-        data.observe(nil)
-    }
-
-    /// The same, when the request is gone.
+    /// A command is over: counts it, and what it took.
     @inline(__always) @discardableResult
-    func noteEnd(_ command: Command, since startedAt: Instant, _ collection: Collection?) -> Int64 {
+    func noteEnd(_ command: DataCommand, since startedAt: Instant, _ collection: Collection?) -> Int64 {
         let time = runtime.now.nanoseconds &- startedAt.nanoseconds
         if command.traits.contains(.read) {
             counters.latencies.reads.note(time)
@@ -104,21 +78,9 @@ extension Node {
     }
 }
 
-extension CommandContext {
-    /// The collection that the command was about, if it names one that exists.
-    var usedCollection: Collection? {
-        if let collection = foundCollection { return collection }
-        guard case .getmore = command.usage else { return existingCollection() }
-        guard let database = arguments.database, let value = body["collection"], value.type == .string,
-            let name = value.asStringBytes
-        else { return nil }
-        return node.data.catalog.find(database: database, collection: name)
-    }
-}
-
 /// `top`: how often and how long collections were used.
 enum TopCommand {
-    static func add(to table: inout CommandTable) {
+    static func add(to table: inout CommandSet) {
         table.add(
             Command("top", [.adminOnly], .empty, help: "how often and how long collections were used") { context in
                 let node = context.node

@@ -3,19 +3,6 @@ internal import Core
 
 /// The fields of the commands that tell of the node, and of sessions.
 extension FieldTable {
-    /// `hello` takes what it does not know, as MongoDB's does: clients announce what later servers understand.
-    static let hello = FieldTable(
-        [
-            Field("helloOk", .any, "whether the client knows hello by its new name"),
-            Field("client", .object, "what the client says of itself"),
-            Field("compression", .array, "the compressors that the client has"),
-            Field("topologyVersion", .object, "what the client knows; waits until it is outdated"),
-            Field("maxAwaitTimeMS", .number, "how long to wait for that"),
-            Field("internalMember", .any, "a member of the set introduces itself"),
-            .inert("loadBalanced", .any, because: "answered as without a load balancer"),
-            .inert("saslSupportedMechs", .any, because: "there are no users to have mechanisms"),
-        ], isOpen: true)
-
     static let serverStatus = FieldTable([], isOpen: true)
     static let scale = FieldTable([
         Field("scale", .number, "the unit of sizes, in bytes"),
@@ -65,10 +52,6 @@ extension FieldTable {
     ])
     /// Parameters are its fields.
     static let parameters = FieldTable([], isOpen: true)
-    static let failPoint = FieldTable([
-        Field("mode", [.string, .object], [.required], "off, alwaysOn, {times: n} or {skip: n}"),
-        Field("data", .object, "what the fail point does"),
-    ])
     static let fsync = FieldTable([
         .missing("lock", "locking; a snapshot read sees one state", unlessFalsy: true),
         Field("async", .flag, "older clients send it", effect: .none("MongoDB has taken it without effect for years")),

@@ -1,9 +1,10 @@
 internal import BSON
 internal import Core
+internal import Frontend
 
 /// What clients with a name and a password send: there are no users, so nobody can log in.
 enum AuthenticationCommands {
-    static func add(to table: inout CommandTable) {
+    static func add(to table: inout CommandSet) {
         for name in ["saslStart", "saslContinue", "authenticate"] as [StaticString] {
             table.add(
                 Command(name, [.legacyQuery], .authentication, help: "refused: there are no users") { _ in

@@ -1,0 +1,73 @@
+internal import Core
+internal import Glibc
+internal import Quorate
+internal import Server
+
+/// The flags that every command takes which starts nodes: their parts, and what they are like whatever the parts.
+struct NodeFlags: Sendable {
+    var parts = PartChoices()
+    let logLevel: LogLevel
+    private var enableTestCommands = false
+    private let oplogMegabytes: Int?
+    private let arguments: [String]
+
+    static func specifications(_ registry: PartRegistry) -> [OptionSpecification] {
+        PartFlags.specifications(registry) + [
+            OptionSpecification(
+                "dbpath", .text, "DIRECTORY", help: "where storage keeps its files, if it has any"),
+            OptionSpecification(
+                "oplog-size", .integer(Limits.oplogMegabytesMin...Limits.oplogMegabytesMax), "MB",
+                help: "size of a member's oplog; without it, what suits the storage"),
+            OptionSpecification(
+                "log-level", .choice(["debug", "info", "warning", "error"]), "LEVEL", default: "warning",
+                help: "which lines go to standard error"),
+        ]
+    }
+
+    /// - Parameter port: where the first node listens.
+    init(_ arguments: Arguments, _ registry: PartRegistry, port: Int = 0) throws {
+        let flags = try PartFlags(arguments, registry)
+        parts.storage = try flags.choice(.storage, registry)
+        parts.transport = .named(try flags.choice(.transport, registry), firstPort: port)
+        parts.elections = try flags.choice(.electionPolicy, registry)
+        parts.readSelector = try flags.choice(.readSelector, registry)
+        parts.directory = arguments.text("dbpath")
+        if parts.directory == "" { throw UsageError("--dbpath must not be empty") }
+        logLevel =
+            switch arguments.text("log-level") {
+            case "debug": .debug
+            case "info": .info
+            case "error": .error
+            default: .warning
+            }
+        oplogMegabytes = arguments.integer("oplog-size")
+        self.arguments = arguments.all
+        for (name, value) in flags.others { try set(name, to: value) }
+    }
+
+    private mutating func set(_ name: String, to value: String) throws(UsageError) {
+        guard name == "enableTestCommands" else {
+            throw UsageError(
+                "unknown setting '\(name)'" + Spelling.suggestion(for: name, among: ["enableTestCommands"])
+                    + "; parts are set with PART.OPTION=VALUE")
+        }
+        guard let flag = ["1": true, "true": true, "0": false, "false": false][value] else {
+            throw UsageError("--set enableTestCommands must be 0 or 1, not '\(value)'")
+        }
+        enableTestCommands = flag
+    }
+
+    /// Fills in what the flags and the machine say about a node.
+    func describe(_ node: inout NodeOptions) {
+        node.arguments = arguments
+        node.enableTestCommands = enableTestCommands
+        node.oplogBytesMax = oplogMegabytes.map { $0 * 1024 * 1024 }
+        node.processID = getpid()
+        node.coreCount = sysconf(Int32(_SC_NPROCESSORS_ONLN))
+        node.memoryBytes = Int64(sysconf(Int32(_SC_PHYS_PAGES))) * Int64(sysconf(Int32(_SC_PAGESIZE)))
+        var name = [CChar](repeating: 0, count: 256)
+        if gethostname(&name, name.count - 1) == 0 {
+            node.hostname = name.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
+        }
+    }
+}

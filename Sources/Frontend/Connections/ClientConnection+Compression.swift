@@ -1,0 +1,99 @@
+internal import BSON
+internal import Core
+internal import Wire
+
+/// OP_COMPRESSED, in and out: the message within is handled like any, and its reply is compressed as it was.
+extension ClientConnection {
+    /// `compression` of a `hello`: of what the client offers, what this node can, in the client's order.
+    func negotiate(_ offered: ValueView) throws(ServerError) {
+        guard let names = offered.asArray else { throw wrongType("compression", offered, "array") }
+        compressors = []
+        for name in names {
+            guard let compressor = name.value.asString.flatMap({ Compressor(name: $0) }) else { continue }
+            if !compressors.contains(compressor) { compressors.append(compressor) }
+        }
+    }
+
+    /// Handles one whole message. A large one is decompressed by a helper thread, and the connection waits for it.
+    func take(_ message: UnsafeRawBufferPointer) {
+        replyCompressor = nil
+        guard CompressedMessage.isOne(message) else { return frontend.handle(message, on: self) }
+        do throws(InvalidMessage) {
+            let compressed = try CompressedMessage(message)
+            guard compressors.contains(compressed.compressor) else {
+                return refuse("a message compressed by \(compressed.compressor.name), which was not agreed upon")
+            }
+            replyCompressor = compressed.compressor
+            if compressed.uncompressedSize > Limits.decompressionBytesOnLoop { return decompressAside(message) }
+            let plain = plain ?? ByteBuffer(capacity: compressed.uncompressedSize + MessageHeader.byteCount)
+            self.plain = plain
+            try compressed.decompress(into: plain)
+            handlePlain(plain)
+            plain.removeAll(keeping: Limits.decompressionBytesOnLoop)
+        } catch {
+            refuse(error.reason)
+        }
+    }
+
+    private func refuse(_ reason: String) {
+        frontend.counters.malformedMessages += 1
+        close(because: reason)
+    }
+
+    private func handlePlain(_ plain: ByteBuffer) {
+        let start = connection.output.count
+        frontend.handle(plain.bytes, on: self)
+        compressReply(from: start)
+    }
+
+    private func decompressAside(_ message: UnsafeRawBufferPointer) {
+        let work = Decompression(message)
+        beginWaiting()
+        frontend.runtime.offload {
+            work.run()
+        } completion: { [self] in
+            // The command may put itself off, and is then the one that is waited for.
+            continueAfterWaiting {
+                switch work.result {
+                case .success(let plain): handlePlain(plain)
+                case .failure(let error): refuse(error.reason)
+                case nil: refuse("a compressed message got lost")
+                }
+            }
+        }
+    }
+
+    /// Compresses what was written behind `start`, if the request was, and if it is worth the loop's time.
+    func compressReply(from start: Int) {
+        guard let replyCompressor else { return }
+        let output = connection.output
+        let length = output.count - start
+        guard (Limits.compressedReplyBytesMin...Limits.compressedReplyBytesMax).contains(length) else { return }
+        let message = UnsafeRawBufferPointer(rebasing: output.bytes[start...])
+        let compressed = ByteBuffer(capacity: length)
+        guard CompressedMessage.append(message, with: replyCompressor, to: compressed) else { return }
+        output.truncate(to: start)
+        output.append(compressed.bytes)
+        frontend.counters.compressionSaved &+= length - compressed.count
+    }
+}
+
+/// One large message on its way through a helper thread: made on the loop, run there, read on the loop again.
+private final class Decompression: @unchecked Sendable {
+    private let message: ByteBuffer
+    private(set) var result: Result<ByteBuffer, InvalidMessage>?
+
+    init(_ message: UnsafeRawBufferPointer) {
+        self.message = ByteBuffer(capacity: message.count)
+        self.message.append(message)
+    }
+
+    func run() {
+        result = Result { () throws(InvalidMessage) in
+            let compressed = try CompressedMessage(message.bytes)
+            let plain = ByteBuffer(capacity: compressed.uncompressedSize + MessageHeader.byteCount)
+            try compressed.decompress(into: plain)
+            return plain
+        }
+    }
+}

@@ -1,0 +1,236 @@
+internal import BSON
+internal import Core
+internal import Wire
+
+/// One request's way: parse, find the command, check what it needs, run it, reply.
+extension Frontend {
+    /// Handles one whole message of a client or member. Replies go to the connection's output; the caller flushes.
+    func handle(_ message: UnsafeRawBufferPointer, on connection: ClientConnection) {
+        var request: Request
+        do {
+            request = try Request(message)
+        } catch {
+            counters.malformedMessages += 1
+            guard !error.isFramingLost else { return connection.close(because: error.reason) }
+            let header = MessageHeader(at: message.baseAddress!)
+            let reply = MessageWriter(
+                message: connection.connection.output, requestID: connection.nextReplyID(), responseTo: header.requestID
+            )
+            return finish(reply, failing: ServerError(.invalidBSON, error.reason), connection)
+        }
+        counters.requests += 1
+        counters.bytesIn &+= message.count
+        let startedAt = runtime.now
+        if let collection = request.queriedCollection { return refuse(request, collection, connection) }
+        let output = request.isUnacknowledged ? scratch : connection.connection.output
+        let before = output.count
+        let reply = startReply(request.form, to: request.requestID, in: output, connection)
+        var found: RegisteredCommand?
+        var begun: RequestContext?
+        do {
+            let command = try self.command(for: request)
+            found = command
+            command.total += 1
+            let arguments = try GenericArguments.parse(request.body, command) { request.sequence($0) != nil }
+            var holder: ByteBuffer?
+            if arguments.hasNulls { (request, holder) = request.droppingNulls(of: command) }
+            CrashReport.begin(request.body, database: arguments.database)
+            defer { CrashReport.end() }
+            let context = command.makeContext(
+                RequestContext.Call(
+                    connection: connection, request: request, arguments: arguments, reply: reply, holder: holder,
+                    startedAt: startedAt))
+            begun = context
+            try admit(context)
+            switch try begin(context) {
+            case .done:
+                finish(context)
+                context.didEnd(responseBytes: output.count - before, failing: nil)
+            case .held:
+                if request.isUnacknowledged {
+                    context.didEnd(responseBytes: 0, failing: nil)
+                } else {
+                    holdReply(context, responseBytes: output.count - before)
+                }
+            case .later(let work):
+                reply.discard()
+                runLater(context, message, work)
+            }
+        } catch {
+            finish(reply, failing: error, connection, begun?.arguments, found)
+            begun?.didEnd(responseBytes: output.count - before, failing: error)
+        }
+        if request.isUnacknowledged {
+            scratch.removeAll(keeping: 1 << 16)
+        } else {
+            counters.bytesOut &+= output.count - before
+        }
+    }
+
+    /// Answers an OP_QUERY on a collection, as MongoDB has done since 6.0.
+    private func refuse(_ request: Request, _ collection: String, _ connection: ClientConnection) {
+        let reply = MessageWriter(
+            reply: connection.connection.output, requestID: connection.nextReplyID(), responseTo: request.requestID,
+            isFailedQuery: true)
+        let reason = "OP_QUERY is no longer supported. The client driver may require an upgrade. (\(collection))"
+        reply.document.append("$err", string: reason)
+        reply.document.append("code", int32: 5_739_101)
+        reply.document.append("ok", double: 0)
+        reply.finish()
+    }
+
+    private func begin(_ context: RequestContext) throws -> CommandOutcome {
+        do {
+            return try run(context)
+        } catch  where context.waits(failing: error) {
+            return .later { throw error }
+        }
+    }
+
+    private func run(_ context: RequestContext) throws -> CommandOutcome {
+        if failPoints.isActive, let failure = failCommand(context) {
+            return .later { [self] in try await run(context, failing: failure) }
+        }
+        return try context.begin()
+    }
+
+    func startReply(
+        _ form: Request.Form, to requestID: Int32, in output: ByteBuffer, _ connection: ClientConnection
+    ) -> MessageWriter {
+        switch form {
+        case .message:
+            MessageWriter(message: output, requestID: connection.nextReplyID(), responseTo: requestID)
+        case .query:
+            MessageWriter(reply: output, requestID: connection.nextReplyID(), responseTo: requestID)
+        }
+    }
+
+    private func command(for request: Request) throws(ServerError) -> RegisteredCommand {
+        guard let first = request.body.first else { throw ServerError(.commandNotFound, "no such command: ''") }
+        guard let command = commands.find(first.key) else {
+            if let meaning = service.meaning(ofMissing: first.key) {
+                throw ServerError(
+                    .commandNotSupported, "The command '\(first.key.string)' is not supported yet: \(meaning)")
+            }
+            throw ServerError(.commandNotFound, "no such command: '\(first.key.string)'")
+        }
+        if request.form == .query, command.traits.isDisjoint(with: [.handshake, .legacyQuery]) {
+            throw ServerError(
+                .unsupportedOpQueryCommand,
+                "Unsupported OP_QUERY command: \(command.name). The client driver may require an upgrade.")
+        }
+        return command
+    }
+
+    /// Checks what holds for all commands, and finds out when this one must be done.
+    private func admit(_ context: RequestContext) throws(ServerError) {
+        let command = context.command
+        let traits = command.traits
+        let arguments = context.arguments
+        let connection = context.connection
+        if context.request.form == .message, arguments.database == nil {
+            throw ServerError(.missingField, "OP_MSG requests require a $db argument")
+        }
+        if let name = arguments.database { try Frontend.checkDatabaseName(name) }
+        if traits.contains(.adminOnly), let name = arguments.database, !(KeyView(name) == "admin") {
+            throw ServerError(.unauthorized, "\(command.name) may only be run against the admin database.")
+        }
+        if traits.contains(.testOnly), !settings.enableTestCommands {
+            throw ServerError(
+                .commandNotFound, "no such command: '\(command.name)' (start with --set enableTestCommands=1)")
+        }
+        if traits.contains(.memberOnly), connection.peer == nil {
+            throw connection.introductionError
+                ?? ServerError(
+                    .unauthorized,
+                    "\(command.name) is for members of the replica set; this connection has not introduced itself")
+        }
+        if isShuttingDown, !traits.contains(.handshake) {
+            throw ServerError(.interruptedAtShutdown, "interrupted at shutdown")
+        }
+        if let session = arguments.sessionID { try sessions.touch(session, now: context.startedAt) }
+        if arguments.transactionNumber != nil, arguments.sessionID == nil {
+            throw ServerError(.invalidOptions, "Transaction number requires a session ID to be specified")
+        }
+        if let concern = arguments.writeConcern, !traits.contains(.write), !traits.contains(.writeConcern),
+            !concern.isEmpty
+        {
+            throw ServerError(.invalidOptions, "Command \(command.name) does not support writeConcern")
+        }
+        try service.admit(context)
+        if let time = arguments.clusterTime { try service.advanceClusterTime(to: time) }
+        guard let limit = arguments.maxTimeMillis, limit > 0 else { return }
+        context.deadline = try deadline(.milliseconds(limit), context.startedAt, command)
+    }
+
+    /// - Throws: `InvalidNamespace` for a `$db` that cannot be a database's name.
+    private static func checkDatabaseName(_ name: UnsafeRawBufferPointer) throws(ServerError) {
+        // What is nearly every name needs no string.
+        var isPlain = !name.isEmpty && name.count < 64
+        for byte in name {
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "-"):
+                continue
+            default: isPlain = false
+            }
+        }
+        if !isPlain { try Namespace.checkDatabase(String(decoding: name, as: UTF8.self)) }
+    }
+
+    /// Keeps a reply with the connection until the service lets it go.
+    private func holdReply(_ context: RequestContext, responseBytes: Int) {
+        let connection = context.connection
+        let fields = context.reply.takeDocument()
+        let reply = (form: context.request.form, id: context.request.requestID)
+        let isRetryable = context.arguments.transactionNumber != nil
+        connection.beginWaiting(context).wait = .writeConcern
+        context.hold(responseBytes: responseBytes) { [self] failure in
+            context.didEndHeld()
+            guard !connection.isClosed else { return }
+            let start = connection.connection.output.count
+            let writer = startReply(reply.form, to: reply.id, in: connection.connection.output, connection)
+            fields.withView { for field in $0 { writer.document.append(field.key, field.value) } }
+            if let failure {
+                appendWriteConcernError(failure, isRetryableWrite: isRetryable, to: writer.document)
+            }
+            finish(writer, operationTime: context.lastWrite?.timestamp)
+            counters.bytesOut &+= connection.connection.output.count - start
+            connection.compressReply(from: start)
+            connection.endWaiting()
+        }
+        context.forget()
+    }
+
+    /// Runs the rest of a command as a task, with a copy of its request.
+    private func runLater(
+        _ context: RequestContext, _ message: UnsafeRawBufferPointer, _ work: @escaping () async throws -> Void
+    ) {
+        let connection = context.connection
+        let output = ByteBuffer(capacity: 512)
+        context.retain(
+            message, reply: startReply(context.request.form, to: context.request.requestID, in: output, connection))
+        connection.beginWaiting(context)
+        context.pause()
+        runtime.spawn("command") { [self] in
+            context.resume()
+            defer { CrashReport.end() }
+            do {
+                try await work()
+                finish(context)
+                context.didEnd(responseBytes: output.count, failing: nil)
+            } catch {
+                let unmet = await context.unmet(failing: error)
+                finish(context.reply, failing: error, connection, context.arguments, context.command, unmet: unmet)
+                context.didEnd(responseBytes: output.count, failing: error)
+            }
+            if !connection.isClosed, !context.request.isUnacknowledged {
+                let start = connection.connection.output.count
+                connection.connection.output.append(output.bytes)
+                counters.bytesOut &+= output.count
+                connection.compressReply(from: start)
+            }
+            connection.endWaiting()
+        }
+    }
+}

@@ -1,0 +1,23 @@
+internal import BSON
+internal import Core
+
+/// The fields of the commands that every service has.
+extension FieldTable {
+    /// `hello` takes what it does not know, as MongoDB's does: clients announce what later servers understand.
+    static let hello = FieldTable(
+        [
+            Field("helloOk", .any, "whether the client knows hello by its new name"),
+            Field("client", .object, "what the client says of itself"),
+            Field("compression", .array, "the compressors that the client has"),
+            Field("topologyVersion", .object, "what the client knows; waits until it is outdated"),
+            Field("maxAwaitTimeMS", .number, "how long to wait for that"),
+            Field("internalMember", .any, "a member of the set introduces itself"),
+            .inert("loadBalanced", .any, because: "answered as without a load balancer"),
+            .inert("saslSupportedMechs", .any, because: "there are no users to have mechanisms"),
+        ], isOpen: true)
+
+    static let failPoint = FieldTable([
+        Field("mode", [.string, .object], [.required], "off, alwaysOn, {times: n} or {skip: n}"),
+        Field("data", .object, "what the fail point does"),
+    ])
+}

@@ -1,0 +1,55 @@
+public import Core
+public import LiveRuntime
+public import Server
+
+/// The parts that nodes are to be made of, of each kind one.
+public struct PartChoices: Sendable {
+    public var storage = StorageChoice.memory
+    public var transport = TransportChoice.loopback
+    public var elections = ElectionChoice.fast
+    public var readSelector = ReadSelectorChoice.mongodb
+    /// The directory of a single node, or below which each member has one of its own; nil for none.
+    public var directory: String?
+
+    public init() {}
+
+    /// Looks every choice up, before anything is started.
+    /// - Throws: `PartOptionError` for a part that is not registered, or an option that it cannot do with.
+    public func parts(from registry: PartRegistry) throws -> NodeParts {
+        // A selector has state: each of those who select makes one of its own.
+        _ = try readSelector.make(.readSelector, from: registry)
+        return NodeParts(
+            storageName: storage.name, makeStorage: try storage.make(.storage, from: registry),
+            transportName: transport.network.name, network: try transport.make(from: registry),
+            electionPolicy: try elections.make(.electionPolicy, from: registry),
+            makeReadSelector: { [readSelector] in try readSelector.make(.readSelector, from: registry) })
+    }
+}
+
+/// What the nodes of one cluster in this process are made of. May be used from any thread.
+public struct NodeParts: Sendable {
+    let storageName: String
+    let makeStorage: StorageMaker
+    let transportName: String
+    let network: any TransportNetwork
+    let electionPolicy: any ElectionPolicy
+    let makeReadSelector: @Sendable () throws -> any ReadSelector
+
+    /// Makes a node, on its loop.
+    /// - Parameters:
+    ///   - name: what the network, log lines and the storage know the node by.
+    ///   - directory: the node's own.
+    public func makeNode(
+        _ runtime: LiveRuntime, name: String, directory: String? = nil, options: NodeOptions
+    ) throws -> Node {
+        var options = options
+        options.storageName = storageName
+        options.transportName = transportName
+        options.electionPolicyName = electionPolicy.name
+        return Node(
+            runtime: runtime, transport: network.makeTransport(runtime, node: name),
+            engine: try makeStorage(StorageContext(runtime: runtime, directory: directory, memberName: name)),
+            electionPolicy: electionPolicy,
+            syncSourceSelector: try makeReadSelector() as? any SyncSourceSelecting, options: options)
+    }
+}

@@ -1,0 +1,107 @@
+public import Core
+
+/// A plug point as the builder, the flags and `quorate plugins` know it. One more kind of parts is one more of these.
+public struct PartKind<Product>: Sendable {
+    /// What chooses a part on the command line, without the dashes; one kind has it.
+    public let flag: String
+    /// As the list of parts calls it.
+    public let title: String
+    /// What a part of this kind decides, for `--help`.
+    public let help: String
+    /// The part that is taken when the flag is not given.
+    public let defaultPart: String
+
+    public init(flag: String, title: String, help: String, defaultPart: String) {
+        self.flag = flag
+        self.title = title
+        self.help = help
+        self.defaultPart = defaultPart
+    }
+}
+
+extension PartKind where Product == StorageMaker {
+    public static var storage: PartKind {
+        PartKind(flag: "storage", title: "storage", help: "where data is kept", defaultPart: "memory")
+    }
+}
+
+extension PartKind where Product == any TransportNetwork {
+    public static var transport: PartKind {
+        PartKind(
+            flag: "transport", title: "transport", help: "how members talk to each other", defaultPart: "socket")
+    }
+}
+
+extension PartKind where Product == any ElectionPolicy {
+    public static var electionPolicy: PartKind {
+        PartKind(
+            flag: "election-policy", title: "election policy", help: "when members stand for election",
+            defaultPart: "fast")
+    }
+}
+
+extension PartKind where Product == any ReadSelector {
+    public static var readSelector: PartKind {
+        PartKind(
+            flag: "read-selector", title: "read selector", help: "which of the allowed members is read, or copied",
+            defaultPart: "mongodb")
+    }
+}
+
+/// The parts that the builder and the command line know by name: the one list of them. A program of your own registers
+/// its parts here, and hands the registry to the same command line or to a `ReplicaSet`.
+///
+///     var parts = PartRegistry.standard
+///     parts.register(.electionPolicy, Part("mine", summary: "as I like it") { _ in MyPolicy() })
+public struct PartRegistry: Sendable {
+    /// A part as lists show it.
+    public struct Entry: Sendable {
+        public let name: String
+        public let summary: String
+        public let options: [PartOption]
+        /// The `Part` itself. Its type depends on its kind, under whose flag it is kept.
+        fileprivate let part: any Sendable
+    }
+
+    /// The parts of one kind as lists and flags show them.
+    public struct Section: Sendable {
+        public let flag: String
+        public let title: String
+        public let help: String
+        public let defaultPart: String
+        public fileprivate(set) var entries: [Entry] = []
+    }
+
+    /// By kind, in the order in which they were first registered.
+    public private(set) var sections: [Section] = []
+
+    /// An empty registry.
+    public init() {}
+
+    /// Adds a part, in place of one of the same kind and name if there is one.
+    public mutating func register<Product>(_ kind: PartKind<Product>, _ part: Part<Product>) {
+        let entry = Entry(name: part.name, summary: part.summary, options: part.options, part: part)
+        guard let section = sections.firstIndex(where: { $0.flag == kind.flag }) else {
+            var section = Section(
+                flag: kind.flag, title: kind.title, help: kind.help, defaultPart: kind.defaultPart)
+            section.entries = [entry]
+            sections.append(section)
+            return
+        }
+        if let index = sections[section].entries.firstIndex(where: { $0.name == part.name }) {
+            sections[section].entries[index] = entry
+        } else {
+            sections[section].entries.append(entry)
+        }
+    }
+
+    /// - Throws: `PartOptionError` when no part of that kind has the name.
+    public func part<Product>(_ kind: PartKind<Product>, _ name: String) throws -> Part<Product> {
+        let entries = sections.first { $0.flag == kind.flag }?.entries ?? []
+        guard let part = entries.first(where: { $0.name == name })?.part as? Part<Product> else {
+            throw PartOptionError(
+                "no \(kind.title) '\(name)' is registered; there is \(entries.map(\.name).joined(separator: ", "))")
+        }
+        return part
+    }
+}
