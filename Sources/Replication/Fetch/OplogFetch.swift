@@ -1,7 +1,7 @@
 public import Core
 
 /// How a member that follows fetches the oplog of its sync source, as a value: what is asked when, what follows from an
-/// answer, when entries that were fetched may be applied (replication-facts §6).
+/// answer, when entries that were fetched may be applied.
 ///
 /// The source holds a request back until it has something new, so one request is under way at any time. A delayed
 /// member holds entries until they are old enough; until then it has not got them, whoever asks.

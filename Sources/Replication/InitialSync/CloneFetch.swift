@@ -1,7 +1,7 @@
 public import Core
 
 /// How the source's oplog is fetched while an initial sync clones, as a value: nothing may be missing when the clone is
-/// through, however little the source keeps (replication-facts §11).
+/// through, however little the source keeps.
 ///
 /// What comes waits in a buffer. While that is full nothing is asked for; the source, which learns with each request
 /// how far this member is, keeps what is still to be fetched.

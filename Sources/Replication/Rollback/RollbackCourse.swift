@@ -3,7 +3,7 @@ public import Core
 /// The course of a rollback, as a value: which entries of this member are undone, or why none are.
 ///
 /// The newest entry that both members have is found by asking the source which of ours it has, newest first; what lies
-/// behind it is undone (replication-facts §10).
+/// behind it is undone.
 public struct RollbackCourse: Sendable {
     public enum Directive: Sendable {
         /// Read the newest entries of our oplog, newest first, that are older than that one, or simply the newest; then
