@@ -40,8 +40,9 @@ func plugin(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 }
 
 /// A test target under Tests/.
-func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-    .testTarget(name: name, dependencies: dependencies, path: "Tests/\(name)", swiftSettings: swiftSettings)
+func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+    .testTarget(
+        name: name, dependencies: dependencies, path: "Tests/\(name)", exclude: exclude, swiftSettings: swiftSettings)
 }
 
 /// An executable, linked with the Swift runtime inside and without Foundation.
@@ -140,7 +141,9 @@ let package = Package(
         tests("WireTests", ["Wire", "BSON", "Core"]),
         tests("QueryTests", ["Query", "BSON", "Core"]),
         tests("DataTests", ["Data", "BSON", "Core", "Query", "MemoryStorage", "CTree", "COplog", "Conformance"]),
-        tests("ReplicationTests", ["Replication", "ElectionPolicies", "Conformance", "BSON", "Core"]),
+        tests(
+            "ReplicationTests", ["Replication", "ElectionPolicies", "Conformance", "BSON", "Core"],
+            exclude: ["testdata"]),
         tests(
             "TransportTests", ["LoopbackTransport", "SocketTransport", "LiveRuntime", "Core", "BSON", "Conformance"]),
         tests("FrontendTests", ["Frontend", "EchoService", "Simulation", "Wire", "BSON", "Core"]),

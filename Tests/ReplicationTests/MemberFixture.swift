@@ -184,6 +184,10 @@ struct MemberFixture {
     }
 }
 
+extension SplitMix64 {
+    mutating func chance(_ percent: Int) -> Bool { below(100) < percent }
+}
+
 extension OpTime {
     init(_ term: Int64, _ increment: UInt32) {
         self.init(term: term, timestamp: Timestamp(seconds: 100, increment: increment))

@@ -74,7 +74,7 @@ public final class Node {
         for command in CommandSet.all {
             frontend.commands.add(command) { DataCommand($0, as: $1, of: self) }
         }
-        frontend.failPoints.onChange = { [unowned self] in replication?.syncSource.fetch() }
+        frontend.failPoints.onChange = { [unowned self] in replication?.syncSource.goOn() }
     }
 
     /// Opens the storage and starts to listen.

@@ -6,49 +6,20 @@ internal import Replication
 
 /// Behind the clone: the entries that were fetched meanwhile are applied, then the indexes are built.
 extension InitialSync {
-    /// Brings the cloned data to a state that the source had, with all indexes. Returns when that is the present one,
-    /// or nearly so: what the source writes while indexes are built is applied as well, or a long build would leave
-    /// this member behind the beginning of the source's oplog.
-    func catchUp(_ fetcher: InitialSyncFetcher) async throws {
-        for _ in 0..<Limits.initialSyncCatchUpsMax {
-            progress.phase = "applying"
-            try await apply(fetcher)
-            progress.phase = "building indexes"
-            guard try await buildIndexes(), !isCancelled else { return }
-            node.runtime.probe("initial sync caught up again")
+    /// Applies some of what was fetched, but nothing behind the stop point.
+    func apply(through stop: OpTime) async throws {
+        guard let fetcher else { return }
+        try await fetcher.awaitFrame()
+        guard !isCancelled else { return }
+        do {
+            let isWhole = try fetcher.buffer.withFirst { try apply($0, through: stop, &missing) }
+            if isWhole { try fetcher.removeFrame() }
+            // What a majority has need not be kept for a rollback: the log stays as small as it should be.
+            node.data.oplog.setCommitPoint(min(committedAtSource, node.lastOpTime).timestamp)
+        } catch let absent as StorageNotResident {
+            // What was applied of the frame is passed over the next time.
+            try await node.data.prefetch(absent)
         }
-    }
-
-    private func apply(_ fetcher: InitialSyncFetcher) async throws {
-        var stop = try await stopPoint()
-        var missing: [(Namespace, Value)] = []
-        while !isCancelled, node.lastOpTime < stop {
-            try await fetcher.awaitFrame()
-            guard !isCancelled else { return }
-            do {
-                let isWhole = try fetcher.buffer.withFirst { try apply($0, through: stop, &missing) }
-                if isWhole { try fetcher.removeFrame() }
-                // What a majority has need not be kept for a rollback: the log stays as small as it should be.
-                node.data.oplog.setCommitPoint(min(committedAtSource, node.lastOpTime).timestamp)
-            } catch let absent as StorageNotResident {
-                // What was applied of the frame is passed over the next time.
-                try await node.data.prefetch(absent)
-            }
-            if node.lastOpTime >= stop, !missing.isEmpty {
-                node.runtime.probe("initial sync fetched documents again")
-                try await fetch(missing)
-                missing = []
-                // What was fetched may be newer than the stop point.
-                stop = try await stopPoint()
-            }
-            await node.frontend.yieldLoop()
-        }
-    }
-
-    private func stopPoint() async throws -> OpTime {
-        let stop = try await position().applied
-        progress.oplogEnd = stop.timestamp
-        return stop
     }
 
     /// Applies what is new of a frame, but not beyond the stop point: what is applied must be committed before this
@@ -80,26 +51,21 @@ extension InitialSync {
         let build: IndexBuild
     }
 
-    /// Applies what else has been fetched, as a secondary would: it can be undone. A source that keeps little may have
-    /// dropped it by now, and this member would have to be cloned anew as soon as it is done. A delayed member must not
-    /// have it yet.
-    func applyRest(_ fetcher: InitialSyncFetcher) async throws {
-        progress.phase = "applying what came last"
-        while !isCancelled, !fetcher.buffer.isEmpty, role.member.ownDelay == .zero {
-            do {
-                try fetcher.buffer.withFirst { frame in
-                    try Oplog.openFrame(frame) { try applyBehindStop($0) }
-                }
-                try fetcher.removeFrame()
-                try node.data.onCommitPoint(min(committedAtSource, node.lastOpTime))
-            } catch let absent as StorageNotResident {
-                try await node.data.prefetch(absent)
-            } catch let held as HeldUp {
-                while try held.build.step(until: node.runtime.loopSliceEnd, .committing) == .yield {
-                    await node.frontend.yieldLoop()
-                }
+    /// Applies some of what else has been fetched, as a secondary would: it can be undone.
+    func applyRest() async throws {
+        guard let fetcher else { return }
+        do {
+            try fetcher.buffer.withFirst { frame in
+                try Oplog.openFrame(frame) { try applyBehindStop($0) }
             }
-            await node.frontend.yieldLoop()
+            try fetcher.removeFrame()
+            try node.data.onCommitPoint(min(committedAtSource, node.lastOpTime))
+        } catch let absent as StorageNotResident {
+            try await node.data.prefetch(absent)
+        } catch let held as HeldUp {
+            while try held.build.step(until: node.runtime.loopSliceEnd, .committing) == .yield {
+                await node.frontend.yieldLoop()
+            }
         }
     }
 
@@ -114,7 +80,8 @@ extension InitialSync {
     // MARK: Asking the source
 
     /// Fetches documents again that an update did not fit: the clone had an older or newer state of them.
-    private func fetch(_ missing: [(Namespace, Value)]) async throws {
+    func fetchMissing() async throws {
+        defer { missing = [] }
         for (namespace, id) in missing {
             try await ask(CloneDocumentsRequest.one(namespace: namespace.fullName, id: id)) { reply in
                 guard case .documents(let documents, _) = reply else { return }
@@ -128,7 +95,7 @@ extension InitialSync {
     }
 
     /// Returns whether there was anything to build.
-    private func buildIndexes() async throws -> Bool {
+    func buildIndexes() async throws -> Bool {
         var hasBuilt = false
         while let build = try node.data.nextDeferredBuild() {
             hasBuilt = true
@@ -139,15 +106,5 @@ extension InitialSync {
             try node.data.finishDeferredBuild(build)
         }
         return hasBuilt
-    }
-
-    func awaitCommit(of optime: OpTime) async throws {
-        while !isCancelled {
-            let position = try await ask(
-                SourcePositionRequest(awaitedCommitPoint: optime),
-                timeout: Limits.peerCallTimeout + Limits.oplogAwaitMax
-            ) { $0 }
-            if try check(position).commitPoint >= optime { return }
-        }
     }
 }

@@ -5,15 +5,11 @@ internal import Replication
 
 /// The clone: every collection with its documents, in batches behind the last record id, then the session records.
 extension InitialSync {
-    func clone() async throws {
+    /// Makes empty collections of what the source has, and returns how many.
+    func cloneDefinitions() async throws -> Int {
         let listing = try await ask(ListCollectionsRequest()) { $0 }
-        let collections = try listing.collections.map { try cloneDefinition($0) }
-        for place in collections.indices {
-            progress.collections[place].startedAt = node.runtime.wallClock.milliseconds
-            try await cloneDocuments(of: collections[place], place)
-            progress.collections[place].endedAt = node.runtime.wallClock.milliseconds
-        }
-        try await cloneSessions()
+        collections = try listing.collections.map { try cloneDefinition($0) }
+        return collections.count
     }
 
     private func cloneDefinition(_ description: CollectionDescription) throws -> Collection {
@@ -25,33 +21,32 @@ extension InitialSync {
         return try node.data.cloneCollection(description, as: namespace)
     }
 
-    private func cloneDocuments(of collection: Collection, _ place: Int) async throws {
-        var after: Int64? = 0
-        while let behind = after, !isCancelled {
-            after = try await ask(CloneDocumentsRequest.batch(of: collection.uuid, after: behind)) { reply in
-                progress.collections[place].batches += 1
-                // Dropped at the source meanwhile: the entry that dropped it will be applied.
-                guard case .documents(let documents, let next) = reply else { return nil }
-                for element in documents {
-                    guard let document = element.value.asDocument else { continue }
-                    try node.data.cloneDocument(document, into: collection)
-                    progress.collections[place].documentsCopied += 1
-                    progress.collections[place].bytesCopied += Int64(document.byteCount)
-                }
-                return next
+    /// Stores the next documents of a collection, and returns behind which record to go on.
+    func cloneDocuments(_ place: Int, after: Int64) async throws -> Int64? {
+        let collection = collections[place]
+        if after == 0 { progress.collections[place].startedAt = node.runtime.wallClock.milliseconds }
+        let request = CloneDocumentsRequest.batch(of: collection.uuid, after: after)
+        let next: Int64? = try await ask(request) { reply in
+            progress.collections[place].batches += 1
+            // Dropped at the source meanwhile: the entry that dropped it will be applied.
+            guard case .documents(let documents, let next) = reply else { return nil }
+            for element in documents {
+                guard let document = element.value.asDocument else { continue }
+                try node.data.cloneDocument(document, into: collection)
+                progress.collections[place].documentsCopied += 1
+                progress.collections[place].bytesCopied += Int64(document.byteCount)
             }
+            return next
         }
+        if next == nil { progress.collections[place].endedAt = node.runtime.wallClock.milliseconds }
+        return next
     }
 
-    private func cloneSessions() async throws {
-        var after: [UInt8]? = []
-        while let behind = after, !isCancelled {
-            after = try await ask(CloneSessionsRequest(after: behind)) { reply in
-                for row in try reply.rows {
-                    try node.data.cloneSession(key: row.key, record: row.record)
-                }
-                return reply.next
-            }
+    /// Stores the next records of sessions, and returns behind which to go on.
+    func cloneSessions(after: [UInt8]) async throws -> [UInt8]? {
+        try await ask(CloneSessionsRequest(after: after)) { reply in
+            for row in try reply.rows { try node.data.cloneSession(key: row.key, record: row.record) }
+            return reply.next
         }
     }
 }

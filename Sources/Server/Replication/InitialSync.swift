@@ -1,32 +1,28 @@
 internal import BSON
 internal import Core
 internal import Data
+internal import Frontend
 internal import Replication
 
-/// Makes a member with nothing, or with a history that must not be kept, a copy of another one.
+/// Makes a member with nothing, or with a history that must not be kept, a copy of another one: carries out what
+/// `InitialSyncCourse` decides.
 ///
-/// Everything is cloned while the source keeps taking writes, and its oplog is fetched meanwhile. Then the entries from
-/// the beginning of the clone on are applied up to a stop point, with rules that allow for data newer than the entry;
-/// then the indexes are built. The sync is done when the stop point is committed: below it nothing can be undone here
-/// (DESIGN §6). What was fetched beyond is applied as a secondary does, which is what the member then becomes.
-///
-/// Every question to the source stands alone, so one that gets no answer is asked again, over a new connection, and the
-/// clone goes on where it was; unless the source is another one by then, or has rolled back, or others could be asked.
+/// Every question to the source stands alone, so one that gets no answer is asked again, over a new connection
+/// (`SourceOutage`).
 final class InitialSync {
     let node: Node
     unowned let role: ReplicaSetRole
-    /// What this member has is thrown away once a source is found, and kept until then.
-    private(set) var mustDiscard: Bool
     private(set) var isCancelled = false
+    private var course: InitialSyncCourse
     private var link: PeerLink?
-    private var fetcher: InitialSyncFetcher?
-    /// Who the source was when the attempt began.
-    private var identity: SourceIdentity?
-    /// The commit point that the source has told of.
-    private(set) var committedAtSource = OpTime.null
+    private(set) var fetcher: InitialSyncFetcher?
     private var sourceWaiter: (() -> Void)?
     private var progressTimer: TimerToken?
     var progress: InitialSyncProgress
+    /// What is being cloned, in the order of the source's list.
+    var collections: [Collection] = []
+    /// Documents that an entry did not fit, to be asked for again.
+    var missing: [(Namespace, Value)] = []
 
     /// Why an attempt failed; another one follows.
     struct Failure: Error {
@@ -34,18 +30,17 @@ final class InitialSync {
         init(_ reason: String) { self.reason = reason }
     }
 
-    private struct SourceIdentity: Equatable {
-        let incarnation: Incarnation
-        let rollbackID: Int32
-    }
-
     init(role: ReplicaSetRole, mustDiscard: Bool = false) {
         self.role = role
-        self.mustDiscard = mustDiscard
         node = role.node
+        course = InitialSyncCourse(mustDiscard: mustDiscard)
         progress = InitialSyncProgress(now: role.node.runtime.wallClock.milliseconds)
     }
 
+    /// What this member has is thrown away once a source is found, and kept until then.
+    var mustDiscard: Bool { course.mustDiscard }
+    /// The commit point that the source has told of.
+    var committedAtSource: OpTime { course.committedAtSource }
     private var wall: Int64 { node.runtime.wallClock.milliseconds }
 
     func cancel() {
@@ -55,37 +50,6 @@ final class InitialSync {
         if let progressTimer { node.runtime.cancel(progressTimer) }
         sourceWaiter?()
         sourceWaiter = nil
-    }
-
-    /// Starts to try, again and again until it succeeds or is cancelled.
-    func start() {
-        scheduleProgressLine()
-        node.runtime.spawn("initial sync") { [self] in
-            while !isCancelled {
-                let failure: String
-                do {
-                    try await run()
-                    return
-                } catch let error as Failure {
-                    node.runtime.probe("initial sync began again")
-                    failure = error.reason
-                } catch let error as ServerError {
-                    failure = "\(error)"
-                } catch {
-                    return node.fail(error)
-                }
-                link?.close()
-                guard !isCancelled else { return }
-                progress.endAttempt(failure, failed: true, now: wall)
-                let isHopeless = progress.failedCount % Limits.initialSyncAttemptsMax == 0
-                node.runtime.log.log(
-                    isHopeless ? .error : .warning, "initial sync", "attempt \(progress.failedCount) failed: \(failure)"
-                )
-                // Longer with every failure: what does not work is not tried ten times a second.
-                let pause = Limits.initialSyncRetryDelay * min(progress.failedCount, Limits.initialSyncAttemptsMax)
-                await node.runtime.sleep(for: pause)
-            }
-        }
     }
 
     /// For `initialSyncStatus` of `replSetGetStatus`.
@@ -99,62 +63,113 @@ final class InitialSync {
         }
     }
 
-    // MARK: One attempt
+    // MARK: Events in, directives out
 
-    private func run() async throws {
-        let data = node.data
-        progress.phase = "choosing a sync source"
-        let host = await chooseSource()
-        guard !isCancelled else { return }
-        let link = role.makeLink(to: host)
-        self.link = link
-        identity = nil
-        progress.beginAttempt(from: host, now: wall)
-        node.runtime.log.log(.info, "initial sync", "attempt \(progress.failedCount + 1) from \(host)")
-
-        let begin = try await position()
-        progress.noteSource(rollbackID: begin.rollbackID, oplogStart: begin.applied.timestamp)
-        if mustDiscard {
-            mustDiscard = false
-            try role.discardData()
-            // The source has been told of the life that has just ended, and refuses it once it knows of the next.
-            link.reconnect()
+    /// Starts to try, again and again until it succeeds or is cancelled.
+    func start() {
+        scheduleProgressLine()
+        node.runtime.spawn("initial sync") { [self] in
+            var directives = course.onStart()
+            while !directives.isEmpty {
+                do {
+                    directives = try await carryOut(directives)
+                } catch let error as Failure {
+                    directives = course.onFailed(error.reason)
+                } catch let error as ServerError {
+                    directives = course.onFailed("\(error)", isError: true)
+                } catch {
+                    return node.fail(error)
+                }
+            }
         }
-        role.local.forgetDurable()
-        try data.startInitialSync()
-        let fetcher = try InitialSyncFetcher(self, role.makeLink(to: host), from: begin.applied)
-        self.fetcher = fetcher
-        fetcher.start()
-        do {
-            try await copy(fetcher)
-        } catch {
-            try stopFetching()
-            throw error
-        }
-        try stopFetching()
-        guard !isCancelled else { return }
-        finish()
-        link.close()
     }
 
-    /// Everything from the clone to data that may be read.
-    private func copy(_ fetcher: InitialSyncFetcher) async throws {
-        let data = node.data
-        progress.phase = "cloning"
-        try await clone()
-        guard !isCancelled else { return }
-        try await catchUp(fetcher)
-        // The voters of a new set cannot wait for a commit: without them there is no majority. They have acknowledged
-        // nothing yet, so nothing is lost if what they cloned turns out not to last.
-        if !role.member.isCountedVoter {
-            progress.phase = "waiting for the stop point to be committed"
-            try await awaitCommit(of: node.lastOpTime)
+    /// Carries out directives and returns what the event that the last of them raises is answered with.
+    private func carryOut(_ directives: [InitialSyncCourse.Directive]) async throws -> [InitialSyncCourse.Directive] {
+        var next: [InitialSyncCourse.Directive] = []
+        for directive in directives {
+            if isCancelled {
+                try stopFetching()
+                return []
+            }
+            next = try await perform(directive)
         }
-        guard !isCancelled else { return }
-        try data.finishInitialSync(at: node.lastOpTime)
-        try await applyRest(fetcher)
-        // From here on the positions count: a power cut must not find the data half done again.
-        try await data.versions.flush()
+        return next
+    }
+
+    private func perform(_ directive: InitialSyncCourse.Directive) async throws -> [InitialSyncCourse.Directive] {
+        switch directive {
+        case .awaitSource:
+            let host = await chooseSource()
+            return isCancelled ? [] : course.onSource(host)
+        case .askPosition(let target):
+            let position = try await askPosition(awaiting: target)
+            return course.onPosition(position, last: node.lastOpTime)
+        case .cloneDefinitions: return course.onCollections(count: try await cloneDefinitions())
+        case .cloneDocuments(let place, let after):
+            return course.onDocuments(next: try await cloneDocuments(place, after: after))
+        case .cloneSessions(let after): return course.onSessions(next: try await cloneSessions(after: after))
+        case .apply(let stop):
+            try await apply(through: stop)
+            return course.onApplied(last: node.lastOpTime, missing: missing.count)
+        case .fetchMissing:
+            try await fetchMissing()
+            return course.onMissingFetched()
+        case .buildIndexes:
+            let hasBuilt = try await buildIndexes()
+            return course.onIndexesBuilt(
+                any: hasBuilt, last: node.lastOpTime, isCountedVoter: role.member.isCountedVoter)
+        case .lookAtRest:
+            return course.onRest(isEmpty: fetcher?.buffer.isEmpty ?? true, delay: role.member.ownDelay)
+        case .applyRest: try await applyRest()
+        case .flush: try await node.data.versions.flush()
+        case .yield: await node.frontend.yieldLoop()
+        case .beginAgain(let pause, let why, let attempt, let isHopeless):
+            noteFailure(why, attempt, isHopeless)
+            await node.runtime.sleep(for: pause)
+            return course.onStart()
+        default: try performAtOnce(directive)
+        }
+        return []
+    }
+
+    /// Those that wait for nothing.
+    private func performAtOnce(_ directive: InitialSyncCourse.Directive) throws {
+        switch directive {
+        case .enter(let phase): progress.phase = phase.rawValue
+        case .connect(let host): beginAttempt(from: host)
+        case .disconnect: link?.close()
+        case .discardData:
+            try role.discardData()
+            link?.reconnect()
+        case .beginClone(let rollbackID, let begin):
+            progress.noteSource(rollbackID: rollbackID, oplogStart: begin.timestamp)
+            role.local.forgetDurable()
+            try node.data.startInitialSync()
+        case .startFetching(let begin):
+            let fetcher = try InitialSyncFetcher(self, role.makeLink(to: progress.source), from: begin)
+            self.fetcher = fetcher
+            fetcher.start()
+        case .stopFetching: try stopFetching()
+        case .becomeReadable: try node.data.finishInitialSync(at: node.lastOpTime)
+        case .end: finish()
+        case .probe(let name): node.runtime.probe(name)
+        default: break
+        }
+    }
+
+    // MARK: Attempts
+
+    private func beginAttempt(from host: String) {
+        link = role.makeLink(to: host)
+        missing = []
+        progress.beginAttempt(from: host, now: wall)
+        node.runtime.log.log(.info, "initial sync", "attempt \(progress.failedCount + 1) from \(host)")
+    }
+
+    private func noteFailure(_ why: String, _ attempt: Int, _ isHopeless: Bool) {
+        progress.endAttempt(why, failed: true, now: wall)
+        node.runtime.log.log(isHopeless ? .error : .warning, "initial sync", "attempt \(attempt) failed: \(why)")
     }
 
     private func finish() {
@@ -173,9 +188,6 @@ final class InitialSync {
         try fetcher?.buffer.removeAll()
         fetcher = nil
     }
-
-    /// No further entries come: the attempt is over.
-    func fetcherFailed() { link?.close() }
 
     /// Waits until some member can be cloned.
     private func chooseSource() async -> String {
@@ -200,6 +212,16 @@ final class InitialSync {
         }
     }
 
+    // MARK: Entries fetched meanwhile
+
+    /// No further entries come: the attempt is over.
+    func fetcherFailed() { link?.close() }
+
+    /// Looks whether the source is still what it was, in an answer with entries.
+    func confirm(_ metadata: ReplicationMetadata) throws(Failure) {
+        if let why = course.confirm(metadata) { throw Failure(why) }
+    }
+
     // MARK: Asking the source
 
     /// Asks the source, again when it does not answer.
@@ -208,62 +230,41 @@ final class InitialSync {
         _ request: Request, over other: PeerLink? = nil, timeout: Duration = Limits.peerCallTimeout,
         _ take: (Request.Reply) throws -> T
     ) async throws -> T {
-        var outageSince: Instant?
+        var outage = SourceOutage(of: progress.source)
         while true {
             guard !isCancelled, let link = other ?? link, !link.isClosed else {
                 throw fetcher?.failure ?? Failure("cancelled")
             }
             do {
-                if outageSince != nil { try await confirmSource(link) }
+                if outage.isUnderWay { try await confirmSource(link) }
                 return try await link.call(request, timeout: timeout) { reply in
                     progress.endOutage(now: wall)
                     return try take(reply)
                 }
             } catch let error as ServerError where error.code == .hostUnreachable || error.code == .networkTimeout {
                 if let failure = fetcher?.failure { throw failure }
-                let now = node.runtime.now
-                let since = outageSince ?? now
-                outageSince = since
+                let verdict = outage.onNoAnswer(error, role.member, now: node.runtime.now)
                 progress.noteRetry(now: wall)
-                let isLeft = error.code == .networkTimeout || !role.member.isUp(progress.source)
-                // Who hears nobody is cut off: a change of the source would only lose what has been cloned.
-                let member = role.member
-                if isLeft, member.initialSyncSource(now: now, otherThan: progress.source, heardSince: since) != nil {
-                    role.denySource(progress.source)
-                    throw Failure("\(progress.source) does not answer (\(error.message)), and another member may")
+                switch verdict {
+                case .askAgain(let pause): await node.runtime.sleep(for: pause)
+                case .giveUp(let why, let deniesSource):
+                    if deniesSource { role.denySource(progress.source) }
+                    throw Failure(why)
                 }
-                guard now - since < Limits.initialSyncOutageMax else {
-                    throw Failure("\(progress.source) has not answered for \(now - since): \(error.message)")
-                }
-                await node.runtime.sleep(for: Limits.initialSyncRetryDelay)
             }
         }
     }
 
     /// After an outage: whether the source is what it was.
     private func confirmSource(_ link: PeerLink) async throws {
-        _ = try check(try await link.call(SourcePositionRequest()) { $0 })
+        let position = try await link.call(SourcePositionRequest()) { $0 }
+        if let why = course.confirm(position) { throw Failure(why) }
     }
 
-    /// Looks whether the source is still what it was, in an answer with entries.
-    func note(_ metadata: ReplicationMetadata) throws(Failure) {
-        guard metadata.rollbackID == identity?.rollbackID else { throw Failure("the source rolled back") }
-        committedAtSource = max(committedAtSource, metadata.commitPoint)
-    }
-
-    func check(_ position: SourcePositionReply) throws(Failure) -> ReplicationMetadata {
-        let found = SourceIdentity(incarnation: position.incarnation, rollbackID: position.metadata.rollbackID)
-        if let identity, identity.incarnation != position.incarnation {
-            throw Failure("the source was started again and has forgotten what it had")
-        }
-        if let identity, identity != found { throw Failure("the source rolled back") }
-        identity = found
-        return position.metadata
-    }
-
-    func position() async throws -> ReplicationMetadata {
-        let metadata = try check(try await ask(SourcePositionRequest()) { $0 })
-        guard !metadata.applied.isNull else { throw Failure("the source has no data yet") }
-        return metadata
+    private func askPosition(awaiting target: OpTime?) async throws -> SourcePositionReply {
+        let wait: Duration = target == nil ? .zero : Limits.oplogAwaitMax
+        return try await ask(
+            SourcePositionRequest(awaitedCommitPoint: target), timeout: Limits.peerCallTimeout + wait
+        ) { $0 }
     }
 }

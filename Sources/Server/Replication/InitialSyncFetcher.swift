@@ -4,18 +4,13 @@ internal import Data
 internal import Frontend
 internal import Replication
 
-/// Fetches the source's oplog while an initial sync clones, so that nothing is missing when the clone is through,
-/// however little the source keeps (replication-facts §11).
-///
-/// What comes waits in a buffer. While that is full nothing is asked for; the source, which learns with each request
-/// how far this member is, keeps what is still to be fetched, within limits of its own (`OplogPins`).
+/// Fetches the source's oplog while an initial sync clones: carries out what `CloneFetch` decides.
 final class InitialSyncFetcher {
     private let sync: InitialSync
     /// A connection of its own: requests that wait for new entries would hold up the clone.
     let link: PeerLink
     let buffer: InitialSyncBuffer
-    private var last: OpTime
-    private var hasFirst = false
+    private var fetch: CloneFetch
     private var isStopped = false
     /// Why nothing more will come.
     private(set) var failure: (any Error)?
@@ -26,7 +21,7 @@ final class InitialSyncFetcher {
     init(_ sync: InitialSync, _ link: PeerLink, from begin: OpTime) throws {
         self.sync = sync
         self.link = link
-        last = begin
+        fetch = CloneFetch(from: begin)
         let runtime = sync.node.runtime
         changed = LoopSignal(runtime: runtime)
         let bytesMax = runtime.buggified("small initial sync buffer", Limits.initialSyncBufferBytes, 2000)
@@ -36,7 +31,9 @@ final class InitialSyncFetcher {
     func start() {
         sync.node.runtime.spawn("initial sync: oplog") { [self] in
             do {
-                while !isStopped { try await fetch() }
+                while !isStopped {
+                    for directive in ready() { try await perform(directive) }
+                }
             } catch {
                 guard !isStopped else { return }
                 failure = error
@@ -52,42 +49,47 @@ final class InitialSyncFetcher {
         changed.fire()
     }
 
-    private func fetch() async throws {
-        while buffer.isFull {
-            sync.node.runtime.probe("initial sync's buffer was full")
-            await changed.wait(until: .distantFuture)
-            if isStopped { return }
+    private func ready() -> [CloneFetch.Directive] {
+        fetch.onReady(isFull: buffer.isFull, knownCommitPoint: sync.committedAtSource)
+    }
+
+    private func perform(_ directive: CloneFetch.Directive) async throws {
+        switch directive {
+        case .awaitRoom: await changed.wait(until: .distantFuture)
+        case .request(let request): try await sync.ask(request, over: link) { try take($0) }
+        case .probe(let name): sync.node.runtime.probe(name)
+        case .fail(let why): throw InitialSync.Failure(why)
+        case .openFrame, .store, .goOn: break
         }
-        let request = FetchOplogRequest(
-            .initialSync(isInclusive: !hasFirst), after: last, knownCommitPoint: sync.committedAtSource,
-            awaitMillis: 1000)
-        try await sync.ask(request, over: link) { try take($0) }
     }
 
     private func take(_ reply: FetchOplogReply) throws {
         if isStopped { return }
-        try sync.note(reply.metadata)
-        switch reply.answer {
-        case .entries: if let frame = reply.frame { try add(frame) }
-        case .nothingNew: break
-        case .behind, .stale, .diverged:
-            throw InitialSync.Failure("the source no longer has the entries that were written while it was cloned")
+        try sync.confirm(reply.metadata)
+        for directive in fetch.onAnswer(reply.answer) {
+            switch directive {
+            case .openFrame: if let frame = reply.frame { try take(frame) }
+            case .fail(let why): throw InitialSync.Failure(why)
+            case .awaitRoom, .request, .store, .goOn, .probe: break
+            }
         }
     }
 
-    private func add(_ frame: UnsafeRawBufferPointer) throws {
+    private func take(_ frame: UnsafeRawBufferPointer) throws {
         // What is damaged is found out now, while it can still be fetched.
         var end = OpTime.null
         try sync.node.openFetched(frame) { entry in
             if let base = entry.baseAddress, let optime = OpTime(DocumentView(base: base)) { end = optime }
         }
-        guard end > last || !hasFirst && end == last else {
-            throw InitialSync.Failure("a batch that does not go on behind \(last)")
+        for directive in fetch.onFrame(end: end) {
+            switch directive {
+            case .store:
+                try buffer.append(frame)
+                noteChange()
+            case .fail(let why): throw InitialSync.Failure(why)
+            case .awaitRoom, .request, .openFrame, .goOn, .probe: break
+            }
         }
-        try buffer.append(frame)
-        last = end
-        hasFirst = true
-        noteChange()
     }
 
     /// Waits until there is a frame in the buffer.

@@ -25,17 +25,14 @@ extension ReplicaSetRole {
             whenDurable { role in
                 role.drive { member, now in member.onConfigPersisted(token, now: now) }
                 role.dropUnusedLinks()
-                role.syncSource.applyDue()
+                role.syncSource.configChanged()
             }
         case .persistOwnHosts(let hosts): try local.persist(ownHosts: hosts, node)
         case .initiate(let config): try initiate(config)
         case .stateChanged(let state): try stateChanged(state)
         case .startInitialSync: startInitialSync()
         case .setSyncSource(let id, let host): syncSource.follow(id, host: host)
-        case .drain(let term):
-            syncSource.drain { [weak self] in
-                self?.drive { member, now in member.onDrained(term: term, now: now) }
-            }
+        case .drain(let term): syncSource.drain(term: term)
         case .writeNoOp(let purpose): try writeNoOp(purpose)
         case .stopWrites: setAcceptsWrites(false)
         case .startWrites: try startWrites()

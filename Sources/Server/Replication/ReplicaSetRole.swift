@@ -206,7 +206,7 @@ final class ReplicaSetRole: NodeRole {
         reportProgress()
         drive { member, now in member.onFollowerState(.secondary, now: now) }
         // A source may have been chosen while there was nothing to go on from.
-        syncSource.fetch()
+        syncSource.goOn()
     }
 
     /// This member holds entries that the sync source does not: takes them back.
@@ -232,7 +232,7 @@ final class ReplicaSetRole: NodeRole {
         runtime.log.log(.warning, "replication", "rollback \(how)")
         reportProgress()
         drive { member, now in member.onFollowerState(.secondary, now: now) }
-        syncSource.fetch()
+        syncSource.goOn()
     }
 
     /// What this member has cannot be joined to the set's history, or its place in the oplog is gone. It stays

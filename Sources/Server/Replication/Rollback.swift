@@ -5,16 +5,17 @@ internal import Frontend
 internal import Replication
 
 /// Takes back what this member has and its sync source has not: entries of a primary that was replaced before a
-/// majority held them.
+/// majority held them. Carries out what `RollbackCourse` decides.
 ///
-/// The newest entry that both have is found by asking the source; what lies behind it is undone, the oplog is cut
-/// there, and everything in memory is loaded afresh. The vote, the configuration and the incarnation stay: nothing that
-/// was acknowledged by a majority is forgotten, so the member goes on voting.
+/// What lies behind the common point is undone, the oplog is cut there, and everything in memory is loaded afresh. The
+/// vote, the configuration and the incarnation stay: nothing that was acknowledged by a majority is forgotten, so the
+/// member goes on voting.
 final class Rollback {
     private unowned let role: ReplicaSetRole
     private let node: Node
     private let source: MemberID
     private let sourceHost: String
+    private var course = RollbackCourse()
     private var link: PeerLink?
     private var isCancelled = false
 
@@ -30,20 +31,49 @@ final class Rollback {
         link?.close()
     }
 
+    // MARK: Events in, directives out
+
     func start() {
         let link = role.makeLink(to: sourceHost)
         self.link = link
         node.runtime.spawn("rollback") { [self] in
             do {
-                if let common = try await findCommonPoint(link), !isCancelled { try await undo(to: common) }
-            } catch let error as ServerError {
-                // The source is gone, or has changed its mind: whoever is followed next finds the difference again.
-                giveUp("\(error)")
+                var directives = course.onStart()
+                while let directive = directives.first, !isCancelled {
+                    do {
+                        directives = try await perform(directive, link)
+                    } catch let error as ServerError {
+                        directives = course.onNoAnswer("\(error)")
+                    }
+                }
             } catch {
                 node.fail(error)
             }
             link.close()
         }
+    }
+
+    private func perform(
+        _ directive: RollbackCourse.Directive, _ link: PeerLink
+    ) async throws -> [RollbackCourse.Directive] {
+        switch directive {
+        case .readOwnEntries(let newer): return course.onOwnEntries(try ownEntries(olderThan: newer), situation)
+        case .ask(let request):
+            let answer = try await link.call(request) { $0 }
+            return course.onAnswer(answer, situation)
+        case .undo(let common): try await undo(to: common)
+        case .refuse(let common, let commitPoint):
+            try RollbackOperation.checkCommonPoint(common, commitPoint: commitPoint)
+        case .resynchronize(let answer): role.resynchronize(because: answer)
+        case .giveUp(let why): giveUp(why)
+        }
+        return []
+    }
+
+    private var situation: RollbackCourse.Situation {
+        RollbackCourse.Situation(
+            commitPoint: role.member.commitPoint, undoneFrom: node.data.versions.commitPoint,
+            isSourcePrimary: role.member.primaryHost == sourceHost)
     }
 
     private func giveUp(_ why: String) {
@@ -53,48 +83,21 @@ final class Rollback {
         role.rollbackEnded(self, "given up: \(why)")
     }
 
-    /// Asks the source, newest entries first, which of ours it has. nil: it cannot say, and what follows has been done.
-    private func findCommonPoint(_ link: PeerLink) async throws -> OpTime? {
-        var from = node.lastOpTime.timestamp
-        var isFirst = true
-        while !isCancelled {
-            var optimes: [OpTime] = []
-            try node.data.oplog.read(
-                from: from, inclusive: isFirst, direction: .backward,
-                limitEntries: node.runtime.buggified("few optimes", Limits.rollbackOptimesPerRequest, 2),
-                limitBytes: .max
-            ) { entry in
-                if let base = entry.baseAddress, let optime = OpTime(DocumentView(base: base)) {
-                    optimes.append(optime)
-                }
-                return true
-            }
-            guard let oldest = optimes.last else { return .null }
-            // Its log may begin later than what we share: another member may know more. The primary has the last word.
-            let answer = try await link.call(CommonPointRequest(optimes: optimes)) { $0 }
-            if let common = answer.common { return common }
-            let first = answer.first ?? .null
-            if first > oldest, role.member.commitPoint < first {
-                if role.member.primaryHost == sourceHost {
-                    role.resynchronize(because: .stale)
-                } else {
-                    giveUp("its oplog begins at \(first)")
-                }
-                return nil
-            }
-            from = oldest.timestamp
-            isFirst = false
+    /// Newest first.
+    private func ownEntries(olderThan newer: OpTime?) throws -> [OpTime] {
+        var optimes: [OpTime] = []
+        try node.data.oplog.read(
+            from: newer?.timestamp ?? node.lastOpTime.timestamp, inclusive: newer == nil, direction: .backward,
+            limitEntries: node.runtime.buggified("few optimes", Limits.rollbackOptimesPerRequest, 2), limitBytes: .max
+        ) { entry in
+            if let base = entry.baseAddress, let optime = OpTime(DocumentView(base: base)) { optimes.append(optime) }
+            return true
         }
-        return nil
+        return optimes
     }
 
     private func undo(to common: OpTime) async throws {
         let data = node.data
-        try RollbackOperation.checkCommonPoint(common, commitPoint: role.member.commitPoint)
-        // The data were cloned behind that point, or have nothing in common: there is nothing to go back to.
-        guard !common.isNull, common.timestamp >= data.versions.commitPoint.timestamp else {
-            return role.resynchronize(because: .diverged)
-        }
         let last = node.lastOpTime
         // Cursors hold on to what is about to be replaced.
         node.frontend.cursors.closeAll()

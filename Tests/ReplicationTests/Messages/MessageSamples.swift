@@ -201,16 +201,20 @@ extension MessageSample {
             "CloneSessionsReply", Documents(of: [["_id": 1], ["_id": 2]], next: 8),
             { batch, writer in
                 CloneSessionsReply.encode(to: writer) { array in
-                    for document in batch.documents { array.append(document) }
+                    for document in batch.documents {
+                        document.withView { CloneSessionsReply.append(key: $0.bytes, record: $0, to: &array) }
+                    }
                     return batch.next.map { [UInt8(clamping: $0)] }
                 }
             },
             { view in
                 let reply = try CloneSessionsReply(decoding: view)
-                return Documents(
-                    of: reply.records.compactMap { $0.value.asDocument?.document },
-                    next: reply.next?.first.map { Int64($0) })
-            }, optional: ["next"], opaque: ["records"]),
+                let rows = try reply.rows
+                guard rows.allSatisfy({ $0.key.elementsEqual($0.record.bytes) }) else {
+                    throw ServerError(.failedToParse, "another key")
+                }
+                return Documents(of: rows.map(\.record.document), next: reply.next?.first.map { Int64($0) })
+            }, optional: ["next"], opaque: ["records.record"]),
     ]
 
     private struct Documents {
