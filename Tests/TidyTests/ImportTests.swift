@@ -7,10 +7,10 @@ import Testing
         // Glibc in modules of node code: for comparing and copying memory, and for arithmetic. BannedNameTests says
         // what must not be called.
         "BSON": ["CBSON", "Glibc"],
-        "Core": ["BSON", "CHooks"],
+        "Core": ["BSON", "CHooks", "COplog"],
         "Wire": ["BSON", "Core", "CSnappy", "CZlib", "CZstd"],
         "Query": ["BSON", "Core", "CPCRE2", "Glibc"],
-        "Data": ["BSON", "Core", "Query", "COplog", "CTree", "CHash", "Glibc"],
+        "Data": ["BSON", "Core", "Query", "CTree", "CHash", "Glibc"],
         "Replication": ["BSON", "Core"],
         "Server": ["BSON", "Core", "Wire", "Query", "Data", "Replication", "COplog"],
         "Client": ["BSON", "Core", "Wire"],

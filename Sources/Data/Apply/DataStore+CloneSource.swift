@@ -46,9 +46,9 @@ extension DataStore {
             throw ServerError(.badValue, "a session record without its _id")
         }
         let key = try SessionRecords.key(identity)
-        try versions.step(at: nil) {
+        try versions.step(at: nil) { step in
             try key.withUnsafeBytes {
-                try versions.put(DataTables.sessions, .replicated, key: $0, value: record.bytes)
+                try step.put(DataTables.sessions, .replicated, key: $0, value: record.bytes)
             }
         }
     }

@@ -63,13 +63,16 @@ public final class SessionRecords {
         return .execute
     }
 
-    /// Puts the record with one more statement into the batch that is open.
-    func put(_ statement: Statement, _ outcome: StatementOutcome, optime: OpTime, wall: WallTime) throws {
+    /// Puts the record with one more statement into a step.
+    func put(
+        _ statement: Statement, _ outcome: StatementOutcome, optime: OpTime, wall: WallTime, _ step: WriteStep
+    ) throws {
         try statement.beforeCommit?()
         let record = statement.session
         guard statement.transactionNumber >= record.transactionNumber else {
             throw InvariantViolation("a session record may not go back to an older transaction number")
         }
+        step.keep(record)
         record.remember(statement.id, outcome, transactionNumber: statement.transactionNumber)
         guard record.ranges.count <= Limits.sessionStatementRangesMax else {
             throw ServerError(
@@ -81,7 +84,7 @@ public final class SessionRecords {
         buffer.removeAll(keeping: 1 << 16)
         record.write(to: buffer)
         try record.key.withUnsafeBytes {
-            try versions.put(DataTables.sessions, .replicated, key: $0, value: buffer.bytes)
+            try step.put(DataTables.sessions, .replicated, key: $0, value: buffer.bytes)
         }
     }
 

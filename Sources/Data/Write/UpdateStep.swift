@@ -36,8 +36,11 @@ extension DataStore {
             }
         }
         let logged = context.isReplicated && program.kind != .replacement ? difference(old, new, program) : .replacement
-        try update(
-            record, old: old, new: new, logged: logged, in: collection, context, statement, outcome, retryImage: image)
+        try step {
+            try update(
+                record, old: old, new: new, logged: logged, in: collection, $0, context, statement, outcome,
+                retryImage: image)
+        }
         return .modified
     }
 
@@ -67,8 +70,11 @@ extension DataStore {
         if let id = document.first?.value { try DataStore.checkID(id) }
         var outcome = StatementOutcome(kind: .insert, n: 1, upserted: Document { $0.append("_id", newID) })
         if case .after = image { outcome.image = document.document }
-        _ = try insert(
-            document, into: collection, context, Statement(context, id: id), outcome, isUpsert: true, retryImage: image)
+        try step {
+            try insert(
+                document, into: collection, $0, context, Statement(context, id: id), outcome, isUpsert: true,
+                retryImage: image)
+        }
         if collection.options.capped != nil { try trimCapped(collection, context) }
         return newID
     }
