@@ -86,7 +86,7 @@ let package = Package(
 
         // The framework, in import order.
         module("BSON", ["CBSON"]),
-        module("Core", ["BSON", "CHooks"]),
+        module("Core", ["BSON", "CHooks", "COplog"]),
         module("LiveRuntime", ["Core", "CUV", "CHooks"]),
         module("Wire", ["BSON", "Core", "CSnappy", "CZlib", "CZstd"]),
         module("Query", ["BSON", "Core", "CPCRE2"]),

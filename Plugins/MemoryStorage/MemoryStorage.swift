@@ -28,7 +28,11 @@ public final class MemoryStorage: StorageEngine {
     public func close() async {
         if let store { ctree_store_destroy(store) }
         store = nil
+        memoryLog.removeAll()
     }
+
+    private let memoryLog = MemoryLog()
+    public var log: (any StorageLog)? { memoryLog }
 
     fileprivate var isOpen: Bool { store != nil }
 
@@ -58,6 +62,10 @@ public final class MemoryStorage: StorageEngine {
         // Checked as a whole first: nothing of a bad batch may show.
         let problem = ctree_batch_check(bytes.baseAddress, bytes.count)
         try invariant(problem == 0, String(cString: ctree_batch_error_text(problem)))
+        if batch.changesLog {
+            try memoryLog.check(batch)
+            memoryLog.apply(batch)
+        }
         ctree_batch_apply(store, bytes.baseAddress, bytes.count)
         appliedMark += 1
     }

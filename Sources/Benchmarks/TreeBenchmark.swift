@@ -16,7 +16,7 @@ enum TreeBenchmark {
         do {
             try await versions(keepsHistory: false)
             try await versions(keepsHistory: true)
-            try oplog()
+            try await oplog()
         } catch {
             print("storage benchmark failed: \(error)")
         }
@@ -94,10 +94,10 @@ enum TreeBenchmark {
         let count = entries / 4
         func step(_ index: Int, _ number: Int) throws {
             try withUnsafeBytes(of: UInt64(number).bigEndian) { key in
-                store.begin()
-                try value.withUnsafeBytes { try store.put(records, .replicated, key: key, value: $0) }
-                if index == number { try store.put(ids, .replicated, key: key, value: key) }
-                try store.commit(at: optime(index))
+                try store.step(at: optime(index)) { step in
+                    try value.withUnsafeBytes { try step.put(records, .replicated, key: key, value: $0) }
+                    if index == number { try step.put(ids, .replicated, key: key, value: key) }
+                }
                 if index.isMultiple(of: 16), index > 100 { store.setCommitPoint(optime(index - 100)) }
             }
         }
@@ -112,8 +112,10 @@ enum TreeBenchmark {
         OpTime(term: 1, timestamp: Timestamp(seconds: 1000, increment: UInt32(index)))
     }
 
-    static func oplog() throws {
-        let oplog = Oplog(bytesMax: 64 << 20)
+    static func oplog() async throws {
+        let engine = MemoryStorage()
+        try await engine.open()
+        let batch = WriteBatch()
         let entry = ByteBuffer(capacity: 512)
         func make(_ index: Int) {
             entry.removeAll()
@@ -131,11 +133,13 @@ enum TreeBenchmark {
         try measure("oplog: append with sealing", count, bytes: count * entry.count) {
             for index in 1...count {
                 make(index)
-                try oplog.append(entry.bytes, optime: optime(index))
-                if index.isMultiple(of: 16) { oplog.setCommitPoint(optime(index).timestamp) }
+                batch.removeAll()
+                batch.appendEntry(entry.bytes, optime: optime(index))
+                try engine.apply(batch)
+                if index.isMultiple(of: 16) { engine.log?.setCommitPoint(optime(index).timestamp) }
             }
         }
-        print("oplog: \(oplog.byteCount) bytes in \(oplog.storedBytes)")
+        print("oplog: \(engine.log?.byteCount ?? 0) bytes in \(engine.log?.storedBytes ?? 0)")
         let block = (0..<500).flatMap { index -> [UInt8] in
             make(index)
             return entry.toArray()

@@ -33,7 +33,10 @@ public struct StorageConformance {
         try await onNewEngine { try await checkMarks($0) }
         try await onNewEngine { try await checkAgainstModel($0) }
         try await onNewEngine { try checkManyReads($0.engine) }
+        try await onNewEngine { try await checkLogAtomicity($0) }
+        try await onNewEngine { try checkLogAgainstModel($0.engine) }
         try await checkReopen()
+        try await checkLogReopen(makeEngine())
     }
 
     private func onNewEngine(_ check: (EngineUnderTest) async throws -> Void) async throws {

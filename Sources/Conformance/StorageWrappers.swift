@@ -43,6 +43,7 @@ public final class NotResidentStorage: StoragePrefetching {
     public var appliedMark: UInt64 { inner.appliedMark }
     public var durableMark: UInt64 { inner.durableMark }
     public func flush(upTo mark: UInt64) async throws { try await inner.flush(upTo: mark) }
+    public var log: (any StorageLog)? { inner.log }
     public func checkpoint() async throws { try await inner.checkpoint() }
     public func statistics(_ table: TableID) -> StorageTableStatistics { inner.statistics(table) }
     public var statistics: Document { inner.statistics }
@@ -115,6 +116,7 @@ public final class FailingStorage: StorageEngine {
         try count()
         try await inner.flush(upTo: mark)
     }
+    public var log: (any StorageLog)? { inner.log }
     public func checkpoint() async throws {
         try count()
         try await inner.checkpoint()

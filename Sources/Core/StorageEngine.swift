@@ -17,6 +17,8 @@ public import BSON
 ///   and not empty, values at most `Limits.storageValueBytesMax`. A table exists from its first put; an unknown table
 ///   reads as empty.
 /// - `apply` is atomic and at once visible to reads through this object. Operations of a batch take effect in order.
+///   A batch also carries the oplog entries that describe it. An engine of tables only need not look at them: they are
+///   among its operations, as rows of `TableID.oplog`. One with a `log` of its own changes it with the tables.
 /// - Pointers that reads return are valid until the next `apply` or suspension, whichever is first.
 /// - All calls come from one loop. An engine may use helper threads inside.
 /// - `apply` numbers its batches 1, 2, 3 … (`appliedMark`); everything up to `durableMark` survives a power cut. A
@@ -47,6 +49,9 @@ public protocol StorageEngine: AnyObject {
     /// Makes everything up to `mark` durable; returns when it is. Calls that wait together share one sync.
     func flush(upTo mark: UInt64) async throws
 
+    /// The log of an engine that keeps the oplog itself, the same object from `init` on; nil for an engine of tables.
+    var log: (any StorageLog)? { get }
+
     /// Writes a checkpoint in the background where the engine has such a thing.
     func checkpoint() async throws
 
@@ -54,6 +59,10 @@ public protocol StorageEngine: AnyObject {
     func statistics(_ table: TableID) -> StorageTableStatistics
     /// For `serverStatus`: memory, files, work done. Flat field names of the engine's own.
     var statistics: Document { get }
+}
+
+extension StorageEngine {
+    public var log: (any StorageLog)? { nil }
 }
 
 /// What a point read found.

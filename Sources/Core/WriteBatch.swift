@@ -1,6 +1,7 @@
 public import BSON
 
-/// Operations on tables that take effect together. Reused: `removeAll` keeps its memory.
+/// Operations on tables that take effect together, with the oplog entries that describe them (`WriteBatch+Log`).
+/// Reused: `removeAll` keeps its memory.
 ///
 /// Held as flat bytes, so that an engine can walk it, write it to a journal, or hand it to C, without an allocation an
 /// operation: `kind u8, table u32, keyLength u32, valueLength u32, key, value`, little-endian.
@@ -29,6 +30,15 @@ public final class WriteBatch {
 
     public let buffer: ByteBuffer
     @exclusivity(unchecked) public private(set) var count = 0
+
+    // What it does to the log.
+    public let entries = ByteBuffer(capacity: 1024)
+    @exclusivity(unchecked) public internal(set) var entryCount = 0
+    /// Entries behind this one go; nil: none do.
+    @exclusivity(unchecked) public internal(set) var truncatesAfter: Timestamp?
+    /// Entries up to this one go; `.max` for all of them.
+    @exclusivity(unchecked) public internal(set) var truncatesThrough: Timestamp?
+
     static let headerBytes = 13
 
     /// What an operation adds to the batch.
@@ -42,18 +52,29 @@ public final class WriteBatch {
     public func removeAll() {
         buffer.removeAll(keeping: 1 << 20)
         count = 0
+        guard changesLog else { return }
+        entries.removeAll(keeping: 1 << 20)
+        entryCount = 0
+        truncatesAfter = nil
+        truncatesThrough = nil
     }
 
     /// Drops the operations behind a point that `mark` returned: a statement that failed half-way.
     public func rewind(to mark: Mark) {
         buffer.truncate(to: mark.bytes)
         count = mark.count
+        entries.truncate(to: mark.entryBytes)
+        entryCount = mark.entryCount
     }
     public struct Mark {
         let bytes: Int
         let count: Int
+        let entryBytes: Int
+        let entryCount: Int
     }
-    public var mark: Mark { Mark(bytes: buffer.count, count: count) }
+    public var mark: Mark {
+        Mark(bytes: buffer.count, count: count, entryBytes: entries.count, entryCount: entryCount)
+    }
 
     @inline(__always)
     private func header(_ kind: Kind, _ table: TableID, _ key: Int, _ value: Int) -> UnsafeMutableRawPointer {

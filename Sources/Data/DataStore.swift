@@ -32,7 +32,6 @@ public final class DataStore {
 
     /// Bytes of undo above the commit point beyond which writes are refused.
     let undoBytesMax: Int
-    let entries = OplogEntryWriter()
     let scratch = WriteScratch()
     let indexChanges = IndexChanges()
     private var objectIDs: ObjectIDGenerator
@@ -67,7 +66,7 @@ public final class DataStore {
     /// An `_id` for a document that has none.
     public func newObjectID() -> ObjectID { objectIDs.next(runtime.wallClock) }
 
-    // MARK: Steps
+    // MARK: Room
 
     /// Whether what waits for a majority takes half of the room that there is for it, or history all of its own:
     /// writers should be slowed down.
@@ -99,20 +98,6 @@ public final class DataStore {
                     + "again when enough members have caught up")
         }
         return OpTime(term: context.isReplicated ? context.term : -1, timestamp: try clock.tick(context.wall))
-    }
-
-    /// Commits the open batch and appends its entry. Nothing suspends between the two.
-    @inline(__always)
-    func commit(at optime: OpTime?, entry: UnsafeRawBufferPointer?) throws {
-        // Without history a step has no time: an initial sync applies entries to data that may be newer.
-        try versions.commit(at: versions.keepsHistory ? optime : nil)
-        if let entry, let optime { try append(entry, optime: optime) }
-    }
-
-    @inline(__always)
-    func append(_ entry: UnsafeRawBufferPointer, optime: OpTime) throws {
-        try oplog.append(entry, optime: optime)
-        onAppend?(optime)
     }
 }
 

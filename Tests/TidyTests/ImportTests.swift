@@ -7,10 +7,10 @@ import Testing
         // Glibc in modules of node code: for comparing and copying memory, and for arithmetic. BannedNameTests says
         // what must not be called.
         "BSON": ["CBSON", "Glibc"],
-        "Core": ["BSON", "CHooks"],
+        "Core": ["BSON", "CHooks", "COplog"],
         "Wire": ["BSON", "Core", "CSnappy", "CZlib", "CZstd"],
         "Query": ["BSON", "Core", "CPCRE2", "Glibc"],
-        "Data": ["BSON", "Core", "Query", "COplog", "CTree", "CHash", "Glibc"],
+        "Data": ["BSON", "Core", "Query", "CTree", "CHash", "Glibc"],
         "Replication": ["BSON", "Core"],
         "Frontend": ["BSON", "Core", "Wire"],
         "Server": ["BSON", "Core", "Wire", "Frontend", "Query", "Data", "Replication", "COplog"],

@@ -65,7 +65,10 @@ extension DataStore {
                 throw ServerError(.failedToParse, "a deletion of applyOps needs the _id in o")
             }
             if let (record, old) = try record(withID: id, in: collection) {
-                try delete(record, old: old, in: collection, context, nil, StatementOutcome(kind: .delete, n: 1))
+                try step {
+                    try delete(
+                        record, old: old, in: collection, $0, context, nil, StatementOutcome(kind: .delete, n: 1))
+                }
             }
         default: throw ServerError(.failedToParse, "invalid op type '\(op)' of applyOps")
         }
@@ -103,9 +106,11 @@ extension DataStore {
                 throw ServerError(.immutableField, "an update of applyOps would change the immutable field '_id'")
             }
             if compareBytes(new.bytes, old.bytes) == 0 { return }
-            return try update(
-                record, old: old, new: new, logged: .difference(object), in: collection, context, nil,
-                StatementOutcome(kind: .update, n: 1, nModified: 1))
+            return try step {
+                try update(
+                    record, old: old, new: new, logged: .difference(object), in: collection, $0, context, nil,
+                    StatementOutcome(kind: .update, n: 1, nModified: 1))
+            }
         }
         // Entries before 5.0 have operators, with or without the version of their form.
         let body =

@@ -52,8 +52,8 @@ extension DataStore {
 
     /// Stores a row of a session as the source has it.
     public func cloneSession(key: UnsafeRawBufferPointer, record: DocumentView) throws {
-        try versions.step(at: nil) {
-            try versions.put(DataTables.sessions, .replicated, key: key, value: record.bytes)
+        try versions.step(at: nil) { step in
+            try step.put(DataTables.sessions, .replicated, key: key, value: record.bytes)
         }
     }
 }

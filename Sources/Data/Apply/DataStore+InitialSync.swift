@@ -7,25 +7,25 @@ extension DataStore {
     /// The `local` database stays. The version store keeps no history until `finishInitialSync`. A member that stops
     /// before that has to begin anew when it is started again (`hasUnfinishedInitialSync`).
     public func startInitialSync() throws {
-        try versions.step(at: nil) {
+        try versions.step(at: nil) { step in
             let one: [UInt8] = [1]
             try one.withUnsafeBytes {
-                try versions.put(DataTables.initialSync, .local, key: $0, value: $0)
+                try step.put(DataTables.initialSync, .local, key: $0, value: $0)
             }
         }
         try versions.setKeepsHistory(false, since: .null)
         for collection in catalog.collections where collection.kind == .replicated {
-            try drop(collection, at: nil, entry: nil)
+            try step { try drop(collection, $0) }
         }
         try catalog.forgetPendingDrops()
-        try versions.step(at: nil) {
-            versions.dropTable(DataTables.sessions, .local)
-            versions.dropTable(DataTables.initialSyncBuffer, .local)
+        try versions.step(at: nil) { step in
+            step.dropTable(DataTables.sessions)
+            step.dropTable(DataTables.initialSyncBuffer)
+            oplog.removeAll(step)
         }
         try RollbackMark.clear(versions)
         sessions.reload()
         indexBuilds.removeAll()
-        oplog.removeAll()
     }
 
     /// Whether an earlier run has stopped in the middle of an initial sync: what is here is nobody's state.
@@ -40,17 +40,18 @@ extension DataStore {
         _ namespace: Namespace, uuid: CollectionUUID, options: DocumentView, indexes: [DocumentView]
     ) throws -> Collection {
         if let existing = catalog.find(uuid) { return existing }
-        if let other = catalog.find(namespace) { try drop(other, at: nil, entry: nil) }
-        let collection = try create(
-            namespace, uuid, try CollectionOptions(parsing: options), .replicated, at: nil, entry: nil)
-        for definition in indexes {
-            let spec = try CollectionIndex.spec(definition)
-            if spec.isIdIndex { continue }
-            // The source lists a build in progress as `{spec, buildUUID}` does in `listIndexes`.
-            try addIndex(
-                spec, .deferred, buildID: CollectionUUID(definition["buildUUID"]), to: collection, at: nil, entry: nil)
+        return try step { step in
+            if let other = catalog.find(namespace) { try drop(other, step) }
+            let collection = try create(
+                namespace, uuid, try CollectionOptions(parsing: options), .replicated, step)
+            for definition in indexes {
+                let spec = try CollectionIndex.spec(definition)
+                if spec.isIdIndex { continue }
+                // The source lists a build in progress as `{spec, buildUUID}` does in `listIndexes`.
+                try addIndex(spec, .deferred, buildID: CollectionUUID(definition["buildUUID"]), to: collection, step)
+            }
+            return collection
         }
-        return collection
     }
 
     /// Stores a cloned document: inserted, or put in the place of the one with its `_id`. Not logged.
@@ -58,22 +59,15 @@ extension DataStore {
         guard let id = document.first, id.key == "_id" else {
             throw ServerError(.badValue, "a cloned document does not start with its _id")
         }
-        if let (record, old) = try record(withID: id.value, in: collection) {
-            let growth = document.byteCount - old.byteCount
-            let changes = try prepareUpdate(record, old: old, new: document, collection, isApplying: true)
-            try versions.step(at: nil) {
-                try record.withBytes {
-                    try versions.put(collection.table, collection.kind, key: $0, value: document.bytes)
-                }
-                if let changes { try put(changes, record, collection) }
+        try step { step in
+            if let (record, old) = try record(withID: id.value, in: collection) {
+                let changes = try prepareUpdate(record, old: old, new: document, collection, step, isApplying: true)
+                return try putUpdate(record, old: old, new: document, collection, changes, step)
             }
-            collection.dataBytes += growth
-            return
+            let record = RecordKey(collection.nextRecordID)
+            let changes = try prepareInsert(document, record, collection, step, isApplying: true)
+            try putInsert(document, record, collection, changes, step)
         }
-        let record = RecordKey(collection.nextRecordID)
-        let changes = try prepareInsert(document, record, collection, isApplying: true)
-        try versions.step(at: nil) { try putInsert(document, record, collection, changes) }
-        countInsert(document, collection, changes)
     }
 
     /// The next collection whose indexes are to be built from the final data; nil when all are. Step it for
@@ -92,7 +86,7 @@ extension DataStore {
     public func finishDeferredBuild(_ build: IndexBuild) throws {
         try invariant(build.isScanned, "a deferred index build is finished before its scan is through")
         for index in build.indexes { index.state = .ready }
-        try versions.step(at: nil) { try catalog.put(build.collection) }
+        try versions.step(at: nil) { try catalog.put(build.collection, $0) }
         build.collection.generation += 1
     }
 
@@ -105,10 +99,10 @@ extension DataStore {
                 try invariant(index.buildID != nil, "an initial sync ends before the index \(index.name) is built")
                 index.state = .building
             }
-            try versions.step(at: nil) { try catalog.put(collection) }
+            try versions.step(at: nil) { try catalog.put(collection, $0) }
         }
         try versions.setKeepsHistory(true, since: optime)
-        try versions.step(at: nil) { versions.dropTable(DataTables.initialSync, .local) }
+        try versions.step(at: nil) { $0.dropTable(DataTables.initialSync) }
         try load()
     }
 }

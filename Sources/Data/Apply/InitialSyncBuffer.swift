@@ -25,7 +25,7 @@ public final class InitialSyncBuffer {
     public func append(_ frame: UnsafeRawBufferPointer) throws {
         try withKey(next) { key in
             try versions.step(at: nil) {
-                try versions.put(DataTables.initialSyncBuffer, .local, key: key, value: frame)
+                try $0.put(DataTables.initialSyncBuffer, .local, key: key, value: frame)
             }
         }
         next += 1
@@ -47,14 +47,14 @@ public final class InitialSyncBuffer {
     public func removeFirst() throws {
         let removed = try withFirst { $0.count }
         try withKey(first) { key in
-            try versions.step(at: nil) { try versions.delete(DataTables.initialSyncBuffer, .local, key: key) }
+            try versions.step(at: nil) { try $0.delete(DataTables.initialSyncBuffer, .local, key: key) }
         }
         first += 1
         byteCount -= removed
     }
 
     public func removeAll() throws {
-        try versions.step(at: nil) { versions.dropTable(DataTables.initialSyncBuffer, .local) }
+        try versions.step(at: nil) { $0.dropTable(DataTables.initialSyncBuffer) }
         first = next
         byteCount = 0
     }

@@ -19,7 +19,14 @@ public struct OplogEntryView {
     let retryImage: RetryImage?
 
     /// Finds the fields; `BadValue` (2) names the one that is missing or of another type.
-    public init(_ entry: DocumentView) throws(ServerError) {
+    public init(_ entry: DocumentView) throws(ServerError) { try self.init(entry, of: nil) }
+
+    /// One of the operations that an entry groups: it has the time of the entry.
+    init(_ operation: DocumentView, of group: OplogEntryView) throws(ServerError) {
+        try self.init(operation, of: Optional(group))
+    }
+
+    private init(_ entry: DocumentView, of group: OplogEntryView?) throws(ServerError) {
         self.entry = entry
         var timestamp: Timestamp?
         var term: Int64 = -1
@@ -53,6 +60,7 @@ public struct OplogEntryView {
             default: break
             }
         }
+        if let group { (timestamp, term, wall) = (group.optime.timestamp, group.optime.term, group.wall.milliseconds) }
         guard let timestamp else { throw OplogEntryView.malformed("ts") }
         guard let op, op.count > 0 else { throw OplogEntryView.malformed("op") }
         guard let namespace else { throw OplogEntryView.malformed("ns") }

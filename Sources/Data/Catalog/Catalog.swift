@@ -72,7 +72,7 @@ public final class Catalog {
         collections.filter { $0.namespace.database == database }
     }
 
-    // MARK: Changes in memory, once their batch is committed
+    // MARK: Changes in memory
 
     func add(_ collection: Collection) {
         let index = collections.firstIndex { $0.namespace > collection.namespace } ?? collections.count
@@ -99,15 +99,16 @@ public final class Catalog {
         for collection in collections { byName.insert(collection) }
     }
 
-    /// A table number that was never used before, on this member, also before a restart. Called outside of steps.
+    /// A table number that was never used before, on this member, also before a restart. Numbers are reserved in steps
+    /// of their own.
     func newTable() throws -> TableID {
         try invariant(nextTable < UInt32.max - Catalog.tablesPerReservation, "all table numbers are used up")
         if nextTable >= reservedTables {
             let reserved = nextTable + Catalog.tablesPerReservation
-            try versions.step(at: nil) {
+            try versions.step(at: nil) { step in
                 try withUnsafeBytes(of: reserved.littleEndian) { value in
                     try Catalog.numbersKey.withUnsafeBytes {
-                        try versions.put(DataTables.numbers, .local, key: $0, value: value)
+                        try step.put(DataTables.numbers, .local, key: $0, value: value)
                     }
                 }
             }
@@ -129,20 +130,20 @@ public final class Catalog {
         }
     }
 
-    // MARK: Changes of the tables, in the batch that is open
+    // MARK: Changes of the tables
 
-    func put(_ collection: Collection, multikey: [(index: CollectionIndex, paths: [UInt64])] = []) throws {
-        let record = CatalogRecord.encode(collection, multikey: multikey)
+    func put(_ collection: Collection, _ step: WriteStep) throws {
+        let record = CatalogRecord.encode(collection)
         try CatalogRecord.key(collection.table).withUnsafeBytes { key in
             try record.withView {
-                try versions.put(catalogTable(collection.kind), collection.kind, key: key, value: $0.bytes)
+                try step.put(catalogTable(collection.kind), collection.kind, key: key, value: $0.bytes)
             }
         }
     }
 
-    func delete(_ collection: Collection) throws {
+    func delete(_ collection: Collection, _ step: WriteStep) throws {
         try CatalogRecord.key(collection.table).withUnsafeBytes {
-            try versions.delete(catalogTable(collection.kind), collection.kind, key: $0)
+            try step.delete(catalogTable(collection.kind), collection.kind, key: $0)
         }
     }
 
@@ -202,8 +203,8 @@ public final class Catalog {
         let collection: Collection?
     }
 
-    /// Marks tables as dropped at `optime`, in the batch that is open; `forget` them in memory once it is committed.
-    func putPendingDrop(_ drop: PendingDrop) throws {
+    /// Marks tables as dropped at `optime`.
+    func add(_ drop: PendingDrop, _ step: WriteStep) throws {
         let record = Document { writer in
             writer.append("optime", drop.optime)
             writer.array("tables") { array in for table in drop.tables { array.append(.int64(Int64(table.rawValue))) } }
@@ -212,8 +213,10 @@ public final class Catalog {
             }
         }
         try pendingDropKey(drop).withUnsafeBytes { key in
-            try record.withView { try versions.put(DataTables.pendingDrops, .local, key: key, value: $0.bytes) }
+            try record.withView { try step.put(DataTables.pendingDrops, .local, key: key, value: $0.bytes) }
         }
+        pendingDrops.append(drop)
+        step.onRewind { [self] in pendingDrops.removeLast() }
     }
 
     private func pendingDropKey(_ drop: PendingDrop) -> [UInt8] {
@@ -221,8 +224,6 @@ public final class Catalog {
         for table in drop.tables.prefix(1) { key += CatalogRecord.key(table) }
         return key
     }
-
-    func addPendingDrop(_ drop: PendingDrop) { pendingDrops.append(drop) }
 
     /// Gives back the data of drops that no rollback undoes any more and no read in the past sees. Cheap when there are
     /// none.
@@ -236,12 +237,12 @@ public final class Catalog {
     private func reclaim(where isDue: (PendingDrop) -> Bool) throws {
         let due = pendingDrops.filter(isDue)
         guard !due.isEmpty else { return }
-        try versions.step(at: nil) {
+        try versions.step(at: nil) { step in
             for drop in due {
                 // Below the commit point nothing is undone, so the tables go without history.
-                for table in drop.tables { versions.dropTable(table, .local) }
+                for table in drop.tables { step.dropTable(table) }
                 try pendingDropKey(drop).withUnsafeBytes {
-                    try versions.delete(DataTables.pendingDrops, .local, key: $0)
+                    try step.delete(DataTables.pendingDrops, .local, key: $0)
                 }
             }
         }
@@ -276,10 +277,10 @@ public final class Catalog {
             if tables.contains(where: inUse.contains) { undone.append(drop) } else { pendingDrops.append(drop) }
         }
         guard !undone.isEmpty else { return }
-        try versions.step(at: nil) {
+        try versions.step(at: nil) { step in
             for drop in undone {
                 try pendingDropKey(drop).withUnsafeBytes {
-                    try versions.delete(DataTables.pendingDrops, .local, key: $0)
+                    try step.delete(DataTables.pendingDrops, .local, key: $0)
                 }
             }
         }

@@ -12,9 +12,7 @@ enum CatalogRecord {
         withUnsafeBytes(of: table.rawValue.bigEndian) { [UInt8]($0) }
     }
 
-    /// `multikey` names indexes that become multikey with this write.
-    static func encode(_ collection: Collection, multikey: [(index: CollectionIndex, paths: [UInt64])] = []) -> Document
-    {
+    static func encode(_ collection: Collection) -> Document {
         Document { writer in
             writer.append("ns", string: collection.namespace.fullName)
             writer.append("uuid", collection.uuid)
@@ -36,9 +34,8 @@ enum CatalogRecord {
                         element.append("table", int64: Int64(index.table.rawValue))
                         element.append("state", int32: index.state.rawValue)
                         element.append("visibleFrom", timestamp: index.visibleFrom)
-                        let paths = multikey.first { $0.index === index }?.paths ?? index.spec.multikeyPaths
                         element.array("multikey") { array in
-                            for path in paths { array.append(.int64(Int64(bitPattern: path))) }
+                            for path in index.spec.multikeyPaths { array.append(.int64(Int64(bitPattern: path))) }
                         }
                         if let build = index.buildID { element.append("build", build) }
                         element.append("recordInKey", bool: index.keepsRecordInKey)

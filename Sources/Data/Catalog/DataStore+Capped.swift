@@ -13,35 +13,27 @@ extension DataStore {
             throw ServerError(.namespaceNotFound, "source collection \(namespace) does not exist")
         }
         try abortIndexBuilds(of: collection, "collection made capped", context)
-        let optime = try optime(of: collection.kind, context)
-        let entry = commandEntry(namespace.database, collection.uuid, optime, context, collection.kind) { o in
-            o.append("convertToCapped", string: namespace.collection)
-            o.append("size", int64: capped.size)
+        try step { step in
+            _ = try optime(step, collection.kind, context)
+            try logCommand(namespace.database, collection.uuid, collection.kind, step, context) { o in
+                o.append("convertToCapped", string: namespace.collection)
+                o.append("size", int64: capped.size)
+            }
+            try convertToCapped(collection, capped, step)
         }
-        try convertToCapped(collection, capped, at: optime, entry: entry)
         return collection
     }
 
-    /// Makes a collection capped at a known optime.
+    /// Makes a collection capped at the step's optime.
     func convertToCapped(
-        _ collection: Collection, _ capped: CollectionOptions.Capped, at optime: OpTime?, entry: UnsafeRawBufferPointer?
+        _ collection: Collection, _ capped: CollectionOptions.Capped, _ step: WriteStep
     ) throws {
-        let options = collection.options
-        let indexes = collection.indexes
-        let tables = indexes.dropFirst().map { $0.table }
+        restoreDefinition(of: collection, afterRewindOf: step)
+        let tables = collection.indexes.dropFirst().map { $0.table }
         collection.options.capped = capped
         collection.indexes = [collection.idIndex]
-        do {
-            try catalogStep(at: optime, entry: entry) {
-                try catalog.put(collection)
-                if !tables.isEmpty { try dropTables(tables, collection: nil, at: optime) }
-            }
-        } catch {
-            collection.options = options
-            collection.indexes = indexes
-            throw error
-        }
-        if !tables.isEmpty { tablesDropped(tables, collection: nil, at: optime) }
+        try catalog.put(collection, step)
+        if !tables.isEmpty { try dropTables(tables, of: collection, step) }
         collection.generation += 1
     }
 

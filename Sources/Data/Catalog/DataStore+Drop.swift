@@ -11,14 +11,16 @@ extension DataStore {
             throw ServerError(.illegalOperation, "can't drop system collection \(namespace)")
         }
         try abortIndexBuilds(of: collection, "collection dropped", context)
-        let optime = try optime(of: collection.kind, context)
         let count = collection.count
-        let entry = commandEntry(namespace.database, collection.uuid, optime, context, collection.kind) { o2 in
-            o2.append("numRecords", int64: Int64(count))
-        } o: { o in
-            o.append("drop", string: namespace.collection)
+        try step { step in
+            _ = try optime(step, collection.kind, context)
+            try logCommand(namespace.database, collection.uuid, collection.kind, step, context) { o2 in
+                o2.append("numRecords", int64: Int64(count))
+            } o: { o in
+                o.append("drop", string: namespace.collection)
+            }
+            try drop(collection, step)
         }
-        try drop(collection, at: optime, entry: entry)
         return true
     }
 
@@ -30,39 +32,38 @@ extension DataStore {
         let collections = catalog.collections(in: name)
         guard !collections.isEmpty else { return }
         for collection in collections { try dropCollection(collection.namespace, context) }
-        let optime = try nextOpTime(context)
-        let entry = commandEntry(name, nil, optime, context, .replicated) { $0.append("dropDatabase", int32: 1) }
-        try catalogStep(at: optime, entry: entry) {}
+        try step { step in
+            _ = try optime(step, .replicated, context)
+            try logCommand(name, nil, .replicated, step, context) { $0.append("dropDatabase", int32: 1) }
+        }
         onDatabaseDropped?(name)
     }
 
-    /// Drops a collection at a known optime.
-    func drop(_ collection: Collection, at optime: OpTime?, entry: UnsafeRawBufferPointer?) throws {
+    /// Drops a collection at the step's optime.
+    func drop(_ collection: Collection, _ step: WriteStep) throws {
         let tables = [collection.table] + collection.indexes.map { $0.table }
-        try catalogStep(at: optime, entry: entry) {
-            try catalog.delete(collection)
-            try dropTables(tables, collection: collection, at: optime)
-        }
-        tablesDropped(tables, collection: collection, at: optime)
+        try catalog.delete(collection, step)
+        try dropTables(tables, of: collection, isWhole: true, step)
+        let builds = indexBuilds
         catalog.remove(collection)
         collection.isDropped = true
         indexBuilds.removeAll { $0.collection === collection }
+        step.onRewind { [self] in
+            catalog.add(collection)
+            collection.isDropped = false
+            indexBuilds = builds
+        }
     }
 
-    /// Drops tables in the open batch: at once where no rollback can come, else in two phases. `collection` when it
-    /// goes as a whole.
-    func dropTables(_ tables: [TableID], collection: Collection?, at optime: OpTime?) throws {
-        guard let optime, versions.keepsHistory else {
-            for table in tables { versions.dropTable(table, .local) }
+    /// Drops tables: at once where no rollback can come, else in two phases. `isWhole` when the collection goes with
+    /// them.
+    func dropTables(_ tables: [TableID], of collection: Collection, isWhole: Bool = false, _ step: WriteStep) throws {
+        guard collection.kind == .replicated, let optime = step.optime, versions.keepsHistory else {
+            for table in tables { step.dropTable(table) }
             return
         }
-        try catalog.putPendingDrop(Catalog.PendingDrop(optime: optime, tables: tables, collection: collection))
-    }
-
-    /// Remembers dropped tables in memory, once the batch is committed. `collection` when it went as a whole.
-    func tablesDropped(_ tables: [TableID], collection: Collection?, at optime: OpTime?) {
-        guard let optime, versions.keepsHistory else { return }
-        catalog.addPendingDrop(Catalog.PendingDrop(optime: optime, tables: tables, collection: collection))
+        let drop = Catalog.PendingDrop(optime: optime, tables: tables, collection: isWhole ? collection : nil)
+        try catalog.add(drop, step)
     }
 
     /// Renames a collection, over another one of that name when `dropTarget` says so.
@@ -82,51 +83,35 @@ extension DataStore {
         if target != nil, !dropTarget { throw ServerError(.namespaceExists, "target namespace exists") }
         try abortIndexBuilds(of: collection, "collection renamed", context)
         if let target { try abortIndexBuilds(of: target, "collection dropped", context) }
-        let optime = try optime(of: collection.kind, context)
-        let entry = commandEntry(from.database, collection.uuid, optime, context, collection.kind) { o2 in
-            if let target { o2.append("numRecords", int64: Int64(target.count)) }
-        } o: { o in
-            o.append("renameCollection", string: from.fullName)
-            o.append("to", string: to.fullName)
-            o.append("stayTemp", bool: false)
-            if let target { o.append("dropTarget", target.uuid) }
+        try step { step in
+            _ = try optime(step, collection.kind, context)
+            try logCommand(from.database, collection.uuid, collection.kind, step, context) { o2 in
+                if let target { o2.append("numRecords", int64: Int64(target.count)) }
+            } o: { o in
+                o.append("renameCollection", string: from.fullName)
+                o.append("to", string: to.fullName)
+                o.append("stayTemp", bool: false)
+                if let target { o.append("dropTarget", target.uuid) }
+            }
+            try rename(collection, to: to, over: target, step)
         }
-        try rename(collection, to: to, over: target, at: optime, entry: entry)
     }
 
-    /// Renames at a known optime.
-    func rename(
-        _ collection: Collection, to: Namespace, over target: Collection?, at optime: OpTime?,
-        entry: UnsafeRawBufferPointer?
-    ) throws {
-        let from = collection.namespace
-        let since = collection.namedSince
-        let tables = target.map { [$0.table] + $0.indexes.map { $0.table } } ?? []
-        // The record is written under the new name, so the name in memory changes first, and back when the step fails.
-        let formerNames = collection.formerNames
+    /// Renames at the step's optime.
+    func rename(_ collection: Collection, to: Namespace, over target: Collection?, _ step: WriteStep) throws {
+        if let target { try drop(target, step) }
+        let optime = collection.kind == .local ? nil : step.optime
+        let (from, since, formerNames) = (collection.namespace, collection.namedSince, collection.formerNames)
+        step.onRewind { [catalog] in
+            catalog.rename(collection, to: from, at: since)
+            collection.formerNames = formerNames
+        }
         if optime != nil, versions.keepsHistory {
             collection.rememberName(readableFrom: versions.oldestReadable)
         }
         catalog.rename(collection, to: to, at: optime?.timestamp ?? .zero)
-        do {
-            try catalogStep(at: optime, entry: entry) {
-                if let target {
-                    try catalog.delete(target)
-                    try dropTables(tables, collection: target, at: optime)
-                }
-                try catalog.put(collection)
-            }
-        } catch {
-            catalog.rename(collection, to: from, at: since)
-            collection.formerNames = formerNames
-            throw error
-        }
+        try catalog.put(collection, step)
         collection.generation += 1
-        if let target {
-            tablesDropped(tables, collection: target, at: optime)
-            catalog.remove(target)
-            target.isDropped = true
-        }
     }
 
     /// Changes options of a collection or an index: `validator`, `validationLevel`, `validationAction`, `index:
@@ -141,29 +126,32 @@ extension DataStore {
         let change = try CollectionModification(command, collection)
         if change.isDryRun { return Document() }
         try change.checkValidator(collection)
-        let optime = try optime(of: collection.kind, context)
-        let entry = commandEntry(namespace.database, collection.uuid, optime, context, collection.kind) { o in
-            o.append("collMod", string: namespace.collection)
-            change.write(to: o)
+        try step { step in
+            _ = try optime(step, collection.kind, context)
+            try logCommand(namespace.database, collection.uuid, collection.kind, step, context) { o in
+                o.append("collMod", string: namespace.collection)
+                change.write(to: o)
+            }
+            try modify(collection, change, step)
         }
-        try modify(collection, change, at: optime, entry: entry)
         return change.reply
     }
 
-    /// Changes options at a known optime.
-    func modify(
-        _ collection: Collection, _ change: CollectionModification, at optime: OpTime?, entry: UnsafeRawBufferPointer?
-    ) throws {
-        let options = collection.options
-        let indexes = collection.indexes
+    /// Changes options at the step's optime.
+    func modify(_ collection: Collection, _ change: CollectionModification, _ step: WriteStep) throws {
+        restoreDefinition(of: collection, afterRewindOf: step)
         try change.apply(to: collection)
-        do {
-            try catalogStep(at: optime, entry: entry) { try catalog.put(collection) }
-        } catch {
+        try catalog.put(collection, step)
+        collection.generation += 1
+    }
+
+    /// Has options and indexes of a collection put back as they are now, should the step not come to its end.
+    func restoreDefinition(of collection: Collection, afterRewindOf step: WriteStep) {
+        let (options, indexes) = (collection.options, collection.indexes)
+        step.onRewind {
             collection.options = options
             collection.indexes = indexes
-            throw error
+            collection.generation += 1
         }
-        collection.generation += 1
     }
 }

@@ -25,9 +25,11 @@ extension DataStore {
         let prepared = try prepareForInsert(document, context)
         guard let id = prepared.first?.value else { throw InvariantViolation("a prepared document has no _id") }
         if let (record, old) = try record(withID: id, in: collection) {
-            try update(
-                record, old: old, new: prepared, logged: .replacement, in: collection, context, nil,
-                StatementOutcome(kind: .update, n: 1))
+            try step {
+                try update(
+                    record, old: old, new: prepared, logged: .replacement, in: collection, $0, context, nil,
+                    StatementOutcome(kind: .update, n: 1))
+            }
         } else {
             try insertOne(prepared, into: collection, context)
         }

@@ -31,19 +31,6 @@ extension StorageNotResident {
 }
 
 extension VersionStore {
-    /// Runs `body` in one batch, committed at `optime`, or undone when it throws.
-    @inline(__always)
-    func step(at optime: OpTime?, _ body: () throws -> Void) throws {
-        begin()
-        do {
-            try body()
-            try commit(at: optime)
-        } catch {
-            abort()
-            throw error
-        }
-    }
-
     /// Calls `body` with every row of a small table.
     func forEachRow(_ table: TableID, _ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) throws -> Void) throws {
         var walk = RowWalk(table)

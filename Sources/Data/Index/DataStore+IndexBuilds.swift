@@ -6,13 +6,15 @@ extension DataStore {
     /// Writes the start entry of a build and registers it: hidden indexes that `IndexBuild.step` fills.
     func startIndexBuild(_ specs: [IndexSpec], _ collection: Collection, _ context: WriteContext) throws -> IndexBuild {
         let buildID = CollectionUUID(runtime)
-        let optime = try nextOpTime(context)
-        let entry = commandEntry(collection.namespace.database, collection.uuid, optime, context, collection.kind) {
-            o in
-            o.append("startIndexBuild", string: collection.namespace.collection)
-            describe(buildID, specs.map { $0.definition }, to: o)
+        return try step { step in
+            let optime = try nextOpTime(context)
+            step.optime = optime
+            try logCommand(collection.namespace.database, collection.uuid, collection.kind, step, context) { o in
+                o.append("startIndexBuild", string: collection.namespace.collection)
+                describe(buildID, specs.map { $0.definition }, to: o)
+            }
+            return try startIndexBuild(buildID, specs, collection, at: optime, step)
         }
-        return try startIndexBuild(buildID, specs, collection, at: optime, entry: entry)
     }
 
     private func describe(_ buildID: CollectionUUID, _ definitions: [Document], to o: DocumentWriter) {
@@ -21,10 +23,9 @@ extension DataStore {
     }
 
     func startIndexBuild(
-        _ buildID: CollectionUUID, _ specs: [IndexSpec], _ collection: Collection, at optime: OpTime,
-        entry: UnsafeRawBufferPointer?
+        _ buildID: CollectionUUID, _ specs: [IndexSpec], _ collection: Collection, at optime: OpTime, _ step: WriteStep
     ) throws -> IndexBuild {
-        let before = collection.indexes
+        restoreDefinition(of: collection, afterRewindOf: step)
         var added: [CollectionIndex] = []
         for spec in specs {
             added.append(
@@ -33,18 +34,12 @@ extension DataStore {
                     buildID: buildID))
         }
         collection.indexes += added
-        do {
-            try catalogStep(at: optime, entry: entry) {
-                for index in added { emptyTable(index.table) }
-                try catalog.put(collection)
-            }
-        } catch {
-            collection.indexes = before
-            throw error
-        }
+        for index in added { step.dropTable(index.table) }
+        try catalog.put(collection, step)
         collection.generation += 1
         let build = IndexBuild(store: self, collection: collection, indexes: added, buildID: buildID)
         indexBuilds.append(build)
+        step.onRewind { [self] in indexBuilds.removeAll { $0 === build } }
         return build
     }
 
@@ -55,26 +50,28 @@ extension DataStore {
             throw ServerError(.indexBuildAborted, "the index build was aborted")
         }
         let collection = build.collection
-        let optime = try nextOpTime(context)
-        let entry = commandEntry(collection.namespace.database, collection.uuid, optime, context, collection.kind) {
-            o in
-            o.append("commitIndexBuild", string: collection.namespace.collection)
-            if let buildID = build.buildID { describe(buildID, build.indexes.map { $0.definition }, to: o) }
+        try step { step in
+            let optime = try nextOpTime(context)
+            step.optime = optime
+            try logCommand(collection.namespace.database, collection.uuid, collection.kind, step, context) { o in
+                o.append("commitIndexBuild", string: collection.namespace.collection)
+                if let buildID = build.buildID { describe(buildID, build.indexes.map { $0.definition }, to: o) }
+            }
+            try commit(build, at: optime, step)
         }
-        try commit(build, at: optime, entry: entry)
     }
 
-    func commit(_ build: IndexBuild, at optime: OpTime, entry: UnsafeRawBufferPointer?) throws {
+    func commit(_ build: IndexBuild, at optime: OpTime, _ step: WriteStep) throws {
+        let builds = indexBuilds
+        step.onRewind { [self] in
+            for index in build.indexes { index.state = .building }
+            indexBuilds = builds
+        }
         for index in build.indexes {
             index.state = .ready
             index.visibleFrom = optime.timestamp
         }
-        do {
-            try catalogStep(at: optime, entry: entry) { try catalog.put(build.collection) }
-        } catch {
-            for index in build.indexes { index.state = .building }
-            throw error
-        }
+        try catalog.put(build.collection, step)
         build.collection.generation += 1
         indexBuilds.removeAll { $0 === build }
     }
@@ -83,18 +80,21 @@ extension DataStore {
     public func abortIndexBuild(_ build: IndexBuild, _ why: String, _ context: WriteContext) throws {
         guard indexBuilds.contains(where: { $0 === build }) else { return }
         let collection = build.collection
-        let optime = try nextOpTime(context)
-        let entry = commandEntry(collection.namespace.database, collection.uuid, optime, context, collection.kind) {
-            o in
-            o.append("abortIndexBuild", string: collection.namespace.collection)
-            if let buildID = build.buildID { describe(buildID, build.indexes.map { $0.definition }, to: o) }
-            o.document("cause") { $0.append("errmsg", string: why) }
+        try step { step in
+            step.optime = try nextOpTime(context)
+            try logCommand(collection.namespace.database, collection.uuid, collection.kind, step, context) { o in
+                o.append("abortIndexBuild", string: collection.namespace.collection)
+                if let buildID = build.buildID { describe(buildID, build.indexes.map { $0.definition }, to: o) }
+                o.document("cause") { $0.append("errmsg", string: why) }
+            }
+            try abort(build, step)
         }
-        try abort(build, at: optime, entry: entry)
     }
 
-    func abort(_ build: IndexBuild, at optime: OpTime, entry: UnsafeRawBufferPointer?) throws {
-        try dropIndex(build.indexes, of: build.collection, at: optime, entry: entry)
+    func abort(_ build: IndexBuild, _ step: WriteStep) throws {
+        let builds = indexBuilds
+        step.onRewind { [self] in indexBuilds = builds }
+        try dropIndexes(build.indexes, of: build.collection, step)
         indexBuilds.removeAll { $0 === build }
     }
 

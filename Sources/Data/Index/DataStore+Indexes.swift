@@ -97,13 +97,19 @@ extension DataStore {
     }
 
     private func createOnEmpty(_ spec: IndexSpec, _ collection: Collection, _ context: WriteContext) throws {
-        let optime = try optime(of: collection.kind, context)
-        let entry = commandEntry(collection.namespace.database, collection.uuid, optime, context, collection.kind) {
-            o in
+        try step { try createOnEmpty(spec, collection, $0, context) }
+    }
+
+    /// Adds the creation of an index to a step that sees no documents in the collection.
+    func createOnEmpty(
+        _ spec: IndexSpec, _ collection: Collection, _ step: WriteStep, _ context: WriteContext
+    ) throws {
+        _ = try optime(step, collection.kind, context)
+        try logCommand(collection.namespace.database, collection.uuid, collection.kind, step, context) { o in
             o.append("createIndexes", string: collection.namespace.collection)
             spec.definition.withView { view in for element in view { o.append(element.key, element.value) } }
         }
-        try addIndex(spec, .ready, buildID: nil, to: collection, at: optime, entry: entry)
+        try addIndex(spec, .ready, buildID: nil, to: collection, step)
     }
 
     /// A collection of `local` is small and this member's own: its index is filled in one step.
@@ -115,33 +121,27 @@ extension DataStore {
             while try build.step(until: .distantFuture) == .yield {}
         } catch {
             collection.indexes.removeAll { index in added.contains { $0 === index } }
-            try versions.step(at: nil) {
-                for index in added { versions.dropTable(index.table, .local) }
-                try catalog.put(collection)
+            try versions.step(at: nil) { step in
+                for index in added { step.dropTable(index.table) }
+                try catalog.put(collection, step)
             }
             throw error
         }
         for index in added { index.state = .ready }
     }
 
-    /// Adds an index to the catalog at a known optime.
+    /// Adds an index to the catalog at the step's optime.
     func addIndex(
         _ spec: IndexSpec, _ state: CollectionIndex.State, buildID: CollectionUUID?, to collection: Collection,
-        at optime: OpTime?, entry: UnsafeRawBufferPointer?
+        _ step: WriteStep
     ) throws {
+        let since = collection.kind == .local ? .zero : step.optime?.timestamp ?? .zero
         let index = CollectionIndex(
-            spec, table: try catalog.newTable(), state: state, visibleFrom: optime?.timestamp ?? .zero, buildID: buildID
-        )
+            spec, table: try catalog.newTable(), state: state, visibleFrom: since, buildID: buildID)
+        restoreDefinition(of: collection, afterRewindOf: step)
         collection.indexes.append(index)
-        do {
-            try catalogStep(at: optime, entry: entry) {
-                emptyTable(index.table)
-                try catalog.put(collection)
-            }
-        } catch {
-            collection.indexes.removeLast()
-            throw error
-        }
+        step.dropTable(index.table)
+        try catalog.put(collection, step)
         collection.generation += 1
     }
 
@@ -158,17 +158,16 @@ extension DataStore {
                 try abortIndexBuild(build, "index dropped", context)
                 continue
             }
-            let optime = try optime(of: collection.kind, context)
-            let entry = commandEntry(
-                namespace.database, collection.uuid, optime, context, collection.kind,
-                o2: { o2 in
+            try step { step in
+                _ = try optime(step, collection.kind, context)
+                try logCommand(namespace.database, collection.uuid, collection.kind, step, context) { o2 in
                     index.definition.withView { view in for element in view { o2.append(element.key, element.value) } }
+                } o: { o in
+                    o.append("dropIndexes", string: namespace.collection)
+                    o.append("index", string: index.name)
                 }
-            ) { o in
-                o.append("dropIndexes", string: namespace.collection)
-                o.append("index", string: index.name)
+                try dropIndexes([index], of: collection, step)
             }
-            try dropIndex([index], of: collection, at: optime, entry: entry)
         }
         return before
     }
@@ -214,23 +213,13 @@ extension DataStore {
         return found
     }
 
-    /// Drops indexes at a known optime.
-    func dropIndex(
-        _ dropped: [CollectionIndex], of collection: Collection, at optime: OpTime?, entry: UnsafeRawBufferPointer?
-    ) throws {
-        let kept = collection.indexes
+    /// Drops indexes at the step's optime.
+    func dropIndexes(_ dropped: [CollectionIndex], of collection: Collection, _ step: WriteStep) throws {
         let tables = dropped.map { $0.table }
+        restoreDefinition(of: collection, afterRewindOf: step)
         collection.indexes.removeAll { index in dropped.contains { $0 === index } }
-        do {
-            try catalogStep(at: optime, entry: entry) {
-                try catalog.put(collection)
-                if !tables.isEmpty { try dropTables(tables, collection: nil, at: optime) }
-            }
-        } catch {
-            collection.indexes = kept
-            throw error
-        }
-        if !tables.isEmpty { tablesDropped(tables, collection: nil, at: optime) }
+        try catalog.put(collection, step)
+        if !tables.isEmpty { try dropTables(tables, of: collection, step) }
         collection.generation += 1
     }
 }

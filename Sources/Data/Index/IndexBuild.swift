@@ -85,16 +85,14 @@ public final class IndexBuild {
         isScanned = false
         position = 0
         for index in indexes { index.scannedThrough = 0 }
-        try store.versions.step(at: nil) {
-            for index in indexes { store.versions.dropTable(index.table, .local) }
-        }
+        try store.versions.step(at: nil) { step in for index in indexes { step.dropTable(index.table) } }
     }
 
     /// Adds one batch of rows to the indexes. The entries have no versions: until the commit entry nobody reads the
     /// index.
     private func addRows() throws {
         var last = position
-        try store.versions.step(at: nil) {
+        try store.versions.step(at: nil) { step in
             var added: [[UInt8]: UInt64] = [:]
             for row in rows.rows {
                 guard let base = row.key.baseAddress else { throw InvariantViolation("a record key is empty") }
@@ -105,7 +103,7 @@ public final class IndexBuild {
                     if keys.isMultikey, let paths = index.widened(by: keys.multikeyPaths) {
                         index.spec.multikeyPaths = paths
                     }
-                    for position in 0..<keys.count { try add(keys[position], record, document, index, &added) }
+                    for position in 0..<keys.count { try add(keys[position], record, document, index, &added, step) }
                 }
                 last = record.id
             }
@@ -115,7 +113,7 @@ public final class IndexBuild {
 
     private func add(
         _ key: UnsafeRawBufferPointer, _ record: RecordKey, _ document: DocumentView, _ index: CollectionIndex,
-        _ added: inout [[UInt8]: UInt64]
+        _ added: inout [[UInt8]: UInt64], _ step: WriteStep
     ) throws {
         guard key.count + RecordKey.byteCount <= Limits.storageKeyBytesMax else { throw IndexChanges.keyTooLong(index) }
         entry.removeAll(keeping: 1 << 17)
@@ -123,7 +121,7 @@ public final class IndexBuild {
         guard !index.keepsRecordInKey else {
             record.withBytes { entry.append($0) }
             let empty = UnsafeRawBufferPointer(start: nil, count: 0)
-            return try store.versions.put(index.table, .local, key: entry.bytes, value: empty)
+            return try step.put(index.table, .local, key: entry.bytes, value: empty)
         }
         // Keys of this batch are not in the table yet.
         let batchKey = withUnsafeBytes(of: index.table.rawValue) { [UInt8]($0) } + key
@@ -139,6 +137,6 @@ public final class IndexBuild {
                 RecordKey(loadingFrom: base).id == record.id
             else { throw store.duplicateKey(document, collection, index, key) }
         }
-        try record.withBytes { try store.versions.put(index.table, .local, key: entry.bytes, value: $0) }
+        try record.withBytes { try step.put(index.table, .local, key: entry.bytes, value: $0) }
     }
 }

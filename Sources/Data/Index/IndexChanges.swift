@@ -84,13 +84,6 @@ final class IndexChanges {
         changes.removeAll { change in indexes.contains { $0 === change.index } }
     }
 
-    /// After the batch is committed.
-    func committed(_ collection: Collection) {
-        guard !newlyMultikey.isEmpty else { return }
-        for (index, paths) in newlyMultikey { index.spec.multikeyPaths = paths }
-        collection.generation += 1
-    }
-
     static func keyTooLong(_ index: CollectionIndex) -> ServerError {
         ServerError(
             .keyTooLong,
@@ -103,13 +96,13 @@ extension DataStore {
     /// except that an entry that is applied restarts an unfinished build instead: there a duplicate may still go away.
     func checkUnique(
         _ changes: IndexChanges, _ document: DocumentView, _ record: RecordKey, _ collection: Collection,
-        isApplying: Bool = false
+        _ step: WriteStep, isApplying: Bool = false
     ) throws {
         for change in changes.changes where change.isAdded && change.index.refusesDuplicates {
             let index = change.index
             // What is applied was checked where it was written. While cloning, `deferConflicting` decides.
             if isApplying, !versions.keepsHistory || index.keepsRecordInKey { continue }
-            guard try isTaken(changes.key(change), by: index, for: record) else { continue }
+            guard try isTaken(changes.key(change), by: index, for: record, step) else { continue }
             guard isApplying, index.state == .building else {
                 throw duplicateKey(document, collection, index, changes.key(change))
             }
@@ -118,19 +111,19 @@ extension DataStore {
     }
 
     /// The indexes that have an added key already, for another document, and no room for a second entry of it.
-    func conflicts(_ changes: IndexChanges, _ record: RecordKey) throws -> [CollectionIndex] {
+    func conflicts(_ changes: IndexChanges, _ record: RecordKey, _ step: WriteStep) throws -> [CollectionIndex] {
         try changes.changes.filter { change in
             guard change.isAdded, !change.index.keepsRecordInKey else { return false }
-            return try isTaken(changes.key(change), by: change.index, for: record)
+            return try isTaken(changes.key(change), by: change.index, for: record, step)
         }.map { $0.index }
     }
 
     /// Whether another document than `record` has that key.
     private func isTaken(
-        _ key: UnsafeRawBufferPointer, by index: CollectionIndex, for record: RecordKey
+        _ key: UnsafeRawBufferPointer, by index: CollectionIndex, for record: RecordKey, _ step: WriteStep
     ) throws -> Bool {
         guard index.keepsRecordInKey else {
-            switch try versions.get(index.table, key, at: .latest) {
+            switch try versions.get(index.table, key, at: step.point) {
             case .absent: return false
             case .notResident: throw StorageNotResident(index.table, key)
             case .found(let owner): return try index.record(key: key, value: owner).id != record.id
@@ -138,7 +131,8 @@ extension DataStore {
         }
         // Two entries of one key are enough to find another document's.
         let rows = RowBuffer(limit: 2)
-        let scan = try versions.read(index.table, from: .including(key), direction: .forward, at: .latest, into: rows)
+        let scan = try versions.read(
+            index.table, from: .including(key), direction: .forward, at: step.point, into: rows)
         if case .notResident = scan, !rows.isFull { throw StorageNotResident(index.table, key) }
         for row in rows.rows {
             guard row.key.count == key.count + RecordKey.byteCount, row.key.starts(with: key) else { return false }
@@ -147,16 +141,16 @@ extension DataStore {
         return false
     }
 
-    /// Puts the changes of the indexes into the open batch.
-    func put(_ changes: IndexChanges, _ record: RecordKey, _ collection: Collection) throws {
+    /// Puts the changes of the indexes into a step.
+    func put(_ changes: IndexChanges, _ record: RecordKey, _ collection: Collection, _ step: WriteStep) throws {
         for change in changes.changes {
             let key = changes.key(change)
             let table = change.index.table
             if !change.index.keepsRecordInKey {
                 if change.isAdded {
-                    try record.withBytes { try versions.put(table, collection.kind, key: key, value: $0) }
+                    try record.withBytes { try step.put(table, collection.kind, key: key, value: $0) }
                 } else {
-                    try versions.delete(table, collection.kind, key: key)
+                    try step.delete(table, collection.kind, key: key)
                 }
                 continue
             }
@@ -165,13 +159,24 @@ extension DataStore {
             record.withBytes { scratch.entry.append($0) }
             if change.isAdded {
                 let empty = UnsafeRawBufferPointer(start: nil, count: 0)
-                try versions.put(table, collection.kind, key: scratch.entry.bytes, value: empty)
+                try step.put(table, collection.kind, key: scratch.entry.bytes, value: empty)
             } else {
-                try versions.delete(table, collection.kind, key: scratch.entry.bytes)
+                try step.delete(table, collection.kind, key: scratch.entry.bytes)
             }
         }
-        if !changes.newlyMultikey.isEmpty {
-            try catalog.put(collection, multikey: changes.newlyMultikey)
+        if !changes.newlyMultikey.isEmpty { try widen(changes.newlyMultikey, collection, step) }
+    }
+
+    /// Notes that indexes are multikey from now on.
+    private func widen(
+        _ widened: [(index: CollectionIndex, paths: [UInt64])], _ collection: Collection, _ step: WriteStep
+    ) throws {
+        for (index, paths) in widened {
+            let before = index.spec.multikeyPaths
+            index.spec.multikeyPaths = paths
+            step.onRewind { index.spec.multikeyPaths = before }
         }
+        collection.generation += 1
+        try catalog.put(collection, step)
     }
 }

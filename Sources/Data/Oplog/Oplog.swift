@@ -1,146 +1,161 @@
 public import BSON
 public import Core
 
-/// A member's operation log: an uncompressed tail, which holds at least everything above the commit point, and in front
-/// of it sealed blocks of about 64 KB, compressed and checksummed, which are shipped to secondaries as they are.
+/// What a member's operation log means: its optimes, the commit point in it, who is reading where, and so what is
+/// dropped in front. The entries themselves are the storage engine's (`StorageLog`): in its own log, or in a table.
 ///
 /// Contract:
-/// - Entries are valid BSON with `ts` and `t`; their timestamps rise strictly and their terms do not fall.
-/// - Bytes that are handed out are valid until `body` returns; nothing is written to the log meanwhile.
-/// - An append seals at most one block and drops at most `Limits.oplogBlocksDroppedMax`. Blocks are dropped in front
-///   while the log takes more memory than `bytesMax`: never an entry above the commit point, or the last one; and an
-///   entry at or behind the pinned timestamp only when the log takes `pinnedBytesMax` more. A log whose commit point
-///   stalls outgrows its limit (`isOverfull`), and its owner refuses writes; a pin is no reason to.
-/// - Kept in memory. A durable engine persists entries as `appendObserver` sees them.
+/// - Entries are appended by the batches that they describe, and by nothing else. Their timestamps rise strictly and
+///   their terms do not fall.
+/// - Bytes that are handed out are valid until `body` returns; nothing is written meanwhile.
+/// - A batch that appends drops pieces in front while the log takes more room than `bytesMax`, at most
+///   `Limits.oplogBlocksDroppedMax`: never an entry above the commit point, or the last one; and an entry at or behind
+///   the pinned timestamp only when the log takes `pinnedBytesMax` more. A log whose commit point stalls outgrows its
+///   limit (`isOverfull`), and its owner refuses writes; a pin is no reason to.
 public final class Oplog {
-    public var bytesMax: Int
+    public var bytesMax: Int { didSet { log.expect(bytesMax: bytesMax) } }
     /// Bytes that a pin may keep beyond `bytesMax`.
     public var pinnedBytesMax = Limits.oplogPinnedBytesMax
-    /// Called with each entry behind its append.
-    public var appendObserver: ((UnsafeRawBufferPointer, OpTime) -> Void)?
 
-    var blocks: [OplogBlock] = []
-    var tail = OplogTail()
-    /// Entries of the tail, from its first, that the commit point has passed.
-    private var sealableCount = 0
-    private var commitPoint = Timestamp.zero
+    let log: any StorageLog
     private var pinned: Timestamp?
     /// The last entry that was dropped in front.
-    var lastDropped = OpTime.null
-    private var sealedFrameBytes = 0
-    private var sealedEntryBytes = 0
-    private var sealedCount = 0
-    /// Opened blocks, the one used last at the end.
-    var opened: [OpenedBlock] = []
+    private var lastDropped = OpTime.null
+    /// Where a run of entries is gathered to be sealed.
+    private let run = ByteBuffer(capacity: 4096)
 
-    /// Uncompressed bytes of a sealed block: less than usual where the whole log has room for few.
-    private let blockBytes: Int
-
-    public init(bytesMax: Int) {
-        self.bytesMax = bytesMax
-        blockBytes = max(1024, min(Limits.oplogBlockBytes, bytesMax / 4))
+    public convenience init(_ versions: VersionStore, bytesMax: Int) {
+        self.init(versions.engine.log, bytesMax: bytesMax)
     }
 
-    deinit { tail.removeAll() }
+    init(_ log: any StorageLog, bytesMax: Int) {
+        self.log = log
+        self.bytesMax = bytesMax
+        log.expect(bytesMax: bytesMax)
+    }
 
     /// The oldest and the newest entry; nil when the log is empty.
-    public var first: OpTime? { blocks.first?.first ?? tail.first?.optime }
-    public var last: OpTime? { tail.last?.optime ?? blocks.last?.last }
-    public var isEmpty: Bool { blocks.isEmpty && tail.isEmpty }
-    public var count: Int { sealedCount + tail.count }
+    public var first: OpTime? { log.first }
+    public var last: OpTime? { log.last }
+    public var isEmpty: Bool { log.last == nil }
+    public var count: Int { log.count }
     /// Bytes of all entries, uncompressed.
-    public var byteCount: Int { sealedEntryBytes + tail.byteCount }
+    public var byteCount: Int { log.byteCount }
     /// Bytes that hold them: compressed where they are sealed. This is what `bytesMax` bounds.
-    public var storedBytes: Int { sealedFrameBytes + tail.byteCount }
+    public var storedBytes: Int { log.storedBytes }
     /// Bytes of the entries that the commit point has not passed.
-    public var uncommittedBytes: Int { tail.byteCount - tail.byteCount(ofFirst: sealableCount) }
-    /// More memory than allowed by what may not be dropped. What the commit point has passed in the tail does not
-    /// count: the next appends seal and drop it, if they are not refused.
+    public var uncommittedBytes: Int { log.openBytes }
+    /// More memory than allowed by what may not be dropped. What the commit point has passed does not count: the next
+    /// batches drop it, if they are not refused.
     public var isOverfull: Bool { uncommittedBytes > bytesMax }
-    public var sealedBlockCount: Int { blocks.count }
 
     // MARK: Writing
 
-    /// Adds an entry at the end.
-    public func append(_ entry: UnsafeRawBufferPointer, optime: OpTime) throws {
-        if let last {
-            try invariant(
-                optime.timestamp > last.timestamp && optime.term >= last.term,
-                "the oplog entry \(optime) does not come behind \(last)")
+    /// Adds to a batch with entries that what is too much goes in front.
+    func makeRoom(in batch: WriteBatch) throws {
+        var stored = log.storedBytes + batch.entryBytes
+        var cut: OpTime?
+        var index = 0
+        while stored > bytesMax, index < Limits.oplogBlocksDroppedMax, let piece = try log.frontPiece(index) {
+            if let pinned, piece.last.timestamp >= pinned, stored <= bytesMax + pinnedBytesMax { break }
+            cut = piece.last
+            stored -= piece.storedBytes
+            index += 1
         }
-        tail.append(entry, optime: optime)
-        // A secondary may know a commit point that is ahead of its log.
-        if optime.timestamp <= commitPoint { sealableCount = tail.count }
-        try sealIfDue()
-        dropIfOverfull()
-        appendObserver?(entry, optime)
+        guard let cut else { return }
+        batch.truncateLog(through: cut.timestamp)
+        lastDropped = cut
     }
 
-    /// Removes the entries behind `timestamp`: rollback. They must be above the commit point.
-    public func truncate(after timestamp: Timestamp) throws {
-        try invariant(
-            timestamp >= commitPoint,
-            "the oplog is truncated behind \(timestamp), below the commit point \(commitPoint)")
-        guard timestamp < .max else { return }
-        tail.removeLast(from: tail.position(of: Timestamp(rawValue: timestamp.rawValue + 1)))
-        sealableCount = min(sealableCount, tail.count)
+    /// Empties the log with a step, as before the first entry.
+    func removeAll(_ step: WriteStep) {
+        step.batch.truncateLog(through: .max)
+        lastDropped = .null
     }
 
-    /// Tells which entries can no longer be rolled back; only they are sealed.
-    public func setCommitPoint(_ timestamp: Timestamp) {
-        guard timestamp > commitPoint else { return }
-        commitPoint = timestamp
-        sealableCount = timestamp == .max ? tail.count : tail.position(of: Timestamp(rawValue: timestamp.rawValue + 1))
-    }
+    /// Tells which entries can no longer be rolled back.
+    public func setCommitPoint(_ timestamp: Timestamp) { log.setCommitPoint(timestamp) }
 
     /// Keeps every entry at or behind `timestamp` beyond the limit, but for `pinnedBytesMax` at most: somebody is
     /// reading there. nil: nobody is.
     public func pinOldest(_ timestamp: Timestamp?) { pinned = timestamp }
+}
 
-    /// Empties the log, as before the first append.
-    public func removeAll() {
-        tail.removeAll()
-        blocks.removeAll()
-        opened.removeAll()
-        sealableCount = 0
-        commitPoint = .zero
-        lastDropped = .null
-        sealedFrameBytes = 0
-        sealedEntryBytes = 0
-        sealedCount = 0
-    }
+// MARK: Reading
 
-    private func sealIfDue() throws {
-        guard tail.byteCount(ofFirst: sealableCount) >= blockBytes else { return }
-        let run = tail.run(from: 0, before: sealableCount, bytesMax: blockBytes)
-        let compress = run.bytes.count <= Limits.oplogCompressedBytesMax
-        let block = OplogBlock(
-            frame: try Frame.seal(run.bytes, count: run.count, compress: compress), first: tail[0].optime,
-            last: tail[run.count - 1].optime, count: run.count, byteCount: run.bytes.count)
-        tail.removeFirst(run.count)
-        sealableCount -= run.count
-        blocks.append(block)
-        sealedFrameBytes += block.frame.count
-        sealedEntryBytes += block.byteCount
-        sealedCount += block.count
-    }
+extension Oplog {
+    /// Whether the log holds this very entry: same time and same term.
+    public func contains(_ optime: OpTime) throws -> Bool { try self.optime(at: optime.timestamp) == optime }
 
-    private var mayDropFirst: Bool {
-        guard let block = blocks.first, blocks.count > 1 || !tail.isEmpty else { return false }
-        guard let pinned, block.last.timestamp >= pinned else { return true }
-        return storedBytes > bytesMax + pinnedBytesMax
-    }
+    /// The optime of the entry at `timestamp`.
+    public func optime(at timestamp: Timestamp) throws -> OpTime? { try log.optime(at: timestamp) }
 
-    private func dropIfOverfull() {
-        var dropped = 0
-        while storedBytes > bytesMax, mayDropFirst, dropped < Limits.oplogBlocksDroppedMax {
-            let block = blocks.removeFirst()
-            sealedFrameBytes -= block.frame.count
-            sealedEntryBytes -= block.byteCount
-            sealedCount -= block.count
-            lastDropped = block.last
-            opened.removeAll { $0.first == block.first.timestamp }
-            dropped += 1
+    /// Calls `body` with the entry at `timestamp`; false when there is none.
+    public func entry(at timestamp: Timestamp, _ body: (UnsafeRawBufferPointer) throws -> Void) throws -> Bool {
+        var isFound = false
+        try log.read(from: timestamp, inclusive: true, direction: .forward) {
+            guard try storedDocument($0)["ts"]?.asTimestamp == timestamp else { return false }
+            isFound = true
+            try body($0)
+            return false
         }
+        return isFound
+    }
+
+    /// Calls `body` with the entries from `timestamp` on, until it returns false, or a limit is reached; at least one
+    /// entry is given, whatever its size.
+    public func read(
+        from timestamp: Timestamp, inclusive: Bool, direction: ScanDirection, limitEntries: Int, limitBytes: Int,
+        _ body: (UnsafeRawBufferPointer) throws -> Bool
+    ) throws {
+        var entriesLeft = limitEntries
+        var bytesLeft = limitBytes
+        var isFirst = true
+        guard entriesLeft > 0 else { return }
+        try log.read(from: timestamp, inclusive: inclusive, direction: direction) { entry in
+            guard isFirst || entry.count <= bytesLeft else { return false }
+            isFirst = false
+            entriesLeft -= 1
+            bytesLeft = max(bytesLeft - entry.count, 0)
+            return try body(entry) && entriesLeft > 0
+        }
+    }
+
+    /// What a secondary is sent next: the entries behind `timestamp`. A sealed piece goes as it is when the reader is
+    /// at its beginning; otherwise a run of entries of about `limitBytes`, one at least. nil when there is none.
+    public func nextFrame(after timestamp: Timestamp, limitBytes: Int, compress: Bool = false) throws -> OplogFrame? {
+        if let piece = log.sealedPiece(behind: timestamp) {
+            return OplogFrame(
+                bytes: piece.frame, first: piece.first, last: piece.last, previous: try optime(before: piece.first),
+                count: piece.count)
+        }
+        run.removeAll(keeping: 1 << 20)
+        var ends: (first: OpTime, last: OpTime)?
+        var count = 0
+        try log.read(from: timestamp, inclusive: false, direction: .forward) { entry in
+            guard count == 0 || run.count + entry.count <= limitBytes else { return false }
+            guard let optime = OpTime(try storedDocument(entry)) else {
+                throw InvariantViolation("an oplog entry has no optime")
+            }
+            run.append(entry)
+            count += 1
+            ends = (ends?.first ?? optime, optime)
+            // The next may go as it is.
+            return run.count < limitBytes && log.sealedPiece(behind: optime.timestamp) == nil
+        }
+        guard let ends else { return nil }
+        return OplogFrame(
+            bytes: try LogFrame.seal(run.bytes, count: count, compress: compress), first: ends.first, last: ends.last,
+            previous: try optime(before: ends.first), count: count)
+    }
+
+    /// The entry before one that is there.
+    private func optime(before optime: OpTime) throws -> OpTime {
+        var before: OpTime?
+        try log.read(from: optime.timestamp, inclusive: false, direction: .backward) {
+            before = OpTime(try storedDocument($0))
+            return false
+        }
+        return before ?? lastDropped
     }
 }

@@ -46,8 +46,9 @@ struct LostDocuments {
     mutating func find(_ clock: inout SliceClock, _ runtime: any NodeRuntime) throws -> WriteProgress {
         while true {
             let scan = try position.withUnsafeBytes {
-                try versions.cursor(.undo).read(
-                    from: hasBegun ? .behind($0) : .including($0), direction: .forward, into: rows)
+                try versions.engine.read(
+                    versions.cursor(.undo), from: hasBegun ? .behind($0) : .including($0), direction: .forward,
+                    into: rows)
             }
             if case .notResident = scan, rows.count == 0 { throw StorageNotResident(table: .undo, key: position) }
             for row in rows.rows {

@@ -62,8 +62,10 @@ final class LocalRollbackCollection: RollbackArchive {
         }
         for key in keys {
             guard let document = try store.document(key, in: collection) else { continue }
-            try store.delete(
-                key, old: document, in: collection, context, nil, StatementOutcome(kind: .delete, n: 1))
+            try store.step {
+                try store.delete(
+                    key, old: document, in: collection, $0, context, nil, StatementOutcome(kind: .delete, n: 1))
+            }
         }
     }
 
@@ -83,7 +85,9 @@ final class LocalRollbackCollection: RollbackArchive {
         }
         // Not as a client's insert: around a document of the largest size there has to be room for the rest.
         try kept.withView { view in
-            _ = try store.insert(view, into: collection, context, nil, StatementOutcome(kind: .insert, n: 1))
+            try store.step {
+                try store.insert(view, into: collection, $0, context, nil, StatementOutcome(kind: .insert, n: 1))
+            }
         }
         let before = collection.count
         try store.trimCapped(collection, context)

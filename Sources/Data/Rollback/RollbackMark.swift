@@ -44,16 +44,16 @@ extension RollbackMark {
             "common": ["ts": .timestamp(common.timestamp), "t": .int64(common.term)],
             "rollbackId": .int32(rollbackID), "archived": .bool(isArchived),
         ]
-        try versions.step(at: nil) {
+        try versions.step(at: nil) { step in
             try Self.key.withUnsafeBytes { key in
-                try document.withView { try versions.put(DataTables.rollback, .local, key: key, value: $0.bytes) }
+                try document.withView { try step.put(DataTables.rollback, .local, key: key, value: $0.bytes) }
             }
         }
     }
 
     static func clear(_ versions: VersionStore) throws {
-        try versions.step(at: nil) {
-            try key.withUnsafeBytes { try versions.delete(DataTables.rollback, .local, key: $0) }
+        try versions.step(at: nil) { step in
+            try key.withUnsafeBytes { try step.delete(DataTables.rollback, .local, key: $0) }
         }
     }
 }

@@ -102,7 +102,7 @@ public final class RollbackOperation {
     }
 
     private func finish() throws {
-        try store.oplog.truncate(after: mark.common.timestamp)
+        try store.versions.truncateLog(after: mark.common.timestamp)
         try store.load()
         try store.catalog.forgetPendingDrops(after: mark.common.timestamp)
         try RollbackMark.clear(store.versions)

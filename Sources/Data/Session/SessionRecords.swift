@@ -81,55 +81,58 @@ public final class SessionRecords {
         return run.contains(statement) ? run.outcome : nil
     }
 
-    /// Puts the record with one more statement into the batch that is open.
-    func put(_ statement: Statement, _ outcome: StatementOutcome, optime: OpTime, wall: WallTime) throws {
+    /// Puts the record with one more statement into a step.
+    func put(
+        _ statement: Statement, _ outcome: StatementOutcome, optime: OpTime, wall: WallTime, _ step: WriteStep
+    ) throws {
         try statement.beforeCommit?()
         let record = statement.session
         guard statement.transactionNumber >= record.transactionNumber else {
             throw InvariantViolation("a session record may not go back to an older transaction number")
         }
+        step.keep(record)
         if statement.transactionNumber > record.transactionNumber { record.begin(statement.transactionNumber) }
-        if let run = record.remember(statement.id, outcome) { try put(run, of: record) }
-        if record.state.hasStaleRows { try deleteStaleRows(record) }
+        if let run = record.remember(statement.id, outcome) { try put(run, of: record, step) }
+        if record.state.hasStaleRows { try deleteStaleRows(record, step) }
         record.state.lastWrite = optime
         record.state.lastWall = wall
         buffer.removeAll(keeping: 1 << 16)
         record.write(to: buffer)
-        try put(record.key)
+        try put(record.key, step)
     }
 
-    private func put(_ run: StatementRun, of record: SessionRecord) throws {
+    private func put(_ run: StatementRun, of record: SessionRecord, _ step: WriteStep) throws {
         buffer.removeAll(keeping: 1 << 16)
         let writer = DocumentWriter(startingIn: buffer)
         run.write(to: writer)
         writer.finish()
-        try put(SessionRecords.rowKey(record, run.first))
+        try put(SessionRecords.rowKey(record, run.first), step)
     }
 
     /// Puts what is in the buffer.
-    private func put(_ key: [UInt8]) throws {
-        try key.withUnsafeBytes { try versions.put(DataTables.sessions, .replicated, key: $0, value: buffer.bytes) }
+    private func put(_ key: [UInt8], _ step: WriteStep) throws {
+        try key.withUnsafeBytes { try step.put(DataTables.sessions, .replicated, key: $0, value: buffer.bytes) }
     }
 
     /// Deletes some rows of older transaction numbers: more than a statement can have added.
-    private func deleteStaleRows(_ record: SessionRecord) throws {
+    private func deleteStaleRows(_ record: SessionRecord, _ step: WriteStep) throws {
         rows.limit = Limits.staleSessionRowsPerStatement
-        try read(from: SessionRecords.rowPrefix(record.key), .forward)
+        try read(from: SessionRecords.rowPrefix(record.key), .forward, at: step.point)
         let current = UInt64(bitPattern: record.transactionNumber)
         // Copied: a write moves what a read has found.
         let stale = rows.rows.map { [UInt8]($0.key) }.prefix { key in
             key.withUnsafeBytes { SessionRecords.number($0, record).map { $0 != current } ?? false }
         }
         for key in stale {
-            try key.withUnsafeBytes { try versions.delete(DataTables.sessions, .replicated, key: $0) }
+            try key.withUnsafeBytes { try step.delete(DataTables.sessions, .replicated, key: $0) }
         }
         if stale.count < rows.limit { record.state.hasStaleRows = false }
     }
 
     /// Fills `rows` with rows of the table.
-    private func read(from key: [UInt8], _ direction: ScanDirection) throws {
+    private func read(from key: [UInt8], _ direction: ScanDirection, at point: ReadPoint = .latest) throws {
         let scan = try key.withUnsafeBytes {
-            try versions.read(DataTables.sessions, from: .including($0), direction: direction, at: .latest, into: rows)
+            try versions.read(DataTables.sessions, from: .including($0), direction: direction, at: point, into: rows)
         }
         if case .notResident = scan { throw StorageNotResident(table: DataTables.sessions, key: key) }
     }

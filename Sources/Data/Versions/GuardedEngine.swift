@@ -1,3 +1,4 @@
+import BSON
 public import Core
 
 /// An error that a storage engine has thrown. It stops the member: what the engine holds now is anybody's guess.
@@ -12,12 +13,23 @@ public struct StorageFailure: BrokenPromise, CustomStringConvertible {
 /// it for an error of a client's request.
 public struct GuardedEngine {
     public let raw: any StorageEngine
+    /// The oplog: the engine's own, or one in its tables.
+    let log: any StorageLog
+    private let tableLog: TableLog?
     /// The engine, where it reads many keys at once.
     private let manyReading: (any StorageManyReading)?
 
     init(_ raw: any StorageEngine) {
         self.raw = raw
         manyReading = raw as? any StorageManyReading
+        if let log = raw.log {
+            self.log = log
+            tableLog = nil
+        } else {
+            let table = TableLog(raw)
+            log = table
+            tableLog = table
+        }
     }
 
     private func failure(_ cause: any Error) -> StorageFailure {
@@ -29,8 +41,9 @@ public struct GuardedEngine {
         do { return try call() } catch { throw failure(error) }
     }
 
-    func open() async throws(StorageFailure) {
+    func open() async throws {
         do { try await raw.open() } catch { throw failure(error) }
+        try await tableLog?.load(committed: .zero)
     }
     func close() async { await raw.close() }
     func flush(upTo mark: UInt64) async throws(StorageFailure) {
@@ -74,6 +87,13 @@ public struct GuardedEngine {
         return true
     }
 
+    /// Applies a batch, tables and log together.
+    /// - Throws: `StorageNotResident` before anything has happened; `StorageFailure`.
     @inline(__always)
-    func apply(_ batch: WriteBatch) throws(StorageFailure) { try naming { try raw.apply(batch) } }
+    func apply(_ batch: WriteBatch) throws {
+        guard let tableLog, batch.changesLog else { return try naming { try raw.apply(batch) } }
+        try tableLog.translate(batch)
+        try naming { try raw.apply(batch) }
+        try tableLog.didApply(batch)
+    }
 }

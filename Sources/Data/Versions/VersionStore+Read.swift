@@ -1,13 +1,15 @@
 public import Core
 
-/// Reading: the engine's state, with what the open step or the history knows better.
+/// Reading: the engine's state, with what the history, or the step that reads, knows better.
 extension VersionStore {
     /// The value of a key at a point in time.
     public func get(_ table: TableID, _ key: UnsafeRawBufferPointer, at point: ReadPoint) throws -> StorageRead {
         switch point {
-        case .latest:
-            if isStepOpen, !overlay.isEmpty, key.count <= Limits.storageKeyBytesMax,
-                let pending = overlay.get(table, key, in: batch)
+        case .latest: break
+        case .within(let reference):
+            let step = reference.step
+            if !step.overlay.isEmpty, key.count <= Limits.storageKeyBytesMax,
+                let pending = step.overlay.get(table, key, in: step.batch)
             {
                 return pending
             }
@@ -71,15 +73,16 @@ extension VersionStore {
 
     private func hasOverrides(at point: ReadPoint) -> Bool {
         switch point {
-        case .latest: isStepOpen && !overlay.isEmpty
+        case .latest: false
+        case .within(let reference): !reference.step.overlay.isEmpty
         case .at(let time): time < history.newest
         }
     }
 
-    /// Whether the open step has emptied the table; the engine still has its rows.
+    /// Whether the step that reads has emptied the table; the engine still has its rows.
     func isDropped(_ table: TableID, at point: ReadPoint) -> Bool {
-        guard case .latest = point, isStepOpen else { return false }
-        return overlay.droppedTables.contains(table)
+        guard case .within(let reference) = point else { return false }
+        return reference.step.overlay.droppedTables.contains(table)
     }
 
     /// The first key from `bound` on whose value is not the engine's. Those behind `end` may be left out.
@@ -95,7 +98,9 @@ extension VersionStore {
         case .start: break
         }
         return switch point {
-        case .latest: overlay.next(table, from: bound, direction, in: batch)
+        case .latest: nil
+        case .within(let reference):
+            reference.step.overlay.next(table, from: bound, direction, in: reference.step.batch)
         case .at(let time): history.next(table, from: bound, to: end, direction, at: time)
         }
     }

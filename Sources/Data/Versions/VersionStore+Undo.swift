@@ -8,12 +8,12 @@ extension VersionStore {
     ///
     /// Undoing what is committed is a violation: such a rollback must not happen.
     public func undo(after optime: OpTime, limit: Int) throws -> Bool {
-        try invariant(!isStepOpen, "undo inside a step")
+        try invariant(openSteps.isEmpty, "undo inside a step")
         try invariant(
             optime.timestamp >= commitPoint.timestamp,
             "a rollback to \(optime) is below the commit point \(commitPoint)")
         dropSnapshots(after: optime.timestamp)
-        batch.removeAll()
+        let batch = upkeep
         defer { batch.removeAll() }
         let rows = RowBuffer(limit: 16)
         var undone: [(optime: OpTime, record: UnsafeRawBufferPointer)] = []
@@ -51,14 +51,21 @@ extension VersionStore {
         return isDone
     }
 
+    /// Removes the oplog entries behind `timestamp`, which have been undone.
+    func truncateLog(after timestamp: Timestamp) throws {
+        defer { upkeep.removeAll() }
+        upkeep.truncateLog(after: timestamp)
+        try engine.apply(upkeep)
+    }
+
     private func appendImages(_ record: UnsafeRawBufferPointer) throws -> Int {
         var offset = 0
         var count = 0
         while let image = try UndoRecord.image(in: record, at: offset) {
             if let value = image.value {
-                batch.put(image.table, key: image.key, value: value)
+                upkeep.put(image.table, key: image.key, value: value)
             } else {
-                batch.delete(image.table, key: image.key)
+                upkeep.delete(image.table, key: image.key)
             }
             offset = image.end
             count += 1
@@ -76,23 +83,22 @@ extension VersionStore {
     /// Removes undo records that the commit point has passed, in one batch of at most `limit` steps. True when none is
     /// left. Steps do it in passing; this is for a member that has nothing to write.
     public func pruneUndo(limit: Int) throws -> Bool {
-        try invariant(!isStepOpen, "undo is pruned inside a step")
-        defer { batch.removeAll() }
-        let pruned = appendPrunedUndo(most: limit)
+        defer { upkeep.removeAll() }
+        let pruned = appendPrunedUndo(most: limit, to: upkeep)
         guard pruned > 0 else { return true }
-        try engine.apply(batch)
+        try engine.apply(upkeep)
         for _ in 0..<pruned { undoLog.removeFirst() }
         return undoLog.dueCount == 0
     }
 
     /// Adds the deletes of undo records that are due to the batch, when there are enough; returns how many steps they
     /// are.
-    func appendPrunedUndo() -> Int {
+    func appendPrunedUndo(to batch: WriteBatch) -> Int {
         guard undoLog.dueCount >= Limits.undoPruneBatchMin else { return 0 }
-        return appendPrunedUndo(most: Limits.undoPrunedPerStepMax)
+        return appendPrunedUndo(most: Limits.undoPrunedPerStepMax, to: batch)
     }
 
-    private func appendPrunedUndo(most: Int) -> Int {
+    private func appendPrunedUndo(most: Int, to batch: WriteBatch) -> Int {
         let count = min(undoLog.dueCount, most)
         guard count > 0 else { return 0 }
         for index in 0..<count {
@@ -101,18 +107,18 @@ extension VersionStore {
                 batch.delete(.undo, key: UndoRecord.makeKey(step.optime, sequence, in: keyBuffer))
             }
         }
-        appendFloor(undoLog.due(count - 1).optime)
+        appendFloor(undoLog.due(count - 1).optime, to: batch)
         return count
     }
 
     /// Notes in the batch that undo at or before `optime` may be missing.
-    func appendFloor(_ optime: OpTime) {
+    func appendFloor(_ optime: OpTime, to batch: WriteBatch) {
         let value = [UInt8](UndoRecord.makeKey(optime, 0, in: keyBuffer))
         value.withUnsafeBytes { batch.put(.undo, key: UndoRecord.floorKey(in: keyBuffer), value: $0) }
     }
 
-    /// Adds the step's undo records to the batch and returns their sequence numbers.
-    func appendUndo(_ optime: OpTime) throws -> Range<UInt32> {
+    /// Adds undo records with what a step's keys were `before` it to its batch, and returns their sequence numbers.
+    func appendUndo(_ optime: OpTime, _ before: WriteBatch, to batch: WriteBatch) throws -> Range<UInt32> {
         let images = before.buffer.bytes
         let first = undoLog.nextSequence(for: optime)
         var sequence = first
@@ -120,16 +126,18 @@ extension VersionStore {
         var offset = 0
         while let image = try UndoRecord.image(in: images, at: offset) {
             if image.end - start > Limits.undoRecordBytesMax, offset > start {
-                appendRecord(optime, &sequence, images[start..<offset])
+                appendRecord(optime, &sequence, images[start..<offset], to: batch)
                 start = offset
             }
             offset = image.end
         }
-        appendRecord(optime, &sequence, images[start..<offset])
+        appendRecord(optime, &sequence, images[start..<offset], to: batch)
         return first..<sequence
     }
 
-    private func appendRecord(_ optime: OpTime, _ sequence: inout UInt32, _ images: Slice<UnsafeRawBufferPointer>) {
+    private func appendRecord(
+        _ optime: OpTime, _ sequence: inout UInt32, _ images: Slice<UnsafeRawBufferPointer>, to batch: WriteBatch
+    ) {
         let key = UndoRecord.makeKey(optime, sequence, in: keyBuffer)
         batch.put(.undo, key: key, value: UnsafeRawBufferPointer(rebasing: images))
         sequence += 1

@@ -9,12 +9,13 @@ public import Core
 /// waits for open snapshots.
 ///
 /// Contract:
-/// - Writes happen in steps, `begin … put, delete … commit`, without a suspension in between. A step's own reads at
-///   `.latest` see what it wrote; pointers that they return are valid until the step's next write.
+/// - Writes happen in steps (`WriteStep`), each of them one engine batch. What a step has written is seen by reads at
+///   its `point`, and by nobody else; pointers that those return are valid until the step's next write.
 /// - Keys of one replicated table are prefix-free (record ids are 8 bytes, index keys end themselves, catalogue keys
 ///   end with a zero byte), and a table's number is never used again.
 /// - Timestamps of steps never fall.
-/// - An error of the engine stops the member. `StorageNotResident` does not: abort, prefetch, start again.
+/// - An error of the engine stops the member. `StorageNotResident` does not: the step is undone, the key prefetched,
+///   and the operation started again.
 public final class VersionStore {
     // The hot path goes around exclusivity checks: the store is confined to one loop and holds no access over a call.
     public let engine: GuardedEngine
@@ -36,13 +37,11 @@ public final class VersionStore {
     /// Timestamps that far below the last step stay readable.
     private let historyWindow: UInt64
 
-    // The open step.
-    @exclusivity(unchecked) public internal(set) var isStepOpen = false
-    @exclusivity(unchecked) var stepFault: String?
-    let batch = WriteBatch()
-    /// What the step's keys were before it: operations that restore them.
-    let before = WriteBatch()
-    let overlay = StepOverlay()
+    /// The steps that are open, in the order of their beginning, and some that have ended, to be begun again.
+    @exclusivity(unchecked) var openSteps: [WriteStep] = []
+    @exclusivity(unchecked) var idleSteps: [WriteStep] = []
+    /// The store's own writes outside of steps.
+    let upkeep = WriteBatch()
 
     let keyBuffer = ByteBuffer(capacity: 64)
     let mergeRows = RowBuffer(limit: 128)
@@ -68,7 +67,7 @@ public final class VersionStore {
 
     /// Flushes and closes the engine.
     public func close() async {
-        abort()
+        for step in openSteps { abort(step) }
         history.removeAll()
         undoLog.removeAll()
         snapshots = SnapshotList()
@@ -85,17 +84,16 @@ public final class VersionStore {
     /// Switches history on or off, with no step open. Reads before `optime` are not possible afterwards, and neither is
     /// a rollback beyond it: its data is taken as common to all.
     public func setKeepsHistory(_ keeps: Bool, since optime: OpTime) throws {
-        try invariant(!isStepOpen, "history is switched inside a step")
+        try invariant(openSteps.isEmpty, "history is switched inside a step")
         keepsHistory = keeps
         history.removeAll()
         snapshots.removeAll()
         undoLog.removeAll()
-        batch.removeAll()
-        defer { batch.removeAll() }
-        batch.dropTable(.undo)
+        defer { upkeep.removeAll() }
+        upkeep.dropTable(.undo)
         cursorDropped(.undo)
-        appendFloor(optime)
-        try engine.apply(batch)
+        appendFloor(optime, to: upkeep)
+        try engine.apply(upkeep)
         lastOptime = optime
         // Not the later of the two: data that are thrown away take their commit point with them.
         commitPoint = optime

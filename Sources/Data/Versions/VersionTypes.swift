@@ -14,6 +14,8 @@ public enum ReadPoint: Sendable {
     case latest
     /// The state behind the last write at or before this time.
     case at(Timestamp)
+    /// The latest state, with what an open step has written (`WriteStep.point`).
+    case within(StepReference)
 }
 
 /// Names an open snapshot of a `VersionStore`.

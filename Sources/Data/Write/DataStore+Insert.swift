@@ -13,9 +13,13 @@ extension DataStore {
         if let validation = context.validation, collection.isValidated {
             optime = try insertOne(document, into: collection, context, statement, validation)
         } else {
-            optime = try insert(
-                try prepareForInsert(document, context), into: collection, context, Statement(context, id: statement),
-                StatementOutcome(kind: .insert, n: 1))
+            let prepared = try prepareForInsert(document, context)
+            optime = try step {
+                try insert(
+                    prepared, into: collection, $0, context, Statement(context, id: statement),
+                    StatementOutcome(kind: .insert, n: 1))
+                return $0.optime
+            }
         }
         if collection.options.capped != nil { try trimCapped(collection, context) }
         return optime
@@ -29,9 +33,12 @@ extension DataStore {
         let prepared = try validation.takeMade(of: nil) ?? prepareForInsert(document, context).document
         return try prepared.withView { view in
             do {
-                return try insert(
-                    view, into: collection, context, Statement(context, id: statement),
-                    StatementOutcome(kind: .insert, n: 1))
+                return try step {
+                    try insert(
+                        view, into: collection, $0, context, Statement(context, id: statement),
+                        StatementOutcome(kind: .insert, n: 1))
+                    return $0.optime
+                }
             } catch let error as ServerError where error.isInterruption {
                 validation.keepMade(view, of: nil)
                 throw error
@@ -39,40 +46,29 @@ extension DataStore {
         }
     }
 
-    /// Inserts a prepared document.
+    /// Adds the insert of a prepared document to a step.
     @inline(__always)
     func insert(
-        _ document: DocumentView, into collection: Collection, _ context: WriteContext, _ statement: Statement?,
-        _ outcome: StatementOutcome, isUpsert: Bool = false, retryImage: RetryImage? = nil
-    ) throws -> OpTime? {
+        _ document: DocumentView, into collection: Collection, _ step: WriteStep, _ context: WriteContext,
+        _ statement: Statement?, _ outcome: StatementOutcome, isUpsert: Bool = false, retryImage: RetryImage? = nil
+    ) throws {
         if let validator = collection.validator, !context.bypassesValidation {
             try validator.check(document, context.validation, runtime)
         }
         let record = RecordKey(collection.nextRecordID)
-        let changes = try prepareInsert(document, record, collection)
-        let optime = try optime(of: collection.kind, context)
+        let changes = try prepareInsert(document, record, collection, step)
+        let optime = try optime(step, collection.kind, context)
         if collection.kind == .replicated { work.inserted &+= 1 }
-        let saved = statement?.session.state
-        versions.begin()
-        do {
-            try putInsert(document, record, collection, changes)
-            var entry: UnsafeRawBufferPointer?
-            if context.isReplicated, let optime {
-                let header = OplogEntryWriter.Header(
-                    op: "i", namespace: collection.namespaceBytes, uuid: collection.uuid, optime: optime,
-                    wall: context.wall, statement: statement, isFromMigration: context.isFromMigration,
-                    isUpsert: isUpsert, retryImage: retryImage)
-                entry = entries.write(header) { $0.append("o", document) }
-            }
-            if let statement, let optime { try sessions.put(statement, outcome, optime: optime, wall: context.wall) }
-            try commit(at: optime, entry: entry)
-        } catch {
-            versions.abort()
-            if let statement, let saved { statement.session.state = saved }
-            throw error
+        try putInsert(document, record, collection, changes, step)
+        guard let optime else { return }
+        if context.isReplicated {
+            let header = StepEntry.Header(
+                op: "i", namespace: collection.namespaceBytes, uuid: collection.uuid, optime: optime,
+                wall: context.wall, statement: statement, isFromMigration: context.isFromMigration,
+                isUpsert: isUpsert, retryImage: retryImage)
+            try step.entry.add(header) { $0.append("o", document) }
         }
-        countInsert(document, collection, changes)
-        return optime
+        if let statement { try sessions.put(statement, outcome, optime: optime, wall: context.wall, step) }
     }
 
     // MARK: The parts of an insert that application of entries shares
@@ -80,12 +76,13 @@ extension DataStore {
     /// Checks the `_id` and the unique indexes, and makes the keys of the others. Changes nothing.
     @inline(__always)
     func prepareInsert(
-        _ document: DocumentView, _ record: RecordKey, _ collection: Collection, isApplying: Bool = false
+        _ document: DocumentView, _ record: RecordKey, _ collection: Collection, _ step: WriteStep,
+        isApplying: Bool = false
     ) throws -> IndexChanges? {
         guard let id = document.first?.value else { throw InvariantViolation("a document to insert has no _id") }
         try idKey(id, collection)
         let idTable = collection.idIndex.table
-        switch try versions.get(idTable, scratch.key.bytes, at: .latest) {
+        switch try versions.get(idTable, scratch.key.bytes, at: step.point) {
         case .absent: break
         case .found: throw duplicateKey(document, collection, collection.idIndex, scratch.key.bytes)
         case .notResident: throw StorageNotResident(table: idTable, key: scratch.key.toArray())
@@ -94,7 +91,7 @@ extension DataStore {
         let changes = indexChanges
         changes.removeAll()
         try changes.addInsert(document, record, collection)
-        try checkUnique(changes, document, record, collection, isApplying: isApplying)
+        try checkUnique(changes, document, record, collection, step, isApplying: isApplying)
         return changes
     }
 
@@ -106,24 +103,19 @@ extension DataStore {
         if scratch.key.count > Limits.storageKeyBytesMax { throw IndexChanges.keyTooLong(collection.idIndex) }
     }
 
-    /// Puts record and index entries into the open batch; the `_id` key is still in the scratch buffer.
+    /// Puts record and index entries into a step; the `_id` key is still in the scratch buffer.
     @inline(__always)
-    func putInsert(_ document: DocumentView, _ record: RecordKey, _ collection: Collection, _ changes: IndexChanges?)
-        throws
-    {
+    func putInsert(
+        _ document: DocumentView, _ record: RecordKey, _ collection: Collection, _ changes: IndexChanges?,
+        _ step: WriteStep
+    ) throws {
         try record.withBytes { recordBytes in
-            try versions.put(collection.table, collection.kind, key: recordBytes, value: document.bytes)
-            try versions.put(collection.idIndex.table, collection.kind, key: scratch.key.bytes, value: recordBytes)
+            try step.put(collection.table, collection.kind, key: recordBytes, value: document.bytes)
+            try step.put(collection.idIndex.table, collection.kind, key: scratch.key.bytes, value: recordBytes)
         }
-        if let changes { try put(changes, record, collection) }
-    }
-
-    /// Counts an insert, once its batch is committed.
-    @inline(__always)
-    func countInsert(_ document: DocumentView, _ collection: Collection, _ changes: IndexChanges?) {
+        if let changes { try put(changes, record, collection, step) }
+        // A step that is undone leaves a gap among the record ids.
         collection.nextRecordID += 1
-        collection.count += 1
-        collection.dataBytes += document.byteCount
-        if let changes { changes.committed(collection) }
+        step.count(collection, documents: 1, bytes: document.byteCount)
     }
 }

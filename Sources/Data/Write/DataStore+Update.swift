@@ -54,112 +54,106 @@ extension DataStore {
         try record(withID: id, in: collection, at: point)?.document
     }
 
-    /// Replaces a stored document: one step, one entry. `old` is the record's document in place.
+    /// Adds the replacement of a stored document to a step. `old` is the record's document in place.
     @inline(__always)
     func update(
         _ record: RecordKey, old: DocumentView, new: DocumentView, logged: LoggedUpdate, in collection: Collection,
-        _ context: WriteContext, _ statement: Statement?, _ outcome: StatementOutcome, retryImage: RetryImage? = nil
+        _ step: WriteStep, _ context: WriteContext, _ statement: Statement?, _ outcome: StatementOutcome,
+        retryImage: RetryImage? = nil
     ) throws {
         guard new.byteCount <= Limits.documentBytesMax else { throw tooLarge(new.byteCount) }
         if let validator = collection.validator, !context.bypassesValidation {
             try validator.check(new, replacing: old, context.validation, runtime)
         }
-        let growth = new.byteCount - old.byteCount
-        let changes = try prepareUpdate(record, old: old, new: new, collection)
-        let optime = try optime(of: collection.kind, context)
-        let saved = statement?.session.state
-        versions.begin()
-        do {
-            try record.withBytes {
-                try versions.put(collection.table, collection.kind, key: $0, value: new.bytes)
-            }
-            if let changes { try put(changes, record, collection) }
-            var entry: UnsafeRawBufferPointer?
-            if context.isReplicated, let optime {
-                let header = OplogEntryWriter.Header(
-                    op: "u", namespace: collection.namespaceBytes, uuid: collection.uuid, optime: optime,
-                    wall: context.wall, statement: statement, isFromMigration: context.isFromMigration,
-                    retryImage: retryImage)
-                entry = entries.write(header) { writer in
-                    switch logged {
-                    case .replacement: writer.append("o", new)
-                    case .difference(let difference): writer.append("o", difference)
-                    }
-                } o2: { writer in
-                    writer.document("o2") { if let id = new["_id"] { $0.append("_id", id) } }
-                }
-            }
-            if let statement, let optime { try sessions.put(statement, outcome, optime: optime, wall: context.wall) }
-            try commit(at: optime, entry: entry)
-        } catch {
-            versions.abort()
-            if let statement, let saved { statement.session.state = saved }
-            throw error
-        }
-        collection.dataBytes += growth
+        let changes = try prepareUpdate(record, old: old, new: new, collection, step)
+        let optime = try optime(step, collection.kind, context)
+        try putUpdate(record, old: old, new: new, collection, changes, step)
         if collection.kind == .replicated { work.updated &+= 1 }
-        changes?.committed(collection)
+        guard let optime else { return }
+        if context.isReplicated {
+            let header = StepEntry.Header(
+                op: "u", namespace: collection.namespaceBytes, uuid: collection.uuid, optime: optime,
+                wall: context.wall, statement: statement, isFromMigration: context.isFromMigration,
+                retryImage: retryImage)
+            try step.entry.add(header) { writer in
+                switch logged {
+                case .replacement: writer.append("o", new)
+                case .difference(let difference): writer.append("o", difference)
+                }
+            } o2: { writer in
+                writer.document("o2") { if let id = new["_id"] { $0.append("_id", id) } }
+            }
+        }
+        if let statement { try sessions.put(statement, outcome, optime: optime, wall: context.wall, step) }
     }
 
     /// The index changes of an update; nil when only the `_id` index is there, which no update changes.
     @inline(__always)
     func prepareUpdate(
-        _ record: RecordKey, old: DocumentView, new: DocumentView, _ collection: Collection, isApplying: Bool = false
+        _ record: RecordKey, old: DocumentView, new: DocumentView, _ collection: Collection, _ step: WriteStep,
+        isApplying: Bool = false
     ) throws -> IndexChanges? {
         if collection.hasOnlyIDIndex { return nil }
         let changes = indexChanges
         changes.removeAll()
         try changes.addUpdate(old: old, new: new, record, collection)
-        try checkUnique(changes, new, record, collection, isApplying: isApplying)
+        try checkUnique(changes, new, record, collection, step, isApplying: isApplying)
         return changes
     }
 
-    /// Deletes a stored document: one step, one entry. `old` is the record's document in place.
+    /// Puts the new document of a record and its index entries into a step.
+    @inline(__always)
+    func putUpdate(
+        _ record: RecordKey, old: DocumentView, new: DocumentView, _ collection: Collection, _ changes: IndexChanges?,
+        _ step: WriteStep
+    ) throws {
+        // The old document may lie where the write moves it away.
+        let growth = new.byteCount - old.byteCount
+        try record.withBytes {
+            try step.put(collection.table, collection.kind, key: $0, value: new.bytes)
+        }
+        if let changes { try put(changes, record, collection, step) }
+        step.count(collection, documents: 0, bytes: growth)
+    }
+
+    /// Adds the deletion of a stored document to a step. `old` is the record's document in place.
     @inline(__always)
     func delete(
-        _ record: RecordKey, old: DocumentView, in collection: Collection, _ context: WriteContext,
+        _ record: RecordKey, old: DocumentView, in collection: Collection, _ step: WriteStep, _ context: WriteContext,
         _ statement: Statement?, _ outcome: StatementOutcome, retryImage: RetryImage? = nil
     ) throws {
-        let size = old.byteCount
-        let optime = try optime(of: collection.kind, context)
-        let saved = statement?.session.state
-        versions.begin()
-        do {
-            try putDelete(record, old: old, collection)
-            var entry: UnsafeRawBufferPointer?
-            if context.isReplicated, let optime {
-                let header = OplogEntryWriter.Header(
-                    op: "d", namespace: collection.namespaceBytes, uuid: collection.uuid, optime: optime,
-                    wall: context.wall, statement: statement, isFromMigration: context.isFromMigration,
-                    retryImage: retryImage)
-                entry = entries.write(header) { writer in
-                    writer.document("o") { if let id = old["_id"] { $0.append("_id", id) } }
-                }
+        let optime = try optime(step, collection.kind, context)
+        if context.isReplicated, let optime {
+            let header = StepEntry.Header(
+                op: "d", namespace: collection.namespaceBytes, uuid: collection.uuid, optime: optime,
+                wall: context.wall, statement: statement, isFromMigration: context.isFromMigration,
+                retryImage: retryImage)
+            try step.entry.add(header) { writer in
+                writer.document("o") { if let id = old["_id"] { $0.append("_id", id) } }
             }
-            if let statement, let optime { try sessions.put(statement, outcome, optime: optime, wall: context.wall) }
-            try commit(at: optime, entry: entry)
-        } catch {
-            versions.abort()
-            if let statement, let saved { statement.session.state = saved }
-            throw error
         }
-        collection.count -= 1
-        collection.dataBytes -= size
+        try putDelete(record, old: old, collection, step)
+        if let statement, let optime {
+            try sessions.put(statement, outcome, optime: optime, wall: context.wall, step)
+        }
         if collection.kind == .replicated { work.deleted &+= 1 }
     }
 
-    /// Puts the deletion of a record and its index entries into the open batch.
+    /// Puts the deletion of a record and its index entries into a step.
     @inline(__always)
-    func putDelete(_ record: RecordKey, old: DocumentView, _ collection: Collection) throws {
+    func putDelete(_ record: RecordKey, old: DocumentView, _ collection: Collection, _ step: WriteStep) throws {
         guard let id = old["_id"] else { throw InvariantViolation("a stored document has no _id") }
+        let size = old.byteCount
         try idKey(id, collection)
-        try record.withBytes { try versions.delete(collection.table, collection.kind, key: $0) }
-        try versions.delete(collection.idIndex.table, collection.kind, key: scratch.key.bytes)
-        if collection.hasOnlyIDIndex { return }
-        let changes = indexChanges
-        changes.removeAll()
-        try changes.addDelete(old, record, collection)
-        try put(changes, record, collection)
+        if !collection.hasOnlyIDIndex {
+            let changes = indexChanges
+            changes.removeAll()
+            try changes.addDelete(old, record, collection)
+            try put(changes, record, collection, step)
+        }
+        try record.withBytes { try step.delete(collection.table, collection.kind, key: $0) }
+        try step.delete(collection.idIndex.table, collection.kind, key: scratch.key.bytes)
+        step.count(collection, documents: -1, bytes: -size)
     }
 
     /// Deletes the oldest documents of a capped collection until it keeps its size. Each deletion is a step with an
@@ -186,9 +180,11 @@ extension DataStore {
                 if case .notResident = scan { throw StorageNotResident(table: collection.table, key: []) }
                 return true
             }
-            try delete(
-                RecordKey(loadingFrom: base), old: try storedDocument(row.value), in: collection, context, nil,
-                StatementOutcome(kind: .delete, n: 1))
+            try step {
+                try delete(
+                    RecordKey(loadingFrom: base), old: try storedDocument(row.value), in: collection, $0, context, nil,
+                    StatementOutcome(kind: .delete, n: 1))
+            }
         }
         return true
     }

@@ -137,9 +137,11 @@ public final class DeleteOperation {
     private func delete(
         _ record: RecordKey, _ old: DocumentView, _ collection: Collection, _ context: WriteContext
     ) throws {
-        try store.delete(
-            record, old: old, in: collection, context, isMulti ? nil : Statement(context, id: id),
-            StatementOutcome(kind: .delete, n: 1))
+        try store.step {
+            try store.delete(
+                record, old: old, in: collection, $0, context, isMulti ? nil : Statement(context, id: id),
+                StatementOutcome(kind: .delete, n: 1))
+        }
         n += 1
     }
 }

@@ -87,7 +87,9 @@ public final class ExpiredDeletion {
     /// Deletes a document, unless an earlier date of its array has seen to that.
     private func delete(_ record: RecordKey, _ context: WriteContext) throws {
         guard let old = try store.document(record, in: collection) else { return }
-        try store.delete(record, old: old, in: collection, context, nil, StatementOutcome(kind: .delete, n: 1))
+        try store.step {
+            try store.delete(record, old: old, in: collection, $0, context, nil, StatementOutcome(kind: .delete, n: 1))
+        }
         n += 1
     }
 }

@@ -165,10 +165,12 @@ public final class FindAndModifyOperation {
     ) throws -> Bool? {
         guard let update else {
             let before = old.document
-            try store.delete(
-                record, old: old, in: collection, context, Statement(context, id: id),
-                StatementOutcome(kind: .delete, n: 1, image: before), retryImage: context.session == nil ? nil : .before
-            )
+            try store.step {
+                try store.delete(
+                    record, old: old, in: collection, $0, context, Statement(context, id: id),
+                    StatementOutcome(kind: .delete, n: 1, image: before),
+                    retryImage: context.session == nil ? nil : .before)
+            }
             image = (before, position)
             n = 1
             return true

@@ -11,6 +11,8 @@ public struct InsertOperation {
     private var errorBytes = 0
 
     private let namespace: Namespace
+    /// The collection, as long as the loop has not run since it was looked up.
+    private var collection: Collection?
     private var documents: DocumentRun
     private let isOrdered: Bool
     private let firstStatement: Int32
@@ -35,12 +37,20 @@ public struct InsertOperation {
         self.firstStatement = firstStatement
     }
 
+    /// An insert into a collection that was just found, and that clients may write to.
+    public init(
+        into collection: Collection, _ documents: DocumentRun, isOrdered: Bool = true, firstStatement: Int32 = 0
+    ) {
+        self.init(collection.namespace, documents, isOrdered: isOrdered, firstStatement: firstStatement)
+        self.collection = collection
+    }
+
     /// Goes on until done or the slice is used up. Errors of single documents are in `errors`; what is thrown concerns
     /// the whole command.
     public mutating func run(_ store: DataStore, _ context: WriteContext, until deadline: Instant) throws
         -> WriteProgress
     {
-        try namespace.checkUserWritable()
+        if collection == nil { try namespace.checkUserWritable() }
         validation?.budget.beginSlice(until: deadline)
         var context = context
         context.validation = validation
@@ -52,16 +62,15 @@ public struct InsertOperation {
             }
             pending = document
             // What fails here concerns the whole command; what fails in the step, the one document.
-            if try !wasExecuted(store, context) {
-                let collection = try store.catalog.find(namespace) ?? store.ensureCollection(namespace, context)
+            if try !store.wasExecuted(statement, context) {
+                let collection = try collection ?? store.ensureCollection(namespace, context)
+                self.collection = collection
                 do {
                     try store.insertOne(document, into: collection, context, statement: statement)
                     n += 1
                 } catch let error as ServerError where error.isInterruption {
                     return .yield
-                } catch let error as ServerError
-                    where error.code != .exceededMemoryLimit && error.code != .maxTimeMSExpired
-                {
+                } catch let error as ServerError where !error.code.concernsCommand {
                     errors.append(index: index, error, countingIn: &errorBytes)
                     isDone = isOrdered
                 }
@@ -71,17 +80,23 @@ public struct InsertOperation {
             }
             pending = nil
             index += 1
-            if !isDone, clock.isOver(store.runtime) || store.endsSlice(context, deadline) { return .yield }
+            if !isDone, clock.isOver(store.runtime) || store.endsSlice(context, deadline) {
+                collection = nil
+                return .yield
+            }
         }
         return .done
     }
 
     private var statement: Int32 { firstStatement &+ Int32(truncatingIfNeeded: index) }
+}
 
+extension DataStore {
+    /// Whether an earlier try of a retryable write has executed the statement.
     @inline(__always)
-    private func wasExecuted(_ store: DataStore, _ context: WriteContext) throws -> Bool {
+    public func wasExecuted(_ statement: Int32, _ context: WriteContext) throws -> Bool {
         guard let session = context.session else { return false }
-        let verdict = try store.sessions.checkStatement(
+        let verdict = try sessions.checkStatement(
             session, transactionNumber: context.transactionNumber, statement: statement)
         if case .alreadyExecuted = verdict { return true }
         return false

@@ -40,9 +40,11 @@ extension DataStore {
         }
         let logged = context.isReplicated && program.kind != .replacement ? difference(old, new, program) : .replacement
         do {
-            try update(
-                record, old: old, new: new, logged: logged, in: collection, context, statement, outcome,
-                retryImage: image)
+            try step {
+                try update(
+                    record, old: old, new: new, logged: logged, in: collection, $0, context, statement, outcome,
+                    retryImage: image)
+            }
         } catch let error as ServerError where error.isInterruption {
             context.validation?.keepMade(new, of: old)
             return nil
@@ -84,9 +86,11 @@ extension DataStore {
         var outcome = StatementOutcome(kind: .insert, n: 1, upserted: Document { $0.append("_id", newID) })
         if case .after = image { outcome.image = document.document }
         do {
-            _ = try insert(
-                document, into: collection, context, Statement(context, id: id), outcome, isUpsert: true,
-                retryImage: image)
+            try step {
+                try insert(
+                    document, into: collection, $0, context, Statement(context, id: id), outcome, isUpsert: true,
+                    retryImage: image)
+            }
         } catch let error as ServerError where error.isInterruption {
             context.validation?.keepMade(document, of: nil)
             return nil

@@ -78,11 +78,7 @@ extension CommandContext {
 extension CommandContext {
     /// Whether a statement of a retryable write was executed by an earlier try.
     func wasExecuted(_ statement: Int32, _ write: WriteContext) throws -> Bool {
-        guard let session = write.session,
-            case .alreadyExecuted = try node.data.sessions.checkStatement(
-                session, transactionNumber: write.transactionNumber, statement: statement)
-        else { return false }
-        return true
+        try node.data.wasExecuted(statement, write)
     }
 }
 

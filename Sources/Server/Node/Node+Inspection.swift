@@ -56,18 +56,6 @@ extension Node {
         }
     }
 
-    /// Takes over the oplog of an earlier life whose storage this node goes on with. Before `start`; stands for oplog
-    /// files, which an engine in memory has not.
-    package func inheritOplog(of earlier: Node) throws {
-        try earlier.data.oplog.read(
-            from: .zero, inclusive: true, direction: .forward, limitEntries: .max, limitBytes: .max
-        ) { [oplog = data.oplog] entry in
-            guard let base = entry.baseAddress, let optime = OpTime(DocumentView(base: base)) else { return true }
-            try oplog.append(entry, optime: optime)
-            return true
-        }
-    }
-
     /// Applies the newest entries once more, as a recovery that does not know where it stopped would: nothing may
     /// change. Ends this node's history, so it is the last thing that is done with it.
     package func replayOplog(last count: Int) throws {

@@ -67,7 +67,7 @@ public final class Node {
         dataAppended = LoopSignal(runtime: runtime)
         let versions = VersionStore(
             engine: engine, keepsHistory: options.replicaSetName != nil, historyWindow: Limits.historyWindow)
-        let oplog = Oplog(bytesMax: options.oplogBytesMax ?? Limits.oplogBytesVolatileDefault)
+        let oplog = Oplog(versions, bytesMax: options.oplogBytesMax ?? Limits.oplogBytesVolatileDefault)
         oplog.pinnedBytesMax = runtime.buggified("little is kept for initial syncs", Limits.oplogPinnedBytesMax, 8192)
         data = DataStore(runtime: runtime, versions: versions, oplog: oplog)
         frontend.service = self

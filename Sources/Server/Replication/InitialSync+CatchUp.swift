@@ -36,7 +36,7 @@ extension InitialSync {
             guard optime <= stop else { return isWhole = false }
             switch try node.data.apply(entry, .initialSync) {
             case .applied: break
-            case .needsFetch(let namespace, let id): missing.append((namespace, id))
+            case .needsFetch(let documents): missing += documents.map { ($0.namespace, $0.id) }
             case .waitsForIndexBuild: throw Failure("an index build was committed while cloning")
             }
             progress.appliedEntries += 1

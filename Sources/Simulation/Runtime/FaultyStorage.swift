@@ -54,6 +54,7 @@ final class FaultyStorage: StorageManyReading {
     var appliedMark: UInt64 { engine.appliedMark }
     var durableMark: UInt64 { engine.durableMark }
     func flush(upTo mark: UInt64) async throws { try await engine.flush(upTo: mark) }
+    var log: (any StorageLog)? { engine.log }
     func checkpoint() async throws { try await engine.checkpoint() }
     func statistics(_ table: TableID) -> StorageTableStatistics { engine.statistics(table) }
     var statistics: Document { engine.statistics }

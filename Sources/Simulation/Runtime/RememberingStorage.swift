@@ -7,6 +7,10 @@ import MemoryStorage
 final class RememberingStorage {
     private let memory = MemoryStorage()
     private var isOpen = false
+    private let keepsLog: Bool
+
+    /// - Parameter keepsLog: whether the engine keeps the oplog itself, or has tables only.
+    init(keepsLog: Bool) { self.keepsLog = keepsLog }
 
     /// The engine of one life.
     /// - Parameter flushTime: how long a flush takes at most; zero for a disk that is durable at once.
@@ -47,6 +51,7 @@ final class RememberingStorage {
             await runtime.sleep(for: .nanoseconds(Int64(time)))
             flushedMark = max(flushedMark, mark)
         }
+        var log: (any StorageLog)? { disk.keepsLog ? memory.log : nil }
         func checkpoint() async throws {}
         func statistics(_ table: TableID) -> StorageTableStatistics { memory.statistics(table) }
         var statistics: Document { memory.statistics }

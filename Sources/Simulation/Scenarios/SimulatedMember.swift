@@ -57,8 +57,6 @@ public final class SimulatedMember {
     package private(set) var node: Node?
     private var earlier: [Node] = []
     private var disk: RememberingStorage?
-    /// The disk of the present life is the one of the life before.
-    private var keepsDisk = true
     /// What the storage engine of the present life does when it is told to.
     private var faults = StorageFaults()
     /// How often it was started again.
@@ -70,13 +68,16 @@ public final class SimulatedMember {
         self.id = id
         self.kind = kind
         self.set = set
-        disk = set.remembers ? RememberingStorage() : nil
+        disk = set.remembers ? SimulatedMember.newDisk(of: id) : nil
+    }
+
+    /// An empty disk. Of two members one has an engine of tables only, so that its oplog is a table.
+    private static func newDisk(of id: MemberID) -> RememberingStorage {
+        RememberingStorage(keepsLog: id.isMultiple(of: 2))
     }
 
     /// Builds and starts what runs on the member; without a disk, each life begins with an empty engine.
     func boot(_ runtime: SimulatedRuntime) {
-        let previous = keepsDisk ? node : nil
-        keepsDisk = true
         faults = StorageFaults()
         if let node { earlier.append(node) }
         var options = NodeOptions(endpoint: endpoint)
@@ -102,10 +103,8 @@ public final class SimulatedMember {
             runtime.enqueue { [unowned self] in if self.node === node { crash() } }
         }
         let set = set
-        let remembers = disk != nil
         runtime.spawn("start the node") { [unowned self, unowned set, unowned world] in
             do {
-                if remembers, let previous { try node.inheritOplog(of: previous) }
                 try await node.start()
                 node.onMemberEvent = { [unowned self, unowned set] in set.memberChanged(self) }
             } catch {
@@ -156,8 +155,7 @@ public final class SimulatedMember {
     /// Takes its disk away: the next life begins empty.
     func loseDisk() {
         set.timeline.add(name, "LOSES ITS DISK")
-        disk = RememberingStorage()
-        keepsDisk = false
+        disk = SimulatedMember.newDisk(of: id)
         lostDisks += 1
     }
 

@@ -1,6 +1,7 @@
 import BSON
 import Core
-import Data
+@testable import Data
+@testable import MemoryStorage
 import Testing
 
 /// An oplog entry with something to compress in it.
@@ -17,9 +18,40 @@ func oplogEntry(_ optime: OpTime, payload: Int = 20, noise: UInt64 = 0) -> [UInt
 }
 
 extension Oplog {
-    func append(_ entry: [UInt8], _ optime: OpTime) throws {
-        try entry.withUnsafeBytes { try append($0, optime: optime) }
+    /// An oplog in the log of its own that the memory engine keeps.
+    static func inMemory(bytesMax: Int) -> Oplog { Oplog(MemoryLog(), bytesMax: bytesMax) }
+
+    /// An oplog in a table.
+    static func inTable(bytesMax: Int) async throws -> Oplog {
+        let engine = MemoryStorage()
+        try await engine.open()
+        return Oplog(TableLog(engine), bytesMax: bytesMax)
     }
+
+    /// Does to the log what a batch does.
+    private func apply(_ build: (WriteBatch) throws -> Void) throws {
+        let batch = WriteBatch()
+        try build(batch)
+        if let memory = log as? MemoryLog {
+            try memory.check(batch)
+            memory.apply(batch)
+        } else if let table = log as? TableLog {
+            try table.translate(batch)
+            try table.engine.apply(batch)
+            try table.didApply(batch)
+        }
+    }
+
+    func append(_ entry: [UInt8], _ optime: OpTime) throws {
+        try apply { batch in
+            entry.withUnsafeBytes { batch.appendEntry($0, optime: optime) }
+            try makeRoom(in: batch)
+        }
+    }
+
+    func truncate(after timestamp: Timestamp) throws { try apply { $0.truncateLog(after: timestamp) } }
+
+    var sealedBlockCount: Int { (log as? MemoryLog)?.blocks.count ?? 0 }
 
     func entries(
         from timestamp: Timestamp = .zero, inclusive: Bool = true, _ direction: ScanDirection = .forward,
@@ -50,7 +82,7 @@ extension Oplog {
 
     /// 2000 entries of about 250 bytes, committed as they come: several sealed blocks and a tail.
     static func filled(bytesMax: Int = 1 << 30, count: Int = 2000) throws -> Oplog {
-        let oplog = Oplog(bytesMax: bytesMax)
+        let oplog = Oplog.inMemory(bytesMax: bytesMax)
         for index in 1...count {
             oplog.setCommitPoint(time(index - 1).timestamp)
             try oplog.append(noisy(index), time(index))
@@ -62,7 +94,7 @@ extension Oplog {
     func deepDocuments() throws {
         let deepest = (0..<DocumentView.depthMax).reduce([:] as Document) { inner, _ in ["a": .document(inner)] }
         _ = try Document(validating: deepest.bytes)
-        let oplog = Oplog(bytesMax: 1 << 20)
+        let oplog = Oplog.inMemory(bytesMax: 1 << 20)
         let objects: [Document] = [deepest, ["$v": 2, "diff": ["u": ["a": deepest["a"] ?? .null]]]]
         let entries = objects.enumerated().map { index, object in
             ["op": "u", "ts": .timestamp(time(index + 1).timestamp), "t": 1, "o": .document(object)] as Document
@@ -75,7 +107,7 @@ extension Oplog {
 
     @Test("an empty log has no first and last entry and no frame")
     func empty() throws {
-        let oplog = Oplog(bytesMax: 1000)
+        let oplog = Oplog.inMemory(bytesMax: 1000)
         #expect(oplog.first == nil && oplog.last == nil && oplog.count == 0 && oplog.byteCount == 0)
         #expect(try oplog.nextFrame(after: .zero, limitBytes: 1000) == nil)
         #expect(try oplog.entries().isEmpty)
@@ -85,7 +117,7 @@ extension Oplog {
 
     @Test("entries above the commit point are never sealed")
     func uncommittedStays() throws {
-        let oplog = Oplog(bytesMax: 1 << 30)
+        let oplog = Oplog.inMemory(bytesMax: 1 << 30)
         for index in 1...3000 { try oplog.append(oplogEntry(time(index)), time(index)) }
         #expect(oplog.sealedBlockCount == 0)
         try oplog.truncate(after: time(1).timestamp)
@@ -101,7 +133,7 @@ extension Oplog {
 
     @Test("an entry that does not come behind the last is refused")
     func order() throws {
-        let oplog = Oplog(bytesMax: 1000)
+        let oplog = Oplog.inMemory(bytesMax: 1000)
         try oplog.append(oplogEntry(time(5)), time(5))
         for bad in [time(5), time(4), OpTime(term: 0, timestamp: time(6).timestamp)] {
             #expect(throws: InvariantViolation.self) { try oplog.append(oplogEntry(bad), bad) }
@@ -127,7 +159,7 @@ extension Oplog {
         let frame = try #require(try free.nextFrame(after: .zero, limitBytes: 1000))
         #expect(frame.first == first && frame.previous == time(Int(first.timestamp.increment) - 1))
 
-        let stalled = Oplog(bytesMax: 100_000)
+        let stalled = Oplog.inMemory(bytesMax: 100_000)
         for index in 1...3000 { try stalled.append(oplogEntry(time(index)), time(index)) }
         #expect(stalled.first == time(1) && stalled.isOverfull)
         // What the commit point has passed meanwhile is sealed and dropped by the appends that are to come.
@@ -139,7 +171,7 @@ extension Oplog {
 
     @Test("what is pinned stays beyond the limit, is no reason to refuse writes, and goes at a limit of its own")
     func pinned() throws {
-        let pinned = Oplog(bytesMax: 100_000)
+        let pinned = Oplog.inMemory(bytesMax: 100_000)
         pinned.pinOldest(time(700).timestamp)
         func append(_ indexes: ClosedRange<Int>) throws {
             for index in indexes {
@@ -190,7 +222,7 @@ extension Oplog {
 
     @Test("an entry larger than a block and than every limit is sealed, read and shipped alone")
     func largeEntry() throws {
-        let oplog = Oplog(bytesMax: 1 << 30)
+        let oplog = Oplog.inMemory(bytesMax: 1 << 30)
         let large = oplogEntry(time(2), payload: 5_000_000)
         try oplog.append(oplogEntry(time(1)), time(1))
         try oplog.append(large, time(2))
@@ -225,17 +257,5 @@ extension Oplog {
             }
             #expect(throws: ServerError.self) { try Self.open(frame.bytes + [0]) }
         }
-    }
-
-    @Test("the observer sees every entry once it is in the log")
-    func observer() throws {
-        let oplog = Oplog(bytesMax: 1000)
-        var seen: [OpTime] = []
-        oplog.appendObserver = { bytes, optime in
-            #expect(OpTime(DocumentView(base: bytes.baseAddress!)) == optime)
-            seen.append(optime)
-        }
-        for index in 1...5 { try oplog.append(oplogEntry(time(index)), time(index)) }
-        #expect(seen == (1...5).map { time($0) })
     }
 }

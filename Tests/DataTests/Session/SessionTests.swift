@@ -1,6 +1,6 @@
 import BSON
 import Core
-import Data
+@testable import Data
 import Testing
 
 @Suite("Retryable writes")
@@ -113,7 +113,7 @@ struct SessionTests {
         let statement: Document = ["q": ["_id": 1], "u": ["$inc": ["n": 1]]]
         try node.update(statement, with: try node.context(session: 1, number: 2))
         while try !node.versions.undo(after: point, limit: 10) {}
-        try node.store.oplog.truncate(after: point.timestamp)
+        try node.versions.truncateLog(after: point.timestamp)
         try node.store.load()
         try node.update(statement, with: try node.context(session: 1, number: 2))
         #expect(try node.find() == [["_id": 1, "n": 1]])

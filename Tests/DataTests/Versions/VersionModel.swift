@@ -7,6 +7,12 @@ import MemoryStorage
 final class LastingStorage: StorageEngine {
     private let inner = MemoryStorage()
     private var isOpen = false
+    private let keepsLog: Bool
+
+    /// - Parameter keepsLog: whether it keeps the oplog itself, or has tables only.
+    init(keepsLog: Bool = false) { self.keepsLog = keepsLog }
+
+    var log: (any StorageLog)? { keepsLog ? inner.log : nil }
 
     func open() async throws {
         if !isOpen { try await inner.open() }
@@ -96,18 +102,24 @@ extension VersionStore {
         if let engine = engine.raw as? any StoragePrefetching { try await engine.prefetch(table, [key]) }
     }
 
+    /// One step with one write.
+    func write(_ table: TableID, _ key: [UInt8], _ value: [UInt8]?, at optime: OpTime) throws {
+        try step(at: optime) { step in
+            if let value {
+                try step.put(table, .replicated, key, value)
+            } else {
+                try step.delete(table, .replicated, key)
+            }
+        }
+    }
+}
+
+extension WriteStep {
     func put(_ table: TableID, _ kind: TableKind = .replicated, _ key: [UInt8], _ value: [UInt8]) throws {
         try key.withUnsafeBytes { key in try value.withUnsafeBytes { try put(table, kind, key: key, value: $0) } }
     }
     func delete(_ table: TableID, _ kind: TableKind = .replicated, _ key: [UInt8]) throws {
         try key.withUnsafeBytes { try delete(table, kind, key: $0) }
-    }
-
-    /// One step with one write.
-    func write(_ table: TableID, _ key: [UInt8], _ value: [UInt8]?, at optime: OpTime) throws {
-        begin()
-        if let value { try put(table, .replicated, key, value) } else { try delete(table, .replicated, key) }
-        try commit(at: optime)
     }
 }
 

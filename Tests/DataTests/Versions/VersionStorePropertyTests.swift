@@ -1,7 +1,7 @@
 import BSON
 import Conformance
 import Core
-import Data
+@testable import Data
 import Testing
 
 /// Random steps, reads, prunes, rollbacks and restarts, against full copies of everything.
@@ -77,35 +77,36 @@ import Testing
             let fails = random.oneIn(10)
             while true {
                 do {
-                    store.begin()
+                    let step = store.begin()
+                    defer { store.abort(step) }
                     var state = model.latest
                     for (table, key, value) in writes {
                         if let value {
-                            try store.put(table, .replicated, key, value)
+                            try step.put(table, .replicated, key, value)
                         } else {
-                            try store.delete(table, .replicated, key)
+                            try step.delete(table, .replicated, key)
                         }
                         state[table, default: [:]][key] = value
-                        if random.oneIn(3) { try checkOwnReads(table, state) }
+                        if random.oneIn(3) { try checkOwnReads(step, table, state) }
                     }
-                    try store.put(local, .local, [1], [UInt8(clock & 0xFF)])
-                    if fails { return store.abort() }
-                    try store.commit(at: optime)
+                    try step.put(local, .local, [1], [UInt8(clock & 0xFF)])
+                    if fails { return }
+                    try store.commit(step, at: optime)
+                    store.end(step)
                     model.states.append((optime, state))
                     model.local[[1]] = [UInt8(clock & 0xFF)]
                     return
                 } catch let missing as StorageNotResident {
-                    store.abort()
                     try await store.bringIn(missing.table, missing.key)
                 }
             }
         }
 
         /// The open step sees what it wrote, in gets and in scans.
-        func checkOwnReads(_ table: TableID, _ state: VersionModel.Tables) throws {
+        func checkOwnReads(_ step: WriteStep, _ table: TableID, _ state: VersionModel.Tables) throws {
             let rows = RowBuffer(limit: 1000)
             for direction in [ScanDirection.forward, .backward] {
-                guard case .done = try store.read(table, from: .start, direction: direction, at: .latest, into: rows)
+                guard case .done = try store.read(table, from: .start, direction: direction, at: step.point, into: rows)
                 else {
                     continue
                 }

@@ -1,7 +1,7 @@
 import BSON
 import Conformance
 import Core
-import Data
+@testable import Data
 import MemoryStorage
 import Testing
 
@@ -103,20 +103,85 @@ import Testing
         #expect(store.historyPressure == .full)
     }
 
-    @Test("a step that is aborted leaves nothing, and one inside another cannot be committed")
+    @Test("a step that throws leaves nothing, and one that has ended takes no writes")
     func aborts() async throws {
+        struct Failure: Error {}
         let store = try await openStore()
-        store.begin()
-        try store.put(table, .replicated, [1, 0], [1])
-        store.abort()
-        #expect(!store.isStepOpen)
+        #expect(throws: Failure.self) {
+            try store.step(at: time(1)) { step in
+                try step.put(table, .replicated, [1, 0], [1])
+                throw Failure()
+            }
+        }
+        #expect(store.openSteps.isEmpty)
         #expect(try await store.value(table, [1, 0], at: .latest) == nil)
-        store.begin()
-        store.begin()
-        #expect(throws: InvariantViolation.self) { try store.commit(at: time(1)) }
-        #expect(!store.isStepOpen)
-        #expect(throws: InvariantViolation.self) { try store.put(table, .replicated, [1, 0], [1]) }
-        #expect(throws: InvariantViolation.self) { try store.commit(at: nil) }
+        let step = store.begin()
+        store.abort(step)
+        #expect(throws: InvariantViolation.self) { try step.put(table, .replicated, [1, 0], [1]) }
+        #expect(throws: InvariantViolation.self) { try store.commit(step, at: nil) }
+    }
+
+    @Test("what a step writes is seen by nobody else until it is committed")
+    func isolation() async throws {
+        let store = try await openStore()
+        try store.write(table, [1, 0], [1], at: time(1))
+        let step = store.begin()
+        try step.put(table, .replicated, [1, 0], [2])
+        try step.put(table, .replicated, [2, 0], [2])
+        #expect(try await store.value(table, [1, 0], at: .latest) == [1])
+        #expect(try await store.scan(table, from: nil, direction: .forward, at: .latest, limit: 9).count == 1)
+        #expect(try await store.value(table, [1, 0], at: step.point) == [2])
+        #expect(try await store.scan(table, from: nil, direction: .forward, at: step.point, limit: 9).count == 2)
+        try store.commit(step, at: time(2))
+        store.end(step)
+        #expect(try await store.value(table, [2, 0], at: .latest) == [2])
+    }
+
+    @Test("of two open steps the first writer of a key keeps it, and both commit what is theirs, in any order")
+    func twoOpenSteps() async throws {
+        let store = try await openStore()
+        let (first, second) = (store.begin(), store.begin())
+        try first.put(table, .replicated, [1, 0], [1])
+        try second.put(table, .replicated, [2, 0], [2])
+        let conflict = #expect(throws: ServerError.self) { try second.put(table, .replicated, [1, 0], [2]) }
+        #expect(conflict?.code == .writeConflict)
+        #expect(throws: ServerError.self) { try first.delete(table, .replicated, [2, 0]) }
+        try store.commit(second, at: time(1))
+        store.end(second)
+        // The other has ended: its key is free.
+        try first.put(table, .replicated, [2, 0], [1])
+        try store.commit(first, at: time(2))
+        store.end(first)
+        #expect(try await store.value(table, [2, 0], at: .latest) == [1])
+        #expect(try await store.value(table, [2, 0], at: .at(time(1).timestamp)) == [2])
+        #expect(try store.undo(after: time(1), limit: 10))
+        #expect(try await store.value(table, [1, 0], at: .latest) == nil)
+        #expect(try await store.value(table, [2, 0], at: .latest) == [2])
+    }
+
+    @Test("a step that is rewound is as it was at the mark, for its reads, its undo and its batch")
+    func rewinds() async throws {
+        let store = try await openStore()
+        try store.write(table, [1, 0], [1], at: time(1))
+        try store.write(table, [3, 0], [3], at: time(2))
+        let step = store.begin()
+        try step.put(table, .replicated, [1, 0], [11])
+        let mark = step.mark
+        try step.put(table, .replicated, [1, 0], [12])
+        try step.put(table, .replicated, [2, 0], [12])
+        try step.delete(table, .replicated, [3, 0])
+        step.rewind(to: mark)
+        #expect(try await store.value(table, [1, 0], at: step.point) == [11])
+        #expect(try await store.value(table, [2, 0], at: step.point) == nil)
+        #expect(try await store.value(table, [3, 0], at: step.point) == [3])
+        try step.put(table, .replicated, [2, 0], [13])
+        try store.commit(step, at: time(3))
+        store.end(step)
+        let rows = try await store.scan(table, from: nil, direction: .forward, at: .latest, limit: 9)
+        #expect(rows.map(\.1) == [[11], [13], [3]])
+        #expect(try store.undo(after: time(2), limit: 10))
+        let undone = try await store.scan(table, from: nil, direction: .forward, at: .latest, limit: 9)
+        #expect(undone.map(\.1) == [[1], [3]])
     }
 
     @Test("replicated writes need an optime that rises and is above the commit point; local ones need none")
@@ -126,12 +191,10 @@ import Testing
         #expect(throws: InvariantViolation.self) { try store.write(table, [1, 0], [1], at: time(4)) }
         store.setCommitPoint(time(5))
         #expect(throws: InvariantViolation.self) { try store.write(table, [1, 0], [2], at: time(5)) }
-        store.begin()
-        try store.put(table, .replicated, [2, 0], [1])
-        #expect(throws: InvariantViolation.self) { try store.commit(at: nil) }
-        store.begin()
-        try store.put(table, .local, [3, 0], [1])
-        try store.commit(at: nil)
+        #expect(throws: InvariantViolation.self) {
+            try store.step(at: nil) { try $0.put(table, .replicated, [2, 0], [1]) }
+        }
+        try store.step(at: nil) { try $0.put(table, .local, [3, 0], [1]) }
         #expect(try await store.value(table, [3, 0], at: .latest) == [1])
     }
 
@@ -163,10 +226,10 @@ import Testing
     func localIsNotUndone() async throws {
         let store = try await openStore()
         let votes = TableID(rawValue: 30)
-        store.begin()
-        try store.put(votes, .local, [1], [9])
-        try store.put(table, .replicated, [1, 0], [9])
-        try store.commit(at: time(1))
+        try store.step(at: time(1)) { step in
+            try step.put(votes, .local, [1], [9])
+            try step.put(table, .replicated, [1, 0], [9])
+        }
         #expect(try store.undo(after: .null, limit: 10))
         #expect(try await store.value(votes, [1], at: .latest) == [9])
         #expect(try await store.value(table, [1, 0], at: .latest) == nil)
@@ -176,9 +239,7 @@ import Testing
     func standalone() async throws {
         let store = VersionStore(engine: MemoryStorage(), keepsHistory: false)
         try await store.open()
-        store.begin()
-        try store.put(table, .replicated, [1, 0], [1])
-        try store.commit(at: nil)
+        try store.step(at: nil) { try $0.put(table, .replicated, [1, 0], [1]) }
         #expect(store.undoBytes == 0 && store.historyBytes == 0)
         #expect(store.engine.statistics(.undo).entries == 0)
     }
@@ -188,9 +249,7 @@ import Testing
         let engine = LastingStorage()
         let store = VersionStore(engine: engine, keepsHistory: false)
         try await store.open()
-        store.begin()
-        try store.put(table, .replicated, [1, 0], [1])
-        try store.commit(at: nil)
+        try store.step(at: nil) { try $0.put(table, .replicated, [1, 0], [1]) }
         try store.setKeepsHistory(true, since: time(10))
         #expect(store.oldestReadable == time(10).timestamp)
         try store.write(table, [1, 0], [2], at: time(11))
@@ -202,21 +261,22 @@ import Testing
     @Test("a table that a step drops is empty to the step, and what it puts behind the drop stays")
     func dropInAStep() async throws {
         let store = try await openStore()
-        store.begin()
-        try store.put(table, .local, [1, 0], [1])
-        try store.put(table, .local, [2, 0], [2])
-        try store.commit(at: nil)
-        store.begin()
-        try store.put(table, .local, [3, 0], [3])
-        store.dropTable(table, .local)
-        try store.put(table, .local, [4, 0], [4])
-        #expect(try await store.value(table, [1, 0], at: .latest) == nil)
-        #expect(try await store.value(table, [3, 0], at: .latest) == nil)
+        try store.step(at: nil) { step in
+            try step.put(table, .local, [1, 0], [1])
+            try step.put(table, .local, [2, 0], [2])
+        }
+        let step = store.begin()
+        try step.put(table, .local, [3, 0], [3])
+        step.dropTable(table)
+        try step.put(table, .local, [4, 0], [4])
+        #expect(try await store.value(table, [1, 0], at: step.point) == nil)
+        #expect(try await store.value(table, [3, 0], at: step.point) == nil)
         for direction in [ScanDirection.forward, .backward] {
-            let rows = try await store.scan(table, from: nil, direction: direction, at: .latest, limit: 9)
+            let rows = try await store.scan(table, from: nil, direction: direction, at: step.point, limit: 9)
             #expect(rows.map(\.0) == [[4, 0]])
         }
-        try store.commit(at: nil)
+        try store.commit(step, at: nil)
+        store.end(step)
         let rows = try await store.scan(table, from: nil, direction: .forward, at: .latest, limit: 9)
         #expect(rows.map(\.0) == [[4, 0]])
     }
@@ -224,21 +284,22 @@ import Testing
     @Test("a value that was read in a step may be written again while the batch grows")
     func valueOutOfTheBatch() async throws {
         let store = try await openStore()
-        store.begin()
+        let step = store.begin()
         let long = [UInt8](repeating: 5, count: 700)
-        try store.put(table, .replicated, [1, 0], long)
+        try step.put(table, .replicated, [1, 0], long)
         for index in 2...20 as ClosedRange<UInt8> {
             let first: [UInt8] = [1, 0]
             let next = [index, 0]
             try first.withUnsafeBytes { key in
-                guard case .found(let value) = try store.get(table, key, at: .latest) else {
+                guard case .found(let value) = try store.get(table, key, at: step.point) else {
                     Issue.record("the step does not see its write")
                     return
                 }
-                try next.withUnsafeBytes { try store.put(table, .replicated, key: $0, value: value) }
+                try next.withUnsafeBytes { try step.put(table, .replicated, key: $0, value: value) }
             }
         }
-        try store.commit(at: time(1))
+        try store.commit(step, at: time(1))
+        store.end(step)
         #expect(try await store.value(table, [20, 0], at: .latest) == long)
     }
 
@@ -252,10 +313,10 @@ import Testing
             do {
                 try await store.open()
                 for index in 1...10 {
-                    store.begin()
-                    try store.put(table, .replicated, [1, 0], [UInt8(index)])
-                    try store.put(table, .replicated, [2, 0], [UInt8(index)])
-                    try store.commit(at: time(index))
+                    try store.step(at: time(index)) { step in
+                        try step.put(table, .replicated, [1, 0], [UInt8(index)])
+                        try step.put(table, .replicated, [2, 0], [UInt8(index)])
+                    }
                     committed = index
                 }
                 _ = try store.undo(after: time(5), limit: 100)

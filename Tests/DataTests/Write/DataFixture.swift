@@ -51,7 +51,8 @@ final class Fixture {
 
     init(
         isReplicated: Bool = true, keepsHistory: Bool? = nil, seed: UInt64 = 1,
-        engine: any StorageEngine = MemoryStorage(), historyWindow: Duration = .zero, undoBytesMax: Int? = nil
+        engine: any StorageEngine = MemoryStorage(), historyWindow: Duration = .zero, undoBytesMax: Int? = nil,
+        loads: Bool = true
     ) async throws {
         runtime = StillRuntime(seed: seed)
         self.engine = engine
@@ -60,8 +61,9 @@ final class Fixture {
         try await versions.open()
         self.isReplicated = isReplicated
         store = DataStore(
-            runtime: runtime, versions: versions, oplog: Oplog(bytesMax: 64 << 20), undoBytesMax: undoBytesMax)
-        try store.load()
+            runtime: runtime, versions: versions, oplog: Oplog(versions, bytesMax: 64 << 20), undoBytesMax: undoBytesMax
+        )
+        if loads { try store.load() }
     }
 
     /// The next life of a member whose engine keeps its tables, and its oplog with them; nothing is loaded yet.
@@ -73,13 +75,13 @@ final class Fixture {
         await old.versions.close()
         versions = VersionStore(engine: engine, keepsHistory: true)
         try await versions.open()
-        store = DataStore(runtime: runtime, versions: versions, oplog: Oplog(bytesMax: 64 << 20))
-        for entry in try old.entries() {
-            try entry.withView { view in
-                let optime = try #require(OpTime(view))
-                try store.oplog.append(view.bytes, optime: optime)
-            }
-        }
+        store = DataStore(runtime: runtime, versions: versions, oplog: Oplog(versions, bytesMax: 64 << 20))
+    }
+
+    /// A member that is started on what an engine's disk holds.
+    convenience init(reopening disk: LastingStorage) async throws {
+        try await self.init(engine: disk, loads: false)
+        if try await store.resumeRollback() == nil { try store.load() }
     }
 
     var context: WriteContext {

@@ -163,15 +163,9 @@ private final class BulkWrite {
         guard let document = operation["document"]?.asDocument else {
             throw ServerError(.missingField, "BSON field 'bulkWrite.ops.document' is missing but a required field")
         }
-        if let session = write.session,
-            case .alreadyExecuted = try data.sessions.checkStatement(
-                session, transactionNumber: write.transactionNumber, statement: id)
-        {
-            // The first try has inserted it.
-        } else {
+        if try !data.wasExecuted(id, write) {
             try namespace.checkUserWritable()
-            let collection = try data.catalog.find(namespace) ?? data.ensureCollection(namespace, write)
-            try data.insertOne(document, into: collection, write, statement: id)
+            try data.insertOne(document, into: data.ensureCollection(namespace, write), write, statement: id)
         }
         inserted += 1
         succeed(n: 1)

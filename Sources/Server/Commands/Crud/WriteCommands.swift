@@ -74,10 +74,13 @@ final class WriteOutcome {
             }
         }
         Self.append(retried: retried, to: writer)
-        if !errors.isEmpty {
-            writer.array("writeErrors") { array in
-                for failure in errors { array.document { Self.append(failure, to: $0) } }
-            }
+        Self.append(errors, to: writer)
+    }
+
+    static func append(_ errors: [StatementError], to writer: DocumentWriter) {
+        guard !errors.isEmpty else { return }
+        writer.array("writeErrors") { array in
+            for failure in errors { array.document { append(failure, to: $0) } }
         }
     }
 
@@ -152,19 +155,18 @@ enum WriteCommands {
 /// `insert`.
 enum InsertCommand {
     static func run(_ context: CommandContext) throws -> CommandOutcome {
-        if let outcome = try runOne(context) { return outcome }
-        let namespace = try context.namespace()
         let statements = try WriteStatements(context, field: "documents")
+        if statements.byteCount <= Limits.shortWriteBytes, context.existingCollection()?.validationMayTakeLong != true {
+            return try runAtOnce(context, statements)
+        }
+        let namespace = try context.namespace()
         let isOrdered = WriteCommands.isOrdered(context)
         context.node.counters.insert += Int64(statements.count)
-        let isShort =
-            statements.byteCount <= Limits.shortWriteBytes
-            && context.existingCollection()?.validationMayTakeLong != true
-        return try WriteCommands.run(context, isShort: isShort) { context, outcome in
+        return try WriteCommands.run(context, isShort: false) { context, outcome in
             let documents = try WriteStatements(context, field: "documents").makeRun()
             var operation = InsertOperation(
                 namespace, documents, isOrdered: isOrdered, firstStatement: context.arguments.statementID ?? 0,
-                budget: isShort ? nil : EvaluationBudget(context.runtime, deadline: context.deadline))
+                budget: EvaluationBudget(context.runtime, deadline: context.deadline))
             return { context, write, deadline in
                 let progress = try operation.run(context.node.data, write, until: deadline)
                 outcome.n = operation.n
@@ -176,35 +178,32 @@ enum InsertCommand {
         }
     }
 
-    /// The plain case, without strings or closures: one document into a collection that exists.
-    private static func runOne(_ context: CommandContext) throws -> CommandOutcome? {
-        guard let sequence = context.request.firstSequence, sequence.count == 1, sequence.identifier == "documents",
-            context.request.secondSequence == nil, let collection = context.existingCollection(),
-            !collection.namespace.isSystem, !collection.namespace.isOplog, !collection.validationMayTakeLong,
-            let document = sequence.first
-        else { return nil }
+    /// What is short runs to its end in this step of the loop, without closures; into a collection that exists, without
+    /// strings.
+    private static func runAtOnce(_ context: CommandContext, _ statements: WriteStatements) throws -> CommandOutcome {
+        let documents = statements.makeRun()
+        let isOrdered = WriteCommands.isOrdered(context)
+        let first = context.arguments.statementID ?? 0
+        var operation =
+            if let collection = context.existingCollection(), !collection.namespace.isSystem,
+                !collection.namespace.isOplog
+            {
+                InsertOperation(into: collection, documents, isOrdered: isOrdered, firstStatement: first)
+            } else {
+                InsertOperation(try context.namespace(), documents, isOrdered: isOrdered, firstStatement: first)
+            }
         try context.checkWritable()
         let concern = try context.writeConcern()
         let write = try context.writeContext()
-        context.node.counters.insert += 1
-        let data = context.node.data
-        let statement = context.arguments.statementID ?? 0
-        var optime: OpTime?
-        if try context.wasExecuted(statement, write) {
-            context.writer.append("n", int32: 1)
-            WriteOutcome.append(retried: [statement], to: context.writer)
-        } else {
-            do {
-                optime = try data.insertOne(document, into: collection, write, statement: statement)
-                context.profiled?.inserted = 1
-                context.writer.append("n", int32: 1)
-            } catch let error as ServerError where !error.code.concernsCommand {
-                let outcome = WriteOutcome()
-                outcome.errors = [StatementError(index: 0, error: error)]
-                outcome.append(to: context.writer)
-            }
-        }
-        return context.finishWrite(optime, concern)
+        context.node.counters.insert += Int64(statements.count)
+        let before = context.node.lastOpTime
+        _ = try operation.run(context.node.data, write, until: .distantFuture)
+        context.profiled?.inserted = operation.n
+        context.writer.append("n", int32: Int32(clamping: operation.n))
+        WriteOutcome.append(retried: operation.retried, to: context.writer)
+        WriteOutcome.append(operation.errors, to: context.writer)
+        let after = context.node.lastOpTime
+        return context.finishWrite(after == before ? nil : after, concern)
     }
 }
 

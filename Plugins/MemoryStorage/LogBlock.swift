@@ -2,7 +2,7 @@ import BSON
 import Core
 
 /// A sealed run of entries: a compressed frame, and what is known of it without opening it.
-struct OplogBlock {
+struct LogBlock {
     let frame: [UInt8]
     let first: OpTime
     let last: OpTime
@@ -11,14 +11,14 @@ struct OplogBlock {
 }
 
 /// A sealed block's content, opened, with an index of its entries.
-final class OpenedBlock {
+final class OpenedLogBlock {
     let first: Timestamp
     private let content: UnsafeMutableRawBufferPointer
     private var ends: [Int] = []
     private(set) var optimes: [OpTime] = []
 
-    init(_ block: OplogBlock) throws {
-        let opened = try block.frame.withUnsafeBytes { try Frame.open($0) }
+    init(_ block: LogBlock) throws {
+        let opened = try block.frame.withUnsafeBytes { try LogFrame.open($0) }
         content = opened.content
         first = block.first.timestamp
         ends.reserveCapacity(block.count)

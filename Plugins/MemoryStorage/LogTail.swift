@@ -2,7 +2,7 @@ import BSON
 import Core
 
 /// The newest entries, uncompressed, one behind the other in large pieces of memory; an index names each.
-struct OplogTail {
+struct LogTail {
     struct Entry {
         let optime: OpTime
         /// The number of its chunk, counted since the tail began.
@@ -45,7 +45,7 @@ struct OplogTail {
 
     mutating func append(_ bytes: UnsafeRawBufferPointer, optime: OpTime) {
         if chunks.isEmpty || chunks[chunks.count - 1].end + bytes.count > chunks[chunks.count - 1].capacity {
-            let capacity = max(OplogTail.chunkBytes, bytes.count)
+            let capacity = max(LogTail.chunkBytes, bytes.count)
             chunks.append(Chunk(base: .allocate(byteCount: capacity, alignment: 16), capacity: capacity, end: 0))
         }
         let last = chunks.count - 1
@@ -79,8 +79,7 @@ struct OplogTail {
     }
 
     /// How many entries from `index` on lie one behind the other in one piece of memory: at least one, and no more than
-    /// make
-    /// `bytesMax` or reach `end`.
+    /// make `bytesMax` or reach `end`.
     func run(from index: Int, before end: Int, bytesMax: Int) -> (count: Int, bytes: UnsafeRawBufferPointer) {
         let start = self[index]
         var count = 1
@@ -132,6 +131,6 @@ struct OplogTail {
 
     mutating func removeAll() {
         for chunk in chunks { chunk.base.deallocate() }
-        self = OplogTail()
+        self = LogTail()
     }
 }

@@ -79,6 +79,25 @@ final class StepOverlay {
         return !droppedTables.isEmpty && droppedTables.contains(table) ? .absent : nil
     }
 
+    /// Whether the step has written the key, or emptied its table.
+    func touches(_ table: TableID, _ key: UnsafeRawBufferPointer) -> Bool {
+        contains(table, key) || droppedTables.contains(table)
+    }
+
+    /// Makes the overlay anew from a batch that was rewound.
+    func rebuild(from batch: WriteBatch) {
+        removeAll()
+        batch.forEach { operation in
+            switch operation.kind {
+            case .put:
+                let offset = operation.value.baseAddress.map { $0 - UnsafeRawPointer(batch.buffer.base) } ?? 0
+                set(operation.table, operation.key, Place(offset: offset, length: operation.value.count))
+            case .delete: delete(operation.table, operation.key)
+            case .dropTable: dropTable(operation.table)
+            }
+        }
+    }
+
     @inline(__always)
     func contains(_ table: TableID, _ key: UnsafeRawBufferPointer) -> Bool {
         var view = ctree_current(tree)
