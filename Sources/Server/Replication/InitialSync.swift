@@ -7,8 +7,9 @@ internal import Replication
 ///
 /// Everything is cloned while the source keeps taking writes, and its oplog is fetched meanwhile. Then the entries from
 /// the beginning of the clone on are applied up to a stop point, with rules that allow for data newer than the entry;
-/// then the indexes are built. The sync is done when the stop point is committed: below it nothing can be undone here
-/// (DESIGN §6). What was fetched beyond is applied as a secondary does, which is what the member then becomes.
+/// then the indexes are built. The sync is done when the stop point is committed: a rollback undoes nothing that is
+/// committed, so this member never has to go back to before its clone. What was fetched beyond is applied as a
+/// secondary does, which is what the member then becomes.
 ///
 /// Every question to the source stands alone, so one that gets no answer is asked again, over a new connection, and the
 /// clone goes on where it was; unless the source is another one by then, or has rolled back, or others could be asked.
@@ -117,7 +118,8 @@ final class InitialSync {
         if mustDiscard {
             mustDiscard = false
             try role.discardData()
-            // The source has been told of the life that has just ended, and refuses it once it knows of the next.
+            // The source has been told of the incarnation that has just ended, and refuses it once it knows of the
+            // next.
             link.reconnect()
         }
         role.local.forgetDurable()

@@ -5,7 +5,7 @@ internal import Frontend
 internal import Replication
 
 /// Fetches the source's oplog while an initial sync clones, so that nothing is missing when the clone is through,
-/// however little the source keeps (replication-facts §11).
+/// however little the source keeps.
 ///
 /// What comes waits in a buffer. While that is full nothing is asked for; the source, which learns with each request
 /// how far this member is, keeps what is still to be fetched, within limits of its own (`OplogPins`).

@@ -7,8 +7,8 @@ internal import Replication
 /// Pulls the oplog of the sync source: asks for what follows our last entry, applies it, reports how far we are, asks
 /// again.
 ///
-/// The source holds a request back until it has something new (replication-facts §6), so an entry is here half a round
-/// trip after it was written. A frame is small enough to be applied in one step of the loop. A delayed member holds
+/// The source holds a request back until it has something new, so an entry is here half a round trip after it was
+/// written. A frame is small enough to be applied in one step of the loop. A delayed member holds
 /// entries until they are old enough; until then it has not got them, whoever asks.
 final class OplogFetcher {
     private unowned let node: Node
