@@ -1,6 +1,6 @@
 public import BSON
 
-/// Operations on tables that take effect together. Reused: `removeAll` keeps its memory.
+/// Operations on tables that take effect together. Reused: `removeAll` keeps a megabyte of its memory.
 ///
 /// Held as flat bytes, so that an engine can walk it, write it to a journal, or hand it to C, without an allocation an
 /// operation: `kind u8, table u32, keyLength u32, valueLength u32, key, value`, little-endian.

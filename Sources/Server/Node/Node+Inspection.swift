@@ -56,7 +56,7 @@ extension Node {
         }
     }
 
-    /// Takes over the oplog of an earlier life whose storage this node goes on with. Before `start`; stands for oplog
+    /// Takes over the oplog of an earlier run whose storage this node goes on with. Before `start`; stands for oplog
     /// files, which an engine in memory has not.
     package func inheritOplog(of earlier: Node) throws {
         try earlier.data.oplog.read(
