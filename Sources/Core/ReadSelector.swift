@@ -92,7 +92,11 @@ public enum ServerSelection {
     public enum Operation: Sendable { case read, write }
 
     /// The servers that may take an operation, in the topology's order.
-    /// - Parameter avoiding: servers that failed this operation before: left out when others will do.
+    /// - Parameters:
+    ///   - topology: what is known of the servers.
+    ///   - operation: whether it reads or writes.
+    ///   - preference: which members may serve it, when it reads.
+    ///   - avoiding: servers that failed this operation before: left out when others will do.
     public static func suitable(
         _ topology: TopologyDescription, _ operation: Operation, _ preference: ReadPreference,
         avoiding: [Endpoint] = []
