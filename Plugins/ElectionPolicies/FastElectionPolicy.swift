@@ -1,6 +1,6 @@
 public import Core
 
-/// Elects within a few round trips of a primary's death (DESIGN §6, "fast").
+/// Elects within a few round trips of a primary's death.
 ///
 /// A killed process resets its connections at once. A member whose connection to the primary breaks asks for a dry run
 /// without waiting out the timeout; members that still hear the primary refuse it, so a broken link between two members

@@ -35,7 +35,7 @@ public struct MongoDBElectionPolicy: ElectionPolicy {
         return isAlone && view.mayStand ? .standNow(.electionTimeout) : .wait(until: timeout(view))
     }
 
-    /// The election timeout and up to 15 % more, so that members do not stand all at once (replication-facts §1).
+    /// The election timeout and up to 15 % more, so that members do not stand all at once (Raft §5.2).
     private func timeout(_ view: ElectionView) -> Instant {
         view.now + view.electionTimeout + view.randomDuration(upTo: view.electionTimeout * 3 / 20)
     }

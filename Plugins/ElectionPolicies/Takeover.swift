@@ -1,6 +1,7 @@
 import Core
 
-/// When a member stands against a living primary (replication-facts §3.7, §3.8). Shared by the policies.
+/// When a member stands against a living primary: it has a higher priority, or is further than a primary that is still
+/// catching up (MongoDB's manual, "Replica Set Elections"). Shared by the policies.
 enum Takeover {
     /// How far behind the newest known entry a member of higher priority may be when it takes over.
     static let freshnessSeconds: UInt32 = 2
@@ -14,7 +15,7 @@ enum Takeover {
         let rank = priorityRank(view)
         let byPriority = primary.priority < view.me.priority
         let byCatchUp = view.catchUpTakeoverDelay != nil && wouldCatchUp(view, primary)
-        // Both: the best member need not wait for the other's reason (replication-facts §3.8).
+        // Both: the best member need not wait for the other's reason.
         if byPriority, !byCatchUp || rank == 0 {
             return wait(.priorityTakeover, view.electionTimeout * (rank + 1), view)
         }

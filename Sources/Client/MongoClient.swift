@@ -9,10 +9,13 @@ public import Core
 ///     let client = MongoClient(runtime: runtime, transport: transport, seeds: [Endpoint("a:27017")!], setName: "rs0")
 ///     try await client["shop"]["orders"].insertOne(["item": "tea"])
 public final class MongoClient {
+    /// On whose loop it lives.
     public let runtime: any NodeRuntime
+    /// How it behaves.
     public let options: ClientOptions
     /// Called after each change of what is known of the servers.
     public var onTopologyChange: ((TopologyDescription) -> Void)?
+    /// Whether `close` was called; nothing can be done with it any more.
     public private(set) var isClosed = false
 
     let transport: any Transport
@@ -33,8 +36,12 @@ public final class MongoClient {
 
     /// Starts to watch the seeds at once.
     /// - Parameters:
+    ///   - runtime: on whose loop the client lives.
+    ///   - transport: how it reaches servers.
     ///   - seeds: some members' addresses; the others are found through them.
     ///   - setName: the set's name; nil takes whatever the seeds turn out to be.
+    ///   - selector: picks among the servers that an operation may go to.
+    ///   - options: how it behaves.
     public init(
         runtime: any NodeRuntime, transport: any Transport, seeds: [Endpoint], setName: String? = nil,
         selector: any ReadSelector, options: ClientOptions = ClientOptions()
@@ -53,7 +60,9 @@ public final class MongoClient {
     /// What is known of the servers.
     public var topologyDescription: TopologyDescription { topology.description }
 
+    /// A database by name; it need not exist yet.
     public func database(_ name: String) -> MongoDatabase { MongoDatabase(client: self, name: name) }
+    /// The same.
     public subscript(name: String) -> MongoDatabase { database(name) }
 
     /// Starts a session. End it with `end()`.

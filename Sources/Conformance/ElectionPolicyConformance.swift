@@ -12,8 +12,11 @@ public struct ElectionPolicyConformance {
     private let hosts: [String]
 
     /// - Parameters:
+    ///   - policy: what is examined.
     ///   - hosts: names that the policy knows, such as that of the one member that `fixed` lets stand; members of the
     ///     drawn sets get them first.
+    ///   - seed: what the views are drawn from.
+    ///   - views: how many.
     public init(_ policy: any ElectionPolicy, hosts: [String] = [], seed: UInt64 = 1, views: Int = 2000) {
         self.policy = policy
         self.hosts = hosts

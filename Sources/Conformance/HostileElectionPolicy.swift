@@ -3,6 +3,7 @@ public import Core
 /// A policy that does what it can to keep a set from working, to try with others. It may; the set must not lose
 /// anything by it. It meets the contract of `ElectionPolicy`, but for electing anybody.
 public struct HostileElectionPolicy: ElectionPolicy {
+    /// What is hostile about it.
     public enum Manner: String, Sendable, CaseIterable {
         /// Stands at every event.
         case always
@@ -14,9 +15,11 @@ public struct HostileElectionPolicy: ElectionPolicy {
         case selfish
     }
 
+    /// How this one behaves.
     public let manner: Manner
     public var name: String { "hostile-\(manner.rawValue)" }
 
+    /// A policy that behaves so.
     public init(_ manner: Manner) { self.manner = manner }
 
     public func decide(_ event: ElectionEvent, _ view: ElectionView) -> ElectionDecision {

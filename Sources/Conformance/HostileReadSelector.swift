@@ -3,6 +3,7 @@ public import Core
 /// A read selector that does what it can to keep reads and replication from going well, to try with others. They may go
 /// slowly; nothing must go wrong by it.
 public struct HostileReadSelector: SyncSourceSelecting {
+    /// What is hostile about it.
     public enum Manner: String, Sendable, CaseIterable {
         /// The member that is furthest away.
         case farthest
@@ -17,9 +18,11 @@ public struct HostileReadSelector: SyncSourceSelecting {
     }
 
     public static let name = "hostile"
+    /// How this one behaves.
     public let manner: Manner
     private var last: Endpoint?
 
+    /// A selector that behaves so.
     public init(_ manner: Manner) { self.manner = manner }
 
     public mutating func select(_ request: ReadSelectionRequest, random: (UInt64) -> UInt64) -> Endpoint? {

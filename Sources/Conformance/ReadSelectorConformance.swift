@@ -7,7 +7,10 @@ public struct ReadSelectorConformance {
     private let seed: UInt64
     private let requests: Int
 
-    /// - Parameter make: makes a new selector each time.
+    /// - Parameters:
+    ///   - seed: what the requests are drawn from.
+    ///   - requests: how many.
+    ///   - make: makes a new selector each time.
     public init(seed: UInt64 = 1, requests: Int = 5000, _ make: @escaping () -> any ReadSelector) {
         self.make = make
         self.seed = seed

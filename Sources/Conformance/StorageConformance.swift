@@ -3,6 +3,7 @@ import BSON
 
 /// What a storage engine did that its contract forbids.
 public struct ConformanceViolation: Error, CustomStringConvertible {
+    /// What does not hold.
     public let description: String
     init(_ description: String) { self.description = description }
 }

@@ -12,6 +12,7 @@ public final class NotResidentStorage: StoragePrefetching {
     /// How often a read was refused.
     public private(set) var refusals = 0
 
+    /// Wraps `inner`; one read in so many finds nothing in memory, as the seed draws.
     public init(_ inner: any StorageEngine, seed: UInt64, oneIn: Int = 4) {
         self.inner = inner
         self.oneIn = oneIn
@@ -73,6 +74,7 @@ private final class NotResidentCursor: StorageCursor {
 /// An engine whose N-th call fails, and every call behind it. A test counts N up until its work succeeds: then every
 /// place where storage can fail has been seen (SQLite's method).
 public final class FailingStorage: StorageEngine {
+    /// The error that the call throws which is to fail.
     public struct Failure: Error {}
 
     private let inner: any StorageEngine
@@ -80,6 +82,7 @@ public final class FailingStorage: StorageEngine {
     /// Whether a call has failed.
     public private(set) var hasFailed = false
 
+    /// Wraps `inner`, of whose calls the one of that number fails.
     public init(_ inner: any StorageEngine, failingAt call: Int) {
         self.inner = inner
         callsLeft = call

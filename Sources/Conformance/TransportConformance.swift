@@ -8,10 +8,13 @@ public import Core
 public enum TransportConformance {
     /// The transport under test: two of its kind, which may be on one loop or on two.
     public struct Subject {
+        /// The transport that connects.
         public var client: any Transport
+        /// The runtime that it was made for.
         public var clientRuntime: any NodeRuntime
         /// Used on the server's loop only; the client's own transport and runtime will do as well.
         public var server: Confined<any Transport>
+        /// The runtime of the transport that listens.
         public var serverRuntime: Confined<any NodeRuntime>
         /// Where a server may listen: port 0, or for a transport without ports a new place at each call.
         public var freeEndpoint: () -> Endpoint
@@ -24,6 +27,7 @@ public enum TransportConformance {
         /// How long a check waits for something that must happen.
         public var patience: Duration = .seconds(20)
 
+        /// What a check needs of the transport that it examines.
         public init(
             client: any Transport, clientRuntime: any NodeRuntime, server: Confined<any Transport>,
             serverRuntime: Confined<any NodeRuntime>, freeEndpoint: @escaping () -> Endpoint, nobody: Endpoint,
@@ -86,7 +90,9 @@ public enum TransportConformance {
 
 /// What a transport did not do.
 public struct TransportConformanceFailure: Error, Sendable, CustomStringConvertible {
+    /// What does not hold.
     public let description: String
+    /// A failure with that description.
     public init(_ description: String) { self.description = description }
 }
 

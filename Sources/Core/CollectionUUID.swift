@@ -1,6 +1,7 @@
 public import BSON
 
-/// The identity of one incarnation of a collection, the same on every member: a version 4 UUID.
+/// The identity of a collection, the same on every member: a version 4 UUID. A collection that is dropped and created
+/// again has another.
 public struct CollectionUUID: Hashable, Comparable, Sendable, CustomStringConvertible {
     public let high: UInt64
     public let low: UInt64

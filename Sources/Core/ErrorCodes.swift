@@ -1,5 +1,5 @@
-/// MongoDB's codes that Quorate answers with. Codes without a name of their own are `Location` and the number, as
-/// theirs.
+/// MongoDB's codes: those that Quorate answers with, and others whose names a reply must know because a fail point may
+/// be told to answer with them. Codes without a name of their own are `Location` and the number, as theirs.
 extension ErrorCode {
     public static let internalError = ErrorCode(1)
     public static let badValue = ErrorCode(2)

@@ -1,11 +1,11 @@
 public import BSON
 
-/// One life of a member's memory. A durable member keeps it over restarts; a volatile one, or one whose data was thrown
-/// away to be synchronised anew, draws another, because it has forgotten the votes it cast and the writes it
+/// What one memory of a member lasts. A durable member keeps it over restarts; a volatile one, or one whose data was
+/// thrown away to be synchronised anew, draws another, because it has forgotten the votes it cast and the writes it
 /// acknowledged.
 ///
-/// Ordered by start, so that a message of an earlier life is recognised. A clock that was set back makes a newer life
-/// look older; then only the answer to a heartbeat of our own, which cannot come from the past, is believed.
+/// Ordered by start, so that a message of an earlier incarnation is recognised. A clock that was set back makes a newer
+/// one look older; then only the answer to a heartbeat of our own, which cannot come from the past, is believed.
 public struct Incarnation: Hashable, Comparable, Sendable {
     public var startedAt: WallTime
     public var nonce: UInt64

@@ -104,8 +104,6 @@ public enum Limits {
     public static let clientMetadataBytesMax = 512
     /// Longest wait of an awaitable `hello` or a tailable cursor that a client may ask for.
     public static let awaitMax: Duration = .seconds(24 * 3600)
-    /// Requests of one connection that wait for an answer.
-    public static let connectionPendingRequestsMax = 1000
     /// A compressed message that becomes larger than this is decompressed by a helper thread, not on the loop.
     public static let decompressionBytesOnLoop = 256 * 1024
     /// Replies that are compressed for a client that compresses: shorter ones gain nothing, longer ones would hold the

@@ -19,7 +19,10 @@ public protocol ReadSelector {
     /// The name it is registered under.
     static var name: String { get }
 
-    /// - Parameter random: a number in `0 ..< bound` of the node's generator; 0 for a bound of 0.
+    /// Picks a member.
+    /// - Parameters:
+    ///   - request: who may serve the operation, and what is known of them.
+    ///   - random: a number in `0 ..< bound` of the node's generator; 0 for a bound of 0.
     mutating func select(_ request: ReadSelectionRequest, random: (_ bound: UInt64) -> UInt64) -> Endpoint?
 }
 
@@ -33,7 +36,8 @@ public protocol ReadSelector {
 /// Contract, where it differs from that of `select`:
 /// - `suitable` are the candidates; the topology is what the member knows of the others. The preference is `nearest`
 ///   and there are no statistics. Of a member's last write, whole seconds are known.
-/// - Nil, or an address of no candidate, leaves the choice to the member, which then takes the nearest as MongoDB does.
+/// - Nil, or an address of no candidate, leaves the choice to the member: the primary, if none is nearer by more than
+///   `Limits.syncSourcePingGainMin`.
 /// - It is asked when a source is needed, and again from time to time while the one in use is still a candidate. A
 ///   member moves by its answer no more than `Limits.syncSourcePingChangesMax` times an hour.
 ///
@@ -88,7 +92,11 @@ public enum ServerSelection {
     public enum Operation: Sendable { case read, write }
 
     /// The servers that may take an operation, in the topology's order.
-    /// - Parameter avoiding: servers that failed this operation before: left out when others will do.
+    /// - Parameters:
+    ///   - topology: what is known of the servers.
+    ///   - operation: whether it reads or writes.
+    ///   - preference: which members may serve it, when it reads.
+    ///   - avoiding: servers that failed this operation before: left out when others will do.
     public static func suitable(
         _ topology: TopologyDescription, _ operation: Operation, _ preference: ReadPreference,
         avoiding: [Endpoint] = []

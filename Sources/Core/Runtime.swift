@@ -97,7 +97,8 @@ extension NodeRuntime {
         return randomNumber().multipliedFullWidth(by: bound).high
     }
 
-    /// Suspends the current task; returns early, without an error, when the task is cancelled.
+    /// Suspends the current task for so long. Cancelling the task does not shorten it: who has to be woken earlier
+    /// waits for something that can be resolved.
     public func sleep(for delay: Duration) async {
         await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
             schedule(after: delay) { continuation.resume() }

@@ -18,7 +18,7 @@ package final class LoopSignal {
         for (_, wake) in woken { wake() }
     }
 
-    /// Suspends until the next `fire`, the deadline, or the end of `connection`.
+    /// Suspends until the next `fire`, the deadline, or the end of `connection` or of its command.
     package func wait(until deadline: Instant, on connection: ClientConnection? = nil) async {
         guard deadline > runtime.now, connection?.isAbandoned != true else { return }
         await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in

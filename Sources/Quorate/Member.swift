@@ -15,6 +15,7 @@ public struct Member: Sendable {
     /// Whether it holds data; an arbiter only votes.
     public private(set) var holdsData = true
 
+    /// A member that holds data and can become primary, unless told otherwise.
     public init(
         priority: Double = 1, votes: Bool = true, tags: [String: String] = [:], isHidden: Bool = false,
         delay: Duration = .zero

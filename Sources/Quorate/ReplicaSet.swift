@@ -12,6 +12,7 @@ public import Server
 /// Without further words the members keep their data in memory, talk inside the process and stand for election as soon
 /// as they miss their primary. Each modifier returns a changed copy.
 public struct ReplicaSet: Sendable {
+    /// As clients name the set.
     public let name: String
     /// In the order of their `_id`, counted from 0.
     public let members: [Member]
@@ -22,7 +23,9 @@ public struct ReplicaSet: Sendable {
     var describe: @Sendable (inout NodeOptions) -> Void = { _ in }
 
     /// A set of equal members.
-    /// - Parameter members: 1 to 7; all of them vote and hold data.
+    /// - Parameters:
+    ///   - name: the set's name, as clients name it.
+    ///   - members: 1 to 7; all of them vote and hold data.
     public init(_ name: String = "rs0", members: Int = 3) {
         self.name = name
         self.members = Array(repeating: Member(), count: max(members, 0))
@@ -43,7 +46,9 @@ public struct ReplicaSet: Sendable {
     }
 
     /// Where members keep their data.
-    /// - Parameter directory: below it each member has a directory of its own; nil for storage without files.
+    /// - Parameters:
+    ///   - choice: the storage engine.
+    ///   - directory: below it each member has a directory of its own; nil for storage without files.
     public func storage(_ choice: StorageChoice, directory: String? = nil) -> ReplicaSet {
         with {
             $0.parts.storage = choice
@@ -57,7 +62,9 @@ public struct ReplicaSet: Sendable {
     /// How the set's client chooses among the members that may serve a read, and members among those they may copy.
     public func readSelector(_ choice: ReadSelectorChoice) -> ReplicaSet { with { $0.parts.readSelector = choice } }
     /// Parts of every kind at once.
-    /// - Parameter registry: where those that are named are looked up.
+    /// - Parameters:
+    ///   - choices: which parts.
+    ///   - registry: where those that are named are looked up.
     public func parts(_ choices: PartChoices, from registry: PartRegistry = .standard) -> ReplicaSet {
         with {
             $0.parts = choices
@@ -119,6 +126,8 @@ public struct ReplicaSet: Sendable {
 
 /// Why a replica set could not be started or did not do what it was asked.
 public struct ReplicaSetError: Error, Sendable, CustomStringConvertible {
+    /// What went wrong, in a sentence.
     public let description: String
+    /// An error with that description.
     public init(_ description: String) { self.description = description }
 }

@@ -5,7 +5,9 @@ public struct ByteMove {
     private let from: UnsafeRawBufferPointer
     private let to: UnsafeRawPointer
 
-    /// - Parameter to: the start of the copy, which is as long as `from`.
+    /// - Parameters:
+    ///   - from: where the bytes were.
+    ///   - to: the start of the copy, which is as long as `from`.
     public init(from: UnsafeRawBufferPointer, to: UnsafeRawPointer) {
         self.from = from
         self.to = to
@@ -16,12 +18,15 @@ public struct ByteMove {
         return to + (pointer - start)
     }
 
+    /// Bytes at the place where they are now.
     public func callAsFunction(_ bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(start: bytes.baseAddress.map { moved($0) }, count: bytes.count)
     }
 
+    /// A document at the place where it is now.
     public func callAsFunction(_ view: DocumentView) -> DocumentView { DocumentView(base: moved(view.base)) }
 
+    /// A value at the place where it is now.
     public func callAsFunction(_ value: ValueView) -> ValueView {
         ValueView(type: value.type, pointer: moved(value.pointer), byteCount: value.byteCount)
     }

@@ -20,7 +20,11 @@ public struct MessageWriter {
     }
 
     /// Starts an OP_REPLY with one document, for clients that opened with OP_QUERY.
-    /// - Parameter isFailedQuery: the query on a collection has failed; the document says why in `$err`.
+    /// - Parameters:
+    ///   - output: where the message is appended.
+    ///   - requestID: the message's own number.
+    ///   - responseTo: the request that it answers.
+    ///   - isFailedQuery: the query on a collection has failed; the document says why in `$err`.
     public init(reply output: ByteBuffer, requestID: Int32, responseTo: Int32, isFailedQuery: Bool = false) {
         start = output.count
         let at = output.extend(by: 36)

@@ -2,9 +2,13 @@ public import BSON
 
 /// One reply in place, as a client or another member reads it.
 public struct Reply {
+    /// The reply's own number, which the next of a stream answers.
     public let requestID: Int32
+    /// The request that it answers.
     public let responseTo: Int32
+    /// `MessageFlags`; 0 for OP_REPLY.
     public let flags: UInt32
+    /// The document, validated.
     public let body: DocumentView
 
     /// Whether another reply follows without a request.

@@ -5,14 +5,18 @@ internal import Core
 ///
 /// All documents in it have been validated.
 public struct Request {
+    /// How a request came.
     public enum Form: Sendable {
         case message
         /// Answered with OP_REPLY.
         case query
     }
 
+    /// How it came, which is how it is answered.
     public let form: Form
+    /// What its reply names in `responseTo`.
     public let requestID: Int32
+    /// `MessageFlags`; 0 for OP_QUERY.
     public let flags: UInt32
     /// The command document.
     public let body: DocumentView
@@ -24,10 +28,12 @@ public struct Request {
     public let querySecondaryOk: Bool
     /// Document sequences (`documents`, `updates`, `deletes`, `ops`, `nsInfo`). Two at most, without an allocation.
     public let firstSequence: DocumentSequence?
+    /// The second of them.
     public let secondSequence: DocumentSequence?
 
     /// Whether the client expects no reply.
     @inlinable public var isUnacknowledged: Bool { flags & MessageFlags.moreToCome != 0 }
+    /// Whether the client takes more than one reply.
     @inlinable public var allowsExhaust: Bool { flags & MessageFlags.exhaustAllowed != 0 }
 
     /// The sequence called `name`.
@@ -50,10 +56,14 @@ extension Request {
 
 /// A kind-1 section of OP_MSG: validated documents, one behind the other.
 public struct DocumentSequence: Sequence {
+    /// Its name: the field of the command that it stands for.
     public let identifier: KeyView
+    /// The documents, one behind the other.
     public let bytes: UnsafeRawBufferPointer
+    /// How many documents there are.
     public let count: Int
 
+    /// Walks the documents in order.
     public struct Iterator: IteratorProtocol {
         var at: UnsafeRawPointer?
         let end: UnsafeRawPointer?
@@ -74,12 +84,13 @@ public struct DocumentSequence: Sequence {
     }
 }
 
-/// A message that cannot be understood. `isFramingLost` says that the connection must be closed: there is no telling
-/// what follows. Otherwise `requestID` can be answered with `error`.
+/// A message that cannot be understood.
 public struct InvalidMessage: Error, CustomStringConvertible {
+    /// What is wrong with it, for the log or the reply.
     public let reason: String
+    /// Whether the connection must be closed, because there is no telling what follows. Otherwise only a document in
+    /// the message is broken, and the request can be answered with `InvalidBSON` (22).
     public let isFramingLost: Bool
-    /// Whether the document itself was broken (code 22, InvalidBSON) and the request can be answered.
     public var description: String { reason }
 
     static func closing(_ reason: String) -> InvalidMessage { InvalidMessage(reason: reason, isFramingLost: true) }

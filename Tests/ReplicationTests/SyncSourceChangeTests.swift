@@ -4,7 +4,7 @@ import Testing
 
 @testable import Replication
 
-/// When a member that follows another one leaves it (replication-facts §5).
+/// When a member that follows another one leaves it.
 ///
 /// Member 0 of four follows member 1, which is a secondary; member 2 is the primary and as far away as 1, unless a row
 /// says otherwise.

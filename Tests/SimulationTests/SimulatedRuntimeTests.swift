@@ -88,7 +88,7 @@ struct SimulatedRuntimeTests {
         try world.run(for: .milliseconds(1500))
         #expect(ticks == 3)
         #expect(Set(lives).count == 2)
-        #expect(world.node("a")?.incarnation == 1)
+        #expect(world.node("a")?.run == 1)
     }
 
     @Test("a paused node's events wait and then run in order")

@@ -277,7 +277,7 @@ def test_unique_and_sparse_indexes(database):
     assert set(other.index_information()) == {"_id_"}
 
 
-def test_catalogue(database, standalone):
+def test_catalog(database, standalone):
     database.create_collection("made")
     database.used.insert_one({"_id": 1})
     assert sorted(database.list_collection_names()) == ["made", "used"]

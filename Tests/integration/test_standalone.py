@@ -1,4 +1,4 @@
-"""What users try beyond the basic commands: reads, writes and the catalogue of a standalone."""
+"""What users try beyond the basic commands: reads, writes and the catalog of a standalone."""
 import datetime
 import threading
 import time
@@ -453,7 +453,7 @@ def test_dates_know_named_zones_and_the_ends_of_64_bits(database):
     assert [d["_id"] for d in aware.c.aggregate(stages)] == [DatetimeMS(1_719_784_800_000)]
 
 
-# MARK: Catalogue
+# MARK: Catalog
 
 
 def test_create_indexes_in_all_ways(database):

@@ -1,5 +1,5 @@
 // What runtimes need of C: detecting work that leaks out of an injected executor to Swift's global pool
-// (docs/ARCHITECTURE.md, "One runtime"), and reading the system's time zones.
+// (docs/ARCHITECTURE.md, decision 3), and reading the system's time zones.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>

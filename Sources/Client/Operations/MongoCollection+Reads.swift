@@ -3,13 +3,21 @@ import Core
 
 /// What a `find` may be told beside its filter.
 public struct FindOptions: Sendable {
+    /// In which order.
     public var sort: Document?
+    /// Which fields.
     public var projection: Document?
+    /// How many documents are left out at the beginning.
     public var skip: Int?
+    /// How many documents at most.
     public var limit: Int?
+    /// How many documents a reply carries; nil leaves it to the server.
     public var batchSize: Int?
+    /// The index to use: its name, or its keys.
     public var hint: Value?
+    /// After which time the server gives up.
     public var maxTimeMilliseconds: Int64?
+    /// No options.
     public init() {}
 
     func append(to command: inout Document) {

@@ -6,6 +6,7 @@ public enum Update: Sendable, ExpressibleByDictionaryLiteral {
     case operators(Document)
     case pipeline([Document])
 
+    /// Update operators: `["$set": ["a": 1]]`.
     public init(dictionaryLiteral elements: (String, Value)...) {
         self = .operators(Document { writer in for (key, value) in elements { writer.append(key, value) } })
     }
@@ -20,7 +21,9 @@ public enum Update: Sendable, ExpressibleByDictionaryLiteral {
 
 /// What an update did.
 public struct UpdateResult: Sendable {
+    /// How many documents matched.
     public let matchedCount: Int
+    /// How many of them are different now.
     public let modifiedCount: Int
     /// The `_id` of the document that was inserted because none matched.
     public let upsertedID: Value?

@@ -3,10 +3,15 @@ public import Core
 
 /// A collection of a client, with the concerns and the read preference that its operations use.
 public struct MongoCollection {
+    /// Where it is.
     public let database: MongoDatabase
+    /// Its name within the database.
     public let name: String
+    /// Where its reads go.
     public var readPreference: ReadPreference
+    /// What its reads may see.
     public var readConcern: ReadConcern?
+    /// When its writes count as done.
     public var writeConcern: WriteConcern?
 
     init(database: MongoDatabase, name: String) {

@@ -89,10 +89,13 @@ extension MongoCursor: AsyncSequence {
     /// Takes the cursor's documents; iterating twice goes on where the first stopped.
     public struct AsyncIterator: AsyncIteratorProtocol {
         let cursor: MongoCursor
+        /// The next document, or nil at the end.
         public func next() async throws -> Document? { try await cursor.next() }
+        /// The same, on the caller's loop.
         public func next(isolation: isolated (any Actor)?) async throws -> Document? { try await cursor.next() }
     }
 
+    /// Goes on where the cursor is.
     public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(cursor: self) }
 }
 

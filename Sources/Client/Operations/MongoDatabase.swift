@@ -3,10 +3,14 @@ public import Core
 
 /// A database of a client.
 public struct MongoDatabase {
+    /// Whose database it is.
     public let client: MongoClient
+    /// Its name.
     public let name: String
 
+    /// A collection by name; it need not exist yet.
     public func collection(_ name: String) -> MongoCollection { MongoCollection(database: self, name: name) }
+    /// The same.
     public subscript(name: String) -> MongoCollection { collection(name) }
 
     /// Runs a command as it is given, on a server that fits `preference`, and returns its reply. Not retried.

@@ -36,6 +36,7 @@ public final class ClientSession {
     public private(set) var operationTime: Timestamp?
     /// The newest `$clusterTime` seen by this session.
     public private(set) var clusterTime: Document?
+    /// Whether `end` was called.
     public private(set) var hasEnded = false
     let isImplicit: Bool
     var serverSession: ServerSession?

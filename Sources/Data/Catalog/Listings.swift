@@ -1,7 +1,7 @@
 public import BSON
 public import Core
 
-/// What the catalogue commands show.
+/// What the catalog commands show.
 extension DataStore {
     /// One document of `listCollections` for each collection of a database, in the order of their names:
     /// `{name, type, options, info: {readOnly, uuid}, idIndex}`.

@@ -36,7 +36,7 @@ public struct LogicalClock {
     }
 
     /// Follows a time that a peer or client has seen. One too far ahead of the wall clock is refused: taking it could
-    /// use up the timestamps that are left (DESIGN §4).
+    /// use up the timestamps that are left.
     public mutating func advance(to seen: Timestamp, wall: WallTime) throws(ServerError) {
         guard seen > time else { return }
         let limit = Int64(wall.seconds) + Limits.clusterTimeDriftMax.components.seconds

@@ -29,7 +29,7 @@ public struct RollbackMark: Equatable, Sendable {
 extension RollbackMark {
     private static let key: [UInt8] = [0]
 
-    /// The mark that an earlier life has left; nil when no rollback was under way.
+    /// The mark that an earlier run has left; nil when no rollback was under way.
     static func load(_ versions: VersionStore) throws -> RollbackMark? {
         var mark: RollbackMark?
         try versions.forEachRow(DataTables.rollback) { _, value in

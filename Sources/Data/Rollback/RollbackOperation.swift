@@ -31,7 +31,7 @@ public final class RollbackOperation {
         try mark.store(store.versions)
     }
 
-    /// Goes on with a rollback that an earlier life has left unfinished.
+    /// Goes on with a rollback that an earlier run has left unfinished.
     init(_ store: DataStore, resuming mark: RollbackMark, archive: (any RollbackArchive)? = nil) throws {
         self.store = store
         self.archive = archive ?? store.makeRollbackArchive()
@@ -114,7 +114,7 @@ extension DataStore {
         (versions.engine.raw as? any RollbackFileKeeping)?.makeRollbackArchive() ?? LocalRollbackCollection(self)
     }
 
-    /// Finishes the rollback that an earlier life has left unfinished, loads everything, and returns where it went; nil
+    /// Finishes the rollback that an earlier run has left unfinished, loads everything, and returns where it went; nil
     /// when there was none. Called before anything else is read.
     public func resumeRollback(archive: (any RollbackArchive)? = nil) async throws -> RollbackMark? {
         guard let mark = try RollbackMark.load(versions) else { return nil }

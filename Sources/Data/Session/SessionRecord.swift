@@ -23,7 +23,7 @@ public struct StatementOutcome: Hashable, Sendable {
     }
 }
 
-/// The newest write of one session, and all that a repeated retryable write of one outcome needs (DESIGN §4). The
+/// The newest write of one session, and all that a repeated retryable write of one outcome needs. The
 /// outcomes of a command that has several are in rows of their own (`SessionRecords`).
 ///
 /// Shared by the commands of the session that run at the same time, so that each sees the others' statements.

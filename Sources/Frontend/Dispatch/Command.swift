@@ -16,7 +16,7 @@ package struct CommandTraits: OptionSet {
     package static let retryable = CommandTraits(rawValue: 1 << 3)
     /// Speaks for another member: needs the internal handshake.
     package static let memberOnly = CommandTraits(rawValue: 1 << 4)
-    /// Gives data to another member: that must be in the configuration, and not an earlier life of one.
+    /// Gives data to another member: that must be in the configuration, and not an earlier incarnation of one.
     package static let followerOnly = CommandTraits(rawValue: 1 << 7)
     /// Works before anything else does: no session, no gossip checks.
     package static let handshake = CommandTraits(rawValue: 1 << 5)

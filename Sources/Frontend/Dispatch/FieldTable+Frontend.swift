@@ -17,7 +17,9 @@ extension FieldTable {
         ], isOpen: true)
 
     static let failPoint = FieldTable([
-        Field("mode", [.string, .object], [.required], "off, alwaysOn, {times: n} or {skip: n}"),
+        Field(
+            "mode", [.string, .object], [.required],
+            "off, alwaysOn, {times: n}, {skip: n} or {activationProbability: p}"),
         Field("data", .object, "what the fail point does"),
     ])
 }

@@ -1,4 +1,5 @@
-/// What the server says it is. Clients decide by these what they may send (clients.md, "ten facts").
+/// What the server says it is. Clients decide by these what they may send (the drivers' specification
+/// "Wire Version Featurelist" says what with which).
 package enum ServerVersion {
     /// The MongoDB version whose behaviour is followed.
     package static let mongoDB = "8.0.0"

@@ -3,7 +3,8 @@ package import Core
 
 /// The node's `topologyVersion` and those who wait for it to change: every streaming `hello`.
 ///
-/// A change answers all of them at once; without that, clients learn of a failover up to ten seconds late (clients.md).
+/// A change answers all of them at once; without that, clients learn of a failover up to ten seconds late (the
+/// drivers' specification "Server Monitoring", `heartbeatFrequencyMS`).
 package final class TopologyState {
     /// Unique to this start of the node.
     package let processID: ObjectID
@@ -34,7 +35,8 @@ package final class TopologyState {
         processID == self.processID && counter == self.counter
     }
 
-    /// Suspends until the counter differs from `seen`, the deadline passes, or `connection` closes.
+    /// Suspends until the counter differs from `seen`, the deadline passes, `connection` closes, or its command is
+    /// killed.
     package func wait(beyond seen: Int64, until deadline: Instant, on connection: ClientConnection? = nil) async {
         guard counter == seen else { return }
         await changed.wait(until: deadline, on: connection)

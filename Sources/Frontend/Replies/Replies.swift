@@ -97,7 +97,8 @@ extension ServerError {
 }
 
 extension ErrorCode {
-    /// Errors after which a client may send the same retryable write once more (clients.md, section 4).
+    /// Errors after which a client may send the same retryable write once more: the codes that the drivers'
+    /// specification "Retryable Writes" lists.
     package var isRetryableWrite: Bool {
         switch self {
         case .notWritablePrimary, .notPrimaryNoSecondaryOk, .notPrimaryOrSecondary, .primarySteppedDown,

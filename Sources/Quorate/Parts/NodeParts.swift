@@ -4,13 +4,18 @@ public import Server
 
 /// The parts that nodes are to be made of, of each kind one.
 public struct PartChoices: Sendable {
+    /// Where data is kept.
     public var storage = StorageChoice.memory
+    /// How nodes, and their clients, reach one another.
     public var transport = TransportChoice.loopback
+    /// When members stand for election.
     public var elections = ElectionChoice.fast
+    /// Which of the allowed members is read, or copied.
     public var readSelector = ReadSelectorChoice.mongodb
     /// The directory of a single node, or below which each member has one of its own; nil for none.
     public var directory: String?
 
+    /// The parts of a set that says nothing of them.
     public init() {}
 
     /// Looks every choice up, before anything is started.
@@ -37,8 +42,10 @@ public struct NodeParts: Sendable {
 
     /// Makes a node, on its loop.
     /// - Parameters:
+    ///   - runtime: on whose loop the node lives.
     ///   - name: what the network, log lines and the storage know the node by.
     ///   - directory: the node's own.
+    ///   - options: how it behaves.
     public func makeNode(
         _ runtime: LiveRuntime, name: String, directory: String? = nil, options: NodeOptions
     ) throws -> Node {

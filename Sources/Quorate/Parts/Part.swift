@@ -9,10 +9,16 @@ public struct Part<Product>: Sendable {
     public let name: String
     /// One line for `quorate plugins`.
     public let summary: String
+    /// The options that it takes.
     public let options: [PartOption]
     private let maker: @Sendable (PartOptions) throws -> Product
 
-    /// - Parameter make: called with options that the part has; throws `PartOptionError` for a bad value.
+    /// A part that can be registered.
+    /// - Parameters:
+    ///   - name: as on the command line.
+    ///   - summary: one line for `quorate plugins`.
+    ///   - options: those that it takes.
+    ///   - make: called with options that the part has; throws `PartOptionError` for a bad value.
     public init(
         _ name: String, summary: String, options: [PartOption] = [],
         make: @escaping @Sendable (PartOptions) throws -> Product
@@ -56,6 +62,9 @@ public enum StorageDirectory: Sendable {
 extension Part where Product == StorageMaker {
     /// A storage engine.
     /// - Parameters:
+    ///   - name: as on the command line.
+    ///   - summary: one line for `quorate plugins`.
+    ///   - options: those that it takes.
     ///   - directory: checked before `make` is called.
     ///   - make: makes the engine of one member, on its loop; the context has the options.
     public init(

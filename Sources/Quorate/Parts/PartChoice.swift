@@ -53,7 +53,9 @@ extension PartChoice where Product == any ElectionPolicy {
     /// MongoDB's protocol version 1.
     public static var mongodb: PartChoice { .named("mongodb") }
     /// As `fast`, but members of the zone `home` stand first. A member's zone is the value of its tag `tag`.
-    /// - Parameter home: nil for the zone with the most voters.
+    /// - Parameters:
+    ///   - home: nil for the zone with the most voters.
+    ///   - tag: the name of the tag.
     public static func zoneAware(home: String? = nil, tag: String = "dc") -> PartChoice {
         .named("zone-aware", ["tag": tag, "home": home ?? ""])
     }
@@ -66,7 +68,7 @@ extension PartChoice where Product == any ElectionPolicy {
 }
 
 extension PartChoice where Product == any ReadSelector {
-    /// As MongoDB's drivers choose; members choose whom they copy as MongoDB's do.
+    /// As MongoDB's drivers choose. Members choose whom they copy by their own rule: the primary, if none is nearer.
     public static var mongodb: PartChoice { .named("mongodb") }
     /// Always the member with the shortest round trip.
     public static var nearestStrict: PartChoice { .named("nearest-strict") }

@@ -11,6 +11,7 @@ public struct PartKind<Product>: Sendable {
     /// The part that is taken when the flag is not given.
     public let defaultPart: String
 
+    /// A kind of parts; `PartRegistry.register` adds its section.
     public init(flag: String, title: String, help: String, defaultPart: String) {
         self.flag = flag
         self.title = title
@@ -20,12 +21,14 @@ public struct PartKind<Product>: Sendable {
 }
 
 extension PartKind where Product == StorageMaker {
+    /// Storage engines.
     public static var storage: PartKind {
         PartKind(flag: "storage", title: "storage", help: "where data is kept", defaultPart: "memory")
     }
 }
 
 extension PartKind where Product == any TransportNetwork {
+    /// Transports, by the network that makes them.
     public static var transport: PartKind {
         PartKind(
             flag: "transport", title: "transport", help: "how members talk to each other", defaultPart: "socket")
@@ -33,6 +36,7 @@ extension PartKind where Product == any TransportNetwork {
 }
 
 extension PartKind where Product == any ElectionPolicy {
+    /// Election policies.
     public static var electionPolicy: PartKind {
         PartKind(
             flag: "election-policy", title: "election policy", help: "when members stand for election",
@@ -41,6 +45,7 @@ extension PartKind where Product == any ElectionPolicy {
 }
 
 extension PartKind where Product == any ReadSelector {
+    /// Read selectors.
     public static var readSelector: PartKind {
         PartKind(
             flag: "read-selector", title: "read selector", help: "which of the allowed members is read, or copied",
@@ -56,8 +61,11 @@ extension PartKind where Product == any ReadSelector {
 public struct PartRegistry: Sendable {
     /// A part as lists show it.
     public struct Entry: Sendable {
+        /// What it is chosen by.
         public let name: String
+        /// One line about it.
         public let summary: String
+        /// The options that it takes.
         public let options: [PartOption]
         /// The `Part` itself. Its type depends on its kind, under whose flag it is kept.
         fileprivate let part: any Sendable
@@ -65,10 +73,15 @@ public struct PartRegistry: Sendable {
 
     /// The parts of one kind as lists and flags show them.
     public struct Section: Sendable {
+        /// What chooses a part of this kind on the command line, without the dashes.
         public let flag: String
+        /// The kind's name.
         public let title: String
+        /// What a part of this kind decides.
         public let help: String
+        /// The part that is taken when nobody chooses.
         public let defaultPart: String
+        /// In the order in which they were first registered.
         public fileprivate(set) var entries: [Entry] = []
     }
 

@@ -13,6 +13,7 @@ public protocol TransportNetwork: AnyObject, Sendable {
 
 /// Nodes that talk over sockets.
 public final class SocketNetwork: TransportNetwork {
+    /// A network of sockets; it has no state of its own.
     public init() {}
 
     public var reachesOtherProcesses: Bool { true }
@@ -25,6 +26,7 @@ public final class SocketNetwork: TransportNetwork {
 public final class LoopbackTransportNetwork: TransportNetwork {
     private let network = LoopbackNetwork()
 
+    /// A network of its own: nodes of another one are not reached.
     public init() {}
     public var reachesOtherProcesses: Bool { false }
     public func makeTransport(_ runtime: LiveRuntime, node: String) -> any Transport {

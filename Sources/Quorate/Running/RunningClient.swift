@@ -44,6 +44,7 @@ public final class RunningClient: Sendable {
         try await loop.callAsync { [confined] in try await body(confined.value.get()) }
     }
 
+    /// A database by name; it need not exist yet.
     public subscript(database: String) -> RunningDatabase { RunningDatabase(client: self, name: database) }
 
     /// Ends sessions and connections.
@@ -56,8 +57,10 @@ public final class RunningClient: Sendable {
 /// A database of a running client.
 public struct RunningDatabase: Sendable {
     let client: RunningClient
+    /// The database's name.
     public let name: String
 
+    /// A collection by name; it need not exist yet.
     public subscript(collection: String) -> RunningCollection { RunningCollection(database: self, name: collection) }
 
     /// Runs a command on the primary.
@@ -75,6 +78,7 @@ public struct RunningDatabase: Sendable {
 /// A collection of a running client. Errors are those of the client: `WriteError`, `CommandError`, `NetworkError`, …
 public struct RunningCollection: Sendable {
     let database: RunningDatabase
+    /// The collection's name.
     public let name: String
 
     private func with<Answer: Sendable>(

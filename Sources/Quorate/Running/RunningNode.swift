@@ -4,6 +4,7 @@ public import Server
 
 /// A node on a thread of its own. May be held and called from anywhere: every call is handed to the node's loop.
 public final class RunningNode: Sendable {
+    /// The loop that the node is confined to.
     public let loop: EventLoop
     /// Touched on the loop only.
     private let confined: Confined<Node>
@@ -17,7 +18,10 @@ public final class RunningNode: Sendable {
     }
 
     /// Starts a node on a new loop.
-    /// - Parameter make: makes the node, on its loop.
+    /// - Parameters:
+    ///   - name: what the loop's thread is called.
+    ///   - log: where lines for people go.
+    ///   - make: makes the node, on its loop.
     /// - Throws: what `make` and `Node.start` throw, such as `TransportError.addressInUse`.
     public static func start(
         name: String, log: any LogSink & Sendable, _ make: @escaping @Sendable (LiveRuntime) throws -> Node

@@ -7,6 +7,7 @@ internal import Synchronization
 ///
 /// May be used from anywhere. `stop` it when it is no longer needed.
 public final class RunningReplicaSet: Sendable {
+    /// The set's name.
     public let name: String
     /// In the order of their `_id`.
     public let members: [SetMember]

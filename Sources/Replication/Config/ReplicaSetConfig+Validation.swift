@@ -95,9 +95,10 @@ extension ReplicaSetConfig {
     // MARK: One configuration after another
 
     /// Checks that this configuration may follow `old`, and carries over what users do not see. Adds `newlyAdded` to
-    /// members that get a vote for the first time, arbiters too: which of their lives may vote has to be known first,
-    /// or one that forgot its vote gives a second one. A forced configuration promises nothing at the moment when it is
-    /// installed; that it leaves nobody whose lives are all taken for one keeps it from promising nothing for ever.
+    /// members that get a vote for the first time, arbiters too: which of their incarnations may vote has to be known
+    /// first, or one that forgot its vote gives a second one. A forced configuration promises nothing at the moment
+    /// when it is installed; that it leaves nobody whose incarnations are all taken for one keeps it from promising
+    /// nothing for ever.
     ///
     /// `renamed`: members of another host that are known to be who they were; they keep what they have.
     /// - Throws: `NewReplicaSetConfigurationIncompatible`, `InvalidReplicaSetConfig`.
@@ -144,8 +145,8 @@ extension ReplicaSetConfig {
         return next
     }
 
-    /// Quorums of neighbouring configurations overlap only when they differ by one vote (replication-facts §12). A
-    /// voter of another host loses its vote until it is known to hold the data, so a new name is one change, too,
+    /// Quorums of neighbouring configurations overlap only when they differ by one vote (Ongaro's dissertation, §4.1).
+    /// A voter of another host loses its vote until it is known to hold the data, so a new name is one change, too,
     /// unless it is known to be the same.
     private func checkOneVoterAtATime(_ old: ReplicaSetConfig, renamed: [MemberID]) throws(ServerError) {
         let before = old.members.filter { $0.votes > 0 }

@@ -14,7 +14,7 @@ public struct MemberConfig: Sendable, Equatable {
     public var tags: [Tag] = []
     /// Neither votes nor counts until its initial sync is known to be complete. Internal: users neither see nor set it.
     public var isNewlyAdded = false
-    /// The life of the member whose votes and positions count, nil when any does. Internal, as `isNewlyAdded`.
+    /// The incarnation of the member whose votes and positions count, nil when any does. Internal, as `isNewlyAdded`.
     public var incarnation: Incarnation?
 
     public init(id: MemberID, host: String) {
@@ -42,7 +42,7 @@ public struct MemberConfig: Sendable, Equatable {
 }
 
 /// The order of configurations: term first, then version; by version alone when one of the terms is uninitialised, as a
-/// forced reconfiguration leaves it (replication-facts §12).
+/// forced reconfiguration leaves it.
 public struct ConfigVersion: Hashable, Sendable, CustomStringConvertible {
     public var version: Int64
     public var term: Int64
@@ -135,7 +135,7 @@ public struct ReplicaSetConfig: Sendable, Equatable {
     public var writeMajority: Int { min(votingMajority, writableVoterCount) }
 
     /// Without a default set by the user: 1 when arbiters could keep a majority of data from ever acknowledging, else
-    /// the majority (replication-facts §1).
+    /// the majority (MongoDB's manual, "Write Concern", implicit default).
     public var implicitDefaultIsMajority: Bool {
         // Those that are being taken in, or back, are counted: the default must not change because one restarts.
         let voters = members.count { $0.votes > 0 }

@@ -29,10 +29,10 @@ public enum Directive: Sendable {
     /// Send; report by `onUpdatePositionDone`.
     case sendUpdatePosition(to: String, UpdatePosition)
     /// Send `replSetStepUp {skipDryRun: true}`; the outcome does not matter.
-    /// Names of this member, to be known after a restart.
-    case persistOwnHosts([String])
     case sendStepUp(to: String, MemberID)
+    /// Answers a heartbeat that the shell took in.
     case replyToHeartbeat(RequestID, HeartbeatResponse)
+    /// Answers a request for a vote that the shell took in.
     case replyToVoteRequest(RequestID, VoteResponse)
     /// Answers a command: nil is success.
     case complete(RequestID, ServerError?)
@@ -46,6 +46,8 @@ public enum Directive: Sendable {
     /// Write the configuration and the oplog's first entry (`initiating set`, in `Member.initiatingTerm`), durably,
     /// then call `onInitiated`.
     case initiate(ReplicaSetConfig)
+    /// Keep the names under which this member is reached, to be known after a restart.
+    case persistOwnHosts([String])
 
     // MARK: Role and data
 

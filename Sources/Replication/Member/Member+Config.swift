@@ -1,7 +1,8 @@
 import BSON
 public import Core
 
-/// Installing, spreading and changing configurations (replication-facts §12).
+/// Installing and spreading configurations. Members take the newest one that they hear of, by (term, version): Schultz,
+/// Dardik and Tripakis, "Design and Analysis of a Logless Dynamic Reconfiguration Protocol" (OPODIS 2021).
 extension Member {
     // MARK: Installing
 
@@ -47,8 +48,8 @@ extension Member {
         return settle(now)
     }
 
-    /// Which of its members this one is: by name, else by the life that the configuration names, as when this member
-    /// was given a name that nobody has called it by.
+    /// Which of its members this one is: by name, else by the incarnation that the configuration names, as when this
+    /// member was given a name that nobody has called it by.
     func ownPlace(in config: ReplicaSetConfig) -> Int? {
         let places = config.members.indices.filter { config.members[$0].incarnation == incarnation }
         let named = ownHosts.compactMap { config.index(ofHost: $0) }

@@ -1,7 +1,8 @@
 import BSON
 public import Core
 
-/// Standing for election (replication-facts §3). When to stand is the policy's business, whether it is allowed is not.
+/// Standing for election (Raft §5.2, with a dry run before: MongoDB's manual, "Replica Set Elections"). When to stand
+/// is the policy's business, whether it is allowed is not.
 extension Member {
     // MARK: The policy
 
@@ -59,7 +60,7 @@ extension Member {
             takeoverTimer = nil
             takeoverReason = nil
             primaryHeardAskedAt = nil
-            // Whatever made it useless as a source was in an earlier term, perhaps in an earlier life.
+            // Whatever made it useless as a source was in an earlier term, perhaps in an earlier incarnation.
             if let index = config?.index(of: id) { peers[index].deniedUntil = .zero }
         }
         primaryID = id
@@ -160,7 +161,7 @@ extension Member {
         }
     }
 
-    /// `replSetStepUp`. Frozen it does not stand for this either (replication-facts §3.2).
+    /// `replSetStepUp`. A member that `replSetFreeze` keeps from standing does not stand for this either.
     public mutating func onStepUpCommand(_ id: RequestID, skipDryRun: Bool, now: Instant) -> [Directive] {
         if leadership != nil {
             directives.append(.complete(id, nil))

@@ -1,8 +1,8 @@
 import BSON
 public import Core
 
-/// Heartbeats, all to all (replication-facts §2). Requests carry the same report as answers, so that a new primary, a
-/// new state or a new configuration is known after half a round trip.
+/// Heartbeats: every member sends them to every other one. Requests carry the same report as answers, so that a new
+/// primary, a new state or a new configuration is known after half a round trip.
 extension Member {
     /// What this member says of itself.
     mutating func makeReport() -> MemberReport {

@@ -1,7 +1,7 @@
 import BSON
 public import Core
 
-/// A member that forgot is a new member (DESIGN §6).
+/// A member that lost its data rejoins as a new member (docs/ARCHITECTURE.md, decision 9).
 ///
 /// The configuration names the incarnation of each voter whose votes and positions count. The incarnations that
 /// answered `replSetInitiate` are written into the first configuration, so the founding voters may vote while they are
@@ -21,7 +21,7 @@ extension Member {
         return expected == incarnation
     }
 
-    /// Whether the member at `index` counts as the life that spoke last.
+    /// Whether the member at `index` counts as the incarnation that spoke last.
     func counts(_ index: Int) -> Bool { config.map { counts(index, in: $0) } ?? false }
 
     /// The same in a configuration of the same members.
@@ -35,10 +35,10 @@ extension Member {
         return me.isVoter && counts(selfIndex)
     }
 
-    /// Takes note of who speaks. False: an earlier life, to be ignored.
+    /// Takes note of who speaks. False: an earlier incarnation, to be ignored.
     ///
-    /// `askedAt`: when the question was sent that this answers. Such an answer was given by whoever lives now, whatever
-    /// its clock says.
+    /// `askedAt`: when the question was sent that this answers. Such an answer was given by the incarnation of now,
+    /// whatever its clock says.
     @discardableResult
     mutating func noteIncarnation(_ index: Int, _ spoke: Incarnation, askedAt: Instant?, now: Instant) -> Bool {
         guard let known = peers[index].incarnation, known != spoke else {
@@ -105,9 +105,9 @@ extension Member {
                 next.members[index].incarnation = incarnation
                 next.userVersion = config.lastUserVersion
                 next.version += 1
-                // A majority without it: the life that counts is over, so it can be part of no other any more, neither
-                // of one that elects nor of one that commits. With an arbiter in the set, waiting for it would be for
-                // good.
+                // A majority without it: the incarnation that counts is over, so it can be part of no other any more,
+                // neither of one that elects nor of one that commits. With an arbiter in the set, waiting for it would
+                // be for good.
                 guard configIsCommitted, oplogIsCommitted(in: next) else { return waitForCommitment() }
                 probe("member that forgot set back")
                 log(.info, "\(member.host) came back without its memory; it votes again after a new initial sync")

@@ -1,7 +1,7 @@
 import BSON
 public import Core
 
-/// `replSetInitiate`: every proposed member is asked whether it is empty; the lives that answer are the founding
+/// `replSetInitiate`: every proposed member is asked whether it is empty; the incarnations that answer are the founding
 /// voters.
 extension Member {
     public mutating func onInitiateCommand(_ id: RequestID, _ proposed: ReplicaSetConfig, now: Instant) -> [Directive] {

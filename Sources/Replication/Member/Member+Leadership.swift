@@ -1,7 +1,7 @@
 import BSON
 public import Core
 
-/// From winning an election to taking writes (replication-facts §3.9, §3.10): catch up, drain, new configuration term,
+/// From winning an election to taking writes: catch up, drain, new configuration term,
 /// first entry of the term.
 extension Member {
     mutating func win(_ now: Instant) {
@@ -186,7 +186,7 @@ extension Member {
         guard others > 0 else { return nil }
         var heard: [Instant] = []
         for index in config.members.indices where index != selfIndex && config.members[index].isVoter {
-            // Only the life that may vote keeps a primary in office.
+            // Only the incarnation that may vote keeps a primary in office.
             guard counts(index) || peers[index].incarnation == nil else { continue }
             heard.append(max(peers[index].lastHeard ?? leadership.electedAt, leadership.electedAt))
         }

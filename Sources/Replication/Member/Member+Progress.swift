@@ -1,7 +1,7 @@
 import BSON
 public import Core
 
-/// How far everyone is, and the commit point (replication-facts §7).
+/// How far everyone is, and the commit point (Zhou and Mu, NSDI 2021, on `UpdatePosition`).
 extension Member {
     // MARK: Own progress
 

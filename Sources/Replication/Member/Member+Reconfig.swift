@@ -2,7 +2,7 @@ import BSON
 public import Core
 
 /// `replSetReconfig`: who is behind the new names is asked, the change is judged, then the configuration is stored and
-/// spread (replication-facts §12).
+/// spread.
 extension Member {
     public mutating func onReconfigCommand(
         _ id: RequestID, _ next: ReplicaSetConfig, force: Bool, deadline: Instant?, now: Instant
@@ -170,7 +170,7 @@ extension Member {
         }
     }
 
-    /// A change that would silently weaken or strengthen every write is refused (replication-facts §1).
+    /// A change that would silently weaken or strengthen every write is refused (MongoDB's manual, "replSetReconfig").
     private func checkDefaultStays(
         from old: ReplicaSetConfig, to next: ReplicaSetConfig, force: Bool
     ) throws(ServerError) {

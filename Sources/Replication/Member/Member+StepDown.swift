@@ -1,7 +1,7 @@
 import BSON
 public import Core
 
-/// Giving the primary role up (replication-facts §4).
+/// Giving the primary role up (MongoDB's manual, "replSetStepDown").
 extension Member {
     /// At once and whatever else is going on.
     mutating func stepDown(_ reason: StepDownReason, now: Instant) {

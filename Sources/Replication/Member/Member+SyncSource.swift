@@ -1,7 +1,7 @@
 import BSON
 public import Core
 
-/// Whom to fetch from (replication-facts §5).
+/// Whom to fetch from (MongoDB's manual, "Replica Set Data Synchronization").
 extension Member {
     /// Whether this member ought to fetch and fetches from nobody.
     var wantsSyncSource: Bool {

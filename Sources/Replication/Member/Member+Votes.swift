@@ -1,7 +1,7 @@
 import BSON
 public import Core
 
-/// Voting for others (replication-facts §3.5).
+/// Voting for others (Raft §5.2 and §5.4.1).
 extension Member {
     public mutating func onVoteRequest(_ request: VoteRequest, _ id: RequestID, now: Instant) -> [Directive] {
         if let stranger = stranger(request.setName, request.setID) {

@@ -1,7 +1,7 @@
 public import BSON
 public import Core
 
-/// Waiting for replication (replication-facts §8).
+/// Waiting until as many members have a write as its write concern asks for (MongoDB's manual, "Write Concern").
 extension Member {
     /// Why a concern can never be satisfied by this configuration.
     public func unsatisfiable(_ concern: WriteConcern) -> ServerError? {

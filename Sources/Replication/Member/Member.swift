@@ -42,8 +42,9 @@ public struct MemberStart: Sendable {
 /// order. It sets one timer, for `nextWakeUp`, and calls `onTick` then. Nothing in here waits, reads a clock, draws
 /// chance from outside or does IO, so a decision can be tested without a cluster.
 ///
-/// The rules are MongoDB's protocol version 1, a Raft in which followers pull (replication-facts). They live in
-/// extensions by concern: `Member+Heartbeats`, `+Elections`, `+Votes`, `+StepDown`, `+Maintenance`, `+SyncSource`,
+/// The rules are MongoDB's protocol version 1, a Raft in which followers pull: Zhou and Mu, "Fault-Tolerant
+/// Replication with Pull-Based Consensus in MongoDB" (NSDI 2021). They live in extensions by concern:
+/// `Member+Heartbeats`, `+Elections`, `+Votes`, `+StepDown`, `+Maintenance`, `+SyncSource`,
 /// `+Progress`, `+WriteConcern`, `+Defaults`, `+Config`, `+Reconfig`, `+Incarnation`, `+Status`, `+Hello`.
 public struct Member: Sendable {
     /// Term of the oplog's first entry, which no primary wrote.

@@ -77,7 +77,7 @@ struct Peer: Sendable {
         isConnectionOpen = false
     }
 
-    /// A new life: what was known of the old one is void.
+    /// A new incarnation: what was known of the old one is void.
     mutating func forget() {
         progress = Progress()
         reported = .null

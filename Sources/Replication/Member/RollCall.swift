@@ -4,7 +4,7 @@ import Core
 /// several, and two of them may lead to one and the same member. So every name that is new is asked, and the run of the
 /// process that answers tells them apart.
 struct RollCall: Sendable {
-    /// One process, in one life of its memory.
+    /// One process, in one incarnation.
     struct Voice: Sendable, Equatable {
         let run: UInt64
         let incarnation: Incarnation

@@ -64,7 +64,7 @@ extension CommandContext {
         return .held
     }
 
-    /// Runs one step that creates or changes something in the catalogue and ends the command by its write concern.
+    /// Runs one step that creates or changes something in the catalog and ends the command by its write concern.
     func catalogWrite(_ body: (WriteContext) throws -> Void) throws -> CommandOutcome {
         try checkWritable()
         let concern = try writeConcern()

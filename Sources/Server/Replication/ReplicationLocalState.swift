@@ -83,7 +83,7 @@ final class ReplicationLocalState {
         lastVote = vote
     }
 
-    /// The data were thrown away: a new life begins.
+    /// The data were thrown away: a new incarnation begins.
     func renewIncarnation(_ node: Node) throws -> Incarnation {
         incarnation = Incarnation(startedAt: node.runtime.wallClock, nonce: node.runtime.randomNumber())
         rollbackID &+= 1

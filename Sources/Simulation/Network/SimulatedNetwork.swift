@@ -142,7 +142,7 @@ public final class SimulatedNetwork {
 
     func listener(at endpoint: Endpoint) -> SimulatedListener? { listeners[aliases[endpoint] ?? endpoint] }
 
-    /// The present life of the node that listened at the endpoint last; nil for an address that nobody ever had.
+    /// The present run of the node that listened at the endpoint last; nil for an address that nobody ever had.
     func owner(of endpoint: Endpoint) -> SimulatedRuntime? {
         owners[aliases[endpoint] ?? endpoint].flatMap { world.node(world.nodeName($0)) }
     }

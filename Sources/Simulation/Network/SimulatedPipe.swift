@@ -119,7 +119,7 @@ final class SimulatedPipe {
         ) { self.arrived(segment, order: order, on: direction) }
     }
 
-    /// A host that has come back knows nothing of its former life's connections, and resets them when it hears of them.
+    /// A host that has come back knows nothing of its former run's connections, and resets them when it hears of them.
     private func answerForTheDead(_ direction: Direction) {
         let peer = direction.to.runtime
         guard !peer.isAlive, let next = network.world.node(peer.name), next.isAlive,

@@ -2,7 +2,7 @@ import BSON
 import Core
 import MemoryStorage
 
-/// A simulated disk that keeps everything: what a member's lives have in common. A flush takes its time; what was
+/// A simulated disk that keeps everything: what a member's runs have in common. A flush takes its time; what was
 /// written and not flushed is still there when a process has crashed. Faults of disks come with storage in files.
 final class RememberingStorage {
     private let memory = MemoryStorage()
@@ -12,7 +12,7 @@ final class RememberingStorage {
     /// - Parameter keepsLog: whether the engine keeps the oplog itself, or has tables only.
     init(keepsLog: Bool) { self.keepsLog = keepsLog }
 
-    /// The engine of one life.
+    /// The engine of one run.
     /// - Parameter flushTime: how long a flush takes at most; zero for a disk that is durable at once.
     func engine(_ runtime: SimulatedRuntime, flushTime: Duration) -> any StorageEngine {
         Life(self, runtime, flushTime)

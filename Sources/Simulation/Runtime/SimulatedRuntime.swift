@@ -3,14 +3,14 @@ import Synchronization
 
 /// A node's runtime in a `SimulatedWorld`: virtual time, a seeded generator, and the world's one queue.
 ///
-/// One object is one life of a node: a crash ends it for good (its jobs, timers and tasks never run again), a restart
+/// One object is one run of a node: a crash ends it for good (its jobs, timers and tasks never run again), a restart
 /// makes a new one of the same name.
 public final class SimulatedRuntime: NodeRuntime {
     public unowned let world: SimulatedWorld
-    /// The node's name, the same in all its lives.
+    /// The node's name, the same in all its runs.
     public let name: String
-    /// Which life of the node this is, counting from 0.
-    public let incarnation: Int
+    /// Which run of the node this is, counting from 0.
+    public let run: Int
     /// Index in the world, and the node of its events in the trace.
     public let index: Int32
     public private(set) var isAlive = true
@@ -35,14 +35,14 @@ public final class SimulatedRuntime: NodeRuntime {
     /// Ready events when the world shuffles.
     var ready = EventRing()
 
-    init(world: SimulatedWorld, name: String, incarnation: Int, index: Int32, log: any LogSink) {
+    init(world: SimulatedWorld, name: String, run: Int, index: Int32, log: any LogSink) {
         self.world = world
         self.name = name
-        self.incarnation = incarnation
+        self.run = run
         self.index = index
         self.log = log
-        generator = SeededGenerator(seed: world.seed, purpose: "node \(name) \(incarnation)")
-        environment = SeededGenerator(seed: world.seed, purpose: "environment of \(name) \(incarnation)")
+        generator = SeededGenerator(seed: world.seed, purpose: "node \(name) \(run)")
+        environment = SeededGenerator(seed: world.seed, purpose: "environment of \(name) \(run)")
         executor = SimulatedExecutor(world: world, runtime: index)
     }
 
@@ -109,7 +109,7 @@ public final class SimulatedRuntime: NodeRuntime {
         while let event = held.popFirst() { world.enqueue(event) }
     }
 
-    /// Ends this life of the node. Called by the world, which also tells the network. Whatever the node's objects do
+    /// Ends this run of the node. Called by the world, which also tells the network. Whatever the node's objects do
     /// from here on, when they are let go of, reaches nobody.
     func kill(at time: Instant) {
         guard isAlive else { return }

@@ -21,7 +21,7 @@ public final class SimulatedWorld {
     public private(set) var trace: Trace
     /// How the nodes' messages travel.
     public private(set) var network: SimulatedNetwork! = nil
-    /// All lives of all nodes, in the order of creation.
+    /// All runs of all nodes, in the order of creation.
     public private(set) var runtimes: [SimulatedRuntime] = []
     /// More events than this in one instant are a livelock.
     public var eventsPerInstantMax = 5_000_000
@@ -77,10 +77,10 @@ public final class SimulatedWorld {
     ) -> SimulatedRuntime {
         precondition(indexes[name] == nil, "the world has a node called \(name)")
         boots[name] = boot
-        return start(name, incarnation: 0, log: log)
+        return start(name, run: 0, log: log)
     }
 
-    /// The present life of a node; a dead one when it crashed and was not restarted.
+    /// The present run of a node; a dead one when it crashed and was not restarted.
     public func node(_ name: String) -> SimulatedRuntime? { indexes[name].map { runtimes[$0] } }
 
     /// Ends a node at once: nothing of it runs again.
@@ -91,18 +91,18 @@ public final class SimulatedWorld {
         network.nodeDied(runtime, connections: connections)
     }
 
-    /// Starts a crashed node's next life and boots it.
+    /// Starts a crashed node's next run and boots it.
     @discardableResult
     public func restart(_ name: String) -> SimulatedRuntime? {
         guard let dead = node(name) else { return nil }
         if dead.isAlive { crash(name) }
-        return start(name, incarnation: dead.incarnation + 1, log: dead.log)
+        return start(name, run: dead.run + 1, log: dead.log)
     }
 
-    private func start(_ name: String, incarnation: Int, log: any LogSink) -> SimulatedRuntime {
+    private func start(_ name: String, run: Int, log: any LogSink) -> SimulatedRuntime {
         let index = runtimes.count
         let runtime = SimulatedRuntime(
-            world: self, name: name, incarnation: incarnation, index: Int32(index), log: log)
+            world: self, name: name, run: run, index: Int32(index), log: log)
         runtimes.append(runtime)
         indexes[name] = index
         record(.fault, node: runtime.index, payload: 2)
@@ -287,7 +287,7 @@ public final class SimulatedWorld {
             let tasks = runtime.unfinishedTasks.map { $0.count == 1 ? $0.name : "\($0.name) ×\($0.count)" }
             let state = !runtime.isAlive ? "dead" : runtime.isPaused ? "paused" : "running"
             let waiting = tasks.isEmpty || !runtime.isAlive ? "" : ", waiting: \(tasks.joined(separator: ", "))"
-            text += "\n  \(runtime.name) (life \(runtime.incarnation)): \(state)\(waiting)"
+            text += "\n  \(runtime.name) (run \(runtime.run)): \(state)\(waiting)"
         }
         return text
     }

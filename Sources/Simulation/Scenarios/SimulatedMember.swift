@@ -45,7 +45,7 @@ public struct MemberKind: Sendable {
     }
 }
 
-/// One member of a `SimulatedReplicaSet`, over all its lives.
+/// One member of a `SimulatedReplicaSet`, over all its runs.
 public final class SimulatedMember {
     /// The node's name in the world, and its host.
     public let name: String
@@ -53,7 +53,7 @@ public final class SimulatedMember {
     /// As it was set up; a reconfiguration may have changed it.
     public let kind: MemberKind
     unowned let set: SimulatedReplicaSet
-    /// The present life's node. Earlier ones are kept: their tasks, which never run again, hold on to them.
+    /// The present run's node. Earlier ones are kept: their tasks, which never run again, hold on to them.
     package private(set) var node: Node?
     private var earlier: [Node] = []
     private var disk: RememberingStorage?
@@ -76,7 +76,7 @@ public final class SimulatedMember {
         RememberingStorage(keepsLog: id.isMultiple(of: 2))
     }
 
-    /// Builds and starts what runs on the member; without a disk, each life begins with an empty engine.
+    /// Builds and starts what runs on the member; without a disk, each run begins with an empty engine.
     func boot(_ runtime: SimulatedRuntime) {
         faults = StorageFaults()
         if let node { earlier.append(node) }
@@ -147,12 +147,12 @@ public final class SimulatedMember {
 
     // MARK: What happens to it
 
-    /// Ends this life. Without a disk all its data are gone.
+    /// Ends this run. Without a disk all its data are gone.
     public func crash(_ connections: DeadConnections = .reset) {
         set.timeline.add(name, "CRASH (\(connections))")
         set.world.apply(.crash(name, connections: connections))
     }
-    /// Takes its disk away: the next life begins empty.
+    /// Takes its disk away: the next run begins empty.
     func loseDisk() {
         set.timeline.add(name, "LOSES ITS DISK")
         disk = SimulatedMember.newDisk(of: id)
@@ -164,7 +164,7 @@ public final class SimulatedMember {
         set.timeline.add(name, "STORAGE ENGINE FAILS")
         faults.throwsNext = true
     }
-    /// The storage engine does not throw any more; a life in which it has is at its end.
+    /// The storage engine does not throw any more; a run in which it has is at its end.
     func mendStorage() {
         faults.throwsNext = false
         if faults.hasThrown, isAlive { crash() }
@@ -173,7 +173,7 @@ public final class SimulatedMember {
     private(set) var lostDisks = 0
     private(set) var storageFailures = 0
 
-    /// Starts the next life: empty, or with what the disk kept.
+    /// Starts the next run: empty, or with what the disk kept.
     public func restart() {
         set.timeline.add(name, "RESTART")
         set.world.apply(.restart(name))

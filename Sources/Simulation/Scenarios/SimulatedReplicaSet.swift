@@ -71,7 +71,7 @@ public final class SimulatedReplicaSet {
     /// - Parameters:
     ///   - spares: further nodes, which no configuration names yet.
     ///   - policies: for members, by place, that elect differently from the others.
-    ///   - syncSourceSelector: each life of each member has one of its own.
+    ///   - syncSourceSelector: each run of each member has one of its own.
     ///   - remembers: what was written is still there after a crash.
     ///   - flushTime: how long a disk takes at most to make what was written durable; zero: it is so at once.
     ///   - oplogBytesMax: nil for the default.

@@ -4,6 +4,7 @@ internal import Core
 /// OP_COMPRESSED in place: another message, compressed. Behind the header come the original operation code, the size
 /// that it must have again, the number of the compressor, and the bytes. Valid while its bytes are.
 public struct CompressedMessage {
+    /// What it is compressed by.
     public let compressor: Compressor
     /// Of the message within, without its header.
     public let uncompressedSize: Int

@@ -18,6 +18,7 @@ public enum Compressor: UInt8, Sendable, CaseIterable {
         }
     }
 
+    /// The compressor of that name; nil when there is none.
     public init?(name: String) {
         guard let known = Compressor.allCases.first(where: { $0.name == name }) else { return nil }
         self = known

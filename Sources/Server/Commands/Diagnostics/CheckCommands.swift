@@ -80,16 +80,16 @@ enum CheckCommands {
         _ hash: Document, _ database: String, _ startedAt: Instant, _ node: Node, to writer: DocumentWriter
     ) {
         let collections = hash["collections"]?.asDocument?.fields ?? []
-        let catalogued = node.data.catalog.collections(in: database)
+        let existing = node.data.catalog.collections(in: database)
         writer.append("host", string: node.frontend.advertisedName)
         writer.document("collections") { writer in for (name, hash) in collections { writer.append(name, hash) } }
         writer.array("capped") { array in
-            for collection in catalogued where collection.options.capped != nil {
+            for collection in existing where collection.options.capped != nil {
                 array.append(string: collection.namespace.collection)
             }
         }
         writer.document("uuids") { writer in
-            for collection in catalogued
+            for collection in existing
             where collections.contains(where: { $0.key == collection.namespace.collection }) {
                 writer.append(collection.namespace.collection, collection.uuid.value)
             }

@@ -40,12 +40,12 @@ extension NamedScenario {
         let term = voter.term
         first.send(["replSetStepUp": 1, "skipDryRun": true]) { _ in }
         try stage.wait("the vote") { voter.member?.lastVote?.term == term + 1 }
-        // The voter's next life hears nothing of that term.
+        // The voter's next run hears nothing of that term.
         set.block(from: first, to: voter)
         // The vote is under way; who gave it forgets.
         voter.crash(.halfOpen)
         voter.restart()
-        try stage.wait("the voter's next life") { voter.member?.config != nil }
+        try stage.wait("the voter's next run") { voter.member?.config != nil }
         // Asked again in the same term, it must not elect a second primary. The checker watches terms.
         other.send(["replSetStepDown": 1, "secondaryCatchUpPeriodSecs": 0, "force": true]) { _ in }
         try stage.world.run(for: .milliseconds(100))

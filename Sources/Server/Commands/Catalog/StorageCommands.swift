@@ -20,7 +20,7 @@ enum StorageCommands {
         table.add(
             Command(
                 "validateDBMetadata", [.read], .validateDBMetadata,
-                help: "what in the catalogue a version of the API does not have",
+                help: "what in the catalog a version of the API does not have",
                 run: validateMetadata))
     }
 
