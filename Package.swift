@@ -138,7 +138,7 @@ let package = Package(
         tests("BSONTests", ["BSON", "CBSON", "Core"]),
         tests("CoreTests", ["Core", "BSON", "ReadSelectors"]),
         tests("PolicyTests", ["Conformance", "Core", "BSON", "ElectionPolicies", "ReadSelectors"]),
-        tests("WireTests", ["Wire", "BSON", "Core"]),
+        tests("WireTests", ["Wire", "Simulation", "BSON", "Core"]),
         tests("QueryTests", ["Query", "BSON", "Core"]),
         tests("DataTests", ["Data", "BSON", "Core", "Query", "MemoryStorage", "CTree", "COplog", "Conformance"]),
         tests(

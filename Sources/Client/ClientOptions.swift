@@ -33,9 +33,16 @@ public struct ClientOptions: Sendable {
     public var connectionsMax = Limits.clientPoolConnectionsMax
     /// Connections that were not used for this long are closed; nil keeps them.
     public var connectionIdleMax: Duration?
+    /// How messages are compressed, the best first: by the first that a server has, too. Empty: not at all.
+    public var compressors: [MessageCompressor] = []
 
     /// The defaults of MongoDB's drivers.
     public init() {}
+}
+
+/// A way of compressing messages.
+public enum MessageCompressor: String, Sendable, CaseIterable {
+    case snappy, zlib, zstd
 }
 
 /// Which state of the data a read may see.

@@ -104,12 +104,14 @@ public enum Limits {
     public static let clientMetadataBytesMax = 512
     /// Longest wait of an awaitable `hello` or a tailable cursor that a client may ask for.
     public static let awaitMax: Duration = .seconds(24 * 3600)
+    /// Requests of one channel that wait for a reply; the next one fails at once.
+    public static let channelRequestsMax = 1000
     /// A compressed message that becomes larger than this is decompressed by a helper thread, not on the loop.
     public static let decompressionBytesOnLoop = 256 * 1024
-    /// Replies that are compressed for a client that compresses: shorter ones gain nothing, longer ones would hold the
+    /// Messages that are compressed where that was agreed upon: shorter ones gain nothing, longer ones would hold the
     /// loop.
-    public static let compressedReplyBytesMin = 256
-    public static let compressedReplyBytesMax = 256 * 1024
+    public static let compressedMessageBytesMin = 256
+    public static let compressedMessageBytesMax = 256 * 1024
     /// Queued closures and task steps that a loop runs before it looks for input again.
     public static let loopJobsPerTurnMax = 256
     /// And how long they may take together: operations in slices queue their next one at once.

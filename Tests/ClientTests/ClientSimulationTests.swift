@@ -3,6 +3,7 @@ import Core
 import ReadSelectors
 import Simulation
 import Testing
+import Wire
 
 @testable import Client
 
@@ -45,6 +46,17 @@ struct ClientSimulationTests {
         #expect(find.member == more.member)
         #expect(find.command["lsid"] == more.command["lsid"])
         #expect(find.command["$readPreference"]?.asDocument?["mode"] == "secondary")
+    }
+
+    @Test("operations are compressed as the client was told to, once the server has agreed", arguments: [true, false])
+    func compression(serverAgrees: Bool) throws {
+        let harness = ClientHarness(
+            configureSet: { $0.compressors = serverAgrees ? [.zstd] : [] },
+            configure: { $0.compressors = [.zstd, .snappy] })
+        let long = String(repeating: "all work and no play ", count: 100)
+        try harness.run { _ = try await harness.orders.insertOne(["text": .string(long)]) }
+        #expect(harness.set.documents.map { $0["text"] } == [.string(long)])
+        #expect(harness.set.compressedRequests == (serverAgrees ? 1 : 0))
     }
 
     @Test("a closed cursor is killed at its server")

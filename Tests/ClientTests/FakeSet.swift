@@ -30,6 +30,9 @@ final class FakeSet {
     /// Every command that arrived, but hello.
     var log: [(member: String, command: Document)] = []
     var clock: UInt32 = 100
+    /// What the members say in `hello` that they have, whatever they are asked.
+    var compressors: [Compressor] = []
+    var compressedRequests = 0
 
     init(world: SimulatedWorld, setName: String? = "rs0", names: [String] = ["a", "b", "c"], primary: String? = "a") {
         self.world = world
@@ -37,7 +40,7 @@ final class FakeSet {
         for name in names {
             world.addNode(name) { [unowned self] runtime in
                 let member = FakeMember(set: self, runtime: runtime)
-                member.isPrimary = name == primary && runtime.incarnation == 0
+                member.isPrimary = name == primary && runtime.run == 0
                 members.removeAll { $0.name == name }
                 members.append(member)
                 member.start()
@@ -135,6 +138,9 @@ final class FakeMember: ConnectionDelegate {
         if supportsStreaming {
             reply.append("topologyVersion", .document(["processId": .objectID(processID), "counter": .int64(counter)]))
         }
+        if !set.compressors.isEmpty {
+            reply.append("compression", .array(set.compressors.map { .string($0.name) }))
+        }
         guard let setName = set.setName else { return reply }
         let names = (hosts ?? set.names).map { Value.string("\($0):27017") }
         reply.append("setName", .string(setName))
@@ -165,7 +171,16 @@ final class FakeMember: ConnectionDelegate {
     func connection(_ connection: any Connection, didReceive messages: UnsafeRawBufferPointer) {
         var reader = MessageReader(messages)
         while let bytes = reader.next() {
-            guard let request = try? Request(bytes) else { return connection.close(graceful: false) }
+            let plain = ByteBuffer()
+            if CompressedMessage.isOne(bytes) {
+                set.compressedRequests += 1
+                guard let message = try? CompressedMessage(bytes), (try? message.decompress(into: plain)) != nil else {
+                    return connection.close(graceful: false)
+                }
+            } else {
+                plain.append(bytes)
+            }
+            guard let request = try? Request(plain.bytes) else { return connection.close(graceful: false) }
             handle(request, connection)
         }
     }

@@ -4,14 +4,12 @@ import Wire
 
 /// A reply that owns its document.
 struct ReceivedReply {
-    let requestID: Int32
-    let responseTo: Int32
     let moreToCome: Bool
     let document: Document
 }
 
-/// One connection of a client: one request at a time, and its reply or replies.
-final class ClientConnection: ConnectionDelegate {
+/// One connection of a client: one request at a time over a channel, and its reply or replies.
+final class ClientConnection {
     let address: Endpoint
     /// The pool's generation in which it was opened: an error of an older one says nothing about the server now.
     let generation: Int
@@ -19,13 +17,10 @@ final class ClientConnection: ConnectionDelegate {
     var lastUse: Instant
 
     private let runtime: any NodeRuntime
-    private var connection: (any Connection)?
+    private var channel: Channel?
     private let opened = OneShot<Void>()
     private var arrived: [ReceivedReply] = []
     private var waiter: OneShot<Void>?
-    private var nextRequestID: Int32 = 1
-    /// What the next reply must answer.
-    private var expected: Int32?
 
     init(address: Endpoint, generation: Int, runtime: any NodeRuntime) {
         self.address = address
@@ -34,94 +29,96 @@ final class ClientConnection: ConnectionDelegate {
         lastUse = runtime.now
     }
 
-    var isUsable: Bool { failure == nil && connection != nil }
+    var isUsable: Bool { failure == nil && channel != nil }
 
-    func open(_ transport: any Transport, timeout: Duration) async throws(NetworkError) {
-        connection = transport.connect(to: address, timeout: timeout, delegate: self)
+    func open(
+        _ transport: any Transport, timeout: Duration, compressors: [MessageCompressor] = []
+    ) async throws(NetworkError) {
+        var settings = Channel.Settings(connectTimeout: timeout)
+        settings.compressors = compressors.compactMap { Compressor(name: $0.rawValue) }
+        let channel = Channel(to: address, over: transport, runtime, settings: settings)
+        self.channel = channel
+        channel.onOpen = { [opened] in opened.resolve(()) }
+        channel.onEnd = { [self] _, error in failed(error) }
         await opened.wait()
         if let failure { throw failure }
     }
 
     func close() {
         if failure == nil { failure = NetworkError(address: address, kind: .closed, message: "closed by the client") }
-        connection?.close(graceful: true)
-        connection = nil
+        channel?.close(graceful: true)
         wake()
     }
 
-    /// Sends one message that `write` makes; `write` is given the request id.
-    func send(expectsReply: Bool = true, _ write: (ByteBuffer, Int32) -> Void) throws(NetworkError) {
-        guard let connection, failure == nil else { throw failure ?? closedError }
-        let id = nextRequestID
-        nextRequestID &+= 1
-        expected = expectsReply ? id : nil
-        lastUse = runtime.now
-        write(connection.output, id)
-        connection.flush()
+    /// Sends one message that `write` makes, and waits for the reply.
+    /// - Parameter timeout: how long that may take, and each further reply that comes by itself. A connection whose
+    ///   reply did not come in time is of no use any more and closes.
+    func call(timeout: Duration?, _ write: (ByteBuffer, Int32) -> Void) async throws(NetworkError) -> ReceivedReply {
+        try used().request(timeout: timeout, write: write) { [self] in take($0) }
+        return try await nextReply()
     }
 
-    /// Waits for the next reply. A connection whose reply did not come in time is of no use any more and closes.
-    func receive(until deadline: Instant?) async throws(NetworkError) -> ReceivedReply {
+    /// The same for a `hello`.
+    func hello(
+        timeout: Duration, flags: UInt32, _ build: (DocumentWriter) -> Void
+    ) async throws(NetworkError) -> ReceivedReply {
+        try used().hello(timeout: timeout, flags: flags, build) { [self] in take($0) }
+        return try await nextReply()
+    }
+
+    /// Sends a message that gets no reply.
+    func post(_ write: (ByteBuffer, Int32) -> Void) throws(NetworkError) {
+        let channel = try used()
+        do throws(ChannelError) { try channel.post(write) } catch { throw described(error) }
+    }
+
+    /// Waits for the reply, or for the next one of a stream.
+    func nextReply() async throws(NetworkError) -> ReceivedReply {
         while arrived.isEmpty {
             if let failure { throw failure }
             let next = OneShot<Void>()
             waiter = next
-            if let deadline { await next.wait(runtime, until: deadline, else: ()) } else { await next.wait() }
+            await next.wait()
             waiter = nil
-            if arrived.isEmpty, failure == nil, let deadline, runtime.now >= deadline {
-                failure = NetworkError(address: address, kind: .timedOut, message: "no reply in time")
-                connection?.close(graceful: false)
-                connection = nil
-            }
         }
         return arrived.removeFirst()
     }
 
-    private var closedError: NetworkError { NetworkError(address: address, kind: .closed, message: "not connected") }
+    private func used() throws(NetworkError) -> Channel {
+        guard let channel, failure == nil else { throw failure ?? described(.closed(.local)) }
+        lastUse = runtime.now
+        return channel
+    }
+
+    private func take(_ result: Result<Reply, ChannelError>) {
+        switch result {
+        case .success(let reply):
+            arrived.append(ReceivedReply(moreToCome: reply.moreToCome, document: reply.body.document))
+            wake()
+        case .failure(let error): failed(error)
+        }
+    }
+
+    private func failed(_ error: ChannelError) {
+        if failure == nil { failure = described(error) }
+        wake()
+    }
 
     private func wake() {
         opened.resolve(())
         waiter?.resolve(())
     }
 
-    private func breakOff(_ message: String) {
-        failure = NetworkError(address: address, kind: .protocolViolation, message: message)
-        connection?.close(graceful: false)
-        connection = nil
-        wake()
-    }
-
-    // MARK: ConnectionDelegate
-
-    func connectionDidOpen(_ connection: any Connection) { opened.resolve(()) }
-
-    func connection(_ connection: any Connection, didReceive messages: UnsafeRawBufferPointer) {
-        var reader = MessageReader(messages)
-        while failure == nil, let message = reader.next() {
-            let reply: Reply
-            do { reply = try Reply(message) } catch { return breakOff("a reply that cannot be read: \(error)") }
-            guard reply.responseTo == expected else {
-                return breakOff("a reply to request \(reply.responseTo), which was not made")
+    private func described(_ error: ChannelError) -> NetworkError {
+        let (kind, message): (NetworkError.Kind, String) =
+            switch error {
+            case .timedOut: (.timedOut, "no reply in time")
+            case .closed(.unreachable(let why)): (.unreachable, why)
+            case .closed(.timedOut): (.timedOut, "connecting timed out")
+            case .closed(let reason): (.closed, "connection closed (\(reason))")
+            case .unreadable(let why): (.protocolViolation, why)
+            case .full: (.protocolViolation, "a request while replies are streamed")
             }
-            // Of an exhaust stream, each reply answers the one before it.
-            expected = reply.moreToCome ? reply.requestID : nil
-            arrived.append(
-                ReceivedReply(
-                    requestID: reply.requestID, responseTo: reply.responseTo, moreToCome: reply.moreToCome,
-                    document: Document(copying: reply.body)))
-        }
-        wake()
-    }
-
-    func connectionDidClose(_ connection: any Connection, reason: CloseReason) {
-        self.connection = nil
-        if failure == nil {
-            switch reason {
-            case .unreachable(let why): failure = NetworkError(address: address, kind: .unreachable, message: why)
-            case .timedOut: failure = NetworkError(address: address, kind: .timedOut, message: "connecting timed out")
-            default: failure = NetworkError(address: address, kind: .closed, message: "connection closed (\(reason))")
-            }
-        }
-        wake()
+        return NetworkError(address: address, kind: kind, message: message)
     }
 }

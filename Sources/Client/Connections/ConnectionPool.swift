@@ -102,9 +102,9 @@ final class ConnectionPool {
         opening += 1
         let connection = ClientConnection(address: address, generation: generation, runtime: runtime)
         do throws(NetworkError) {
-            try await connection.open(transport, timeout: options.connectTimeout)
-            _ = try await connection.hello(
-                application: options.applicationName, deadline: runtime.now + options.connectTimeout)
+            try await connection.open(
+                transport, timeout: options.connectTimeout, compressors: options.compressors)
+            _ = try await connection.hello(application: options.applicationName, timeout: options.connectTimeout)
             opening -= 1
             wakeOne()
             return connection

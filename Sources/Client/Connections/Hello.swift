@@ -7,18 +7,17 @@ extension ClientConnection {
     /// - Parameter awaiting: with a version, the server answers when its own differs or after `maximum`, and goes on to
     ///   answer each change without being asked again.
     func hello(
-        application: String?, awaiting version: TopologyVersion? = nil, maximum: Duration = .zero, deadline: Instant
+        application: String?, awaiting version: TopologyVersion? = nil, maximum: Duration = .zero, timeout: Duration
     ) async throws(NetworkError) -> ReceivedReply {
         let flags = version == nil ? 0 : MessageFlags.exhaustAllowed
-        try send { output, id in
-            let message = MessageWriter(message: output, requestID: id, responseTo: 0, flags: flags)
-            message.document.append("hello", int32: 1)
-            message.document.append("helloOk", bool: true)
+        return try await hello(timeout: timeout, flags: flags) { writer in
+            writer.append("hello", int32: 1)
+            writer.append("helloOk", bool: true)
             if let version {
-                message.document.append("topologyVersion", version.document)
-                message.document.append("maxAwaitTimeMS", int64: maximum.wholeMilliseconds)
+                writer.append("topologyVersion", version.document)
+                writer.append("maxAwaitTimeMS", int64: maximum.wholeMilliseconds)
             } else {
-                message.document.document("client") { client in
+                writer.document("client") { client in
                     if let application { client.document("application") { $0.append("name", string: application) } }
                     client.document("driver") {
                         $0.append("name", string: "quorate" as StaticString)
@@ -27,9 +26,6 @@ extension ClientConnection {
                     client.document("os") { $0.append("type", string: "Linux" as StaticString) }
                 }
             }
-            message.document.append("$db", string: "admin" as StaticString)
-            message.finish()
         }
-        return try await receive(until: deadline)
     }
 }

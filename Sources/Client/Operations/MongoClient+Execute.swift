@@ -114,10 +114,14 @@ extension MongoClient {
             generation = connection.generation
             defer { server.pool.checkIn(connection) }
             let command = outgoing(request, session, transactionNumber, server.address)
-            try connection.send(expectsReply: request.isAcknowledged) { command.write(to: $0, requestID: $1) }
-            guard request.isAcknowledged else { return .reply(["ok": 1]) }
-            let reply = try await connection.receive(until: options.socketTimeout.map { runtime.now + $0 }).document
-            return judge(reply, request, session, server, generation)
+            guard request.isAcknowledged else {
+                try connection.post { command.write(to: $0, requestID: $1) }
+                return .reply(["ok": 1])
+            }
+            let reply = try await connection.call(timeout: options.socketTimeout) {
+                command.write(to: $0, requestID: $1)
+            }
+            return judge(reply.document, request, session, server, generation)
         } catch {
             session?.serverSession?.isDirty = true
             connectionFailed(error, server: server, generation: generation)

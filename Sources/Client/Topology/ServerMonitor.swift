@@ -104,15 +104,15 @@ final class ServerMonitor {
     private func check(after last: ReceivedReply?) async throws(NetworkError) -> ReceivedReply {
         guard let connection, connection.isUsable else { return try await checkAnew() }
         let patience = options.connectTimeout + options.heartbeatInterval
-        if let last, last.moreToCome { return try await connection.receive(until: runtime.now + patience) }
+        if let last, last.moreToCome { return try await connection.nextReply() }
         if let last, let version = last.document.withView({ TopologyVersion($0["topologyVersion"]) }) {
             return try await connection.hello(
                 application: nil, awaiting: version, maximum: options.heartbeatInterval,
-                deadline: runtime.now + patience)
+                timeout: patience)
         }
         let start = runtime.now
         let reply = try await connection.hello(
-            application: options.applicationName, deadline: start + options.connectTimeout)
+            application: options.applicationName, timeout: options.connectTimeout)
         addRoundTrip(runtime.now - start)
         return reply
     }
@@ -122,8 +122,7 @@ final class ServerMonitor {
         connection = fresh
         try await fresh.open(transport, timeout: options.connectTimeout)
         let start = runtime.now
-        let reply = try await fresh.hello(
-            application: options.applicationName, deadline: start + options.connectTimeout)
+        let reply = try await fresh.hello(application: options.applicationName, timeout: options.connectTimeout)
         addRoundTrip(runtime.now - start)
         return reply
     }
@@ -154,7 +153,7 @@ final class ServerMonitor {
                 }
                 guard let measuring, !isStopped else { continue }
                 let start = runtime.now
-                _ = try await measuring.hello(application: nil, deadline: start + options.connectTimeout)
+                _ = try await measuring.hello(application: nil, timeout: options.connectTimeout)
                 addRoundTrip(runtime.now - start)
             } catch {
                 // What is wrong with the server is for `watch` to find.

@@ -4,58 +4,63 @@ internal import LiveRuntime
 internal import Wire
 
 /// One connection of a benchmark: it sends a request when it has the reply to the one before. Where reads go to another
-/// member than writes, it is a pair of connections of which one is in use.
-final class BenchConnection: ConnectionDelegate {
+/// member than writes, it is a pair of channels of which one is in use.
+final class BenchConnection {
     private unowned let run: BenchRun
-    private var writer: (any Connection)?
-    /// Nil when the writer reads.
-    private var reader: (any Connection)?
-    private var opening = 0
+    private let writer: Channel
+    /// The writer, when that reads too.
+    private let reader: Channel
+    private var opening: Int
     private var isOver = false
-    private var lastRequest: Int32 = 0
     private var sentAt = Instant.zero
     private var isRead = false
 
-    init(_ run: BenchRun) { self.run = run }
-
-    func open(_ transport: any Transport, writes: Endpoint, reads: Endpoint) {
+    init(_ run: BenchRun, over transport: any Transport, writes: Endpoint, reads: Endpoint) {
+        self.run = run
+        let settings = Channel.Settings(connectTimeout: .seconds(5))
+        writer = Channel(to: writes, over: transport, run.runtime, settings: settings)
+        reader = reads == writes ? writer : Channel(to: reads, over: transport, run.runtime, settings: settings)
         opening = reads == writes ? 1 : 2
-        writer = transport.connect(to: writes, timeout: .seconds(5), delegate: self)
-        if reads != writes { reader = transport.connect(to: reads, timeout: .seconds(5), delegate: self) }
+        for channel in reads == writes ? [writer] : [writer, reader] {
+            channel.onOpen = { [self] in opened() }
+            channel.onEnd = { [self] _, reason in lost(reason) }
+        }
     }
 
     func close() {
-        writer?.close(graceful: false)
-        reader?.close(graceful: false)
+        isOver = true
+        writer.close()
+        reader.close()
     }
 
-    func connectionDidOpen(_ connection: any Connection) {
+    private func opened() {
         opening -= 1
         if opening == 0 { send() }
     }
 
     private func send() {
-        guard !run.isOver, let writer else { return }
-        let reader = reader ?? writer
-        lastRequest &+= 1
-        isRead = run.appendRequest(requestID: lastRequest) { $0 ? reader.output : writer.output }
+        guard !run.isOver, !isOver else { return }
+        let request = run.nextRequest()
+        isRead = request.isRead
         sentAt = run.runtime.now
-        (isRead ? reader : writer).flush()
-    }
-
-    func connection(_ connection: any Connection, didReceive messages: UnsafeRawBufferPointer) {
-        let now = run.runtime.now
-        var reader = MessageReader(messages)
-        while let message = reader.next() {
-            run.completed(failure: Self.failure(message, isRead: isRead), sentAt: sentAt, now: now)
+        (isRead ? reader : writer).request { output, id in
+            request.bytes.append(to: output, requestID: id, key: request.key)
+        } completion: { [self] reply in
+            guard case .success(let reply) = reply else { return }
+            run.completed(failure: Self.failure(reply.body, isRead: isRead), sentAt: sentAt, now: run.runtime.now)
             send()
         }
     }
 
+    /// One of the channels has ended, and the other one of the pair is of no use any more.
+    private func lost(_ reason: ChannelError) {
+        guard !isOver else { return }
+        close()
+        run.connectionLost(reason)
+    }
+
     /// What is wrong with a reply; nil for success.
-    private static func failure(_ message: UnsafeRawBufferPointer, isRead: Bool) -> String? {
-        let body: DocumentView
-        do { body = try Reply(message).body } catch { return "no reply: \(error)" }
+    private static func failure(_ body: DocumentView, isRead: Bool) -> String? {
         guard body["ok"]?.asNumber == 1 else { return body["errmsg"]?.asString ?? "an error without a message" }
         if isRead {
             let batch = body["cursor"]?.asDocument?["firstBatch"]?.asArray
@@ -65,17 +70,5 @@ final class BenchConnection: ConnectionDelegate {
             return error["errmsg"]?.asString ?? "a write failed"
         }
         return nil
-    }
-
-    func connectionDidClose(_ connection: any Connection, reason: CloseReason) {
-        guard !isOver else { return }
-        isOver = true
-        let (writer, reader) = (writer, reader)
-        self.writer = nil
-        self.reader = nil
-        // The other one of the pair is of no use any more.
-        if writer !== connection { writer?.close(graceful: false) }
-        if reader !== connection { reader?.close(graceful: false) }
-        run.connectionLost(reason)
     }
 }

@@ -2,6 +2,7 @@ internal import BSON
 internal import Core
 internal import LiveRuntime
 internal import SocketTransport
+internal import Wire
 
 /// One benchmark: loads the documents, keeps the connections busy, counts. Confined to its loop.
 final class BenchRun {
@@ -39,10 +40,8 @@ final class BenchRun {
                 .sources(target, selector, loaded: loaded)
         }
         for source in sources {
-            let connection = BenchConnection(self)
-            connections.append(connection)
+            connections.append(BenchConnection(self, over: transport, writes: primary, reads: source))
             openConnections += 1
-            connection.open(transport, writes: primary, reads: source)
         }
         let start = runtime.now
         measuredFrom = start + settings.warmup
@@ -87,17 +86,15 @@ final class BenchRun {
 
     // MARK: For connections
 
-    /// Appends the next request to the output of the connection that reads or writes; returns whether it reads.
-    func appendRequest(requestID: Int32, to output: (_ isRead: Bool) -> ByteBuffer) -> Bool {
+    /// What a connection sends next, about which document, and whether it reads.
+    func nextRequest() -> (bytes: BenchRequest, key: Int64, isRead: Bool) {
         if settings.workload == .insert {
             lastInserted += 1
-            requests.insert.append(to: output(false), requestID: requestID, key: lastInserted)
-            return false
+            return (requests.insert, lastInserted, false)
         }
         let key = Int64(truncatingIfNeeded: random.next(below: UInt64(settings.keys)))
         let isRead = random.next(below: 100) < settings.workload.readPercent
-        (isRead ? requests.read : requests.update).append(to: output(isRead), requestID: requestID, key: key)
-        return isRead
+        return (isRead ? requests.read : requests.update, key, isRead)
     }
 
     func completed(failure: String?, sentAt: Instant, now: Instant) {
@@ -110,7 +107,7 @@ final class BenchRun {
         }
     }
 
-    func connectionLost(_ reason: CloseReason) {
+    func connectionLost(_ reason: ChannelError) {
         openConnections -= 1
         guard !isOver else { return }
         errors += 1

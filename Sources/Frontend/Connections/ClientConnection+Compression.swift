@@ -66,34 +66,7 @@ extension ClientConnection {
     /// Compresses what was written behind `start`, if the request was, and if it is worth the loop's time.
     func compressReply(from start: Int) {
         guard let replyCompressor else { return }
-        let output = connection.output
-        let length = output.count - start
-        guard (Limits.compressedReplyBytesMin...Limits.compressedReplyBytesMax).contains(length) else { return }
-        let message = UnsafeRawBufferPointer(rebasing: output.bytes[start...])
-        let compressed = ByteBuffer(capacity: length)
-        guard CompressedMessage.append(message, with: replyCompressor, to: compressed) else { return }
-        output.truncate(to: start)
-        output.append(compressed.bytes)
-        frontend.counters.compressionSaved &+= length - compressed.count
-    }
-}
-
-/// One large message on its way through a helper thread: made on the loop, run there, read on the loop again.
-private final class Decompression: @unchecked Sendable {
-    private let message: ByteBuffer
-    private(set) var result: Result<ByteBuffer, InvalidMessage>?
-
-    init(_ message: UnsafeRawBufferPointer) {
-        self.message = ByteBuffer(capacity: message.count)
-        self.message.append(message)
-    }
-
-    func run() {
-        result = Result { () throws(InvalidMessage) in
-            let compressed = try CompressedMessage(message.bytes)
-            let plain = ByteBuffer(capacity: compressed.uncompressedSize + MessageHeader.byteCount)
-            try compressed.decompress(into: plain)
-            return plain
-        }
+        frontend.counters.compressionSaved &+= CompressedMessage.compressLast(
+            of: connection.output, from: start, with: replyCompressor)
     }
 }

@@ -6,6 +6,8 @@ internal import Wire
 enum PeerError: Error {
     case timedOut
     case closed(CloseReason)
+    /// As many requests wait for its answers as may.
+    case tooMany
     /// The member answered with an error.
     case refused(ServerError)
     /// Its answer is not what was asked for.
@@ -15,7 +17,7 @@ enum PeerError: Error {
     var serverError: ServerError {
         switch self {
         case .timedOut: ServerError(.networkTimeout, description)
-        case .closed: ServerError(.hostUnreachable, description)
+        case .closed, .tooMany: ServerError(.hostUnreachable, description)
         case .refused(let error), .unreadable(let error): error
         }
     }
@@ -24,37 +26,30 @@ enum PeerError: Error {
         switch self {
         case .timedOut: "timed out"
         case .closed(let reason): "connection closed: \(reason)"
+        case .tooMany: "too many requests are under way"
         case .refused(let error), .unreadable(let error): error.description
         }
     }
 }
 
-/// Requests to one other member over one connection, made when first needed and again after it was lost.
+/// Requests to one other member, over a channel that is made when first needed and again after it was lost.
 ///
-/// Answers come back by request id, so several requests may be under way. Callbacks run on the node's loop, each
-/// exactly once.
-final class PeerLink: ConnectionDelegate {
+/// Callbacks run on the node's loop, each exactly once.
+final class PeerLink {
     typealias Completion = (Result<DocumentView, PeerError>) -> Void
-
-    private struct Pending {
-        let completion: Completion
-        let timer: TimerToken
-    }
 
     private let runtime: any NodeRuntime
     private let transport: any Transport
     let endpoint: Endpoint
     /// Writes the `hello` that introduces this member, as the first message of each connection.
     private let introduce: (DocumentWriter) -> Void
-    private var connection: (any Connection)?
-    private var isOpen = false
-    private var pending: [Int32: Pending] = [:]
-    private var lastRequestID: Int32 = 0
+    /// The current one, or the one that was lost last.
+    private var channel: Channel?
     private(set) var isClosed = false
-    private var lastReceivedAt = Instant.zero
-    /// The connection has been opened, or an open one was lost.
+    /// A connection was begun, has been opened; an open one was lost.
+    var onConnect: (() -> Void)?
     var onOpen: (() -> Void)?
-    var onLost: ((CloseReason) -> Void)?
+    var onLost: (() -> Void)?
 
     init(
         runtime: any NodeRuntime, transport: any Transport, endpoint: Endpoint,
@@ -66,11 +61,9 @@ final class PeerLink: ConnectionDelegate {
         self.introduce = introduce
     }
 
-    var isConnected: Bool { isOpen }
+    var isConnected: Bool { channel?.isOpen == true }
     /// Whether an answer is waited for.
-    var isInUse: Bool { !pending.isEmpty }
-    /// A connection was begun.
-    var onConnect: (() -> Void)?
+    var isInUse: Bool { channel?.isInUse == true }
 
     /// Sends one command and calls `completion` with the reply's document (valid during the call) or the error.
     func request(
@@ -78,18 +71,9 @@ final class PeerLink: ConnectionDelegate {
         completion: @escaping Completion
     ) {
         guard !isClosed else { return completion(.failure(.closed(.local))) }
-        let connection = self.connection ?? connect(timeout: timeout)
-        let id = send(on: connection, database, build)
-        let sentAt = runtime.now
-        let timer = runtime.schedule(after: timeout) { [weak self] in
-            guard let self, let late = pending.removeValue(forKey: id) else { return }
-            // Nothing at all came since: the connection may be dead without anybody having said so (the other host is
-            // gone, a firewall forgot it), and would swallow every request to come.
-            if lastReceivedAt < sentAt { abandon(connection) }
-            late.completion(.failure(.timedOut))
+        usableChannel(timeout).request(timeout: timeout, database: database, build) { result in
+            completion(PeerLink.result(of: result))
         }
-        pending[id] = Pending(completion: completion, timer: timer)
-        connection.flush()
     }
 
     /// The same, as a call that suspends. The answer is copied.
@@ -112,90 +96,42 @@ final class PeerLink: ConnectionDelegate {
     /// Closes for good. Requests under way fail.
     func close() {
         isClosed = true
-        connection?.close(graceful: false)
-        fail(.closed(.local))
+        channel?.close()
     }
 
     /// Drops the connection, so that the next request makes a new one. Requests under way fail.
-    func reconnect() { if let connection { abandon(connection, .closed(.local)) } }
+    func reconnect() { channel?.close() }
 
-    private func connect(timeout: Duration) -> any Connection {
-        let connection = transport.connect(to: endpoint, timeout: timeout, delegate: self)
-        self.connection = connection
+    private func usableChannel(_ timeout: Duration) -> Channel {
+        if let channel, channel.isUsable { return channel }
+        var settings = Channel.Settings(connectTimeout: timeout)
+        settings.outlivesTimeouts = true
+        let channel = Channel(
+            to: endpoint, over: transport, runtime, settings: settings, lastRequestID: channel?.lastRequestID ?? 0)
+        self.channel = channel
+        channel.onOpen = { [self] in onOpen?() }
+        channel.onEnd = { [self] in ended(wasOpen: $0, $1) }
         onConnect?()
-        // Its answer is not waited for: a member that refuses the introduction refuses what comes behind it.
-        _ = send(on: connection, "admin", introduce)
-        return connection
+        channel.introduce(introduce)
+        return channel
     }
 
-    private func send(
-        on connection: any Connection, _ database: String, _ build: (DocumentWriter) -> Void
-    ) -> Int32 {
-        lastRequestID = lastRequestID == .max ? 1 : lastRequestID + 1
-        let message = MessageWriter(message: connection.output, requestID: lastRequestID, responseTo: 0)
-        build(message.document)
-        message.document.append("$db", string: database)
-        message.finish()
-        return lastRequestID
+    private func ended(wasOpen: Bool, _ reason: ChannelError) {
+        if case .unreadable(let why) = reason { runtime.log.log(.warning, "replication", "\(endpoint): \(why)") }
+        if wasOpen, !isClosed { onLost?() }
     }
 
-    // MARK: ConnectionDelegate
-
-    func connectionDidOpen(_ connection: any Connection) {
-        guard connection === self.connection else { return }
-        isOpen = true
-        onOpen?()
-    }
-
-    func connection(_ connection: any Connection, didReceive messages: UnsafeRawBufferPointer) {
-        guard connection === self.connection else { return }
-        lastReceivedAt = runtime.now
-        var reader = MessageReader(messages)
-        while let message = reader.next() {
-            do {
-                let reply = try Reply(message)
-                guard let waiting = pending.removeValue(forKey: reply.responseTo) else { continue }
-                runtime.cancel(waiting.timer)
-                waiting.completion(PeerLink.result(of: reply.body))
-            } catch {
-                runtime.log.log(.warning, "replication", "\(endpoint): \(error.reason)")
-                return connection.close(graceful: false)
-            }
+    private static func result(of reply: Result<Reply, ChannelError>) -> Result<DocumentView, PeerError> {
+        switch reply {
+        case .success(let reply):
+            let body = reply.body
+            if body["ok"]?.isTruthy == true { return .success(body) }
+            let code = ErrorCode(rawValue: Int32(truncatingIfNeeded: body["code"]?.asInteger ?? 8))
+            return .failure(.refused(ServerError(code, body["errmsg"]?.asString ?? "no message")))
+        case .failure(.timedOut): return .failure(.timedOut)
+        case .failure(.closed(let reason)): return .failure(.closed(reason))
+        case .failure(.unreadable(let why)): return .failure(.closed(.malformed(why)))
+        case .failure(.full): return .failure(.tooMany)
         }
-    }
-
-    func connectionDidClose(_ connection: any Connection, reason: CloseReason) {
-        guard connection === self.connection else { return }
-        self.connection = nil
-        let wasOpen = isOpen
-        isOpen = false
-        fail(.closed(reason))
-        if wasOpen, !isClosed { onLost?(reason) }
-    }
-
-    /// Drops a connection that has gone silent: the next request makes a new one.
-    private func abandon(_ connection: any Connection, _ error: PeerError = .timedOut) {
-        guard connection === self.connection else { return }
-        self.connection = nil
-        let wasOpen = isOpen
-        isOpen = false
-        connection.close(graceful: false)
-        fail(error)
-        if wasOpen { onLost?(.timedOut) }
-    }
-
-    private func fail(_ error: PeerError) {
-        let failed = pending.sorted { $0.key < $1.key }
-        pending = [:]
-        for (_, waiting) in failed {
-            runtime.cancel(waiting.timer)
-            waiting.completion(.failure(error))
-        }
-    }
-
-    private static func result(of body: DocumentView) -> Result<DocumentView, PeerError> {
-        if body["ok"]?.isTruthy == true { return .success(body) }
-        let code = ErrorCode(rawValue: Int32(truncatingIfNeeded: body["code"]?.asInteger ?? 8))
-        return .failure(.refused(ServerError(code, body["errmsg"]?.asString ?? "no message")))
     }
 }

@@ -275,7 +275,7 @@ final class ReplicaSetRole: NodeRole {
         if let link = links[host] { return link }
         let link = makeLink(to: host)
         link.onOpen = { [weak self] in self?.connectionChanged(host, isOpen: true) }
-        link.onLost = { [weak self] _ in self?.connectionChanged(host, isOpen: false) }
+        link.onLost = { [weak self] in self?.connectionChanged(host, isOpen: false) }
         links[host] = link
         return link
     }

@@ -79,6 +79,20 @@ public struct CompressedMessage {
         buffer.set(littleEndian: Int32(truncatingIfNeeded: headByteCount + count), at: start)
         return true
     }
+
+    /// Compresses the last message of `output`, which begins at `start`, if that is worth the loop's time. Returns how
+    /// many bytes it saved.
+    @discardableResult
+    public static func compressLast(of output: ByteBuffer, from start: Int, with compressor: Compressor) -> Int {
+        let length = output.count - start
+        guard (Limits.compressedMessageBytesMin...Limits.compressedMessageBytesMax).contains(length) else { return 0 }
+        let message = UnsafeRawBufferPointer(rebasing: output.bytes[start...])
+        let compressed = ByteBuffer(capacity: length)
+        guard append(message, with: compressor, to: compressed) else { return 0 }
+        output.truncate(to: start)
+        output.append(compressed.bytes)
+        return length - compressed.count
+    }
 }
 
 extension ByteBuffer {
