@@ -36,7 +36,9 @@ final class ChannelHarness {
             channel.request(timeout: timeout, database: "admin") {
                 $0.append("n", int32: number)
                 $0.append("pad", string: pad)
-            } completion: { [unowned self] in note(number, $0) }
+            } completion: { [unowned self] in
+                note(number, $0)
+            }
         }
     }
 
