@@ -62,7 +62,7 @@ final class MemoryLog: StorageLog {
             // A secondary may know a commit point that is ahead of its log.
             if optime.timestamp <= commitPoint { sealableCount = tail.count }
         }
-        if batch.entryCount > 0 { sealIfDue() }
+        if batch.entryCount > 0 { seal() }
     }
 
     private func removeFirst(through timestamp: Timestamp) {
@@ -87,7 +87,7 @@ final class MemoryLog: StorageLog {
         sealedCount = 0
     }
 
-    private func sealIfDue() {
+    func seal() {
         guard tail.byteCount(ofFirst: sealableCount) >= blockBytes else { return }
         let run = tail.run(from: 0, before: sealableCount, bytesMax: blockBytes)
         let compress = run.bytes.count <= Limits.oplogCompressedBytesMax

@@ -33,6 +33,10 @@ public protocol StorageLog: AnyObject {
     /// Tells which entries can no longer be truncated behind. It may be ahead of the log.
     func setCommitPoint(_ timestamp: Timestamp)
 
+    /// Seals what can be, in one bounded step: asked before room is looked for in front, so that nothing is dropped
+    /// which would have fitted.
+    func seal()
+
     /// The optime of the entry at `timestamp`; nil when there is none.
     func optime(at timestamp: Timestamp) throws -> OpTime?
     /// Calls `body` with the entries from `timestamp` on, in the order of `direction`, until it returns false.
@@ -50,7 +54,10 @@ public protocol StorageLog: AnyObject {
 extension StorageLog {
     /// A log that does not seal has none.
     public func sealedPiece(behind timestamp: Timestamp) -> SealedLogPiece? { nil }
+    /// Nothing to do for a log that does not care.
     public func expect(bytesMax: Int) {}
+    /// Nothing to do for a log that does not seal.
+    public func seal() {}
 }
 
 /// A run of entries as one frame (`LogFrame`), for sending it on without opening it.

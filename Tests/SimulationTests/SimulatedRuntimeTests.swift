@@ -157,7 +157,7 @@ struct SimulatedRuntimeTests {
         }
         #expect(error?.kind == .conditionNotReached)
         #expect(error?.message.contains("the reply did not come true: nothing is left to run") == true)
-        #expect(error?.message.contains("a (life 0): running, waiting: waits for a reply") == true)
+        #expect(error?.message.contains("a (run 0): running, waiting: waits for a reply") == true)
     }
 
     @Test("events that never let time move on end the run")

@@ -53,6 +53,7 @@ public final class Oplog {
 
     /// Adds to a batch with entries that what is too much goes in front.
     func makeRoom(in batch: WriteBatch) throws {
+        log.seal()
         var stored = log.storedBytes + batch.entryBytes
         var cut: OpTime?
         var index = 0

@@ -150,9 +150,9 @@ extension ReplicaSetRole {
     private func startWrites() throws {
         try member.checkInvariants()
         setAcceptsWrites(true)
-        scheduleIdleNoOp()
         try FeatureCompatibility.create(
             node, WriteContext(term: member.term, wall: runtime.wallClock, isReplicated: true))
+        scheduleIdleNoOp()
         node.resumeIndexBuilds()
     }
 

@@ -22,6 +22,7 @@ public final class Channel: ConnectionDelegate {
         /// since. Replies that nobody waits for may then be late ones, and are dropped; else they end the channel.
         public var outlivesTimeouts = false
 
+        /// How long connecting may take, and nothing beside it.
         public init(connectTimeout: Duration) { self.connectTimeout = connectTimeout }
     }
 
@@ -60,6 +61,7 @@ public final class Channel: ConnectionDelegate {
         connection = transport.connect(to: endpoint, timeout: settings.connectTimeout, delegate: self)
     }
 
+    /// Whether requests can be made: it has not ended.
     public var isUsable: Bool { ending == nil }
     /// Whether a reply is waited for.
     public var isInUse: Bool { !inFlight.isEmpty }
