@@ -48,8 +48,8 @@ public final class Channel: ConnectionDelegate {
     private var helloID: Int32?
     var compression = ChannelCompression()
 
-    /// Begins to connect. Requests may be made at once: they are sent when the connection is open. They are numbered from
-    /// the one behind `lastRequestID` on.
+    /// Begins to connect. Requests may be made at once: they are sent when the connection is open. They are numbered
+    /// from the one behind `lastRequestID` on.
     public init(
         to endpoint: Endpoint, over transport: any Transport, _ runtime: any NodeRuntime, settings: Settings,
         lastRequestID: Int32 = 0
@@ -68,8 +68,8 @@ public final class Channel: ConnectionDelegate {
 
     // MARK: Requests
 
-    /// Sends the message that `write` appends under the number that it is given. `timeout` is how long the reply, and each
-    /// further one of a stream, may take; nil for ever.
+    /// Sends the message that `write` appends under the number that it is given. `timeout` is how long the reply, and
+    /// each further one of a stream, may take; nil for ever.
     public func request(
         timeout: Duration? = nil, write: (ByteBuffer, Int32) -> Void, completion: @escaping Completion
     ) {
@@ -84,8 +84,8 @@ public final class Channel: ConnectionDelegate {
         connection.flush()
     }
 
-    /// Says `hello`, and agrees on compression with what the reply says. `flags` are those of OP_MSG; with `exhaustAllowed`
-    /// the reply may be a stream.
+    /// Says `hello`, and agrees on compression with what the reply says. `flags` are those of OP_MSG; with
+    /// `exhaustAllowed` the reply may be a stream.
     public func hello(
         timeout: Duration?, flags: UInt32 = 0, _ build: (DocumentWriter) -> Void, completion: @escaping Completion
     ) {
