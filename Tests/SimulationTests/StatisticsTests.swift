@@ -9,9 +9,10 @@ struct StatisticsTests {
     private static let smallOplog = 65_536
     private static let nearest: Value = ["mode": "nearest"]
 
+    /// Members whose engine keeps the oplog itself, compressed.
     private func makeSet(seed: UInt64, oplogBytesMax: Int? = nil) throws -> (SimulatedReplicaSet, SimulatedMember) {
         let set = SimulatedReplicaSet(
-            SimulatedWorld(seed: seed), kinds: [.normal, .normal, .normal], remembers: true,
+            SimulatedWorld(seed: seed), kinds: [.normal, .normal, .normal], remembers: false,
             oplogBytesMax: oplogBytesMax)
         try set.start()
         return (set, try #require(set.primary))
