@@ -66,7 +66,7 @@ struct MutationTests {
         ("snapshot-reads-latest", 10), ("cluster-time-ignored", 50), ("stale-term-accepted", 50),
         ("rollback-skips-entry", 100), ("step-down-keeps-waiters", 100), ("majority-reads-latest", 100),
         ("commit-point-of-any-branch", 100), ("commit-ignores-term", 200), ("initial-sync-skips-updates", 200),
-        ("linearizable-not-confirmed", 200),
+        ("linearizable-not-confirmed", 400),
     ]
 
     @Test("a sweep finds a planted bug within so many seeds", arguments: foundBySweep)
