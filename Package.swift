@@ -94,25 +94,25 @@ let package = Package(
         module("Replication", ["BSON", "Core"]),
         module("Client", ["BSON", "Core", "Wire"]),
         module("Frontend", ["BSON", "Core", "Wire"]),
-        module("Server", ["BSON", "Core", "Wire", "Frontend", "Query", "Data", "Replication", "COplog"]),
+        module("DataNode", ["BSON", "Core", "Wire", "Frontend", "Query", "Data", "Replication", "COplog"]),
         module(
             "Quorate",
             [
-                "BSON", "Core", "LiveRuntime", "Wire", "Server", "Client", "LoopbackTransport", "SocketTransport",
+                "BSON", "Core", "LiveRuntime", "Wire", "DataNode", "Client", "LoopbackTransport", "SocketTransport",
                 "MemoryStorage",
                 "ElectionPolicies", "ReadSelectors",
             ]),
         module(
             "Simulation",
             [
-                "BSON", "Core", "Wire", "Server", "Client", "Replication", "Data", "MemoryStorage", "ElectionPolicies",
+                "BSON", "Core", "Wire", "DataNode", "Client", "Replication", "Data", "MemoryStorage", "ElectionPolicies",
                 "ReadSelectors", "Conformance", "CHash", "CHooks",
             ]),
         module("Conformance", ["BSON", "Core"]),
         module(
             "CommandLine",
             [
-                "BSON", "Core", "LiveRuntime", "Wire", "Quorate", "Frontend", "Server", "Client", "Simulation",
+                "BSON", "Core", "LiveRuntime", "Wire", "Quorate", "Frontend", "DataNode", "Client", "Simulation",
                 "SocketTransport",
             ]),
 
@@ -153,10 +153,10 @@ let package = Package(
         .executableTarget(
             name: "echo-service", dependencies: ["EchoService", "Frontend", "LiveRuntime", "SocketTransport", "Core"],
             path: "Tests/echo-service", swiftSettings: swiftSettings),
-        tests("ServerTests", ["Server", "Frontend", "Wire", "BSON", "Core", "Simulation", "MemoryStorage"]),
+        tests("DataNodeTests", ["DataNode", "Frontend", "Wire", "BSON", "Core", "Simulation", "MemoryStorage"]),
         tests(
             "SimulationTests",
-            ["Simulation", "Server", "Client", "BSON", "Core", "ElectionPolicies", "MemoryStorage", "Conformance"]),
+            ["Simulation", "DataNode", "Client", "BSON", "Core", "ElectionPolicies", "MemoryStorage", "Conformance"]),
         tests("ClientTests", ["Client", "Simulation", "BSON", "Core", "Wire", "ReadSelectors"]),
         tests("QuorateTests", ["Quorate", "Client", "BSON", "Core"]),
         tests("CommandLineTests", ["CommandLine", "Quorate", "BSON", "Core", "Wire"]),

@@ -1,6 +1,6 @@
 public import Core
 internal import LiveRuntime
-public import Server
+public import DataNode
 
 /// A replica set to be built: its members, and the parts that they are made of.
 ///

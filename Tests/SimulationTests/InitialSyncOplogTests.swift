@@ -1,6 +1,6 @@
 import BSON
 import Core
-import Server
+import DataNode
 import Testing
 
 @testable import Simulation

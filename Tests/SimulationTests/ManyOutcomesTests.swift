@@ -3,7 +3,7 @@ import Core
 import Data
 import Testing
 
-@testable import Server
+@testable import DataNode
 @testable import Simulation
 
 /// A retryable command of very many outcomes, broken in its middle.

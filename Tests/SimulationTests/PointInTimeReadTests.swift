@@ -1,7 +1,7 @@
 import BSON
 import Client
 import Core
-import Server
+import DataNode
 import Testing
 
 @testable import Simulation

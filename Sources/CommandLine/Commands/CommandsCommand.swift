@@ -1,4 +1,4 @@
-internal import Server
+internal import DataNode
 
 /// `quorate commands`: the commands that nodes answer, and their fields.
 enum CommandsCommand {

@@ -1,7 +1,7 @@
 internal import Core
 internal import LiveRuntime
 internal import Quorate
-internal import Server
+internal import DataNode
 
 /// `quorate node`: one node a process.
 enum NodeCommand {

@@ -1,7 +1,7 @@
 internal import Core
 internal import Glibc
 internal import Quorate
-internal import Server
+internal import DataNode
 
 /// The flags that every command takes which starts nodes: their parts, and what they are like whatever the parts.
 struct NodeFlags: Sendable {

@@ -1,7 +1,7 @@
 internal import Core
 public import Quorate
 internal import Frontend
-internal import Server
+internal import DataNode
 
 #if canImport(Glibc)
     internal import Glibc

@@ -2,7 +2,7 @@ internal import BSON
 internal import Core
 internal import LiveRuntime
 internal import Quorate
-internal import Server
+internal import DataNode
 
 /// `quorate up`: whole clusters in one process.
 enum UpCommand {

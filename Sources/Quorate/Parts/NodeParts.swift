@@ -1,6 +1,6 @@
 public import Core
 public import LiveRuntime
-public import Server
+public import DataNode
 
 /// The parts that nodes are to be made of, of each kind one.
 public struct PartChoices: Sendable {

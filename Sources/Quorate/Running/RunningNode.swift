@@ -1,6 +1,6 @@
 public import Core
 public import LiveRuntime
-public import Server
+public import DataNode
 
 /// A node on a thread of its own. May be held and called from anywhere: every call is handed to the node's loop.
 public final class RunningNode: Sendable {

@@ -1,7 +1,7 @@
 public import BSON
 public import Core
 internal import LiveRuntime
-internal import Server
+internal import DataNode
 internal import Synchronization
 
 /// One member of a running set. Lives on through kills and restarts: the place, not the process.

@@ -1,7 +1,7 @@
 import BSON
 import Core
 import Replication
-import Server
+import DataNode
 
 /// Watches the members of one replica set and ends the run when a promise of the protocol is broken.
 ///

@@ -1,5 +1,5 @@
 import Core
-import Server
+import DataNode
 
 /// A seeded run of a replica set: first faults and clients (safety), then everything healed (liveness).
 ///

@@ -1,7 +1,7 @@
 public import BSON
 public import Core
 package import Replication
-package import Server
+package import DataNode
 import MemoryStorage
 
 /// What a member of a simulated set is.

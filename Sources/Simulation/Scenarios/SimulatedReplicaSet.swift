@@ -2,7 +2,7 @@ import BSON
 public import Core
 public import ElectionPolicies
 import Replication
-import Server
+import DataNode
 
 /// A replica set of real nodes in a `SimulatedWorld`, and checkers that watch all the time. Members forget at a crash,
 /// unless the set remembers.

@@ -2,7 +2,7 @@ import BSON
 import Core
 import Testing
 
-@testable import Server
+@testable import DataNode
 
 @Suite struct CursorTimeoutTests {
     private func openCursor(_ node: NodeHarness, _ options: Document = [:]) throws -> Int64 {

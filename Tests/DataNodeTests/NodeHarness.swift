@@ -1,7 +1,7 @@
 import BSON
 import Core
 import MemoryStorage
-import Server
+import DataNode
 import Simulation
 
 /// One node under virtual time, asked directly.

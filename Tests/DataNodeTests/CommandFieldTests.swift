@@ -4,7 +4,7 @@ import Foundation
 import Frontend
 import Testing
 
-@testable import Server
+@testable import DataNode
 
 /// Every command refuses what it does not declare: walked over the table that requests are checked against, so that a
 /// new command is in by being there.
