@@ -39,6 +39,15 @@ struct RandomFaultTests {
         _ = try scenario.run(seed: seed)
     }
 
+    @Test(
+        "a large entry in a small oplog does not make all other members stale at once, and the set with them",
+        arguments: [346, 402] as [UInt64])
+    func entryAtTheCommitPoint(seed: UInt64) throws {
+        var scenario = RandomScenario(seed: seed)
+        scenario.swarm.safetyPhase = .seconds(8)
+        _ = try scenario.run(seed: seed)
+    }
+
     @Test("two candidates beside a voter that forgot do not stand at the same instant again and again")
     func twoCandidates() throws {
         var scenario = RandomScenario(seed: 15183)

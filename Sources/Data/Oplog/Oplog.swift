@@ -9,9 +9,11 @@ public import Core
 ///   their terms do not fall.
 /// - Bytes that are handed out are valid until `body` returns; nothing is written meanwhile.
 /// - A batch that appends drops pieces in front while the log takes more room than `bytesMax`, at most
-///   `Limits.oplogBlocksDroppedMax`: never an entry above the commit point, or the last one; and an entry at or behind
-///   the pinned timestamp only when the log takes `pinnedBytesMax` more. A log whose commit point stalls outgrows its
-///   limit (`isOverfull`), and its owner refuses writes; a pin is no reason to.
+///   `Limits.oplogBlocksDroppedMax`: never an entry at or above the commit point; and an entry at or behind the pinned
+///   timestamp only when the log takes `pinnedBytesMax` more. A log whose commit point stalls outgrows its limit
+///   (`isOverfull`), and its owner refuses writes; a pin is no reason to. The entry at the commit point itself stays,
+///   because a majority stands there or behind and asks from there on: were it gone, all of them would be stale at
+///   once, and with them the set.
 public final class Oplog {
     public var bytesMax: Int { didSet { log.expect(bytesMax: bytesMax) } }
     /// Bytes that a pin may keep beyond `bytesMax`.
@@ -19,6 +21,7 @@ public final class Oplog {
 
     let log: any StorageLog
     private var pinned: Timestamp?
+    private var commitPoint = Timestamp.zero
     /// The last entry that was dropped in front.
     private var lastDropped = OpTime.null
     /// Where a run of entries is gathered to be sealed.
@@ -58,6 +61,7 @@ public final class Oplog {
         var cut: OpTime?
         var index = 0
         while stored > bytesMax, index < Limits.oplogBlocksDroppedMax, let piece = try log.frontPiece(index) {
+            if piece.last.timestamp >= commitPoint { break }
             if let pinned, piece.last.timestamp >= pinned, stored <= bytesMax + pinnedBytesMax { break }
             cut = piece.last
             stored -= piece.storedBytes
@@ -71,11 +75,15 @@ public final class Oplog {
     /// Empties the log with a step, as before the first entry.
     func removeAll(_ step: WriteStep) {
         step.batch.truncateLog(through: .max)
+        commitPoint = .zero
         lastDropped = .null
     }
 
     /// Tells which entries can no longer be rolled back.
-    public func setCommitPoint(_ timestamp: Timestamp) { log.setCommitPoint(timestamp) }
+    public func setCommitPoint(_ timestamp: Timestamp) {
+        commitPoint = max(commitPoint, timestamp)
+        log.setCommitPoint(timestamp)
+    }
 
     /// Keeps every entry at or behind `timestamp` beyond the limit, but for `pinnedBytesMax` at most: somebody is
     /// reading there. nil: nobody is.

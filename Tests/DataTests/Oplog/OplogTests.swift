@@ -70,6 +70,18 @@ extension Oplog {
 }
 
 @Suite struct OplogTests {
+    @Test("the entry at the commit point stays, because a majority asks from there on", arguments: [false, true])
+    func commitPointStays(isTable: Bool) async throws {
+        let oplog = isTable ? try await Oplog.inTable(bytesMax: 2048) : .inMemory(bytesMax: 2048)
+        for index in 1...1_000 {
+            // Every entry alone is more than the log may take; every third commit comes late.
+            try oplog.append(oplogEntry(time(index), payload: 4_000, noise: UInt64(index)), time(index))
+            if index > 3 { #expect(try oplog.contains(time(index - 1 - (index - 1) % 3)), "at \(index)") }
+            if index.isMultiple(of: 3) { oplog.setCommitPoint(time(index).timestamp) }
+        }
+        #expect(oplog.count < 200, "what is behind the commit point goes")
+    }
+
     static func open(_ frame: [UInt8]) throws -> [[UInt8]] {
         var found: [[UInt8]] = []
         try frame.withUnsafeBytes { try Oplog.openFrame($0) { found.append([UInt8]($0)) } }
