@@ -153,7 +153,10 @@ let package = Package(
         .executableTarget(
             name: "echo-service", dependencies: ["EchoService", "Frontend", "LiveRuntime", "SocketTransport", "Core"],
             path: "Tests/echo-service", swiftSettings: swiftSettings),
-        tests("DataNodeTests", ["DataNode", "Frontend", "Wire", "BSON", "Core", "Simulation", "MemoryStorage"]),
+        .target(name: "CAllocations", path: "Tests/CAllocations", cSettings: cSettings),
+        tests(
+            "DataNodeTests",
+            ["DataNode", "Frontend", "Wire", "BSON", "Core", "Simulation", "MemoryStorage", "CAllocations"]),
         tests(
             "SimulationTests",
             ["Simulation", "DataNode", "Client", "BSON", "Core", "ElectionPolicies", "MemoryStorage", "Conformance"]),

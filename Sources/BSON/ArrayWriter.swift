@@ -27,6 +27,13 @@ public struct ArrayWriter {
         for digit in text.reversed() { name = name << 8 | UInt64(digit) }
     }
 
+    /// The same array in another buffer, to which its bytes were copied: it begins at `start` there.
+    public func moved(to start: Int, in buffer: ByteBuffer) -> ArrayWriter {
+        var moved = ArrayWriter(DocumentWriter(continuing: start, in: buffer))
+        (moved.number, moved.name, moved.digits) = (number, name, digits)
+        return moved
+    }
+
     /// Ends an array that `beginArray` started.
     @inline(__always) public func finish() { writer.finish() }
 

@@ -25,6 +25,13 @@ public struct DocumentWriter {
         start = 0
     }
 
+    /// Goes on with a document that was begun at `start` of another writer's `buffer`, or of bytes copied to it.
+    public init(continuing start: Int, in buffer: ByteBuffer) {
+        self.buffer = buffer
+        state = buffer.state
+        self.start = start
+    }
+
     /// Ends the document: terminator and length.
     @inlinable @inline(__always) public func finish() {
         state.pointee.extend(by: 1).storeBytes(of: 0, as: UInt8.self)
@@ -155,7 +162,12 @@ public struct DocumentWriter {
         nested.writer.finish()
     }
 
-    /// Starts a nested array that outlives a closure: a reply that is built in slices. Ended by `ArrayWriter.finish()`.
+    /// Starts a nested document that outlives a closure: a reply that is built in slices. Ended by `finish()`.
+    @inline(__always) public func beginDocument(_ key: StaticString) -> DocumentWriter {
+        _ = header(.document, KeyView(key), payload: 0)
+        return DocumentWriter(startingIn: buffer)
+    }
+    /// Starts such an array. Ended by `ArrayWriter.finish()`.
     @inline(__always) public func beginArray(_ key: StaticString) -> ArrayWriter {
         _ = header(.array, KeyView(key), payload: 0)
         return ArrayWriter(DocumentWriter(startingIn: buffer))

@@ -25,3 +25,10 @@ public struct ServerError: Error, Sendable, CustomStringConvertible {
 
     public var description: String { "\(code.name) (\(code.rawValue)): \(message)" }
 }
+
+/// The error for an argument of the wrong BSON type, in MongoDB's words.
+package func wrongType(_ field: String, _ value: ValueView, _ expected: String) -> ServerError {
+    ServerError(
+        .typeMismatch,
+        "BSON field '\(field)' is the wrong type '\(value.type.operatorName)', expected type '\(expected)'")
+}

@@ -106,6 +106,8 @@ public enum Limits {
     public static let awaitMax: Duration = .seconds(24 * 3600)
     /// Requests of one channel that wait for a reply; the next one fails at once.
     public static let channelRequestsMax = 1000
+    /// Commands of one connection of a member that may be in flight; what it sends beyond waits.
+    public static let peerOperationsMax = 256
     /// A compressed message that becomes larger than this is decompressed by a helper thread, not on the loop.
     public static let decompressionBytesOnLoop = 256 * 1024
     /// Messages that are compressed where that was agreed upon: shorter ones gain nothing, longer ones would hold the

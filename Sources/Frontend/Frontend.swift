@@ -64,10 +64,7 @@ package final class Frontend {
         return client
     }
 
-    func connectionDidClose(_ connection: ClientConnection, reason: CloseReason) {
-        connections[connection.id] = nil
-        if let wait = connection.heldFor { service.abandonWait(wait, because: ClientConnection.clientIsGone) }
-    }
+    func connectionDidClose(_ connection: ClientConnection) { connections[connection.id] = nil }
 
     /// Closes the listener and every connection.
     package func close(graceful: Bool) {

@@ -24,7 +24,7 @@ package protocol Service: AnyObject {
     /// - Throws: why it is not believed; the connection keeps the reason.
     func identify(_ hello: DocumentView) throws(ServerError) -> PeerIdentity
 
-    /// The wait that a connection was held for (`ClientConnection.heldFor`) is not worth waiting for any more.
+    /// The wait that a connection was held for (`ClientConnection.hold`) is not worth waiting for any more.
     func abandonWait(_ id: UInt64, because reason: ServerError)
     /// A command met a broken promise, of our own or of a part: the service cannot go on.
     func fail(_ error: any Error)

@@ -54,7 +54,10 @@ extension EventLoop {
             guard callbackStart < end, let work = queue.popFirst() else { break }
             switch work {
             case .body(let body): body()
-            case .job(let job): job.runSynchronously(on: executor)
+            case .job(let job):
+                job.runSynchronously(on: executor)
+                // Where a task waits, no command of its is running.
+                CrashReport.end()
             }
             callbackEnded()
         }

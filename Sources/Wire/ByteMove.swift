@@ -31,10 +31,11 @@ public struct ByteMove {
         ValueView(type: value.type, pointer: moved(value.pointer), byteCount: value.byteCount)
     }
 
+    func callAsFunction(_ key: KeyView) -> KeyView { KeyView(base: moved(key.base), count: key.count) }
+
     func callAsFunction(_ sequence: DocumentSequence) -> DocumentSequence {
         DocumentSequence(
-            identifier: KeyView(base: moved(sequence.identifier.base), count: sequence.identifier.count),
-            bytes: self(sequence.bytes), count: sequence.count)
+            identifier: self(sequence.identifier), bytes: self(sequence.bytes), count: sequence.count)
     }
 }
 
@@ -42,8 +43,8 @@ extension Request {
     /// The same request at the place where its bytes are now.
     public func moved(by move: ByteMove) -> Request {
         Request(
-            form: form, requestID: requestID, flags: flags, body: move(body), queryDatabase: queryDatabase,
-            queriedCollection: queriedCollection, querySecondaryOk: querySecondaryOk,
+            form: form, requestID: requestID, flags: flags, body: move(body),
+            queryNamespace: queryNamespace.map { move($0) }, querySecondaryOk: querySecondaryOk,
             firstSequence: firstSequence.map { move($0) }, secondSequence: secondSequence.map { move($0) })
     }
 }

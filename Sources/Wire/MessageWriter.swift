@@ -5,6 +5,13 @@ public struct MessageWriter {
     /// Append the command's or reply's fields here.
     public let document: DocumentWriter
     private let start: Int
+    /// What the end of a reply mostly takes.
+    private static let endingBytes = 192
+
+    private init(document: DocumentWriter, start: Int) {
+        self.document = document
+        self.start = start
+    }
 
     /// Starts an OP_MSG with one body section.
     @inline(__always)
@@ -48,19 +55,23 @@ public struct MessageWriter {
         return length
     }
 
-    /// Makes it the answer to another message than it was begun for.
-    public func answer(_ requestID: Int32) { document.buffer.set(littleEndian: requestID, at: start + 8) }
+    /// Says in an OP_MSG that another message follows it.
+    public func setMoreToCome() { document.buffer.set(littleEndian: MessageFlags.moreToCome, at: start + 16) }
+    /// The message's own number.
+    public var requestID: Int32 { MessageHeader(at: document.buffer.base + start).requestID }
     /// Takes back what was written of this message.
     public func discard() { document.buffer.truncate(to: start) }
-    /// Takes the fields written so far out of the buffer, as a document of their own: a reply that has to wait.
-    public func takeDocument() -> Document {
-        document.finish()
-        let bytes = [UInt8](UnsafeRawBufferPointer(rebasing: document.buffer.bytes[document.start...]))
+    /// Takes the message as it is so far out of the buffer, into one of its own: a reply that has to wait.
+    public func taken() -> MessageWriter {
+        let own = ByteBuffer(capacity: byteCount + MessageWriter.endingBytes)
+        own.append(bytes)
         discard()
-        return Document(trusted: bytes)
+        return MessageWriter(document: DocumentWriter(continuing: document.start - start, in: own), start: 0)
     }
     /// Drops the fields written so far and leaves an empty document: an error came up half-way through a reply.
     public func restart() { document.buffer.truncate(to: document.start + 4) }
+    /// The message so far.
+    public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: document.buffer.bytes[start...]) }
     /// Bytes of the message so far.
     public var byteCount: Int { document.buffer.count - start }
 }

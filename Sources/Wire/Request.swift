@@ -20,16 +20,25 @@ public struct Request {
     public let flags: UInt32
     /// The command document.
     public let body: DocumentView
-    /// For OP_QUERY the database of its namespace; OP_MSG carries `$db` in the body.
-    public let queryDatabase: String?
-    /// For OP_QUERY on a collection, which is no command and only refused: its name.
-    public let queriedCollection: String?
+    /// For OP_QUERY its namespace, `database.$cmd` when it is a command; OP_MSG carries `$db` in the body.
+    let queryNamespace: KeyView?
     /// OP_QUERY's flag that allows a read on a secondary.
     public let querySecondaryOk: Bool
     /// Document sequences (`documents`, `updates`, `deletes`, `ops`, `nsInfo`). Two at most, without an allocation.
     public let firstSequence: DocumentSequence?
     /// The second of them.
     public let secondSequence: DocumentSequence?
+
+    /// For OP_QUERY the database of its namespace; OP_MSG carries `$db` in the body.
+    public var queryDatabase: String? {
+        guard let name = queryNamespace?.string, name.hasSuffix(".$cmd") else { return nil }
+        return String(name.dropLast(5))
+    }
+    /// For OP_QUERY on a collection, which is no command and only refused: its name.
+    public var queriedCollection: String? {
+        guard let name = queryNamespace?.string, !name.hasSuffix(".$cmd") else { return nil }
+        return name
+    }
 
     /// Whether the client expects no reply.
     @inlinable public var isUnacknowledged: Bool { flags & MessageFlags.moreToCome != 0 }
@@ -48,9 +57,8 @@ extension Request {
     /// The same request with another command document, which has to live as long.
     public func replacing(body: DocumentView) -> Request {
         Request(
-            form: form, requestID: requestID, flags: flags, body: body, queryDatabase: queryDatabase,
-            queriedCollection: queriedCollection, querySecondaryOk: querySecondaryOk, firstSequence: firstSequence,
-            secondSequence: secondSequence)
+            form: form, requestID: requestID, flags: flags, body: body, queryNamespace: queryNamespace,
+            querySecondaryOk: querySecondaryOk, firstSequence: firstSequence, secondSequence: secondSequence)
     }
 }
 
@@ -159,8 +167,8 @@ extension Request {
         }
         guard let body else { throw .closing("OP_MSG without a body section") }
         self.init(
-            form: .message, requestID: header.requestID, flags: flags, body: body, queryDatabase: nil,
-            queriedCollection: nil, querySecondaryOk: false, firstSequence: first, secondSequence: second)
+            form: .message, requestID: header.requestID, flags: flags, body: body, queryNamespace: nil,
+            querySecondaryOk: false, firstSequence: first, secondSequence: second)
     }
 
     /// Validates the document at the start of `bytes`. Broken contents can be answered; a broken length cannot.
@@ -206,15 +214,12 @@ extension Request {
         let nameStart = at
         while at < end, base.load(fromByteOffset: at, as: UInt8.self) != 0 { at += 1 }
         guard at < end else { throw .closing("OP_QUERY without a namespace") }
-        let name = String(decoding: UnsafeRawBufferPointer(rebasing: message[nameStart..<at]), as: UTF8.self)
-        let isCommand = name.hasSuffix(".$cmd")
+        let name = KeyView(base: base + nameStart, count: at - nameStart)
         at += 1 + 8
         guard at < end else { throw .closing("OP_QUERY cut short") }
         let body = try Request.validated(UnsafeRawBufferPointer(rebasing: message[at...]))
         self.init(
-            form: .query, requestID: header.requestID, flags: 0, body: body,
-            queryDatabase: isCommand ? String(name.dropLast(5)) : nil, queriedCollection: isCommand ? nil : name,
-            querySecondaryOk: flags & 4 != 0, firstSequence: nil,
-            secondSequence: nil)
+            form: .query, requestID: header.requestID, flags: 0, body: body, queryNamespace: name,
+            querySecondaryOk: flags & 4 != 0, firstSequence: nil, secondSequence: nil)
     }
 }

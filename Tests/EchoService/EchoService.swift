@@ -5,6 +5,10 @@ package import Frontend
 /// The smallest service: it has `ping` and `echo`, and no data. What stands behind a frontend need not be a data node.
 package final class EchoService: Service {
     package let frontend: Frontend
+    /// Whom it takes everybody for who introduces himself as a member.
+    package var member: PeerIdentity?
+    /// The waits that were given up.
+    package private(set) var abandoned: [UInt64] = []
 
     package init(runtime: any NodeRuntime, transport: any Transport, settings: FrontendSettings) {
         frontend = Frontend(runtime: runtime, transport: transport, settings: settings)
@@ -36,8 +40,9 @@ package final class EchoService: Service {
         writer.append(legacy ? "ismaster" : "isWritablePrimary", bool: true)
     }
     package func identify(_ hello: DocumentView) throws(ServerError) -> PeerIdentity {
-        throw ServerError(.noReplicationEnabled, "an echo has no members")
+        guard let member else { throw ServerError(.noReplicationEnabled, "an echo has no members") }
+        return member
     }
-    package func abandonWait(_ id: UInt64, because reason: ServerError) {}
+    package func abandonWait(_ id: UInt64, because reason: ServerError) { abandoned.append(id) }
     package func fail(_ error: any Error) { frontend.close(graceful: false) }
 }

@@ -35,3 +35,4 @@ static inline void chooks_command_began(const void *document, const void *databa
     chooks_running.document = (const unsigned char *)document;
 }
 static inline void chooks_command_ended(void) { chooks_running.document = NULL; }
+static inline bool chooks_command_runs(void) { return chooks_running.document != NULL; }

@@ -15,7 +15,10 @@ public final class FieldTable: Sendable {
         public init() {}
 
         /// Whether one of the marked fields was given.
-        @inline(__always) public func contains(_ mark: UInt64) -> Bool { bits & mark != 0 }
+        @inline(__always) public func contains(_ marks: UInt64) -> Bool { bits & marks != 0 }
+
+        /// Whether no fields but the marked ones were given.
+        @inline(__always) public func isWithin(_ marks: UInt64) -> Bool { bits & ~marks == 0 }
 
         /// Whether all fields that `table` requires were given.
         @inline(__always) public func hasAllRequired(of table: FieldTable) -> Bool { table.required & ~bits == 0 }
@@ -27,41 +30,50 @@ public final class FieldTable: Sendable {
     fileprivate let required: UInt64
     /// Fields with more to check than the type.
     private let guarded: UInt64
-    /// Positions in `fields` plus one, by a hash of the name; 0 is empty.
-    private let slots: [UInt8]
-    /// What every request looks at of `fields`, without reference counting.
-    private let entries: [Entry]
+    /// What every request looks at of `fields`, by a hash of the name: without bounds or reference counting.
+    private nonisolated(unsafe) let slots: UnsafeMutablePointer<Slot>
+    /// A power of two, at least twice as many as there are fields.
+    private let slotCount: Int
 
-    private struct Entry {
-        let name: StaticString
-        let types: FieldTypes
+    private struct Slot {
+        var name = KeyView("")
+        /// In `fields`; -1 in an empty slot.
+        var index = -1
+        var types = FieldTypes.any
         /// Whether null is a value of it.
-        let takesNull: Bool
+        var takesNull = false
+        /// Nothing is to be checked beyond the type but that a number is not negative.
+        var isCount = false
     }
-    /// A power of two, twice as many as there may be fields.
-    private static var slotCount: Int { 128 }
 
     public init(_ fields: [Field], isOpen: Bool = false) {
         precondition(fields.count <= 64, "a mask of 64 bits marks the fields that were given")
         self.fields = fields
         self.isOpen = isOpen
-        var slots = [UInt8](repeating: 0, count: FieldTable.slotCount)
+        var slotCount = 8
+        while slotCount < 2 * fields.count { slotCount *= 2 }
+        self.slotCount = slotCount
+        slots = .allocate(capacity: slotCount)
+        slots.initialize(repeating: Slot(), count: slotCount)
         var required: UInt64 = 0
         var guarded: UInt64 = 0
         for (index, field) in fields.enumerated() {
-            var slot = FieldTable.hash(KeyView(field.name))
-            while slots[slot] != 0 { slot = (slot &+ 1) & (FieldTable.slotCount - 1) }
-            slots[slot] = UInt8(index + 1)
             if field.rules.contains(.required) { required |= 1 << UInt64(index) }
-            if !field.isWorking || field.rules.contains(.nonNegative) || field.inner != nil || field.check != nil {
-                guarded |= 1 << UInt64(index)
-            }
+            let isPlain = field.isWorking && field.inner == nil && field.check == nil
+            let isCount = isPlain && field.rules.contains(.nonNegative)
+            if !isPlain || isCount { guarded |= 1 << UInt64(index) }
+            let name = KeyView(field.name)
+            var slot = FieldTable.hash(name) & (slotCount - 1)
+            while slots[slot].index >= 0 { slot = (slot &+ 1) & (slotCount - 1) }
+            slots[slot] = Slot(
+                name: name, index: index, types: field.types, takesNull: field.types == .any && field.isWorking,
+                isCount: isCount)
         }
-        self.slots = slots
-        entries = fields.map { Entry(name: $0.name, types: $0.types, takesNull: $0.types == .any && $0.isWorking) }
         self.required = required
         self.guarded = guarded
     }
+
+    deinit { slots.deallocate() }
 
     /// No fields beside those that all commands have.
     public static let empty = FieldTable([])
@@ -70,21 +82,28 @@ public final class FieldTable: Sendable {
         guard key.count > 0 else { return 0 }
         let first = Int(key.base.load(as: UInt8.self))
         let last = Int(key.base.load(fromByteOffset: key.count - 1, as: UInt8.self))
-        return (first &* 7 &+ last &* 31 &+ key.count) & (slotCount - 1)
+        return first &* 7 &+ last &* 31 &+ key.count
     }
 
-    private func position(of key: KeyView) -> Int? {
-        var slot = FieldTable.hash(key)
-        while slots[slot] != 0 {
-            let index = Int(slots[slot]) - 1
-            if key == entries[index].name { return index }
-            slot = (slot &+ 1) & (FieldTable.slotCount - 1)
+    @inline(__always)
+    private func slot(of key: KeyView) -> UnsafeMutablePointer<Slot>? {
+        var slot = FieldTable.hash(key) & (slotCount &- 1)
+        while slots[slot].index >= 0 {
+            if key == slots[slot].name { return slots + slot }
+            slot = (slot &+ 1) & (slotCount &- 1)
         }
         return nil
     }
 
+    private func position(of key: KeyView) -> Int? { slot(of: key)?.pointee.index }
+
     /// What `Seen.contains` takes for a field; nothing when there is none of that name.
     public func mark(of name: StaticString) -> UInt64 { position(of: KeyView(name)).map { 1 << UInt64($0) } ?? 0 }
+
+    /// What `Seen.contains` and `isWithin` take for fields; nothing for a name that none has.
+    public func marks(of names: StaticString...) -> UInt64 {
+        names.reduce(0) { $0 | mark(of: $1) }
+    }
 
     /// Whether there is a field of that name.
     public func contains(_ key: KeyView) -> Bool { position(of: key) != nil }
@@ -97,19 +116,20 @@ public final class FieldTable: Sendable {
     public func take(
         _ element: DocumentView.Element, _ seen: inout Seen, at path: @autoclosure () -> String
     ) throws(ServerError) -> Bool {
-        guard let index = position(of: element.key) else { return isOpen }
-        let bit: UInt64 = 1 << UInt64(index)
+        guard let slot = slot(of: element.key) else { return isOpen }
+        let bit: UInt64 = 1 &<< UInt64(truncatingIfNeeded: slot.pointee.index)
         guard seen.bits & bit == 0 else { throw FieldTable.duplicate(element.key, at: path()) }
-        let entry = entries[index]
-        if element.value.isNullish, !entry.takesNull {
+        if element.value.isNullish, !slot.pointee.takesNull {
             seen.hasNulls = true
             return true
         }
         seen.bits |= bit
-        guard entry.types.contains(FieldTypes(rawType: element.value.rawType)) else {
-            throw fields[index].wrongType(element.value, at: path())
+        guard slot.pointee.types.contains(FieldTypes(rawType: element.value.rawType)) else {
+            throw fields[slot.pointee.index].wrongType(element.value, at: path())
         }
-        if guarded & bit != 0 { try fields[index].checkValue(element.value, at: path()) }
+        if guarded & bit != 0, !(slot.pointee.isCount && element.value.isPlainCount) {
+            try fields[slot.pointee.index].checkValue(element.value, at: path())
+        }
         return true
     }
 
@@ -187,6 +207,12 @@ extension Field {
             }
         }
     }
+}
+
+extension ValueView {
+    /// Whether it is an integer that is not negative, of a type that integers mostly come in.
+    @inline(__always)
+    fileprivate var isPlainCount: Bool { (asInt32.map { $0 >= 0 } ?? asInt64.map { $0 >= 0 }) ?? false }
 }
 
 extension Int64 {

@@ -10,9 +10,15 @@ public struct InsertOperation {
     public private(set) var errors: [StatementError] = []
     private var errorBytes = 0
 
-    private let namespace: Namespace
-    /// The collection, as long as the loop has not run since it was looked up.
-    private var collection: Collection?
+    /// Where documents are inserted.
+    public enum Target {
+        /// A collection that was just found and that clients may write to. Good until the loop runs on.
+        case collection(Collection)
+        /// One that is looked for, and made when it is not there.
+        case namespace(Namespace)
+    }
+
+    private var target: Target
     private var documents: DocumentRun
     private let isOrdered: Bool
     private let firstStatement: Int32
@@ -27,22 +33,14 @@ public struct InsertOperation {
 
     /// `documents` stay where they are until the operation is done. Validation takes slices where there is a `budget`.
     public init(
-        _ namespace: Namespace, _ documents: DocumentRun, isOrdered: Bool = true, firstStatement: Int32 = 0,
+        into target: Target, _ documents: DocumentRun, isOrdered: Bool = true, firstStatement: Int32 = 0,
         budget: EvaluationBudget? = nil
     ) {
         validation = budget.map { Validation($0) }
-        self.namespace = namespace
+        self.target = target
         self.documents = documents
         self.isOrdered = isOrdered
         self.firstStatement = firstStatement
-    }
-
-    /// An insert into a collection that was just found, and that clients may write to.
-    public init(
-        into collection: Collection, _ documents: DocumentRun, isOrdered: Bool = true, firstStatement: Int32 = 0
-    ) {
-        self.init(collection.namespace, documents, isOrdered: isOrdered, firstStatement: firstStatement)
-        self.collection = collection
     }
 
     /// Goes on until done or the slice is used up. Errors of single documents are in `errors`; what is thrown concerns
@@ -50,10 +48,20 @@ public struct InsertOperation {
     public mutating func run(_ store: DataStore, _ context: WriteContext, until deadline: Instant) throws
         -> WriteProgress
     {
-        if collection == nil { try namespace.checkUserWritable() }
+        if case .namespace(let namespace) = target { try namespace.checkUserWritable() }
         validation?.budget.beginSlice(until: deadline)
-        var context = context
-        context.validation = validation
+        if let validation {
+            var validated = context
+            validated.validation = validation
+            return try insert(store, validated, until: deadline)
+        }
+        return try insert(store, context, until: deadline)
+    }
+
+    @inline(__always)
+    private mutating func insert(
+        _ store: DataStore, _ context: WriteContext, until deadline: Instant
+    ) throws -> WriteProgress {
         var clock = SliceClock(deadline: deadline)
         while !isDone {
             guard let document = try pending ?? documents.next() else {
@@ -63,12 +71,12 @@ public struct InsertOperation {
             pending = document
             // What fails here concerns the whole command; what fails in the step, the one document.
             if try !store.wasExecuted(statement, context) {
-                let collection = try collection ?? store.ensureCollection(namespace, context)
-                self.collection = collection
+                let collection = try self.collection(store, context)
                 do {
                     try store.insertOne(document, into: collection, context, statement: statement)
                     n += 1
                 } catch let error as ServerError where error.isInterruption {
+                    forgetCollection()
                     return .yield
                 } catch let error as ServerError where !error.code.concernsCommand {
                     errors.append(index: index, error, countingIn: &errorBytes)
@@ -81,11 +89,27 @@ public struct InsertOperation {
             pending = nil
             index += 1
             if !isDone, clock.isOver(store.runtime) || store.endsSlice(context, deadline) {
-                collection = nil
+                forgetCollection()
                 return .yield
             }
         }
         return .done
+    }
+
+    @inline(__always)
+    private mutating func collection(_ store: DataStore, _ context: WriteContext) throws -> Collection {
+        switch target {
+        case .collection(let collection): return collection
+        case .namespace(let namespace):
+            let collection = try store.ensureCollection(namespace, context)
+            target = .collection(collection)
+            return collection
+        }
+    }
+
+    /// The loop runs on: whatever is found there then is another's to say.
+    private mutating func forgetCollection() {
+        if case .collection(let collection) = target { target = .namespace(collection.namespace) }
     }
 
     private var statement: Int32 { firstStatement &+ Int32(truncatingIfNeeded: index) }

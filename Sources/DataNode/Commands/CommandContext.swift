@@ -7,8 +7,8 @@ internal import Wire
 
 /// One command of a data node in flight.
 final class CommandContext: RequestContext {
-    unowned let node: Node
-    private let registered: DataCommand
+    let node: Node
+    let registered: DataCommand
     /// The collection that was last found for the command's first field.
     var foundCollection: Collection?
     /// The command's variables (`let`), once they are evaluated.
@@ -18,10 +18,10 @@ final class CommandContext: RequestContext {
     /// What the reply of a command that has written waits for.
     var awaited: (optime: OpTime, concern: WriteConcern)?
 
-    init(_ call: Call, _ command: DataCommand, _ node: Node) {
+    init(_ call: consuming Call, _ command: DataCommand, _ node: Node) {
         self.node = node
         registered = command
-        super.init(call, command)
+        super.init(consume call, command)
         guard node.profiler.isActive else { return }
         // What was noted is there for this command to see, and nobody is watched who still waits.
         node.profiler.drain()
@@ -103,18 +103,13 @@ final class CommandContext: RequestContext {
 
     /// What made a write fail may be undone until a majority has it: a client that asked for certainty learns of both,
     /// as MongoDB's do.
-    override func waits(failing error: any Error) -> Bool {
+    override func wait(after error: any Error) -> (() async -> ServerError?)? {
         guard let error = error as? ServerError, !error.code.concernsCommand, error.code != .interrupted,
             !command.traits.isDisjoint(with: [.write, .writeConcern]), !request.isUnacknowledged,
             arguments.writeConcern?.isEmpty == false, let concern = try? writeConcern(), (try? checkWritable()) != nil,
-            case .held = finishWrite(nil, concern)
-        else { return false }
-        return true
-    }
-
-    override func unmet(failing error: any Error) async -> ServerError? {
-        guard waits(failing: error), let concern = try? writeConcern() else { return nil }
-        return await wait(for: concern, at: node.lastOpTime)
+            let awaited = awaitedWrite(nil, concern)
+        else { return nil }
+        return { [self] in await wait(for: awaited.concern, at: awaited.optime) }
     }
 
     // MARK: The end
@@ -130,7 +125,7 @@ final class CommandContext: RequestContext {
 
     override func didEndHeld() {
         let time = node.noteEnd(registered, since: startedAt, foundCollection)
-        guard time >= node.profiler.slowNanoseconds, isProfiled, let operation = connection.operation else { return }
+        guard time >= node.profiler.slowNanoseconds, isProfiled, let operation else { return }
         node.profiler.end(operation, elapsed: .nanoseconds(time))
     }
 

@@ -55,7 +55,8 @@ struct CommandSet {
 
 /// A command in the table of one data node.
 final class DataCommand: RegisteredCommand {
-    private unowned let node: Node
+    // The table that holds this is the node's.
+    private unowned(unsafe) let node: Node
     let run: (CommandContext) throws -> CommandOutcome
     /// What it counts as in `top`.
     let usage: CollectionUsage.Kind
@@ -63,6 +64,9 @@ final class DataCommand: RegisteredCommand {
     let isProfiled: Bool
     /// Whether it is `explain`, whose arguments are those of another command.
     let isExplain: Bool
+    /// Of its fields: `ordered`, and those by which a write goes around what is done to documents.
+    let orderedMark: UInt64
+    let bypassMarks: UInt64
 
     init(_ command: Command<CommandContext>, as name: StaticString, of node: Node) {
         self.node = node
@@ -79,8 +83,12 @@ final class DataCommand: RegisteredCommand {
             case "delete": .remove
             default: .commands
             }
+        orderedMark = command.fields.mark(of: "ordered")
+        bypassMarks = command.fields.marks(of: "bypassDocumentValidation", "bypassEmptyTsReplacement")
         super.init(name, command.traits, command.fields, help: command.help)
     }
 
-    override func makeContext(_ call: RequestContext.Call) -> RequestContext { CommandContext(call, self, node) }
+    override func makeContext(_ call: consuming RequestContext.Call) -> RequestContext {
+        CommandContext(consume call, self, node)
+    }
 }

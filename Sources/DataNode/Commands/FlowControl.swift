@@ -41,13 +41,13 @@ extension Node {
     func runSlowed(_ context: CommandContext) async throws {
         let began = runtime.now
         let end = min(began + Limits.flowControlWaitMax, context.deadline)
-        context.connection.operation?.wait = .flowControl
+        context.operation?.wait = .flowControl
         while isLagged, runtime.now < end, !context.connection.isAbandoned, !isShuttingDown {
             guard let role = replication else { break }
             await role.oplogChanged.wait(until: end, on: context.connection)
         }
         flowControl.note(runtime.now - began)
-        context.connection.operation?.wait = nil
+        context.operation?.wait = nil
         // While the commit point moves, there will be room.
         await awaitMajority(until: context.deadline, on: context.connection) { $0.data.refusesWrites }
         try context.checkDeadline()

@@ -21,12 +21,14 @@ extension CommandContext {
         let wall = runtime.wallClock
         let isLocal = arguments.database.map { KeyView($0) == "local" } ?? false
         var context = WriteContext(term: role.term, wall: wall, isReplicated: role.isReplicated && !isLocal)
-        if body["bypassDocumentValidation"]?.isTruthy == true { context.bypassesValidation = true }
-        if let keeps = body["bypassEmptyTsReplacement"] {
-            guard keeps.type == .bool || keeps.type.isNumber || keeps.type == .null else {
-                throw wrongType("\(command.name).bypassEmptyTsReplacement", keeps, "bool")
+        if arguments.given.contains(registered.bypassMarks) {
+            if body["bypassDocumentValidation"]?.isTruthy == true { context.bypassesValidation = true }
+            if let keeps = body["bypassEmptyTsReplacement"] {
+                guard keeps.type == .bool || keeps.type.isNumber || keeps.type == .null else {
+                    throw wrongType("\(command.name).bypassEmptyTsReplacement", keeps, "bool")
+                }
+                context.keepsEmptyTimestamps = keeps.isTruthy
             }
-            context.keepsEmptyTimestamps = keeps.isTruthy
         }
         if let number = arguments.transactionNumber, context.isReplicated, let session = body["lsid"]?.asDocument {
             context.session = try node.data.sessions.record(session)
@@ -55,13 +57,17 @@ extension CommandContext {
     /// - Parameter optime: the last optime it wrote, nil when it changed nothing.
     func finishWrite(_ optime: OpTime?, _ concern: WriteConcern) -> CommandOutcome {
         lastWrite = optime
-        guard node.role.isReplicated else { return .done }
-        if case .number(let count) = concern.w, count <= 1, concern.journal != true { return .done }
+        awaited = awaitedWrite(optime, concern)
+        return awaited == nil ? .done : .held
+    }
+
+    /// What the reply of a command that has written waits for; nil: it need not.
+    func awaitedWrite(_ optime: OpTime?, _ concern: WriteConcern) -> (optime: OpTime, concern: WriteConcern)? {
+        guard node.role.isReplicated else { return nil }
+        if case .number(let count) = concern.w, count <= 1, concern.journal != true { return nil }
         // A write that changed nothing waits for what the client may have seen.
         let target = optime ?? node.lastOpTime
-        guard !target.isNull else { return .done }
-        awaited = (target, concern)
-        return .held
+        return target.isNull ? nil : (target, concern)
     }
 
     /// Runs one step that creates or changes something in the catalog and ends the command by its write concern.

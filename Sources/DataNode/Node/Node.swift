@@ -22,7 +22,7 @@ public final class Node {
     private let electionPolicy: (any ElectionPolicy)?
     private let syncSourceSelector: (any SyncSourceSelecting)?
     let data: DataStore
-    private(set) lazy var profiler = Profiler(self)
+    let profiler = Profiler()
     var flowControl = FlowControl()
     private(set) lazy var ttl = TTLMonitor(self)
     /// An index build was committed or aborted.
@@ -71,6 +71,7 @@ public final class Node {
         oplog.pinnedBytesMax = runtime.buggified("little is kept for initial syncs", Limits.oplogPinnedBytesMax, 8192)
         data = DataStore(runtime: runtime, versions: versions, oplog: oplog)
         frontend.service = self
+        profiler.node = self
         for command in CommandSet.all {
             frontend.commands.add(command) { DataCommand($0, as: $1, of: self) }
         }

@@ -9,7 +9,8 @@ internal import Frontend
 /// An entry is written in a step of its own, by a job behind the command it tells of or before the next command,
 /// whichever comes first: who asks after a reply finds what it tells of.
 final class Profiler {
-    private unowned let node: Node
+    /// Set once, when the node is made.
+    unowned var node: Node!
     /// The level of each database that has one above 0.
     private var levels: [String: Int] = [:]
     /// Whether any database is watched: all that a command pays for when none is.
@@ -26,8 +27,6 @@ final class Profiler {
     private var queuedBytes = 0
     private var lost = 0
     private var isScheduled = false
-
-    init(_ node: Node) { self.node = node }
 
     func level(of database: String) -> Int { levels[database] ?? 0 }
 

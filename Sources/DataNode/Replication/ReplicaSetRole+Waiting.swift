@@ -14,8 +14,7 @@ extension ReplicaSetRole {
             .compactMap { $0 }.min()
         let timedOutByConcern = concern.deadline(from: runtime.now).map { $0 <= deadline } ?? false
         let began = runtime.now
-        let id = registerWaiter { [weak connection, node] result in
-            connection?.heldFor = nil
+        let id = registerWaiter(for: connection) { [node] result in
             node.counters.writeConcerns.waits += 1
             node.counters.writeConcerns.waited += node.runtime.now - began
             if case .timedOut = result, timedOutByConcern { node.counters.writeConcerns.timeouts += 1 }
@@ -30,7 +29,6 @@ extension ReplicaSetRole {
             case .failed(let error): completion(ReplicaSetRole.explained(error, by: concern))
             }
         }
-        connection?.heldFor = id.number
         drive { member, now in
             member.onWaitForWriteConcern(id, target: optime, concern, deadline: limit, now: now)
         }
@@ -140,14 +138,12 @@ extension ReplicaSetRole {
         _ deadline: Instant, _ connection: ClientConnection?, _ start: (ReplicaSetRole, WaiterID, Instant?) -> Void
     ) async -> WaiterResult {
         if let connection, connection.isAbandoned {
-            return .failed(connection.operation?.interruption ?? ClientConnection.clientIsGone)
+            return .failed(connection.interruption ?? ClientConnection.clientIsGone)
         }
         return await withUnsafeContinuation { (continuation: UnsafeContinuation<Confined<WaiterResult>, Never>) in
-            let id = registerWaiter { [weak connection] result in
-                connection?.heldFor = nil
+            let id = registerWaiter(for: connection) { result in
                 continuation.resume(returning: Confined(result))
             }
-            connection?.heldFor = id.number
             start(self, id, deadline == .distantFuture ? nil : deadline)
         }.value
     }

@@ -175,10 +175,17 @@ final class ReplicaSetRole: NodeRole {
 
     func answer(_ id: RequestID, _ reply: ReplyToRequest) { requests.removeValue(forKey: id)?(reply) }
 
-    func registerWaiter(_ completion: @escaping (WaiterResult) -> Void) -> WaiterID {
+    /// - Parameter connection: whose command is held until then.
+    func registerWaiter(
+        for connection: ClientConnection?, _ completion: @escaping (WaiterResult) -> Void
+    ) -> WaiterID {
         nextWaiter += 1
         let id = WaiterID(nextWaiter)
-        waiters[id] = completion
+        connection?.hold(for: id.number)
+        waiters[id] = { [weak connection] result in
+            connection?.release(id.number)
+            completion(result)
+        }
         return id
     }
 

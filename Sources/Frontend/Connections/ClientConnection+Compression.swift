@@ -15,7 +15,7 @@ extension ClientConnection {
     }
 
     /// Handles one whole message. A large one is decompressed by a helper thread, and the connection waits for it.
-    func take(_ message: UnsafeRawBufferPointer) {
+    func take(_ message: UnsafeRawBufferPointer, _ frontend: Frontend) {
         replyCompressor = nil
         guard CompressedMessage.isOne(message) else { return frontend.handle(message, on: self) }
         do throws(InvalidMessage) {
@@ -43,17 +43,16 @@ extension ClientConnection {
     private func handlePlain(_ plain: ByteBuffer) {
         let start = connection.output.count
         frontend.handle(plain.bytes, on: self)
-        compressReply(from: start)
+        compressReply(from: start, with: replyCompressor)
     }
 
     private func decompressAside(_ message: UnsafeRawBufferPointer) {
         let work = Decompression(message)
-        beginWaiting()
+        beginDecompressing()
         frontend.runtime.offload {
             work.run()
         } completion: { [self] in
-            // The command may put itself off, and is then the one that is waited for.
-            continueAfterWaiting {
+            endDecompressing {
                 switch work.result {
                 case .success(let plain): handlePlain(plain)
                 case .failure(let error): refuse(error.reason)
@@ -63,10 +62,18 @@ extension ClientConnection {
         }
     }
 
+    /// Appends a reply that was built in a buffer of its own.
+    func send(_ reply: MessageWriter, compressedBy compressor: Compressor?) {
+        let start = output.count
+        output.append(reply.bytes)
+        frontend.counters.bytesOut &+= output.count - start
+        compressReply(from: start, with: compressor)
+    }
+
     /// Compresses what was written behind `start`, if the request was, and if it is worth the loop's time.
-    func compressReply(from start: Int) {
-        guard let replyCompressor else { return }
+    func compressReply(from start: Int, with compressor: Compressor?) {
+        guard let compressor else { return }
         frontend.counters.compressionSaved &+= CompressedMessage.compressLast(
-            of: connection.output, from: start, with: replyCompressor)
+            of: connection.output, from: start, with: compressor)
     }
 }

@@ -2,10 +2,14 @@ package import BSON
 package import Core
 internal import Wire
 
-/// One accepted connection: takes requests in order, one command in flight, and sends replies.
+/// One accepted connection: takes requests in order and sends replies. A client gets them in the order of its requests,
+/// so it has one command in flight. A member of the cluster matches replies to requests itself (`Channel`): a command
+/// of its that was put off does not hold up the next ones, and each is answered when it is done.
 package final class ClientConnection: ConnectionDelegate {
     package unowned let frontend: Frontend
     package let connection: any Connection
+    /// Where the connection's replies go.
+    let output: ByteBuffer
     package let openedAt: Instant
 
     /// Who the other side is, once it has introduced itself as a member of this set.
@@ -23,24 +27,31 @@ package final class ClientConnection: ConnectionDelegate {
     /// What was agreed upon in `hello`; and how the request that is being answered came, which is how its reply goes.
     var compressors: [Compressor] = []
     var replyCompressor: Compressor?
+    /// The session that the client used last.
+    var session: SessionRegistry.Session?
     /// The message within a compressed one.
     var plain: ByteBuffer?
 
-    /// A command waits; further messages wait behind it in `backlog`.
-    private var isBusy = false
+    /// A large message is being decompressed: what comes behind it waits.
+    private var isDecompressing = false
+    /// Messages that wait until `isBusy` is over.
     private var backlog: ByteBuffer?
+    /// A message is being handled, whose reply may be half written: other commands' replies go behind it.
+    private var isHandling = false
+    private var repliesBehind: [() -> Void] = []
     private var replyID: Int32 = 0
     /// Called once when the connection closes, by what waits on its behalf: one or two at a time.
     private var closeHandlers: [(id: UInt64, run: () -> Void)] = []
     private var nextCloseHandler: UInt64 = 0
-    /// The command in flight, when it was put off.
-    package private(set) var operation: Operation?
-    /// The number, among the service's, of the wait that the command in flight is held for.
-    package var heldFor: UInt64?
+    /// The commands in flight that were put off, in the order in which they came: one at most, but for members.
+    package private(set) var operations: [Operation] = []
+    /// The numbers, among the service's, of the waits that they are held for.
+    private var waits: [UInt64] = []
 
     init(frontend: Frontend, connection: any Connection) {
         self.frontend = frontend
         self.connection = connection
+        output = connection.output
         openedAt = frontend.runtime.now
     }
 
@@ -58,18 +69,29 @@ package final class ClientConnection: ConnectionDelegate {
 
     package func connection(_ connection: any Connection, didReceive messages: UnsafeRawBufferPointer) {
         if isClosed { return }
+        let frontend = frontend
         frontend.counters.physicalBytesIn &+= messages.count
         if isBusy {
             keep(messages)
         } else {
-            process(messages)
+            process(messages, frontend)
         }
     }
 
     package func connectionDidClose(_ connection: any Connection, reason: CloseReason) {
         isClosed = true
         backlog = nil
-        frontend.connectionDidClose(self, reason: reason)
+        frontend.connectionDidClose(self)
+        abandonWaits(because: ClientConnection.clientIsGone)
+    }
+
+    /// A command in flight is held for the service's wait of that number, until `release`.
+    package func hold(for wait: UInt64) { waits.append(wait) }
+    package func release(_ wait: UInt64) { waits.removeAll { $0 == wait } }
+
+    /// Ends what the commands in flight wait for.
+    func abandonWaits(because reason: ServerError) {
+        for wait in waits { frontend.service.abandonWait(wait, because: reason) }
         wakeWaits()
     }
 
@@ -81,8 +103,7 @@ package final class ClientConnection: ConnectionDelegate {
         return nextCloseHandler
     }
 
-    /// Ends what waits on behalf of the connection, as its closing would.
-    func wakeWaits() {
+    private func wakeWaits() {
         let handlers = closeHandlers
         closeHandlers = []
         for handler in handlers { handler.run() }
@@ -103,12 +124,19 @@ package final class ClientConnection: ConnectionDelegate {
 
     // MARK: Order
 
-    private func process(_ messages: UnsafeRawBufferPointer) {
+    /// Whether messages that arrive now have to wait.
+    private var isBusy: Bool {
+        isDecompressing || operations.count >= (peer == nil ? 1 : Limits.peerOperationsMax)
+    }
+
+    private func process(_ messages: UnsafeRawBufferPointer, _ frontend: Frontend) {
         var reader = MessageReader(messages)
         var consumed = 0
         while !isClosed, let message = reader.next() {
             consumed += message.count
-            take(message)
+            isHandling = true
+            take(message, frontend)
+            handlingEnded()
             if isBusy {
                 let rest = UnsafeRawBufferPointer(rebasing: messages[consumed...])
                 if !rest.isEmpty { keep(rest) }
@@ -126,32 +154,51 @@ package final class ClientConnection: ConnectionDelegate {
         if buffer.count > Limits.connectionBacklogBytes { connection.setReading(false) }
     }
 
-    /// A message has been put off: what arrives now waits.
-    func beginWaiting() { isBusy = true }
+    private func handlingEnded() {
+        isHandling = false
+        while !repliesBehind.isEmpty { repliesBehind.removeFirst()() }
+    }
+
+    /// Calls `body`, which writes the reply of a command that was put off, and ends it.
+    func reply(_ body: @escaping () -> Void) {
+        if isHandling, peer != nil { repliesBehind.append(body) } else { body() }
+    }
 
     /// A command has been put off, and can be seen and ended from now on.
     @discardableResult
     func beginWaiting(_ context: RequestContext) -> Operation {
-        isBusy = true
         let operation = Operation(context)
-        self.operation = operation
+        operations.append(operation)
+        context.operation = operation
         return operation
     }
 
-    /// The command that waited is answered; the next may run.
-    func endWaiting() { continueAfterWaiting {} }
+    /// The command that was put off is answered.
+    func endWaiting(_ operation: Operation) {
+        operations.removeAll { $0 === operation }
+        goOn()
+    }
 
-    /// What was waited for is there: `body` handles it, and may put it off again; then the next may run.
-    func continueAfterWaiting(_ body: () -> Void) {
-        isBusy = false
-        operation = nil
+    /// A message is being decompressed aside.
+    func beginDecompressing() { isDecompressing = true }
+
+    /// It is there: `body` handles it, and may put the command off.
+    func endDecompressing(_ body: () -> Void) {
+        isDecompressing = false
         guard !isClosed else { return }
+        isHandling = true
         body()
-        guard !isClosed, !isBusy else { return }
+        handlingEnded()
+        goOn()
+    }
+
+    /// Sends what there is, and takes what has waited if it may.
+    private func goOn() {
+        guard !isClosed else { return }
         connection.flush()
-        guard let waiting = backlog else { return }
+        guard !isBusy, let waiting = backlog else { return }
         backlog = nil
         connection.setReading(true)
-        process(waiting.bytes)
+        process(waiting.bytes, frontend)
     }
 }

@@ -103,7 +103,7 @@ open class RegisteredCommand {
     }
 
     /// The context of one execution.
-    open func makeContext(_ call: RequestContext.Call) -> RequestContext {
+    open func makeContext(_ call: consuming RequestContext.Call) -> RequestContext {
         preconditionFailure("a registered command makes contexts of its service")
     }
 
@@ -138,18 +138,19 @@ package final class FrontendCommand: RegisteredCommand {
         super.init(name, command.traits, command.fields, help: command.help)
     }
 
-    public override func makeContext(_ call: RequestContext.Call) -> RequestContext {
-        PlainContext(call, self, run)
+    public override func makeContext(_ call: consuming RequestContext.Call) -> RequestContext {
+        PlainContext(consume call, self, run)
     }
 
     private final class PlainContext: RequestContext {
         private let handler: (RequestContext) throws -> CommandOutcome
 
         init(
-            _ call: Call, _ command: RegisteredCommand, _ handler: @escaping (RequestContext) throws -> CommandOutcome
+            _ call: consuming Call, _ command: RegisteredCommand,
+            _ handler: @escaping (RequestContext) throws -> CommandOutcome
         ) {
             self.handler = handler
-            super.init(call, command)
+            super.init(consume call, command)
         }
 
         override func run() throws -> CommandOutcome { try handler(self) }

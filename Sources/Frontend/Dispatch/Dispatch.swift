@@ -10,22 +10,19 @@ extension Frontend {
         do {
             request = try Request(message)
         } catch {
-            counters.malformedMessages += 1
-            guard !error.isFramingLost else { return connection.close(because: error.reason) }
-            let header = MessageHeader(at: message.baseAddress!)
-            let reply = MessageWriter(
-                message: connection.connection.output, requestID: connection.nextReplyID(), responseTo: header.requestID
-            )
-            return finish(reply, failing: ServerError(.invalidBSON, error.reason), connection)
+            return refuse(message, error, connection)
         }
         counters.requests += 1
         counters.bytesIn &+= message.count
         let startedAt = runtime.now
-        if let collection = request.queriedCollection { return refuse(request, collection, connection) }
-        let output = request.isUnacknowledged ? scratch : connection.connection.output
+        if request.form == .query, let collection = request.queriedCollection {
+            return refuse(request, collection, connection)
+        }
+        let output = request.isUnacknowledged ? scratch : connection.output
         let before = output.count
         let reply = startReply(request.form, to: request.requestID, in: output, connection)
-        var found: RegisteredCommand?
+        // The table holds it.
+        unowned(unsafe) var found: RegisteredCommand?
         var begun: RequestContext?
         do {
             let command = try self.command(for: request)
@@ -38,27 +35,30 @@ extension Frontend {
             defer { CrashReport.end() }
             let context = command.makeContext(
                 RequestContext.Call(
-                    connection: connection, request: request, arguments: arguments, reply: reply, holder: holder,
-                    startedAt: startedAt))
+                    frontend: self, connection: connection, request: request, arguments: arguments, reply: reply,
+                    holder: holder, startedAt: startedAt))
             begun = context
             try admit(context)
             switch try begin(context) {
-            case .done:
-                finish(context)
-                context.didEnd(responseBytes: output.count - before, failing: nil)
+            case .done: end(context)
             case .held:
                 if request.isUnacknowledged {
                     context.didEnd(responseBytes: 0, failing: nil)
                 } else {
-                    holdReply(context, responseBytes: output.count - before)
+                    holdReply(context)
                 }
-            case .later(let work):
-                reply.discard()
-                runLater(context, message, work)
+            case .later(let work): putOff(context, message) { [self] in await complete(context, work) }
             }
         } catch {
-            finish(reply, failing: error, connection, begun?.arguments, found)
-            begun?.didEnd(responseBytes: output.count - before, failing: error)
+            if let context = begun {
+                if let wait = context.wait(after: error) {
+                    putOff(context, message) { [self] in end(context, failing: error, unmet: await wait()) }
+                } else {
+                    end(context, failing: error)
+                }
+            } else {
+                finish(reply, failing: error, connection, nil, found)
+            }
         }
         if request.isUnacknowledged {
             scratch.removeAll(keeping: 1 << 16)
@@ -67,10 +67,22 @@ extension Frontend {
         }
     }
 
+    /// Answers a message that cannot be understood, or closes the connection.
+    private func refuse(
+        _ message: UnsafeRawBufferPointer, _ error: InvalidMessage, _ connection: ClientConnection
+    ) {
+        counters.malformedMessages += 1
+        guard !error.isFramingLost else { return connection.close(because: error.reason) }
+        let header = MessageHeader(at: message.baseAddress!)
+        let reply = MessageWriter(
+            message: connection.output, requestID: connection.nextReplyID(), responseTo: header.requestID)
+        finish(reply, failing: ServerError(.invalidBSON, error.reason), connection)
+    }
+
     /// Answers an OP_QUERY on a collection, as MongoDB has done since 6.0.
     private func refuse(_ request: Request, _ collection: String, _ connection: ClientConnection) {
         let reply = MessageWriter(
-            reply: connection.connection.output, requestID: connection.nextReplyID(), responseTo: request.requestID,
+            reply: connection.output, requestID: connection.nextReplyID(), responseTo: request.requestID,
             isFailedQuery: true)
         let reason = "OP_QUERY is no longer supported. The client driver may require an upgrade. (\(collection))"
         reply.document.append("$err", string: reason)
@@ -80,14 +92,6 @@ extension Frontend {
     }
 
     private func begin(_ context: RequestContext) throws -> CommandOutcome {
-        do {
-            return try run(context)
-        } catch  where context.waits(failing: error) {
-            return .later { throw error }
-        }
-    }
-
-    private func run(_ context: RequestContext) throws -> CommandOutcome {
         if failPoints.isActive, let failure = failCommand(context) {
             return .later { [self] in try await run(context, failing: failure) }
         }
@@ -148,7 +152,9 @@ extension Frontend {
         if isShuttingDown, !traits.contains(.handshake) {
             throw ServerError(.interruptedAtShutdown, "interrupted at shutdown")
         }
-        if let session = arguments.sessionID { try sessions.touch(session, now: context.startedAt) }
+        if let session = arguments.sessionID {
+            try sessions.touch(session, now: context.startedAt, &connection.session)
+        }
         if arguments.transactionNumber != nil, arguments.sessionID == nil {
             throw ServerError(.invalidOptions, "Transaction number requires a session ID to be specified")
         }
@@ -178,59 +184,57 @@ extension Frontend {
         if !isPlain { try Namespace.checkDatabase(String(decoding: name, as: UTF8.self)) }
     }
 
+    // MARK: Commands that are put off
+
     /// Keeps a reply with the connection until the service lets it go.
-    private func holdReply(_ context: RequestContext, responseBytes: Int) {
-        let connection = context.connection
-        let fields = context.reply.takeDocument()
-        let reply = (form: context.request.form, id: context.request.requestID)
+    private func holdReply(_ context: RequestContext) {
+        let responseBytes = context.reply.byteCount
+        context.reply = context.reply.taken()
+        let operation = context.connection.beginWaiting(context)
+        operation.wait = .writeConcern
         let isRetryable = context.arguments.transactionNumber != nil
-        connection.beginWaiting(context).wait = .writeConcern
         context.hold(responseBytes: responseBytes) { [self] failure in
+            if let failure { appendWriteConcernError(failure, isRetryableWrite: isRetryable, to: context.writer) }
+            finish(context)
             context.didEndHeld()
-            guard !connection.isClosed else { return }
-            let start = connection.connection.output.count
-            let writer = startReply(reply.form, to: reply.id, in: connection.connection.output, connection)
-            fields.withView { for field in $0 { writer.document.append(field.key, field.value) } }
-            if let failure {
-                appendWriteConcernError(failure, isRetryableWrite: isRetryable, to: writer.document)
-            }
-            finish(writer, operationTime: context.lastWrite?.timestamp)
-            counters.bytesOut &+= connection.connection.output.count - start
-            connection.compressReply(from: start)
-            connection.endWaiting()
+            send(context, operation)
         }
         context.forget()
     }
 
-    /// Runs the rest of a command as a task, with a copy of its request.
-    private func runLater(
-        _ context: RequestContext, _ message: UnsafeRawBufferPointer, _ work: @escaping () async throws -> Void
+    /// Runs `body`, which ends the command, as a task with a copy of its request.
+    private func putOff(
+        _ context: RequestContext, _ message: UnsafeRawBufferPointer, _ body: @escaping () async -> Void
     ) {
-        let connection = context.connection
-        let output = ByteBuffer(capacity: 512)
-        context.retain(
-            message, reply: startReply(context.request.form, to: context.request.requestID, in: output, connection))
-        connection.beginWaiting(context)
+        context.retain(message)
+        let operation = context.connection.beginWaiting(context)
         context.pause()
         runtime.spawn("command") { [self] in
             context.resume()
             defer { CrashReport.end() }
-            do {
-                try await work()
-                finish(context)
-                context.didEnd(responseBytes: output.count, failing: nil)
-            } catch {
-                let unmet = await context.unmet(failing: error)
-                finish(context.reply, failing: error, connection, context.arguments, context.command, unmet: unmet)
-                context.didEnd(responseBytes: output.count, failing: error)
-            }
+            await body()
+            send(context, operation)
+        }
+    }
+
+    /// Runs the rest of a command, and ends it.
+    private func complete(_ context: RequestContext, _ work: () async throws -> Void) async {
+        do {
+            try await work()
+            end(context)
+        } catch {
+            end(context, failing: error, unmet: await context.wait(after: error)?())
+        }
+    }
+
+    /// Sends the reply of a command that was put off, which has ended.
+    private func send(_ context: RequestContext, _ operation: Operation) {
+        let connection = context.connection
+        connection.reply {
             if !connection.isClosed, !context.request.isUnacknowledged {
-                let start = connection.connection.output.count
-                connection.connection.output.append(output.bytes)
-                counters.bytesOut &+= output.count
-                connection.compressReply(from: start)
+                connection.send(context.reply, compressedBy: context.replyCompressor)
             }
-            connection.endWaiting()
+            connection.endWaiting(operation)
         }
     }
 }

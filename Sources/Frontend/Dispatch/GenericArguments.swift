@@ -4,6 +4,9 @@ internal import Wire
 
 /// The fields that any command may carry, found in one walk over the command document. Views into the request.
 package struct GenericArguments {
+    /// The command's own argument: the value of its first field.
+    package private(set) var argument = ValueView(
+        type: .document, pointer: DocumentView.empty.base, byteCount: DocumentView.empty.byteCount)
     /// The database the command runs in.
     package private(set) var database: UnsafeRawBufferPointer?
     package private(set) var sessionID: SessionID?
@@ -26,10 +29,12 @@ package struct GenericArguments {
     private var hasAPIOptions = false
     /// Whether an optional field was null: such a field was not given, and is left out of what the command sees.
     private(set) var hasNulls = false
+    /// Which of the fields that the command itself declares were given.
+    package private(set) var given = FieldTable.Seen()
     /// Whether the command has variables (`let`).
     package private(set) var hasVariables = false
     /// Which of the fields that `read` takes have been met, a bit each.
-    private var given: UInt16 = 0
+    private var met: UInt16 = 0
 
     /// The fields that any command may carry, beside those that `parse` reads in place.
     package static let fields = FieldTable([
@@ -76,12 +81,9 @@ package struct GenericArguments {
         var arguments = GenericArguments()
         var seen = FieldTable.Seen()
         var seenGeneric = FieldTable.Seen()
-        var isFirst = true
-        for element in body {
-            if isFirst {
-                isFirst = false
-                continue
-            }
+        var elements = body.makeIterator()
+        if let first = elements.next() { arguments.argument = first.value }
+        while let element = elements.next() {
             if try arguments.read(element, command) { continue }
             if try command.fields.take(element, &seen, at: "\(command.name)") {
                 if command.fields.isOpen, fields.contains(element.key) {
@@ -97,6 +99,7 @@ package struct GenericArguments {
             }
             try arguments.readAPI(element)
         }
+        arguments.given = seen
         arguments.hasVariables = seen.contains(command.variablesMark)
         arguments.hasNulls = seen.hasNulls || seenGeneric.hasNulls
         // What is null was not counted as given, and of what nobody declared nobody knows.
@@ -118,6 +121,7 @@ package struct GenericArguments {
 
     /// Its bytes are elsewhere now.
     mutating func move(_ move: ByteMove) {
+        argument = move(argument)
         database = database.map { move($0) }
         readConcern = readConcern.map { move($0) }
         writeConcern = writeConcern.map { move($0) }
@@ -186,8 +190,8 @@ package struct GenericArguments {
             bit = 1 << 12
         default: return false
         }
-        guard given & bit == 0 else { throw FieldTable.duplicate(element.key, at: "\(command.name)") }
-        given |= bit
+        guard met & bit == 0 else { throw FieldTable.duplicate(element.key, at: "\(command.name)") }
+        met |= bit
         return true
     }
 
@@ -241,11 +245,4 @@ package struct GenericArguments {
         guard let timestamp = inner.asTimestamp else { throw wrongType("clusterTime", inner, "timestamp") }
         return timestamp
     }
-}
-
-/// The error for an argument of the wrong BSON type, in MongoDB's words.
-package func wrongType(_ field: String, _ value: ValueView, _ expected: String) -> ServerError {
-    ServerError(
-        .typeMismatch,
-        "BSON field '\(field)' is the wrong type '\(value.type.operatorName)', expected type '\(expected)'")
 }

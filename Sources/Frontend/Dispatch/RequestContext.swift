@@ -10,6 +10,7 @@ package import Wire
 open class RequestContext {
     /// What a context is made from.
     public struct Call {
+        let frontend: Frontend
         let connection: ClientConnection
         let request: Request
         let arguments: GenericArguments
@@ -19,6 +20,8 @@ open class RequestContext {
         let startedAt: Instant
     }
 
+    // Held, not asked of the connection: every command reaches for it, and for the runtime, many times.
+    package final let frontend: Frontend
     package final let connection: ClientConnection
     package final private(set) var request: Request
     package final let command: RegisteredCommand
@@ -29,12 +32,14 @@ open class RequestContext {
     private final var retained: ByteBuffer?
     private final let holder: ByteBuffer?
     package final let startedAt: Instant
+    /// How the request came, which is how its reply goes.
+    final let replyCompressor: Compressor?
+    /// The command as one in flight, once it was put off.
+    package final var operation: Operation?
     /// When the command's `maxTimeMS` is over.
     package final var deadline = Instant.distantFuture
     /// The optime of the last write, which the reply waits for and reports; set by write commands.
     package final var lastWrite: OpTime?
-    /// The last of the replies that were sent ahead of this command's own.
-    final var streamed: Int32?
     /// How long the command has waited for data to come: no sign of slowness.
     package final var idleTime: Duration = .zero
     /// The command's `opid`: given when somebody asks for it, the same before and after it was put off.
@@ -42,7 +47,8 @@ open class RequestContext {
     /// The reply has a `writeConcernError` already.
     package final var reportedWriteConcernError = false
 
-    package init(_ call: Call, _ command: RegisteredCommand) {
+    package init(_ call: consuming Call, _ command: RegisteredCommand) {
+        frontend = call.frontend
         connection = call.connection
         request = call.request
         self.command = command
@@ -50,6 +56,7 @@ open class RequestContext {
         reply = call.reply
         holder = call.holder
         startedAt = call.startedAt
+        replyCompressor = call.connection.replyCompressor
     }
 
     // MARK: What a service overrides
@@ -72,10 +79,9 @@ open class RequestContext {
     /// The same in a task; writes the `writeConcernError` itself.
     open func awaitHeld() async throws {}
 
-    /// Whether a command that fails so still has to wait for what it came with: a write concern.
-    open func waits(failing error: any Error) -> Bool { false }
-    /// Waits as `waits` says. Returns why that was not met.
-    open func unmet(failing error: any Error) async -> ServerError? { nil }
+    /// What a command that fails so still has to wait for before it says so: a write concern. Nil: nothing. The wait
+    /// returns why it was not met.
+    open func wait(after error: any Error) -> (() async -> ServerError?)? { nil }
 
     /// Others run from here on.
     open func pause() { CrashReport.end() }
@@ -89,14 +95,17 @@ open class RequestContext {
 
     // MARK: Arguments
 
+    @inline(__always)
     package final var body: DocumentView { request.body }
     /// Where the reply's fields are appended.
+    @inline(__always)
     package final var writer: DocumentWriter { reply.document }
-    package final var frontend: Frontend { connection.frontend }
-    package final var runtime: any NodeRuntime { connection.frontend.runtime }
+    @inline(__always)
+    package final var runtime: any NodeRuntime { frontend.runtime }
 
     /// The command's own argument: the value of its first field.
-    package final var argument: ValueView { request.body.first!.value }
+    @inline(__always)
+    package final var argument: ValueView { arguments.argument }
 
     /// The database's name.
     package final var database: String {
@@ -138,14 +147,15 @@ open class RequestContext {
     }
 
     /// Takes a copy of the request, which lies in `message`, and points at that from now on: the command is put off.
-    final func retain(_ message: UnsafeRawBufferPointer, reply: MessageWriter) {
+    /// What it has written of its reply goes along.
+    final func retain(_ message: UnsafeRawBufferPointer) {
         let copy = ByteBuffer(capacity: message.count)
         copy.append(message)
         retained = copy
         let move = ByteMove(from: message, to: UnsafeRawPointer(copy.base))
         request = request.moved(by: move)
         arguments.move(move)
-        self.reply = reply
+        reply = reply.taken()
     }
 }
 

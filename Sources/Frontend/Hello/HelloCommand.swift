@@ -56,7 +56,6 @@ enum HelloCommand {
         let frontend = first.frontend
         let connection = first.connection
         var seen = wait.counter
-        var responseTo = first.request.requestID
         if frontend.topology.isCurrent(processID: wait.processID, counter: wait.counter) {
             await frontend.topology.wait(beyond: seen, until: frontend.runtime.now + wait.time, on: connection)
         }
@@ -66,16 +65,8 @@ enum HelloCommand {
             if !isFirst { try await frontend.checkStream(first) }
             isFirst = false
             if connection.isClosed { break }
-            let requestID = connection.nextReplyID()
-            let reply = MessageWriter(
-                message: connection.connection.output, requestID: requestID, responseTo: responseTo,
-                flags: MessageFlags.moreToCome)
-            append(to: reply.document, first, legacy: legacy)
-            reply.document.append("ok", double: 1)
-            frontend.service.appendGossip(to: reply.document, operationTime: nil)
-            reply.finish()
-            connection.connection.flush()
-            responseTo = requestID
+            append(to: first.writer, first, legacy: legacy)
+            first.stream()
             seen = frontend.topology.counter
             await frontend.topology.wait(beyond: seen, until: frontend.runtime.now + wait.time, on: connection)
         }

@@ -40,32 +40,34 @@ package final class Operation {
 
 extension ClientConnection {
     /// Nobody waits any more for what the command in flight does: the client is gone, or the command was killed.
-    package var isAbandoned: Bool { isClosed || operation?.interruption != nil }
+    package var isAbandoned: Bool { isClosed || interruption != nil }
+
+    /// Why a client's command in flight has to end: it has one at most. Those of members are not ended.
+    package var interruption: ServerError? { operations.first?.interruption }
 
     /// - Throws: `Interrupted` when the command in flight was killed.
     @inline(__always)
     package func checkInterrupted() throws(ServerError) {
-        if let interruption = operation?.interruption { throw interruption }
+        if let interruption { throw interruption }
     }
 
     /// Ends the command in flight, if it is one that waits or is long: what it waits for is over, and its next step
     /// finds out. What members ask of one another is not ended.
     package func interrupt(because error: ServerError = Operation.interrupted) {
-        guard let operation, operation.interruption == nil, peer == nil, !isClosed else { return }
+        guard let operation = operations.first, operation.interruption == nil, peer == nil, !isClosed else { return }
         operation.interruption = error
-        if let heldFor { frontend.service.abandonWait(heldFor, because: error) }
-        wakeWaits()
+        abandonWaits(because: error)
     }
 }
 
 extension Frontend {
     /// Commands that wait or are long, at this moment.
-    package var operationCount: Int { clientConnections.count { $0.operation != nil } }
+    package var operationCount: Int { clientConnections.reduce(0) { $0 + $1.operations.count } }
 
     /// Ends the operations for which `isMeant` holds.
     package func interruptOperations(where isMeant: (Operation) -> Bool) {
         for connection in clientConnections {
-            if let operation = connection.operation, isMeant(operation) { connection.interrupt() }
+            if connection.operations.contains(where: isMeant) { connection.interrupt() }
         }
     }
 }

@@ -32,10 +32,11 @@ package struct OperationReport {
     package func documents(_ context: RequestContext) -> [Document] {
         let frontend = context.frontend
         var documents = [describe(Operation(context), context.connection, frontend)]
-        for connection in frontend.clientConnections where connection !== context.connection {
-            if let operation = connection.operation {
-                documents.append(describe(operation, connection, frontend))
-            } else if idleConnections {
+        for connection in frontend.clientConnections {
+            // The one that asks is described already.
+            let others = connection.operations.filter { $0 !== context.operation }
+            documents += others.map { describe($0, connection, frontend) }
+            if others.isEmpty, idleConnections, connection !== context.connection {
                 documents.append(Document { appendConnection(connection, isActive: false, frontend, to: $0) })
             }
         }

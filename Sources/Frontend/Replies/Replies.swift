@@ -4,7 +4,22 @@ internal import Wire
 
 /// How replies end: success, failure, and what gossips on both.
 extension Frontend {
+    /// Ends a command: its reply, and what the service notes of it.
+    /// - Parameters:
+    ///   - error: why it failed; nil when it did not.
+    ///   - unmet: why the write concern of one that failed was not met besides.
+    @inline(__always)
+    func end(_ context: RequestContext, failing error: (any Error)? = nil, unmet: ServerError? = nil) {
+        if let error {
+            finish(context.reply, failing: error, context.connection, context.arguments, context.command, unmet: unmet)
+        } else {
+            finish(context)
+        }
+        context.didEnd(responseBytes: context.reply.byteCount, failing: error)
+    }
+
     /// Ends a successful reply.
+    @inline(__always)
     func finish(_ context: RequestContext) { finish(context.reply, operationTime: context.lastWrite?.timestamp) }
 
     /// The same for one reply of several.

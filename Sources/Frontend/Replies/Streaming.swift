@@ -1,4 +1,4 @@
-package import BSON
+internal import BSON
 internal import Core
 internal import Wire
 
@@ -12,20 +12,16 @@ extension RequestContext {
             && connection.connection.pendingOutputBytes + byteCount <= Limits.streamedBytesMax
     }
 
-    /// Sends a reply at once that says that more will come. Whatever this command is answered with in the end is the
-    /// reply behind it.
-    package final func stream(_ build: (DocumentWriter) -> Void) {
-        let output = connection.connection.output
-        let start = output.count
-        let requestID = connection.nextReplyID()
-        let writer = MessageWriter(
-            message: output, requestID: requestID, responseTo: streamed ?? request.requestID,
-            flags: MessageFlags.moreToCome)
-        build(writer.document)
-        frontend.finish(writer, operationTime: lastWrite?.timestamp)
-        connection.compressReply(from: start)
+    /// Sends the reply as it is at once, saying in it that more will come, and begins the one behind it. Only for a
+    /// command that was put off.
+    package final func stream() {
+        reply.setMoreToCome()
+        frontend.finish(self)
+        connection.send(reply, compressedBy: replyCompressor)
         connection.connection.flush()
-        streamed = requestID
-        reply.answer(requestID)
+        let requestID = reply.requestID
+        reply.discard()
+        reply = MessageWriter(
+            message: reply.document.buffer, requestID: connection.nextReplyID(), responseTo: requestID)
     }
 }

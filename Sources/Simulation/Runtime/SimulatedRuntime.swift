@@ -201,7 +201,10 @@ final class SimulatedExecutor: TaskExecutor, @unchecked Sendable {
         world.enqueue(Event(runtime: runtime, kind: .job, payload: 0, action: .job(job)))
     }
 
-    @inline(__always) func run(_ job: UnownedJob) { job.runSynchronously(on: asUnownedTaskExecutor()) }
+    @inline(__always) func run(_ job: UnownedJob) {
+        job.runSynchronously(on: asUnownedTaskExecutor())
+        CrashReport.end()
+    }
 }
 
 extension SimulatedRuntime {

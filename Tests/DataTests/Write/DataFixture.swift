@@ -115,7 +115,7 @@ final class Fixture {
     {
         let array = Document(array: documents.map { .document($0) })
         return try array.withView { view in
-            var operation = InsertOperation(namespace, DocumentRun(array: view), isOrdered: ordered)
+            var operation = InsertOperation(into: .namespace(namespace), DocumentRun(array: view), isOrdered: ordered)
             while case .yield = try operation.run(store, context ?? self.context, until: Fixture.deadline) {}
             return operation
         }

@@ -44,7 +44,7 @@ import Testing
     ) throws -> (InsertOperation, slices: Int) {
         try Document(array: documents.map { .document($0) }).withView { view in
             var operation = InsertOperation(
-                Fixture.orders, DocumentRun(array: view), isOrdered: false, budget: budget(node))
+                into: .namespace(Fixture.orders), DocumentRun(array: view), isOrdered: false, budget: budget(node))
             let count = try slices(between: between) {
                 try operation.run(node.store, node.context, until: .distantFuture)
             }

@@ -130,10 +130,8 @@ enum ListCommands {
         _ context: CommandContext, _ documents: [Document], _ namespace: Namespace
     ) throws -> CommandOutcome {
         let batchSize = context.body["cursor"]?.asDocument?["batchSize"]?.asInteger.map { Int(clamping: $0) }
-        let cursor = FindCursor(source: DocumentList(documents), namespace: namespace, batchSize: batchSize ?? .max)
-        if try Batches.fillFirst(context, cursor) { return .done }
-        return .later {
-            try await Batches.sendFirst(context, cursor, point: .latest, ReadConcern())
+        return try ReadGate(withoutConcern: context).run { _ in
+            FirstBatch(context, of: DocumentList(documents), namespace, size: batchSize ?? .max)
         }
     }
 }

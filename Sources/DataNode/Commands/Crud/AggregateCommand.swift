@@ -26,22 +26,17 @@ enum AggregateCommand {
         {
             return try AggregateOutput.run(context, stage)
         }
-        try context.checkReadable()
-        let concern = try context.readConcern()
-        if let point = try context.node.role.readPoint(concern), concern.level != .linearizable {
-            let cursor = try open(context, point)
-            let shown = concern.level == .snapshot ? point : .latest
-            if try Batches.fillFirst(context, cursor, point: shown) { return .done }
-            return .later { try await Batches.sendFirst(context, cursor, point: point, concern) }
-        }
-        return .later {
-            let point = try await context.awaitReadPoint(concern)
-            try context.checkReadable()
-            try await Batches.sendFirst(context, try open(context, point), point: point, concern)
+        let gate = try ReadGate(context)
+        return try gate.run { point in
+            let (cursor, namespace, batchSize) = try open(context, point)
+            return FirstBatch(context, of: cursor, namespace, size: batchSize, gate.concern)
         }
     }
 
-    static func open(_ context: CommandContext, _ point: ReadPoint) throws -> FindCursor {
+    /// Compiles the command's pipeline.
+    static func open(
+        _ context: CommandContext, _ point: ReadPoint
+    ) throws -> (cursor: AggregateCursor, namespace: Namespace, batchSize: Int?) {
         guard let value = context.body["cursor"] else {
             throw ServerError(
                 .failedToParse, "The 'cursor' option is required, except for aggregate with the explain argument")
@@ -61,7 +56,7 @@ enum AggregateCommand {
         }
         let namespace = try namespace(context, context.body)
         let cursor = try cursor(context, context.body, namespace, point, context: context.queryContext())
-        return FindCursor(source: cursor, namespace: namespace, batchSize: batchSize)
+        return (cursor, namespace, batchSize)
     }
 
     /// The collection that a pipeline reads; for `{aggregate: 1}` one that cannot exist.

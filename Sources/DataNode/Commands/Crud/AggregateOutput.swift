@@ -8,23 +8,23 @@ enum AggregateOutput {
     static func run(_ context: CommandContext, _ stage: OutputStage) throws -> CommandOutcome {
         try OutputPlace.check(stage.target, context)
         _ = try context.writeConcern()
-        let readConcern = try context.readConcern()
-        guard readConcern.level != .linearizable, readConcern.level != .snapshot else {
+        let level = try context.readConcern().level
+        guard level != .linearizable, level != .snapshot else {
             throw ServerError(
-                .invalidOptions,
-                "$out and $merge cannot be used with a '\(readConcern.level.rawValue)' read concern level")
+                .invalidOptions, "$out and $merge cannot be used with a '\(level.rawValue)' read concern level")
         }
+        let gate = try ReadGate(context)
         return .later {
-            let point = try await context.awaitReadPoint(readConcern)
+            let point = try await gate.awaitPoint()
             let place = try OutputPlace(stage.target, context)
             defer { place.close() }
-            let cursor = try AggregateCommand.open(context, point)
-            defer { cursor.source.close() }
-            let failure = try await write(cursor.source, stage, place, context)
+            let (cursor, namespace, _) = try AggregateCommand.open(context, point)
+            defer { cursor.close() }
+            let failure = try await write(cursor, stage, place, context)
             context.writer.document("cursor") { writer in
                 writer.array("firstBatch") { _ in }
                 writer.append("id", int64: 0)
-                writer.append("ns", string: cursor.namespace.fullName)
+                writer.append("ns", string: namespace.fullName)
             }
             if let failure {
                 context.reportedWriteConcernError = true

@@ -237,17 +237,11 @@ private final class BulkWrite {
 
     /// The results, in a cursor that stays open where they are more than a batch.
     func reply(_ context: CommandContext) async throws {
-        let cursor = FindCursor(
-            source: DocumentList(results), namespace: Namespace("admin", "$cmd.bulkWrite"),
-            batchSize: batchSize ?? .max)
-        let batch = Batch()
-        var progress = CursorProgress.yield
-        while progress == .yield {
-            progress = try batch.fill(
-                from: cursor.source, limit: cursor.firstBatchSize, deadline: context.runtime.loopSliceEnd)
-            if progress == .yield { await context.yieldLoop() }
-        }
-        try Batches.writeFirst(context, cursor, batch, progress)
+        let batch = FirstBatch(
+            context, of: DocumentList(results), Namespace("admin", "$cmd.bulkWrite"), size: batchSize ?? .max)
+        defer { batch.close() }
+        while case .yield = try batch.run(until: context.runtime.loopSliceEnd) { await context.yieldLoop() }
+        try batch.write(at: nil)
         let writer = context.writer
         WriteOutcome.append(retried: retried, to: writer)
         writer.append("nErrors", int32: Int32(clamping: errors))

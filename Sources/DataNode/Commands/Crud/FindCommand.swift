@@ -16,38 +16,23 @@ enum FindCommand {
 
     private static func run(_ context: CommandContext) throws -> CommandOutcome {
         context.node.counters.query += 1
-        try context.checkReadable()
-        let concern = try context.readConcern()
-        if let point = try context.node.role.readPoint(concern), concern.level != .linearizable {
-            if case .latest = point, try answerByID(context) { return .done }
-            let cursor = try open(context, point)
-            let shown = concern.level == .snapshot ? point : .latest
-            if try Batches.fillFirst(context, cursor, point: shown) { return .done }
-            // Began, but is long: the task goes on with the same cursor.
-            return .later { try await Batches.sendFirst(context, cursor, point: point, concern) }
+        let gate = try ReadGate(context)
+        if gate.isLatest, try answerByID(context) { return .done }
+        return try gate.run { point in
+            let namespace = try context.namespace()
+            let request = try FindRequest(namespace, context.body, context: context.queryContext())
+            return FirstBatch(
+                context, of: try QueryCursor(context.node.data, request, at: point), namespace,
+                size: request.batchSize, isSingleBatch: request.isSingleBatch, isTailable: request.isTailable,
+                awaitsData: request.isAwaitData, gate.concern)
         }
-        return .later {
-            let point = try await context.awaitReadPoint(concern)
-            try context.checkReadable()
-            let cursor = try open(context, point)
-            try await Batches.sendFirst(context, cursor, point: point, concern)
-        }
-    }
-
-    private static func open(_ context: CommandContext, _ point: ReadPoint) throws -> FindCursor {
-        let namespace = try context.namespace()
-        let request = try FindRequest(namespace, context.body, context: context.queryContext())
-        let cursor = try QueryCursor(context.node.data, request, at: point)
-        return FindCursor(
-            source: cursor, namespace: namespace, batchSize: request.batchSize, isSingleBatch: request.isSingleBatch,
-            isTailable: request.isTailable, awaitsData: request.isAwaitData)
     }
 
     // MARK: The point read
 
     /// Answers `{find, filter: {_id: value}}` straight from the `_id` index, when that is all there is to it.
     private static func answerByID(_ context: CommandContext) throws -> Bool {
-        guard let id = plainID(context.body), let collection = context.existingCollection(),
+        guard let id = plainID(context), let collection = context.existingCollection(),
             !collection.namespace.isOplog
         else { return false }
         let data = context.node.data
@@ -63,52 +48,22 @@ enum FindCommand {
         return true
     }
 
+    /// The fields of a command that may ask for one `_id`, and for nothing beside.
+    private static let plainMarks = FieldTable.find.marks(of: "filter", "limit", "singleBatch", "batchSize")
+    private static let batchSizeMark = FieldTable.find.mark(of: "batchSize")
+
     /// The `_id` that a command asks for; nil when it asks for anything beside.
-    private static func plainID(_ body: DocumentView) -> ValueView? {
-        var id: ValueView?
-        for element in body.dropFirst() {
-            switch element.key {
-            case "filter":
-                guard let filter = element.value.asDocument, let first = filter.first, first.key == "_id",
-                    filter.byteCount == 4 + 1 + 4 + first.value.byteCount + 1
-                else { return nil }
-                switch first.value.type {
-                case .document, .array, .regex, .null, .undefined: return nil
-                default: id = first.value
-                }
-            case "limit", "singleBatch": continue
-            case "batchSize": if element.value.asInteger == 0 { return nil }
-            default: if !GenericArguments.isGeneric(element.key) { return nil }
-            }
+    private static func plainID(_ context: CommandContext) -> ValueView? {
+        let given = context.arguments.given
+        guard given.isWithin(plainMarks), let filter = context.body["filter"]?.asDocument,
+            let first = filter.first, first.key == "_id", filter.byteCount == 4 + 1 + 4 + first.value.byteCount + 1
+        else { return nil }
+        switch first.value.rawType {
+        case BSONType.document.rawValue, BSONType.array.rawValue, BSONType.regex.rawValue, BSONType.null.rawValue,
+            BSONType.undefined.rawValue:
+            return nil
+        default:
+            return given.contains(batchSizeMark) && context.body["batchSize"]?.asInteger == 0 ? nil : first.value
         }
-        return id
     }
-}
-
-/// A query that is being answered for the first time.
-final class FindCursor {
-    let source: any BatchSource
-    let namespace: Namespace
-    let batchSize: Int?
-    let isSingleBatch: Bool
-    let isTailable: Bool
-    let awaitsData: Bool
-    /// Each batch is confirmed by a majority before it is sent.
-    var isLinearizable = false
-    /// The batch that a slice has left unfinished.
-    var partial: Batch?
-
-    init(
-        source: any BatchSource, namespace: Namespace, batchSize: Int?, isSingleBatch: Bool = false,
-        isTailable: Bool = false, awaitsData: Bool = false
-    ) {
-        self.source = source
-        self.namespace = namespace
-        self.batchSize = batchSize
-        self.isSingleBatch = isSingleBatch
-        self.isTailable = isTailable
-        self.awaitsData = awaitsData
-    }
-
-    var firstBatchSize: Int { batchSize ?? Limits.cursorFirstBatchDefault }
 }

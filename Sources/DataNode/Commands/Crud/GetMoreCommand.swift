@@ -57,7 +57,7 @@ enum GetMoreCommand {
             }
         }
         context.profiled?.goesOn(with: entry)
-        let batch = Batch()
+        let batch = Batch("nextBatch", context)
         // From here to the end of the command nobody else uses the cursor.
         entry.isPinned = true
         if entry.awaitsData || entry.isLinearizable || context.request.allowsExhaust {
@@ -101,10 +101,11 @@ enum GetMoreCommand {
             var batch = begun
             var progress = try await fill(batch, context, entry, batchSize)
             while progress != .exhausted, context.mayStream(batch.byteCount) {
-                context.stream { write(entry, batch, isOpen: true, to: $0, context.node) }
+                batch.finish(id: entry.id, entry.namespace)
+                context.stream()
                 context.node.counters.getMore += 1
                 try await context.awaitNextReadSlice()
-                batch = Batch()
+                batch = Batch("nextBatch", context)
                 progress = try await fill(batch, context, entry, batchSize)
             }
             entry.isPinned = false
@@ -129,13 +130,13 @@ enum GetMoreCommand {
             context.deadline = .distantFuture
         }
         while true {
-            let progress = try await Batches.fill(
-                batch, from: entry.source, limit: batchSize, isLinearizable: entry.isLinearizable, context)
+            let progress = try await batch.fill(
+                from: entry.source, limit: batchSize, isLinearizable: entry.isLinearizable)
             try checkAlive(entry)
             guard batch.count == 0, progress == .waiting, node.runtime.now < deadline, !context.connection.isAbandoned,
                 !node.isShuttingDown
             else { return progress }
-            context.connection.operation?.wait = .data
+            context.operation?.wait = .data
             let waitsSince = node.runtime.now
             context.pause()
             await node.dataAppended.wait(until: deadline, on: context.connection)
@@ -168,17 +169,7 @@ enum GetMoreCommand {
             context.frontend.cursors.close(entry)
             context.profiled?.isCursorExhausted = true
         }
-        write(entry, batch, isOpen: isOpen, to: context.writer, context.node)
-    }
-
-    private static func write(
-        _ entry: CursorRegistry.Entry, _ batch: Batch, isOpen: Bool, to writer: DocumentWriter, _ node: Node
-    ) {
-        writer.document("cursor") { writer in
-            batch.write("nextBatch", to: writer, node)
-            writer.append("id", int64: isOpen ? entry.id : 0)
-            writer.append("ns", string: entry.namespace)
-        }
+        batch.finish(id: isOpen ? entry.id : 0, entry.namespace)
     }
 
     private static func kill(_ context: CommandContext) throws -> CommandOutcome {

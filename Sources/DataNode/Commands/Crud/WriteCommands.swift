@@ -18,7 +18,7 @@ struct WriteStatements {
     init(_ context: CommandContext, field: StaticString) throws(ServerError) {
         self.field = field
         if let sequence = context.request.sequence(field) {
-            if context.body[field] != nil {
+            if context.arguments.given.contains(context.command.fields.mark(of: field)) {
                 throw ServerError(.failedToParse, "'\(field)' is given twice: in the body and as a document sequence")
             }
             self.sequence = sequence.bytes
@@ -148,7 +148,7 @@ enum WriteCommands {
     }
 
     static func isOrdered(_ context: CommandContext) -> Bool {
-        context.body["ordered"]?.isTruthy ?? true
+        !context.arguments.given.contains(context.registered.orderedMark) || context.body["ordered"]?.isTruthy ?? true
     }
 }
 
@@ -156,16 +156,17 @@ enum WriteCommands {
 enum InsertCommand {
     static func run(_ context: CommandContext) throws -> CommandOutcome {
         let statements = try WriteStatements(context, field: "documents")
-        if statements.byteCount <= Limits.shortWriteBytes, context.existingCollection()?.validationMayTakeLong != true {
-            return try runAtOnce(context, statements)
+        let found = context.existingCollection()
+        if statements.byteCount <= Limits.shortWriteBytes, found?.validationMayTakeLong != true {
+            return try runAtOnce(context, statements, found)
         }
         let namespace = try context.namespace()
         let isOrdered = WriteCommands.isOrdered(context)
         context.node.counters.insert += Int64(statements.count)
         return try WriteCommands.run(context, isShort: false) { context, outcome in
-            let documents = try WriteStatements(context, field: "documents").makeRun()
             var operation = InsertOperation(
-                namespace, documents, isOrdered: isOrdered, firstStatement: context.arguments.statementID ?? 0,
+                into: .namespace(namespace), try WriteStatements(context, field: "documents").makeRun(),
+                isOrdered: isOrdered, firstStatement: context.arguments.statementID ?? 0,
                 budget: EvaluationBudget(context.runtime, deadline: context.deadline))
             return { context, write, deadline in
                 let progress = try operation.run(context.node.data, write, until: deadline)
@@ -180,30 +181,33 @@ enum InsertCommand {
 
     /// What is short runs to its end in this step of the loop, without closures; into a collection that exists, without
     /// strings.
-    private static func runAtOnce(_ context: CommandContext, _ statements: WriteStatements) throws -> CommandOutcome {
-        let documents = statements.makeRun()
-        let isOrdered = WriteCommands.isOrdered(context)
-        let first = context.arguments.statementID ?? 0
-        var operation =
-            if let collection = context.existingCollection(), !collection.namespace.isSystem,
-                !collection.namespace.isOplog
-            {
-                InsertOperation(into: collection, documents, isOrdered: isOrdered, firstStatement: first)
-            } else {
-                InsertOperation(try context.namespace(), documents, isOrdered: isOrdered, firstStatement: first)
-            }
+    private static func runAtOnce(
+        _ context: CommandContext, _ statements: WriteStatements, _ found: Collection?
+    ) throws -> CommandOutcome {
+        let target = try target(context, found)
         try context.checkWritable()
         let concern = try context.writeConcern()
+        var operation = InsertOperation(
+            into: target, statements.makeRun(), isOrdered: WriteCommands.isOrdered(context),
+            firstStatement: context.arguments.statementID ?? 0)
         let write = try context.writeContext()
         context.node.counters.insert += Int64(statements.count)
         let before = context.node.lastOpTime
         _ = try operation.run(context.node.data, write, until: .distantFuture)
         context.profiled?.inserted = operation.n
         context.writer.append("n", int32: Int32(clamping: operation.n))
-        WriteOutcome.append(retried: operation.retried, to: context.writer)
-        WriteOutcome.append(operation.errors, to: context.writer)
+        if !operation.retried.isEmpty { WriteOutcome.append(retried: operation.retried, to: context.writer) }
+        if !operation.errors.isEmpty { WriteOutcome.append(operation.errors, to: context.writer) }
         let after = context.node.lastOpTime
         return context.finishWrite(after == before ? nil : after, concern)
+    }
+
+    @inline(__always)
+    private static func target(
+        _ context: CommandContext, _ found: Collection?
+    ) throws(ServerError) -> InsertOperation.Target {
+        if let found, !found.namespace.isSystem, !found.namespace.isOplog { return .collection(found) }
+        return .namespace(try context.namespace())
     }
 }
 

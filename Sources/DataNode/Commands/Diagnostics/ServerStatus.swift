@@ -140,7 +140,7 @@ enum ServerStatus {
             $0.append("user", int64: node.frontend.counters.failures)
             for name in ["tripwire", "rollovers"] as [StaticString] { $0.append(name, int32: 0) }
         }
-        let operations = node.frontend.clientConnections.compactMap(\.operation)
+        let operations = node.frontend.clientConnections.flatMap(\.operations)
         let queued = operations.count { $0.wait == .flowControl }
         let reading = operations.count { $0.command.traits.contains(.read) }
         let writing = operations.count { $0.command.traits.contains(.write) }
