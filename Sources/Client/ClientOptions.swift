@@ -1,4 +1,3 @@
-import BSON
 public import Core
 
 /// How a client behaves. The defaults are those of MongoDB's drivers.
@@ -43,64 +42,4 @@ public struct ClientOptions: Sendable {
 /// A way of compressing messages.
 public enum MessageCompressor: String, Sendable, CaseIterable {
     case snappy, zlib, zstd
-}
-
-/// Which state of the data a read may see.
-public struct ReadConcern: Hashable, Sendable {
-    /// As in a command's `readConcern`.
-    public var level: String
-    /// A read concern by its name.
-    public init(_ level: String) { self.level = level }
-    /// The newest data of the member, which may be rolled back.
-    public static let local = ReadConcern("local")
-    /// As `local` in a replica set.
-    public static let available = ReadConcern("available")
-    /// What a majority has.
-    public static let majority = ReadConcern("majority")
-    /// As `majority`, and not older than any write that was acknowledged before the read began.
-    public static let linearizable = ReadConcern("linearizable")
-    /// What a majority had at one time, over several reads.
-    public static let snapshot = ReadConcern("snapshot")
-}
-
-/// When a write counts as done.
-public struct WriteConcern: Hashable, Sendable {
-    /// How many members must have the write: a number, or a name such as `majority`.
-    public enum Members: Hashable, Sendable {
-        case count(Int)
-        case named(String)
-    }
-
-    /// How many members.
-    public var w: Members
-    /// Whether it must be in their journals; nil leaves it to the server.
-    public var journal: Bool?
-    /// How long the server waits for them; nil for ever.
-    public var timeout: Duration?
-
-    /// A write concern of these parts.
-    public init(w: Members, journal: Bool? = nil, timeout: Duration? = nil) {
-        self.w = w
-        self.journal = journal
-        self.timeout = timeout
-    }
-
-    /// The majority of voters.
-    public static let majority = WriteConcern(w: .named("majority"))
-    /// So many members, the primary among them; 0 waits for no answer.
-    public static func w(_ count: Int) -> WriteConcern { WriteConcern(w: .count(count)) }
-
-    /// Whether the server answers at all.
-    public var isAcknowledged: Bool { w != .count(0) || journal == true }
-
-    var document: Document {
-        Document { writer in
-            switch w {
-            case .count(let count): writer.append("w", int32: Int32(clamping: count))
-            case .named(let name): writer.append("w", string: name)
-            }
-            if let journal { writer.append("j", bool: journal) }
-            if let timeout { writer.append("wtimeout", int64: timeout.wholeMilliseconds) }
-        }
-    }
 }

@@ -30,7 +30,7 @@ import Testing
             try await set.restart(old)
             #expect(old.endpoint == address)
             // Acknowledged by all three: the member is back and has everything before it.
-            _ = try await orders.insert(["_id": 2000], writeConcern: WriteConcern(w: .count(3), timeout: .seconds(20)))
+            _ = try await orders.insert(["_id": 2000], writeConcern: WriteConcern(w: .number(3), timeoutMillis: 20_000))
             let reply = try await old.run(
                 ["count": "orders", "$readPreference": ["mode": "secondaryPreferred"]], database: "shop")
             #expect(reply["n"]?.asInteger == 102)
@@ -73,7 +73,7 @@ import Testing
             set.heal()
             let orders = set.client["shop"]["orders"]
             _ = try await orders.insert(
-                ["_id": "after"], writeConcern: WriteConcern(w: .count(3), timeout: .seconds(20)))
+                ["_id": "after"], writeConcern: WriteConcern(w: .number(3), timeoutMillis: 20_000))
             #expect(Set(try await orders.find().map { $0["_id"] }) == ["kept", "after"])
         }
     }
@@ -88,7 +88,7 @@ import Testing
             _ = try await set.client["shop"]["orders"].insert(["_id": 2], writeConcern: .majority)
             try await set.restart(others[0])
             _ = try await set.client["shop"]["orders"].insert(
-                ["_id": 3], writeConcern: WriteConcern(w: .count(3), timeout: .seconds(20)))
+                ["_id": 3], writeConcern: WriteConcern(w: .number(3), timeoutMillis: 20_000))
         }
     }
 

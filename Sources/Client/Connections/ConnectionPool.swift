@@ -10,8 +10,8 @@ final class ConnectionPool {
     private let runtime: any NodeRuntime
     private let transport: any Transport
     private let options: ClientOptions
-    private var idle: [ClientConnection] = []
-    private var inUse: [ClientConnection] = []
+    private var idle: [ServerConnection] = []
+    private var inUse: [ServerConnection] = []
     /// Connections in use, idle or opening.
     private(set) var total = 0
     private var opening = 0
@@ -27,7 +27,7 @@ final class ConnectionPool {
     }
 
     /// Takes a connection that has said hello.
-    func checkOut(until deadline: Instant) async throws(NetworkError) -> ClientConnection {
+    func checkOut(until deadline: Instant) async throws(NetworkError) -> ServerConnection {
         var isFirstTry = true
         while true {
             if isClosed { throw failure(.closed, "the client is closed") }
@@ -54,12 +54,12 @@ final class ConnectionPool {
         }
     }
 
-    private func used(_ connection: ClientConnection) -> ClientConnection {
+    private func used(_ connection: ServerConnection) -> ServerConnection {
         inUse.append(connection)
         return connection
     }
 
-    func checkIn(_ connection: ClientConnection) {
+    func checkIn(_ connection: ServerConnection) {
         inUse.removeAll { $0 === connection }
         connection.lastUse = runtime.now
         if connection.isUsable, connection.generation == generation, !isClosed {
@@ -88,7 +88,7 @@ final class ConnectionPool {
         clear(interruptingOperations: true)
     }
 
-    private func takeIdle() -> ClientConnection? {
+    private func takeIdle() -> ServerConnection? {
         while let connection = idle.popLast() {
             let isStale = options.connectionIdleMax.map { runtime.now - connection.lastUse > $0 } ?? false
             if connection.isUsable, !isStale { return connection }
@@ -97,10 +97,10 @@ final class ConnectionPool {
         return nil
     }
 
-    private func openConnection() async throws(NetworkError) -> ClientConnection {
+    private func openConnection() async throws(NetworkError) -> ServerConnection {
         total += 1
         opening += 1
-        let connection = ClientConnection(address: address, generation: generation, runtime: runtime)
+        let connection = ServerConnection(address: address, generation: generation, runtime: runtime)
         do throws(NetworkError) {
             try await connection.open(
                 transport, timeout: options.connectTimeout, compressors: options.compressors)
@@ -116,7 +116,7 @@ final class ConnectionPool {
         }
     }
 
-    private func discard(_ connection: ClientConnection) {
+    private func discard(_ connection: ServerConnection) {
         connection.close()
         total -= 1
     }

@@ -2,7 +2,7 @@ import BSON
 import Core
 import Wire
 
-extension ClientConnection {
+extension ServerConnection {
     /// Sends `hello` and waits for the description.
     /// - Parameter awaiting: with a version, the server answers when its own differs or after `maximum`, and goes on to
     ///   answer each change without being asked again.

@@ -53,11 +53,11 @@ struct OutgoingCommand {
         if let preference { writer.append("$readPreference", preference.document) }
         if request.readConcern != nil || afterClusterTime != nil {
             writer.document("readConcern") {
-                if let concern = request.readConcern { $0.append("level", string: concern.level) }
+                if let concern = request.readConcern { $0.append("level", string: concern.level.rawValue) }
                 if let afterClusterTime { $0.append("afterClusterTime", timestamp: afterClusterTime) }
             }
         }
-        if let concern = request.writeConcern { writer.append("writeConcern", concern.document) }
+        if let concern = request.writeConcern { writer.document("writeConcern") { concern.encodeAsked(to: $0) } }
         message.finish()
         if let sequence = request.sequence {
             OutgoingCommand.append(sequence.name, sequence.documents, to: output)

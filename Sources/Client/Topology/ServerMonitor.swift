@@ -12,8 +12,8 @@ final class ServerMonitor {
     /// Takes the moving average of round trips.
     private let reportRoundTrip: (Duration) -> Void
 
-    private var connection: ClientConnection?
-    private var measuring: ClientConnection?
+    private var connection: ServerConnection?
+    private var measuring: ServerConnection?
     private var roundTrips = RoundTripAverage()
     private var isStopped = false
     private var isCheckWanted = false
@@ -118,7 +118,7 @@ final class ServerMonitor {
     }
 
     private func checkAnew() async throws(NetworkError) -> ReceivedReply {
-        let fresh = ClientConnection(address: address, generation: 0, runtime: runtime)
+        let fresh = ServerConnection(address: address, generation: 0, runtime: runtime)
         connection = fresh
         try await fresh.open(transport, timeout: options.connectTimeout)
         let start = runtime.now
@@ -147,7 +147,7 @@ final class ServerMonitor {
             guard !isStopped, let connection, connection.isUsable else { continue }
             do throws(NetworkError) {
                 if measuring?.isUsable != true {
-                    let fresh = ClientConnection(address: address, generation: 0, runtime: runtime)
+                    let fresh = ServerConnection(address: address, generation: 0, runtime: runtime)
                     measuring = fresh
                     try await fresh.open(transport, timeout: options.connectTimeout)
                 }

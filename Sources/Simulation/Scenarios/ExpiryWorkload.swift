@@ -64,7 +64,7 @@ final class ExpiryWorkload {
             case .soon: client.runtime.wallClock.milliseconds + Int64(client.runtime.random(below: 2000))
             case .never: .max
             }
-        let concern = WriteConcern(w: .named("majority"), timeout: .seconds(5))
+        let concern = WriteConcern(w: .majority, timeoutMillis: 5000)
         let collection = client.client[WriteWorkload.database]["expiring"].with(writeConcern: concern)
         _ = try await collection.insertOne(["_id": .int64(id), "at": .dateTime(at)])
         acknowledged.insert(id)

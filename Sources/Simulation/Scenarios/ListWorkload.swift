@@ -99,13 +99,13 @@ public final class ListWorkload {
     }
 
     private func append(
-        _ client: SimulatedClient, _ key: Int, _ concern: Client.WriteConcern, session: Int?,
+        _ client: SimulatedClient, _ key: Int, _ concern: WriteConcern, session: Int?,
         _ clientSession: ClientSession?
     ) async {
         let (place, value) = begin(key, session: session)
         var concern = concern
         let isMajority = concern == .majority
-        if isMajority { concern.timeout = .seconds(5) }
+        if isMajority { concern.timeoutMillis = 5000 }
         let target = client.client[WriteWorkload.database][Self.collection].with(writeConcern: concern)
         do {
             _ = try await target.updateOne(
@@ -131,7 +131,7 @@ public final class ListWorkload {
     ) async {
         let invoked = history.now()
         let target = client.client[WriteWorkload.database][Self.collection]
-            .with(readConcern: ReadConcern(concern.rawValue)).with(readPreference: preference)
+            .with(readConcern: concern.readConcern).with(readPreference: preference)
         var options = FindOptions()
         options.maxTimeMilliseconds = 3000
         do {
@@ -294,6 +294,18 @@ public final class ListWorkload {
         }
         if let problem = ListChecker(history, final: final).check(isComplete: isAvailable) {
             throw set.failure(problem)
+        }
+    }
+}
+
+extension ListHistory.Concern {
+    /// As a client asks for it.
+    fileprivate var readConcern: ReadConcern {
+        switch self {
+        case .local: .local
+        case .majority: .majority
+        case .snapshot: .snapshot
+        case .linearizable: .linearizable
         }
     }
 }

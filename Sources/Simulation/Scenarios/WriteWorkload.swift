@@ -39,7 +39,7 @@ public final class WriteWorkload {
 
     /// Starts writers that pause up to `pause` between two writes.
     public func start(inserters: Int = 2, incrementers: Int = 1, unsafe: Int = 1, pause: Duration = .milliseconds(20)) {
-        let majority = WriteConcern(w: .named("majority"), timeout: maximumWait)
+        let majority = WriteConcern(w: .majority, timeoutMillis: maximumWait.wholeMilliseconds)
         for _ in 0..<inserters { writer(pause) { [self] in await insert("majority", majority) } }
         for _ in 0..<unsafe { writer(pause) { [self] in await insert("one", .w(1)) } }
         for _ in 0..<incrementers { writer(pause) { [self] in await increment(majority) } }

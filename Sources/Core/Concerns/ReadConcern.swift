@@ -1,24 +1,46 @@
-internal import BSON
-internal import Core
-internal import Frontend
+public import BSON
 
-/// A read concern as a client asks for it.
-struct ReadConcern {
-    enum Level: String {
-        case local, available, majority, linearizable, snapshot
+/// Which state of the data a read may see.
+public struct ReadConcern: Hashable, Sendable {
+    /// What is there of the member's data, and what can still be taken back.
+    public enum Level: String, Hashable, Sendable, CaseIterable {
+        /// The newest data of the member, which may be rolled back.
+        case local
+        /// As `local` in a replica set.
+        case available
+        /// What a majority has.
+        case majority
+        /// As `majority`, and not older than any write that was acknowledged before the read began.
+        case linearizable
+        /// What a majority had at one time, over several reads.
+        case snapshot
     }
 
-    var level = Level.local
+    /// Which data.
+    public var level: Level
     /// Causal consistency: read nothing older.
-    var afterClusterTime: Timestamp?
+    public var afterClusterTime: Timestamp?
     /// Read at exactly this time (`snapshot`).
-    var atClusterTime: Timestamp?
+    public var atClusterTime: Timestamp?
 
-    init() {}
+    /// A read concern of that level.
+    public init(_ level: Level = .local) { self.level = level }
+
+    /// The newest data of the member, which may be rolled back.
+    public static let local = ReadConcern(.local)
+    /// As `local` in a replica set.
+    public static let available = ReadConcern(.available)
+    /// What a majority has.
+    public static let majority = ReadConcern(.majority)
+    /// As `majority`, and not older than any write that was acknowledged before the read began.
+    public static let linearizable = ReadConcern(.linearizable)
+    /// What a majority had at one time, over several reads.
+    public static let snapshot = ReadConcern(.snapshot)
 
     /// Reads `{level, afterClusterTime, atClusterTime}`.
     /// - Throws: `FailedToParse`, `InvalidOptions`, `TypeMismatch`, naming the field.
-    init(_ view: DocumentView) throws(ServerError) {
+    public init(_ view: DocumentView) throws(ServerError) {
+        self.init()
         for element in view {
             switch element.key {
             case "level":

@@ -9,7 +9,7 @@ struct ReceivedReply {
 }
 
 /// One connection of a client: one request at a time over a channel, and its reply or replies.
-final class ClientConnection {
+final class ServerConnection {
     let address: Endpoint
     /// The pool's generation in which it was opened: an error of an older one says nothing about the server now.
     let generation: Int

@@ -1,12 +1,12 @@
 public import BSON
-public import Core
 
-/// A write concern as a client asks for it.
+/// When a write counts as done.
 public struct WriteConcern: Hashable, Sendable {
+    /// How many members must have the write.
     public var w: Acknowledgement
-    /// nil: the configuration decides for `majority`, otherwise not.
+    /// Whether it must be in their journals. Nil: the configuration decides for `majority`, otherwise not.
     public var journal: Bool?
-    /// 0: wait without end.
+    /// How long the primary waits for them; 0: without end.
     public var timeoutMillis: Int64
     /// Who asked for it.
     public var provenance = Provenance.clientSupplied
@@ -16,22 +16,32 @@ public struct WriteConcern: Hashable, Sendable {
         case clientSupplied, getLastErrorDefaults, customDefault, implicitDefault
     }
 
+    /// Which members must have the write.
     public enum Acknowledgement: Hashable, Sendable {
         /// So many data-bearing members, the primary among them. 0: no reply.
         case number(Int)
+        /// The majority of voters.
         case majority
         /// A name of `settings.getLastErrorModes`.
         case mode(String)
     }
 
+    /// A write concern of these parts.
     public init(w: Acknowledgement, journal: Bool? = nil, timeoutMillis: Int64 = 0) {
         self.w = w
         self.journal = journal
         self.timeoutMillis = timeoutMillis
     }
 
+    /// The majority of voters.
     public static let majority = WriteConcern(w: .majority)
+    /// The primary alone.
     public static let acknowledged = WriteConcern(w: .number(1))
+    /// So many members, the primary among them; 0 waits for no answer.
+    public static func w(_ count: Int) -> WriteConcern { WriteConcern(w: .number(count)) }
+
+    /// Whether the server answers at all.
+    public var isAcknowledged: Bool { w != .number(0) || journal == true }
 
     /// When a wait that starts at `now` gives up; nil: never.
     public func deadline(from now: Instant) -> Instant? {
@@ -76,12 +86,22 @@ public struct WriteConcern: Hashable, Sendable {
 
     /// Writes `{w, j?, wtimeout}`.
     public func encode(to writer: DocumentWriter) {
+        encodeMembers(to: writer)
+        writer.append("wtimeout", int32: Int32(clamping: timeoutMillis))
+    }
+
+    /// Writes `{w, j?, wtimeout?}`, as a client asks for it.
+    package func encodeAsked(to writer: DocumentWriter) {
+        encodeMembers(to: writer)
+        if timeoutMillis > 0 { writer.append("wtimeout", int64: timeoutMillis) }
+    }
+
+    private func encodeMembers(to writer: DocumentWriter) {
         switch w {
         case .number(let count): writer.append("w", int32: Int32(clamping: count))
         case .majority: writer.append("w", string: "majority" as StaticString)
         case .mode(let name): writer.append("w", string: name)
         }
         if let journal { writer.append("j", bool: journal) }
-        writer.append("wtimeout", int32: Int32(clamping: timeoutMillis))
     }
 }
