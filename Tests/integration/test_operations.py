@@ -119,6 +119,21 @@ def test_a_long_query_is_seen_and_ended(standalone, database_name):
     assert reader.ended_with() == 11601
 
 
+def test_an_aggregation_that_was_put_off_is_shown_once_and_under_one_opid(standalone):
+    """By itself, and by others."""
+    admin = standalone.admin
+    admin.command(
+        "configureFailPoint", "failCommand", mode={"times": 1},
+        data={"failCommands": ["aggregate"], "blockConnection": True, "blockTimeMS": 1500})
+    asking = Waiting(lambda: list(admin.aggregate([{"$currentOp": {}}], comment="asks for itself")))
+    seen = the_operation(standalone, comment="asks for itself")
+    assert seen["op"] == "command"
+    again = the_operation(standalone, comment="asks for itself")
+    assert again["opid"] == seen["opid"]
+    shown = [op for op in asking.ended_with() if op["command"].get("comment") == "asks for itself"]
+    assert [op["opid"] for op in shown] == [seen["opid"]]
+
+
 def test_a_tailing_cursor_is_seen_waiting_and_ended(standalone, database_name):
     database = standalone[database_name]
     database.create_collection("tail", capped=True, size=4096)

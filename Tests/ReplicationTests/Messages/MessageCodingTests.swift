@@ -54,6 +54,21 @@ import Testing
         }
     }
 
+    @Test(
+        "a row of session records that is none is refused",
+        arguments: [
+            [:], ["key": .binary(subtype: 0, [1])], ["record": ["_id": 1]], ["key": "a", "record": ["_id": 1]],
+            ["key": .binary(subtype: 0, [1]), "record": [1]], ["key": .binary(subtype: 0, [1]), "record": .null],
+            ["key": .null, "record": ["_id": 1]],
+        ] as [Document])
+    func malformedRows(_ row: Document) throws {
+        let good: Document = ["key": .binary(subtype: 0, [1]), "record": ["_id": 1]]
+        let reply: Document = ["records": .array([.document(good), .document(row)])]
+        #expect(throws: ServerError.self) { try reply.withView { _ = try CloneSessionsReply(decoding: $0).rows } }
+        let fine: Document = ["records": .array([.document(good)])]
+        #expect(try fine.withView { try CloneSessionsReply(decoding: $0).rows.count } == 1)
+    }
+
     @Test("a list that is longer than its limit is refused")
     func longLists() {
         let optimes = CommonPointRequest(
