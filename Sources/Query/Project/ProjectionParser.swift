@@ -141,6 +141,9 @@ struct ProjectionParser {
         case "$slice" where try isFindSlice(first.value):
             try insert(.slice(try ProjectionParser.slice(first.value)), path: path)
         case "$elemMatch": try elementMatch(first.value, path: path)
+        case "$slice":
+            try checkConstantSlice(first.value, value)
+            try computed(value, path: path)
         case "$meta": try insert(.computed(try Expression(value, context: context)), path: path)
         default: try computed(value, path: path)
         }
@@ -194,6 +197,15 @@ struct ProjectionParser {
     }
 
     // MARK: $slice
+
+    /// An expression of constants that fails, fails at once.
+    private func checkConstantSlice(_ arguments: ValueView, _ value: ValueView) throws(ServerError) {
+        let isConstant = arguments.asArray?.allSatisfy { $0.value.type.isNumber || $0.value.type == .null } ?? false
+        guard isConstant else { return }
+        _ = try Document().withChecked { (root) throws(ServerError) in
+            try Expression(value, context: context).evaluate(root: root)
+        }
+    }
 
     /// A number, or a number and a positive one; any other list is the expression of the same name.
     private func isFindSlice(_ value: ValueView) throws(ServerError) -> Bool {

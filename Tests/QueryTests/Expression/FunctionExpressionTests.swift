@@ -20,7 +20,7 @@ import Testing
             ExpressionCase(
                 "{'$pow': [\(decimal("2")), \(decimal("0.5"))]}", decimal("1.414213562373095048801688724209698")),
             ExpressionCase("{'$sin': \(decimal("0"))}", decimal("0")),
-            ExpressionCase("{'$cos': \(decimal("0"))}", decimal("1")),
+            ExpressionCase("{'$cos': \(decimal("0"))}", decimal("1.000000000000000000000000000000000")),
             ExpressionCase("{'$degreesToRadians': \(decimal("180"))}", decimal("3.141592653589793238462643383279503")),
             ExpressionCase("{'$toBool': \(decimal("1E-6176"))}", "true"),
             ExpressionCase("{'$floor': \(decimal("1.5"))}", decimal("1")),
