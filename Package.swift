@@ -99,8 +99,7 @@ let package = Package(
             "Quorate",
             [
                 "BSON", "Core", "LiveRuntime", "Wire", "DataNode", "Client", "LoopbackTransport", "SocketTransport",
-                "MemoryStorage",
-                "ElectionPolicies", "ReadSelectors",
+                "MemoryStorage", "ElectionPolicies", "ReadSelectors", "Conformance",
             ]),
         module(
             "Simulation",

@@ -74,9 +74,17 @@ extension StorageEngine {
 }
 
 /// An optional power of engines larger than memory.
+///
+/// A step that met `.notResident` is undone, has its key prefetched and is run again from its beginning, and may then
+/// meet another one. So what was prefetched stays in memory while the step comes back for it: at least the last
+/// `Limits.prefetchedKeysMin` keys.
 public protocol StoragePrefetching: StorageEngine {
-    /// Brings the pages of `keys` into memory, on a helper thread.
+    /// Brings the pages of `keys` into memory, on a helper thread, with what a scan from each of them meets first. An
+    /// empty key stands for both ends of the table.
     func prefetch(_ table: TableID, _ keys: [[UInt8]]) async throws
+    /// Keeps in memory, until the engine is closed, all that is read, prefetched or written of a table from now on: it
+    /// is small, and the node may have to read it when it cannot wait.
+    func keepResident(_ table: TableID)
 }
 
 /// An optional power: many point reads in one call, for scans of an index that fetch what it leads to.
@@ -126,7 +134,8 @@ public protocol StorageCursor: AnyObject {
 @frozen public enum StorageScan {
     /// The buffer is full, or the table ended.
     case done
-    /// The next entry is not in memory; what was read so far is in the buffer.
+    /// The next entry is not in memory; what was read so far is in the buffer. When that is nothing, the key of the
+    /// scan's bound is to be prefetched.
     case notResident
 }
 

@@ -6,7 +6,7 @@ public import Core
 ///
 /// Synchronous: a call is one step, or one slice of an operation that the caller goes on with after it has let the loop
 /// run. Knows nothing of sockets, and of replication only that a write is given a term and gets an optime. A step that
-/// throws has changed nothing; `StorageNotResident` means: `prefetch`, then run the step again.
+/// throws has changed nothing; `StorageNotResident` means: `prefetch`, then run the step again (`whenResident`).
 public final class DataStore {
     public let runtime: any NodeRuntime
     public let versions: VersionStore
@@ -21,6 +21,12 @@ public final class DataStore {
     public var work = WorkCounters()
     /// The operation that is at work, when somebody wants to know what it does.
     public internal(set) var observation: WorkObservation?
+    /// What the slice that has ended last could not read.
+    var missing: StorageNotResident?
+    /// Whether a key is on its way into memory that nobody waits for.
+    var isPrefetching = false
+    /// Collections that are always in memory.
+    var residentNamespaces: Set<Namespace> = []
     /// Called after an entry was appended, in the same step: wakes tailing cursors and fetchers.
     public var onAppend: ((OpTime) -> Void)?
 
@@ -56,11 +62,6 @@ public final class DataStore {
         try catalog.load()
         if let last = oplog.last { clock.advance(toLogged: last.timestamp) }
         try restartIndexBuilds()
-    }
-
-    /// Brings a key that a step missed into memory.
-    public func prefetch(_ missing: StorageNotResident) async throws {
-        try await versions.engine.prefetch(missing.table, [missing.key])
     }
 
     /// An `_id` for a document that has none.

@@ -23,7 +23,7 @@ import Testing
         ],
         "Quorate": [
             "BSON", "Core", "LiveRuntime", "Wire", "DataNode", "Client", "LoopbackTransport", "SocketTransport",
-            "MemoryStorage", "ElectionPolicies", "ReadSelectors",
+            "MemoryStorage", "ElectionPolicies", "ReadSelectors", "Conformance",
         ],
         "CommandLine": [
             "BSON", "Core", "LiveRuntime", "Wire", "Quorate", "Frontend", "DataNode", "Client", "Simulation",

@@ -226,11 +226,7 @@ final class RecordScan {
             }
             if ready < inside { continue }
             if inside < rows.count { return .ended }
-            if case .notResident = scan {
-                if inside == 0 { throw StorageNotResident(table: table, key: last.toArray()) }
-            } else if !rows.isFull {
-                return .ended
-            }
+            if case .done = scan, !rows.isFull { return .ended }
             rows.limit = RecordScan.laterBatch
         }
     }

@@ -55,6 +55,9 @@ public struct GuardedEngine {
         do { try await raw.prefetch(table, keys) } catch { throw failure(error) }
     }
 
+    /// Nothing happens with an engine that holds all in memory.
+    func keepResident(_ table: TableID) { (raw as? any StoragePrefetching)?.keepResident(table) }
+
     var appliedMark: UInt64 { raw.appliedMark }
     var durableMark: UInt64 { raw.durableMark }
     public func statistics(_ table: TableID) -> StorageTableStatistics { raw.statistics(table) }

@@ -62,6 +62,7 @@ public final class VersionStore {
     /// Opens the engine and, when history is kept, rebuilds it from the undo table.
     public func open() async throws {
         try await engine.open()
+        for table in DataTables.resident { engine.keepResident(table) }
         if keepsHistory { try await loadUndo() }
     }
 

@@ -26,6 +26,15 @@ extension DataStore {
         return prepared
     }
 
+    /// A document that lacks an `_id` with one; nil for one that has it.
+    func identified(_ document: DocumentView) -> Document? {
+        guard document["_id"] == nil else { return nil }
+        return Document { writer in
+            writer.append("_id" as String, .objectID(newObjectID()))
+            for field in document { writer.append(field.key, field.value) }
+        }
+    }
+
     @inline(never)
     private func rewriteForInsert(_ document: DocumentView, _ context: WriteContext) throws -> DocumentView {
         let buffer = scratch.document

@@ -96,6 +96,12 @@ public final class FindAndModifyOperation {
 
     /// Goes on until done or the slice is used up.
     public func run(_ context: WriteContext, until deadline: Instant) throws -> WriteProgress {
+        do { return try slice(context, until: deadline) } catch let missing as StorageNotResident {
+            return store.yield(at: missing)
+        }
+    }
+
+    private func slice(_ context: WriteContext, until deadline: Instant) throws -> WriteProgress {
         if isDone { return .done }
         budget?.beginSlice(until: deadline)
         if image != nil { return try answer() }
@@ -110,13 +116,11 @@ public final class FindAndModifyOperation {
             case .yield: return .yield
             case .ended: return try finish(context)
             case .record(let record):
-                switch try write(record, collection, context) {
-                case .some(true): return try answer()
-                case .some(false): break
-                case nil:
-                    interrupted = record
-                    return .yield
-                }
+                // Until it is through with it.
+                interrupted = record
+                guard let isWritten = try write(record, collection, context) else { return .yield }
+                interrupted = nil
+                if isWritten { return try answer() }
                 // It changed between the slices of the search.
                 if clock.isOverNow(store.runtime) { return .yield }
             }

@@ -73,8 +73,8 @@ extension CommandContext {
     /// Between two slices of a command that writes: lets the loop run, and a majority that lags catch up. The member
     /// may have lost its office meanwhile, which `writeContext()` finds out; what is done is remembered for the retry.
     /// - Throws: `MaxTimeMSExpired`.
-    func awaitNextSlice() async throws(ServerError) {
-        await yieldLoop()
+    func awaitNextSlice() async throws {
+        try await endSlice()
         await node.awaitMajority(until: deadline, on: connection) { $0.isMajorityBehind }
         resume()
         try checkDeadline()

@@ -21,6 +21,8 @@ final class ReplicationLocalState {
     private static let rollback = Namespace("local", "system.rollback.id")
     private static let me = Namespace("local", "me")
     private static let startupLog = Namespace("local", "startup_log")
+    /// Where it is kept.
+    static let namespaces: Set<Namespace> = [systemReplset, election, minvalid, rollback, me, startupLog]
 
     /// Loads what an earlier run left; draws a new incarnation where there is none: a volatile engine forgets.
     init(_ node: Node) throws {

@@ -1,3 +1,4 @@
+internal import Conformance
 internal import Core
 internal import ElectionPolicies
 internal import MemoryStorage
@@ -10,6 +11,7 @@ extension PartRegistry {
         parts.register(
             .storage,
             Part("memory", summary: "a B+tree in memory; forgotten when the process ends") { _ in MemoryStorage() })
+        parts.registerPagedMemory()
         parts.register(
             .transport,
             Part("socket", summary: "TCP, and Unix sockets for paths; reaches other processes") { _ in
@@ -24,6 +26,23 @@ extension PartRegistry {
         parts.registerReadSelectors()
         return parts
     }()
+
+    /// For tests of what waits for a disk; it has no other use.
+    private mutating func registerPagedMemory() {
+        let oneIn = PartOption("one-in", default: "4", help: "one read in so many waits; 1: each does the first time")
+        register(
+            .storage,
+            Part(
+                "memory-paged", summary: "memory that claims at random to be on a disk, to test what waits for one",
+                options: [oneIn]
+            ) { context in
+                let text = context.options.values[oneIn.name] ?? oneIn.defaultValue
+                guard let number = Int(text), number > 0 else {
+                    throw PartOptionError("memory-paged.one-in must be a number above 0, not '\(text)'")
+                }
+                return NotResidentStorage(MemoryStorage(), seed: context.runtime.randomNumber(), oneIn: number)
+            })
+    }
 
     private mutating func registerElectionPolicies() {
         register(

@@ -65,6 +65,9 @@ enum ApplyOpsCommand {
                 return
             } catch let error as ServerError where error.isInterruption {
                 try await context.awaitNextSlice()
+            } catch let missing as StorageNotResident {
+                context.node.data.note(missing)
+                try await context.awaitNextSlice()
             }
         }
     }

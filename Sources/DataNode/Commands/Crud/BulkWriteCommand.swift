@@ -19,7 +19,7 @@ enum BulkWriteCommand {
         return .later {
             let bulk = try BulkWrite(context)
             try await bulk.check(context)
-            while case .yield = try bulk.run(context, until: context.runtime.loopSliceEnd) {
+            try await context.node.inSlices({ try bulk.run(context, until: $0).ended }) {
                 try await context.awaitNextSlice()
             }
             try await bulk.reply(context)
@@ -137,7 +137,7 @@ private final class BulkWrite {
     ) throws -> WriteProgress {
         let data = context.node.data
         let id = context.statementID(index)
-        if running == nil, try context.wasExecuted(id, write) { retried.append(id) }
+        if running == nil, try context.wasExecuted(id, write), retried.last != id { retried.append(id) }
         if operation.isFirst("insert") {
             try insert(operation, namespace, write, data, id)
             return .done

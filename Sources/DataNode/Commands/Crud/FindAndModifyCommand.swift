@@ -28,19 +28,19 @@ enum FindAndModifyCommand {
             let operation = try open(context, namespace)
             let write = try context.writeContext()
             let wasExecuted = try context.wasExecuted(context.statementID(0), write)
-            _ = try operation.run(write, until: .distantFuture)
-            reply(operation, wasExecuted, context)
-            let after = context.node.lastOpTime
-            return context.finishWrite(after == before ? nil : after, concern)
+            // What is not in memory is waited for by a task, which begins anew: nothing has been written.
+            if case .done = try operation.run(write, until: .distantFuture) {
+                reply(operation, wasExecuted, context)
+                let after = context.node.lastOpTime
+                return context.finishWrite(after == before ? nil : after, concern)
+            }
         }
         return .later {
             let operation = try open(context, namespace)
-            let wasExecuted = try context.wasExecuted(context.statementID(0), try context.writeContext())
-            while case .yield = try operation.run(
-                try context.writeContext(), until: context.runtime.loopSliceEnd)
-            {
-                try await context.awaitNextSlice()
+            let wasExecuted = try await context.inWriteSlices { write, _ in
+                try context.wasExecuted(context.statementID(0), write)
             }
+            try await context.inWriteSlices { try operation.run($0, until: $1).ended }
             reply(operation, wasExecuted, context)
             try await context.awaitWriteConcern(context.node.lastOpTime, concern)
         }
