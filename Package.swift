@@ -152,7 +152,9 @@ let package = Package(
         .executableTarget(
             name: "echo-service", dependencies: ["EchoService", "Frontend", "LiveRuntime", "SocketTransport", "Core"],
             path: "Tests/echo-service", swiftSettings: swiftSettings),
-        tests("DataNodeTests", ["DataNode", "Frontend", "Wire", "BSON", "Core", "Simulation", "MemoryStorage"]),
+        tests(
+            "DataNodeTests",
+            ["DataNode", "Frontend", "Wire", "BSON", "Core", "Simulation", "MemoryStorage", "Conformance"]),
         tests(
             "SimulationTests",
             ["Simulation", "DataNode", "Client", "BSON", "Core", "ElectionPolicies", "MemoryStorage", "Conformance"]),

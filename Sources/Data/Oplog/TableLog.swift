@@ -122,7 +122,9 @@ final class TableLog: StorageLog {
             batch.dropTable(.oplog)
         } else if let through = batch.truncatesThrough {
             // One beyond: that is the first then.
-            while front.last?.optime.timestamp ?? .zero <= through, try readFront(front.count + TableLog.pieceEntries) {}
+            while front.last?.optime.timestamp ?? .zero <= through,
+                try readFront(front.count + TableLog.pieceEntries)
+            {}
             for entry in front {
                 guard entry.optime.timestamp <= through else { break }
                 TableLog.withKey(entry.optime.timestamp) { batch.delete(.oplog, key: $0) }

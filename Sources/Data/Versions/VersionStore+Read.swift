@@ -177,9 +177,12 @@ struct VersionMerge {
             let scan = try store.engine.read(
                 store.cursor(table), from: bound, direction: direction, into: fetched)
             index = 0
-            if case .notResident = scan { isNotResident = true }
-            isEngineDone = isNotResident || !fetched.isFull
-            if override == nil, !isNotResident || fetched.count > 0 {
+            switch scan {
+            case .done: isEngineDone = !fetched.isFull
+            case .notResident where fetched.count == 0: (isNotResident, isEngineDone) = (true, true)
+            case .notResident: break
+            }
+            if override == nil, !isNotResident {
                 override = try store.nextOverride(table, bound, to: end, direction, point)
             }
             if let last = fetched.rows.last { bound = .behind(last.key) }

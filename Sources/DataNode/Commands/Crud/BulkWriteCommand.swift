@@ -77,13 +77,13 @@ private final class BulkWrite {
     /// What is wrong with the form of an operation is wrong with the command: nothing is done then.
     func check(_ context: CommandContext) async throws {
         var rest = operations
-        var deadline = context.runtime.loopSliceEnd
-        while let operation = try rest.next() {
-            _ = try namespace(of: operation)
-            try Self.fields(of: operation).check(operation, at: "bulkWrite.ops")
-            guard context.runtime.now >= deadline else { continue }
-            try await context.awaitNextSlice()
-            deadline = context.runtime.loopSliceEnd
+        try await context.inPreparingSlices { end in
+            while let operation = try rest.next() {
+                _ = try namespace(of: operation)
+                try Self.fields(of: operation).check(operation, at: "bulkWrite.ops")
+                if context.runtime.now >= end { return nil }
+            }
+            return ()
         }
     }
 
@@ -241,12 +241,10 @@ private final class BulkWrite {
             source: DocumentList(results), namespace: Namespace("admin", "$cmd.bulkWrite"),
             batchSize: batchSize ?? .max)
         let batch = Batch()
-        var progress = CursorProgress.yield
-        while progress == .yield {
-            progress = try batch.fill(
-                from: cursor.source, limit: cursor.firstBatchSize, deadline: context.runtime.loopSliceEnd)
-            if progress == .yield { await context.yieldLoop() }
-        }
+        let progress = try await context.node.inSlices({ end in
+            let progress = try batch.fill(from: cursor.source, limit: cursor.firstBatchSize, deadline: end)
+            return progress == .yield ? nil : progress
+        }) { try await context.endSlice() }
         try Batches.writeFirst(context, cursor, batch, progress)
         let writer = context.writer
         WriteOutcome.append(retried: retried, to: writer)

@@ -3,6 +3,7 @@ internal import Core
 internal import Data
 internal import Frontend
 internal import Query
+internal import Replication
 
 /// `findAndModify`: changes or removes one document and answers with it.
 enum FindAndModifyCommand {
@@ -22,18 +23,10 @@ enum FindAndModifyCommand {
         let concern = try context.writeConcern()
         if StatementCommand.isPoint(context.body["query"]), context.body["update"]?.type != .array,
             context.body.byteCount <= Limits.shortWriteBytes, context.existingCollection()?.isValidated != true,
-            !StatementCommand.mayCompute(context.body["fields"])
+            !StatementCommand.mayCompute(context.body["fields"]),
+            let outcome = try runAtOnce(context, namespace, concern)
         {
-            let before = context.node.lastOpTime
-            let operation = try open(context, namespace)
-            let write = try context.writeContext()
-            let wasExecuted = try context.wasExecuted(context.statementID(0), write)
-            // What is not in memory is waited for by a task, which begins anew: nothing has been written.
-            if case .done = try operation.run(write, until: .distantFuture) {
-                reply(operation, wasExecuted, context)
-                let after = context.node.lastOpTime
-                return context.finishWrite(after == before ? nil : after, concern)
-            }
+            return outcome
         }
         return .later {
             let operation = try open(context, namespace)
@@ -44,6 +37,24 @@ enum FindAndModifyCommand {
             reply(operation, wasExecuted, context)
             try await context.awaitWriteConcern(context.node.lastOpTime, concern)
         }
+    }
+
+    /// Nil when something is not in memory: a task waits for it, and begins anew. Nothing has been written.
+    private static func runAtOnce(
+        _ context: CommandContext, _ namespace: Namespace, _ concern: WriteConcern
+    ) throws -> CommandOutcome? {
+        let before = context.node.lastOpTime
+        let operation = try open(context, namespace)
+        do {
+            let write = try context.writeContext()
+            let wasExecuted = try context.wasExecuted(context.statementID(0), write)
+            guard case .done = try operation.run(write, until: .distantFuture) else { return nil }
+            reply(operation, wasExecuted, context)
+        } catch is StorageNotResident {
+            return nil
+        }
+        let after = context.node.lastOpTime
+        return context.finishWrite(after == before ? nil : after, concern)
     }
 
     private static func reply(_ operation: FindAndModifyOperation, _ wasExecuted: Bool, _ context: CommandContext) {

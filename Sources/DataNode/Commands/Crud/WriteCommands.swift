@@ -394,12 +394,12 @@ extension WriteStatements {
     /// The same for statements of any number, in slices.
     func check(_ checkForm: (DocumentView) throws(ServerError) -> Void, _ context: CommandContext) async throws {
         var run = makeRun()
-        var deadline = context.runtime.loopSliceEnd
-        while let statement = try run.next() {
-            try checkForm(statement)
-            guard context.runtime.now >= deadline else { continue }
-            try await context.awaitNextSlice()
-            deadline = context.runtime.loopSliceEnd
+        try await context.inPreparingSlices { end in
+            while let statement = try run.next() {
+                try checkForm(statement)
+                if context.runtime.now >= end { return nil }
+            }
+            return ()
         }
     }
 
