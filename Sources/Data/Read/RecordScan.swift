@@ -187,9 +187,10 @@ final class RecordScan {
             case .absent: break
             case .notResident: throw StorageNotResident(table: table, key: ids[segment])
             case .found(let value):
-                keysExamined += 1
                 let record = try recordKey(value)
-                verdict = try show(record, try document(record), body)
+                let bytes = try document(record)
+                keysExamined += 1
+                verdict = try show(record, bytes, body)
             }
             if case .refuse = verdict { return .stopped }
             if case .interrupted = verdict { return .yield }

@@ -1,4 +1,4 @@
-import BSON
+public import BSON
 import Core
 
 extension DataStore {
@@ -26,8 +26,9 @@ extension DataStore {
         return prepared
     }
 
-    /// A document that lacks an `_id` with one; nil for one that has it.
-    func identified(_ document: DocumentView) -> Document? {
+    /// A document that lacks an `_id` with one; nil for one that has it. An insert that is tried again is to be that
+    /// of the same document.
+    public func identified(_ document: DocumentView) -> Document? {
         guard document["_id"] == nil else { return nil }
         return Document { writer in
             writer.append("_id" as String, .objectID(newObjectID()))

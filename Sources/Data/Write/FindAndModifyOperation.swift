@@ -23,7 +23,7 @@ public final class FindAndModifyOperation {
     private let wanted: RetryImage
     private let id: Int32
     private let budget: EvaluationBudget?
-    private let validation: Validation?
+    private let validation: Validation
     /// The document to answer with; all is written, and its projection may take slices.
     private var image: (document: Document, position: Int?)?
     /// The record whose evaluation was interrupted.
@@ -87,7 +87,7 @@ public final class FindAndModifyOperation {
         }
         wanted = isNew ? .after : .before
         budget = context.budget?.value
-        validation = budget.map { Validation($0) }
+        validation = Validation(budget ?? EvaluationBudget(store.runtime))
     }
 
     private static func refuse(_ what: String) -> ServerError {

@@ -20,14 +20,14 @@ public final class UpdateOperation {
     private var search: FirstInOrder?
     /// The record whose evaluation was interrupted.
     private var interrupted: RecordKey?
-    private let validation: Validation?
+    private let validation: Validation
     private var isDone = false
 
     public init(_ store: DataStore, _ namespace: Namespace, _ statement: UpdateStatement, id: Int32 = 0) {
         self.store = store
         self.namespace = namespace
         self.statement = statement
-        validation = statement.budget.map { Validation($0) }
+        validation = Validation(statement.budget ?? EvaluationBudget(store.runtime))
         self.id = id
     }
 

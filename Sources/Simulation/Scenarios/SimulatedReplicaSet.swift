@@ -93,6 +93,10 @@ public final class SimulatedReplicaSet {
         self.remembers = remembers
         self.flushTime = flushTime
         self.notResidentOneIn = notResidentOneIn
+        // By which checkers say that they are no part of what is checked.
+        if notResidentOneIn != nil, world.hooks == nil {
+            world.hooks = SimulationHooks(onProbe: { _ in }, onBuggify: { _ in false })
+        }
         self.oplogBytesMax = oplogBytesMax
         self.timing = timing
         initialCount = kinds.count

@@ -46,6 +46,8 @@ private final class BulkWrite {
     /// The operation that a slice has left, and one that is running.
     private var pending: DocumentView?
     private var running: Running?
+    /// The document to insert with the `_id` that it was given, when its insert has to be tried again.
+    private var identified: Document?
     private var isDone = false
     private var results: [Document] = []
     private var (errors, inserted, matched, modified, upserted, deleted) = (0, 0, 0, 0, 0, 0)
@@ -77,7 +79,7 @@ private final class BulkWrite {
     /// What is wrong with the form of an operation is wrong with the command: nothing is done then.
     func check(_ context: CommandContext) async throws {
         var rest = operations
-        try await context.inPreparingSlices { end in
+        try await context.inPreparingSlices { end -> Void? in
             while let operation = try rest.next() {
                 _ = try namespace(of: operation)
                 try Self.fields(of: operation).check(operation, at: "bulkWrite.ops")
@@ -125,6 +127,7 @@ private final class BulkWrite {
             }
             running = nil
             pending = nil
+            identified = nil
             index += 1
             if context.isSliceOver(write, deadline) { return .yield }
         }
@@ -163,9 +166,19 @@ private final class BulkWrite {
         guard let document = operation["document"]?.asDocument else {
             throw ServerError(.missingField, "BSON field 'bulkWrite.ops.document' is missing but a required field")
         }
-        if try !data.wasExecuted(id, write) {
-            try namespace.checkUserWritable()
-            try data.insertOne(document, into: data.ensureCollection(namespace, write), write, statement: id)
+        do {
+            if try !data.wasExecuted(id, write) {
+                try namespace.checkUserWritable()
+                let collection = try data.ensureCollection(namespace, write)
+                if let identified {
+                    _ = try identified.withView { try data.insertOne($0, into: collection, write, statement: id) }
+                } else {
+                    try data.insertOne(document, into: collection, write, statement: id)
+                }
+            }
+        } catch let missing as StorageNotResident {
+            identified = identified ?? data.identified(document)
+            throw missing
         }
         inserted += 1
         succeed(n: 1)

@@ -394,7 +394,7 @@ extension WriteStatements {
     /// The same for statements of any number, in slices.
     func check(_ checkForm: (DocumentView) throws(ServerError) -> Void, _ context: CommandContext) async throws {
         var run = makeRun()
-        try await context.inPreparingSlices { end in
+        try await context.inPreparingSlices { end -> Void? in
             while let statement = try run.next() {
                 try checkForm(statement)
                 if context.runtime.now >= end { return nil }
