@@ -12,6 +12,7 @@ public final class NotResidentStorage: StoragePrefetching {
     private let inner: any StorageEngine
     private var random: SplitMix64
     private let oneIn: Int
+    private let keeps: Int
     private let isInspected: () -> Bool
     private let wait: () async -> Void
     private var kept: Set<TableID> = []
@@ -27,12 +28,14 @@ public final class NotResidentStorage: StoragePrefetching {
     /// - Parameters:
     ///   - seed: what is drawn from.
     ///   - oneIn: one read in so many finds nothing in memory; with 1, none does that was not prefetched.
+    ///   - keeps: how many keys that were prefetched last stay; with fewer than a step needs at once, it never ends.
     ///   - isInspected: whether somebody looks who is no part of what is tested: then all is in memory.
     ///   - wait: how long a prefetch takes.
     public init(
-        _ inner: any StorageEngine, seed: UInt64, oneIn: Int = 4, isInspected: @escaping () -> Bool = { false },
-        wait: @escaping () async -> Void = {}
+        _ inner: any StorageEngine, seed: UInt64, oneIn: Int = 4, keeps: Int = Limits.prefetchedKeysMin,
+        isInspected: @escaping () -> Bool = { false }, wait: @escaping () async -> Void = {}
     ) {
+        self.keeps = keeps
         self.inner = inner
         self.oneIn = max(oneIn, 1)
         self.isInspected = isInspected
@@ -56,15 +59,13 @@ public final class NotResidentStorage: StoragePrefetching {
             resident[place] = prefetches
             order.append(place)
         }
-        while order.count - oldest > Limits.prefetchedKeysMin {
+        while order.count - oldest > keeps {
             let place = order[oldest]
             oldest += 1
             // One that was prefetched again since stays for that.
-            if let number = resident[place], number + UInt64(Limits.prefetchedKeysMin) <= prefetches {
-                resident[place] = nil
-            }
+            if let number = resident[place], number + UInt64(keeps) <= prefetches { resident[place] = nil }
         }
-        if oldest > Limits.prefetchedKeysMin {
+        if oldest > keeps {
             order.removeFirst(oldest)
             oldest = 0
         }

@@ -7,7 +7,9 @@ extension StorageConformance {
         guard let paged = engine as? any StoragePrefetching else { return }
         let kept = TableID(rawValue: 30)
         let table = TableID(rawValue: 31)
-        let keys = (0..<2000).map { number in withUnsafeBytes(of: UInt64(number).bigEndian) { [UInt8]($0) } }
+        let keys = (0..<Limits.prefetchedKeysMin).map { number in
+            withUnsafeBytes(of: UInt64(number).bigEndian) { [UInt8]($0) }
+        }
         paged.keepResident(kept)
         let batch = WriteBatch()
         for key in keys {

@@ -214,7 +214,7 @@ public enum Limits {
     /// How long `replSetInitiate` waits for the members' answers.
     public static let initiateWaitMax: Duration = .seconds(10)
     /// How many keys that were prefetched a storage engine larger than memory keeps there, for the step that asked.
-    public static let prefetchedKeysMin = 4096
+    public static let prefetchedKeysMin = 1024
     /// Statements and bytes of a write command that runs to its end within one step of the loop.
     public static let shortWriteStatements = 16
     public static let shortWriteBytes = 64 * 1024

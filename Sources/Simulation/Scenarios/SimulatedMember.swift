@@ -120,6 +120,7 @@ public final class SimulatedMember {
         guard let oneIn = set.notResidentOneIn else { return engine }
         return NotResidentStorage(
             engine, seed: set.world.seed &+ UInt64(id) &* 1000 &+ UInt64(restarts), oneIn: oneIn,
+            keeps: SimulatedMember.prefetchedKeys,
             isInspected: { [unowned runtime] in runtime.simulation?.isInspecting ?? false },
             wait: { [unowned runtime] in
                 let most = UInt64(SimulatedMember.prefetchTimeMax.nanoseconds)
@@ -127,6 +128,8 @@ public final class SimulatedMember {
             })
     }
 
+    /// More than one step of the workloads needs at once, and little more: what was prefetched is soon gone again.
+    private static let prefetchedKeys = 256
     /// How long a read of the disk may take.
     private static let prefetchTimeMax = Duration.microseconds(200)
 
