@@ -82,6 +82,7 @@ let package = Package(
         hot("CHash", ["CXXHash"]),
         hot("COplog", ["CLZ4", "CXXHash"]),
         hot("CTree"),
+        hot("CRun"),
         hot("CHooks"),
 
         // The framework, in import order.
@@ -99,7 +100,7 @@ let package = Package(
             "Quorate",
             [
                 "BSON", "Core", "LiveRuntime", "Wire", "DataNode", "Client", "LoopbackTransport", "SocketTransport",
-                "MemoryStorage",
+                "MemoryStorage", "FileStorage",
                 "ElectionPolicies", "ReadSelectors",
             ]),
         module(
@@ -120,6 +121,7 @@ let package = Package(
         plugin("LoopbackTransport", ["Core"]),
         plugin("SocketTransport", ["Core", "LiveRuntime", "CUV"]),
         plugin("MemoryStorage", ["Core", "CTree"]),
+        plugin("FileStorage", ["Core", "BSON", "MemoryStorage", "CRun", "CHash", "CLZ4"]),
         plugin("ElectionPolicies", ["Core"]),
         plugin("ReadSelectors", ["Core"]),
 
@@ -146,6 +148,8 @@ let package = Package(
             exclude: ["testdata"]),
         tests(
             "TransportTests", ["LoopbackTransport", "SocketTransport", "LiveRuntime", "Core", "BSON", "Conformance"]),
+        tests(
+            "StorageTests", ["FileStorage", "MemoryStorage", "Simulation", "Conformance", "LiveRuntime", "BSON", "Core", "CRun"]),
         tests("FrontendTests", ["Frontend", "EchoService", "Simulation", "Wire", "BSON", "Core"]),
         .target(
             name: "EchoService", dependencies: ["Frontend", "BSON", "Core"], path: "Tests/EchoService",

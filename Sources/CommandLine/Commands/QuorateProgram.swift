@@ -39,7 +39,7 @@ public enum QuorateProgram {
     private static func exitStatus(for error: any Error) -> Int32 {
         switch error {
         // Something that the user can mend by another command line.
-        case is UsageError, is PartOptionError, is TransportError: UsageError.exitStatus
+        case is UsageError, is PartOptionError, is TransportError, is StorageDamage, is DiskError: UsageError.exitStatus
         default: 1
         }
     }

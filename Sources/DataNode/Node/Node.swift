@@ -87,6 +87,7 @@ public final class Node {
             try data.load()
             if try data.hasUnfinishedInitialSync() { try data.startInitialSync() }
         }
+        try ReplicationLocalState.checkOwner(data, setName: options.replicaSetName)
         data.onDatabaseDropped = { [unowned self] in profiler.forget($0) }
         try frontend.listen()
         if let setName = options.replicaSetName {

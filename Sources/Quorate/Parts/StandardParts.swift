@@ -1,5 +1,7 @@
 internal import Core
 internal import ElectionPolicies
+internal import FileStorage
+internal import LiveRuntime
 internal import MemoryStorage
 internal import ReadSelectors
 
@@ -10,6 +12,16 @@ extension PartRegistry {
         parts.register(
             .storage,
             Part("memory", summary: "a B+tree in memory; forgotten when the process ends") { _ in MemoryStorage() })
+        parts.register(
+            .storage,
+            Part(
+                "file", summary: "the same tree, with a journal and checkpoints in files: survives restarts",
+                options: FileSettings.options, directory: .required
+            ) { context in
+                FileStorage(
+                    context.runtime, LiveDisk(), directory: context.directory ?? "", name: context.memberName,
+                    settings: try FileSettings(context.options))
+            })
         parts.register(
             .transport,
             Part("socket", summary: "TCP, and Unix sockets for paths; reaches other processes") { _ in
