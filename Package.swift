@@ -106,7 +106,8 @@ let package = Package(
         module(
             "Simulation",
             [
-                "BSON", "Core", "Wire", "DataNode", "Client", "Replication", "Data", "MemoryStorage", "ElectionPolicies",
+                "BSON", "Core", "Wire", "DataNode", "Client", "Replication", "Data", "MemoryStorage",
+                "ElectionPolicies",
                 "ReadSelectors", "Conformance", "CHash", "CHooks",
             ]),
         module("Conformance", ["BSON", "Core"]),
@@ -149,7 +150,8 @@ let package = Package(
         tests(
             "TransportTests", ["LoopbackTransport", "SocketTransport", "LiveRuntime", "Core", "BSON", "Conformance"]),
         tests(
-            "StorageTests", ["FileStorage", "MemoryStorage", "Simulation", "Conformance", "LiveRuntime", "BSON", "Core", "CRun"]),
+            "StorageTests",
+            ["FileStorage", "MemoryStorage", "Simulation", "Conformance", "LiveRuntime", "BSON", "Core", "CRun"]),
         tests("FrontendTests", ["Frontend", "EchoService", "Simulation", "Wire", "BSON", "Core"]),
         .target(
             name: "EchoService", dependencies: ["Frontend", "BSON", "Core"], path: "Tests/EchoService",

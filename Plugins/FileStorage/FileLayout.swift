@@ -2,11 +2,11 @@ import Core
 
 /// What lies where in a data directory:
 ///
-///     lock             who holds it
-///     manifest         what is valid, and through which batch (`Manifest`)
-///     journal/N        segments of the journal (`JournalFormat`); spare-N: files that can become one
-///     runs/N           sorted operations (`RunFormat`)
-///     oplog/N          frames of oplog entries (`LogFrame`), one behind the other
+/// - `lock`: who holds it
+/// - `manifest`: what is valid, and through which batch (`Manifest`)
+/// - `journal/N`: segments of the journal (`JournalFormat`); `journal/spare-N`: files that can become one
+/// - `runs/N`: sorted operations (`RunFormat`)
+/// - `oplog/N`: frames of oplog entries (`LogFrame`), one behind the other
 struct FileLayout: Sendable {
     let root: String
 

@@ -11,6 +11,7 @@ public final class FileStorage: StorageEngine {
     private let layout: FileLayout
     private let settings: FileSettings
     private let name: String
+    private let access: Access
     private let memory = MemoryStorage()
     private var lock: (any DiskLock)?
     @exclusivity(unchecked) private var journal: Journal?
@@ -23,6 +24,13 @@ public final class FileStorage: StorageEngine {
     private var counters = Counters()
     /// Whether what was opened had not been closed: what was not synced then may be missing.
     public private(set) var wasUnclean = false
+
+    /// What is done with a directory.
+    public enum Access: Sendable {
+        case readWrite
+        /// Nothing in the directory is changed: what is written stays in memory.
+        case inspect
+    }
 
     private struct Counters {
         var checkpoints: Int64 = 0
@@ -37,8 +45,9 @@ public final class FileStorage: StorageEngine {
     ///   - name: as log lines and the lock name the holder.
     public init(
         _ runtime: any NodeRuntime, _ disk: any Disk, directory: String, name: String,
-        settings: FileSettings = FileSettings()
+        settings: FileSettings = FileSettings(), access: Access = .readWrite
     ) {
+        self.access = access
         self.runtime = runtime
         self.disk = disk
         layout = FileLayout(root: directory)
@@ -50,11 +59,12 @@ public final class FileStorage: StorageEngine {
 
     public func open() async throws {
         try invariant(journal == nil, "a file store is opened twice")
+        if access == .inspect { return try await openToInspect() }
         try await memory.open()
         lock = try await takeLock()
         let newStore = runtime.randomNumber()
         let began = runtime.now
-        let recovery = Recovery(disk: disk, layout: layout, settings: settings)
+        let recovery = Recovery(disk: disk, layout: layout, settings: settings, progress: progress)
         // Nobody else looks at memory until this has ended.
         let (disk, layout, settings, confined) = (disk, layout, settings, Confined(memory))
         let (outcome, writer, begun) = try await onHelper {
@@ -74,10 +84,39 @@ public final class FileStorage: StorageEngine {
         if outcome.wasUnclean {
             runtime.log.log(
                 .info, "storage",
-                "\(layout.root) was not closed: \(outcome.replayedBatches) batches, \(outcome.journalBytes >> 10) KB, came "
-                    + "out of the journal in \(counters.recovery.wholeMilliseconds) ms")
+                "\(layout.root) was not closed: \(outcome.replayedBatches) batches, \(outcome.journalBytes >> 10) KB, "
+                    + "came out of the journal in \(counters.recovery.wholeMilliseconds) ms")
         }
         start(Journal(runtime, writer, begun, last: base, interval: settings.journalCommitInterval))
+    }
+
+    private func openToInspect() async throws {
+        let (disk, layout) = (disk, layout)
+        guard try await onHelper({ try Manifest.read(disk, layout) != nil }) else {
+            throw StorageDamage("\(layout.root) is not a data directory of quorate: it has no manifest")
+        }
+        try await memory.open()
+        lock = try await takeLock()
+        let recovery = Recovery(disk: disk, layout: layout, settings: settings, progress: progress)
+        let confined = Confined(memory)
+        let outcome = try await onHelper { try recovery.inspect(into: confined.value) }
+        manifest = outcome.manifest
+        base = memory.appliedMark
+        wasUnclean = outcome.wasUnclean
+        counters.replayed = outcome.replayedBatches
+    }
+
+    /// Says how far a long recovery is. Called on its thread.
+    private var progress: @Sendable (Recovery.Progress) -> Void {
+        let log = Confined(runtime.log)
+        let (mailbox, root) = (runtime.mailbox, layout.root)
+        return { progress in
+            mailbox.enqueue {
+                log.value.log(
+                    .info, "storage",
+                    "reading \(root): \(progress.what), \(progress.bytes >> 20) of \(progress.total >> 20) MB")
+            }
+        }
     }
 
     private func start(_ journal: Journal) {
@@ -118,7 +157,12 @@ public final class FileStorage: StorageEngine {
     }
 
     public func close() async {
-        guard let journal else { return }
+        guard let journal else {
+            manifest = nil
+            await memory.close()
+            lock = nil
+            return
+        }
         if failure == nil, journal.failure == nil {
             do {
                 try await journal.flush(upTo: journal.last)
@@ -146,7 +190,11 @@ public final class FileStorage: StorageEngine {
     private func onHelper<Answer>(_ work: @escaping @Sendable () throws -> Answer) async throws -> Answer {
         let box = AnyJobResult<Answer>()
         await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
-            runtime.offload { box.run(work) } completion: { continuation.resume() }
+            runtime.offload {
+                box.run(work)
+            } completion: {
+                continuation.resume()
+            }
         }
         return try box.take()
     }
@@ -155,14 +203,23 @@ public final class FileStorage: StorageEngine {
 
     public var log: (any StorageLog)? { memory.log }
     public var survivesRestart: Bool { true }
-    public var appliedMark: UInt64 { (journal?.last ?? base) - base }
-    public var durableMark: UInt64 { (journal?.durable ?? base) - base }
+    public var appliedMark: UInt64 { journal.map { $0.last - base } ?? inspectedMark }
+    public var durableMark: UInt64 { journal.map { $0.durable - base } ?? inspectedMark }
+    /// What was written to a directory that is not to be changed.
+    private var inspectedMark: UInt64 {
+        access == .inspect && memory.appliedMark > base ? memory.appliedMark - base : 0
+    }
 
-    public func get(_ table: TableID, _ key: UnsafeRawBufferPointer) throws -> StorageRead { try memory.get(table, key) }
+    public func get(_ table: TableID, _ key: UnsafeRawBufferPointer) throws -> StorageRead {
+        try memory.get(table, key)
+    }
     public func makeCursor(_ table: TableID) throws -> any StorageCursor { try memory.makeCursor(table) }
 
     public func apply(_ batch: WriteBatch) throws {
-        guard let journal else { throw ServerError(.internalError, "the file store is not open") }
+        guard let journal else {
+            guard access == .inspect else { throw ServerError(.internalError, "the file store is not open") }
+            return try memory.apply(batch)
+        }
         if let failure = failure ?? journal.failure { throw failure }
         // Checks the batch, and refuses it before anything shows.
         try memory.apply(batch)
@@ -170,7 +227,10 @@ public final class FileStorage: StorageEngine {
     }
 
     public func flush(upTo mark: UInt64) async throws {
-        guard let journal else { throw ServerError(.internalError, "the file store is not open") }
+        guard let journal else {
+            guard access == .inspect else { throw ServerError(.internalError, "the file store is not open") }
+            return
+        }
         try await journal.flush(upTo: base + mark)
     }
 
@@ -199,6 +259,9 @@ public final class FileStorage: StorageEngine {
             $0.append("checkpointBytesWritten", int64: counters.checkpointBytes)
             $0.append("runs", int64: Int64(manifest?.runs.count ?? 0))
             $0.append("runBytes", int64: Int64(manifest?.runs.reduce(0) { $0 + $1.bytes } ?? 0))
+            $0.append("oplogSegments", int64: Int64(manifest?.oplog.segments.count ?? 0))
+            $0.append("oplogBytes", int64: Int64(manifest?.oplog.segments.reduce(0) { $0 + $1.bytes } ?? 0))
+            $0.append("unclean", bool: wasUnclean)
             $0.append("replayedBatches", int64: Int64(bitPattern: counters.replayed))
             $0.append("recoveryMillis", int64: counters.recovery.wholeMilliseconds)
         }

@@ -3,8 +3,8 @@ import Core
 
 /// The journal of a store: every batch, in order, in files that are only ever written at the end. Confined to the loop.
 ///
-/// Group commit: one write is under way at a time, on a helper thread; what is appended meanwhile goes with the next, as
-/// one frame.
+/// Group commit: one write is under way at a time, on a helper thread; what is appended meanwhile goes with the next,
+/// as one frame.
 final class Journal {
     private let runtime: any NodeRuntime
     private let writer: JournalWriter
@@ -96,7 +96,9 @@ final class Journal {
 
     /// Writes what was gathered, or a mark when there is nothing and the last sync has no witness.
     private func write() {
-        guard !isWriting, failure == nil, !isClosed, inFlight.count > 0 || gathered.count > 0 || !isMarked else { return }
+        guard !isWriting, failure == nil, !isClosed, inFlight.count > 0 || gathered.count > 0 || !isMarked else {
+            return
+        }
         isWriting = true
         if inFlight.count == 0 {
             inFlight.exchange(with: gathered)

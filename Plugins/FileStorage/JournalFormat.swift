@@ -5,14 +5,13 @@ import Core
 
 /// How a journal lies in its files: segments of frames.
 ///
-/// A segment is a file `journal/N` that is as long from the start as it may become. It begins with a header:
-///   0 magic "QJS1"   4 version u16, zero u16   8 number u64   16 epoch u64   24 store u64   32 XXH3 of the first 32
-/// and frames follow from `headerBytes` on, each at a multiple of eight:
-///   0 magic "QJF1"   4 version u16   6 flags u16 (1: LZ4; 2: a mark, which holds nothing)
-///   8 payload bytes u32   12 bytes uncompressed u32   16 number of its first batch u64   24 batches u32   28 zero u32
-///   32 number up to which the journal was synced when this was written u64   40 checksum of the frame before u64
-///   48 XXH3 of all this and the payload, seeded with segment and epoch, u64
-/// The payload is batches in their flat form (`WriteBatch.appendFlat`), one behind the other.
+/// A segment is a file `journal/N` that is as long from the start as it may become. It begins with a header: 0 magic
+/// "QJS1", 4 version u16, zero u16, 8 number u64, 16 epoch u64, 24 store u64, 32 XXH3 of the first 32 bytes, and frames
+/// follow from `headerBytes` on, each at a multiple of eight: 0 magic "QJF1", 4 version u16, 6 flags u16 (1: LZ4; 2: a
+/// mark, which holds nothing), 8 payload bytes u32, 12 bytes uncompressed u32, 16 number of its first batch u64, 24
+/// batches u32, 28 zero u32, 32 number up to which the journal was synced when this was written u64, 40 checksum of the
+/// frame before u64, 48 XXH3 of all this and the payload, seeded with segment and epoch, u64. The payload is batches in
+/// their flat form (`WriteBatch.appendFlat`), one behind the other.
 ///
 /// The seed makes a frame valid in its own place of its own epoch only: what a recycled file still holds is nothing. An
 /// epoch ends with the process; recovery begins another, in a segment of its own.

@@ -89,14 +89,14 @@ final class JournalWriter: @unchecked Sendable {
             try file.sync()
             if count > 0 { synced = first + UInt64(count) - 1 }
         }
-        do { try reserve() } catch where error.kind == .full { outcome.hasReserve = false }
+        do { try reserve() } catch  where error.kind == .full { outcome.hasReserve = false }
         return outcome
     }
 
     /// Tries again to have a file for the next segment.
     func retryReserve(unused: [UInt64]) throws(DiskError) -> Bool {
         try recycle(unused)
-        do { try reserve() } catch where error.kind == .full { return false }
+        do { try reserve() } catch  where error.kind == .full { return false }
         return true
     }
 

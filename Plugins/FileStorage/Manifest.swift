@@ -4,7 +4,7 @@ import Core
 
 /// What is valid in a data directory: the runs, the segments of the oplog, and where the journal goes on from there.
 ///
-/// Kept in one small file that is replaced as a whole: 0 magic "QMF1"   4 version u32   8 XXH3 of the rest u64, and
+/// Kept in one small file that is replaced as a whole: 0 magic "QMF1", 4 version u32, 8 XXH3 of the rest u64, and
 /// behind it a BSON document.
 struct Manifest: Sendable, Equatable {
     /// Drawn when the directory was made: files of another one are strangers.

@@ -4,13 +4,22 @@ import MemoryStorage
 
 /// Opens a data directory: what is in it, put back into memory. On a helper thread, before anything is served.
 ///
-/// Runs, then the oplog's segments, then the journal up to the first frame that is not whole. What the journal held goes
-/// into a checkpoint before anything is called durable: what recovery could read may be in the page cache only. Then a
-/// new epoch begins in a segment of its own, so that nothing of an older one is ever taken for its own.
+/// Runs, then the oplog's segments, then the journal up to the first frame that is not whole. What the journal held
+/// goes into a checkpoint before anything is called durable: what recovery could read may be in the page cache only.
+/// Then a new epoch begins in a segment of its own, so that nothing of an older one is ever taken for its own.
 struct Recovery {
     let disk: any Disk
     let layout: FileLayout
     let settings: FileSettings
+    /// Called now and then.
+    let progress: @Sendable (Progress) -> Void
+
+    /// How far it is.
+    struct Progress: Sendable {
+        let what: String
+        let bytes: Int
+        let total: Int
+    }
 
     struct Outcome {
         var manifest: Manifest
@@ -28,10 +37,7 @@ struct Recovery {
     func run(into memory: MemoryStorage, newStore: UInt64) throws -> Outcome {
         guard let manifest = try Manifest.read(disk, layout) else { return try create(newStore) }
         var outcome = Outcome(manifest: manifest)
-        outcome.wasUnclean = !manifest.isClean
-        try loadRuns(manifest, memory)
-        try loadOplog(manifest.oplog, memory)
-        let (last, end) = try replay(manifest, memory, &outcome)
+        let (last, end) = try load(into: memory, &outcome)
         var checkpoint = Checkpoint(disk, layout, manifest, chunkBytes: settings.checkpointChunkBytes)
         if last > manifest.checkpoint { _ = try checkpoint.run(through: last, end: end) }
         outcome.manifest = checkpoint.manifest
@@ -44,6 +50,24 @@ struct Recovery {
         try removeStrangers(outcome.manifest)
         outcome.spares = try recycle(segments)
         return outcome
+    }
+
+    /// Only reads.
+    func inspect(into memory: MemoryStorage) throws -> Outcome {
+        guard let manifest = try Manifest.read(disk, layout) else {
+            throw StorageDamage("\(layout.root) is not a data directory of quorate: it has no manifest")
+        }
+        var outcome = Outcome(manifest: manifest)
+        _ = try load(into: memory, &outcome)
+        return outcome
+    }
+
+    /// Returns the number of the last batch and where it ends in the journal.
+    private func load(into memory: MemoryStorage, _ outcome: inout Outcome) throws -> (UInt64, JournalPosition) {
+        outcome.wasUnclean = !outcome.manifest.isClean
+        try loadRuns(outcome.manifest, memory)
+        try loadOplog(outcome.manifest.oplog, memory)
+        return try replay(outcome.manifest, memory, &outcome)
     }
 
     private func create(_ store: UInt64) throws -> Outcome {
@@ -73,9 +97,18 @@ struct Recovery {
     // MARK: What was there
 
     private func loadRuns(_ manifest: Manifest, _ memory: MemoryStorage) throws {
+        let total = manifest.runs.reduce(0) { $0 + $1.bytes }
+        var (done, told) = (0, 0)
         for run in manifest.runs {
             let reader = try RunReader(disk, layout, run)
-            while try reader.next() { try memory.restore(reader.operations.bytes) }
+            while try reader.next() {
+                try memory.restore(reader.operations.bytes)
+                if done + reader.position - told >= Limits.recoveryProgressBytes {
+                    told = done + reader.position
+                    progress(Progress(what: "data", bytes: told, total: total))
+                }
+            }
+            done += run.bytes
         }
     }
 

@@ -6,15 +6,16 @@ import Core
 
 /// How a run lies in its file: blocks of operations, sorted by table and key (`CRun`).
 ///
-/// A block, little-endian: 0 magic "QRB1"   4 version u16   6 flags u16 (1: LZ4)   8 stored bytes u32
-/// 12 bytes uncompressed u32   16 its place in the file u64   24 XXH3 of the first 24 bytes and what is stored, seeded
-/// with the run's number, u64. A block holds whole operations.
+/// A block, little-endian: 0 magic "QRB1", 4 version u16, 6 flags u16 (1: LZ4), 8 stored bytes u32, 12 bytes
+/// uncompressed u32, 16 its place in the file u64, 24 XXH3 of the first 24 bytes and what is stored, seeded with the
+/// run's number, u64. A block holds whole operations.
 enum RunFormat {
     static let blockHeaderBytes = 32
     static let version: UInt16 = 1
     private static let magic: UInt32 = 0x3142_5251
 
-    static func appendBlock(_ operations: UnsafeRawBufferPointer, at place: Int, of run: UInt64, to buffer: ByteBuffer) {
+    static func appendBlock(_ operations: UnsafeRawBufferPointer, at place: Int, of run: UInt64, to buffer: ByteBuffer)
+    {
         let start = buffer.count
         _ = buffer.extend(by: blockHeaderBytes)
         var isCompressed = false
@@ -160,6 +161,8 @@ final class RunReader {
     }
 
     var isAtEnd: Bool { place >= run.bytes }
+    /// How far it is in the file.
+    var position: Int { place }
 
     /// Reads the next block into `operations`; false at the end.
     func next() throws -> Bool {

@@ -43,7 +43,9 @@ extension Disk {
 
 /// An open file. Closed when it is released.
 public protocol DiskFile: AnyObject, Sendable {
+    /// As it was opened.
     var path: String { get }
+    /// How long it is now, in bytes.
     func size() throws(DiskError) -> Int
     /// Fills `bytes` from `offset` on; returns how many there were.
     func read(into bytes: UnsafeMutableRawBufferPointer, at offset: Int) throws(DiskError) -> Int
@@ -60,6 +62,7 @@ public protocol DiskLock: AnyObject, Sendable {}
 
 /// What a disk would not do.
 public struct DiskError: Error, Sendable, CustomStringConvertible {
+    /// What can be done about it depends on this.
     public enum Kind: Sendable {
         /// No room is left.
         case full
@@ -72,13 +75,16 @@ public struct DiskError: Error, Sendable, CustomStringConvertible {
         case other
     }
 
+    /// What kind of failure it is.
     public let kind: Kind
     /// `write of 512 bytes at 1024`.
     public let operation: String
+    /// What it was done to.
     public let path: String
     /// As the system puts it.
     public let reason: String
 
+    /// What a disk throws.
     public init(_ kind: Kind, _ operation: String, _ path: String, _ reason: String) {
         self.kind = kind
         self.operation = operation
@@ -86,5 +92,6 @@ public struct DiskError: Error, Sendable, CustomStringConvertible {
         self.reason = reason
     }
 
+    /// One line: what was done to what, and why it failed.
     public var description: String { "\(operation) \(path): \(reason)" }
 }

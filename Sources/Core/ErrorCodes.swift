@@ -144,6 +144,7 @@ extension ErrorCode {
     public static let staleConfig = ErrorCode(13388)
     public static let notPrimaryNoSecondaryOk = ErrorCode(13435)
     public static let notPrimaryOrSecondary = ErrorCode(13436)
+    /// The disk is full: writes are taken again when there is room.
     public static let outOfDiskSpace = ErrorCode(14031)
     public static let keyTooLong = ErrorCode(17280)
     public static let pathCollision = ErrorCode(31249)

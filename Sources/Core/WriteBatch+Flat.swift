@@ -1,8 +1,8 @@
 public import BSON
 
-/// A whole batch as one run of bytes, for journals: `operations u32, entries u32, entry count u32, flags u32 (1: truncates
-/// after, 2: truncates through), after u64, through u64`, little-endian, then the operations and the entries as the batch
-/// holds them.
+/// A whole batch as one run of bytes, for journals: `operations u32, entries u32, entry count u32, flags u32 (1:
+/// truncates after, 2: truncates through), after u64, through u64`, little-endian, then the operations and the entries
+/// as the batch holds them.
 extension WriteBatch {
     private static let flatHeaderBytes = 32
 
@@ -28,8 +28,12 @@ extension WriteBatch {
     public func readFlat(_ bytes: UnsafeRawBufferPointer) -> Int? {
         removeAll()
         guard bytes.count >= WriteBatch.flatHeaderBytes, let base = bytes.baseAddress else { return nil }
-        func word(_ offset: Int) -> Int { Int(UInt32(littleEndian: base.loadUnaligned(fromByteOffset: offset, as: UInt32.self))) }
-        func long(_ offset: Int) -> UInt64 { UInt64(littleEndian: base.loadUnaligned(fromByteOffset: offset, as: UInt64.self)) }
+        func word(_ offset: Int) -> Int {
+            Int(UInt32(littleEndian: base.loadUnaligned(fromByteOffset: offset, as: UInt32.self)))
+        }
+        func long(_ offset: Int) -> UInt64 {
+            UInt64(littleEndian: base.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
+        }
         let (operations, entryBytes, flags) = (word(0), word(4), word(12))
         let total = WriteBatch.flatHeaderBytes + operations + entryBytes
         guard total <= bytes.count, flags < 4 else { return nil }

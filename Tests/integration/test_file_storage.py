@@ -62,23 +62,23 @@ def test_a_standalone_finds_everything_again(tmp_path):
     client.test.capped.insert_many([{"i": i} for i in range(80)])
     client.test.drop_me.insert_one({})
     client.test.drop_collection("drop_me")
-    before = client.test.command("dbHash")
+    before = client.test.command("dbHash")["collections"]
     close_client(client)
-    for end in (process.kill, process.stop):
-        if end == process.stop:
-            process = start_node(tmp_path / "data")
-            assert client_of(process).test.command("dbHash")["md5"] == before["md5"]
-            assert process.stop() == 0
-        else:
-            # What was acknowledged without j is on its way; an acknowledged j write takes it along.
-            client = client_of(process)
-            client.test.get_collection("last", write_concern=pymongo.WriteConcern(j=True)).insert_one({"_id": 1})
-            before = client.test.command("dbHash")
-            process.kill()
+    assert process.stop() == 0
+
     process = start_node(tmp_path / "data")
     client = client_of(process)
-    after = client.test.command("dbHash")
-    assert after["collections"] == before["collections"]
+    assert client.test.command("dbHash")["collections"] == before
+    client.test.things.delete_many({"n": 50})
+    # An acknowledged write with j takes along what was written before it.
+    client.test.get_collection("last", write_concern=pymongo.WriteConcern(j=True)).insert_one({"_id": 1})
+    before = client.test.command("dbHash")["collections"]
+    close_client(client)
+    process.kill()
+
+    process = start_node(tmp_path / "data")
+    client = client_of(process)
+    assert client.test.command("dbHash")["collections"] == before
     assert client.test.command("validate", "things")["valid"]
     assert set(client.test.things.index_information()) == {"_id_", "by_n", "word_1"}
     with pytest.raises(pymongo.errors.DuplicateKeyError):
@@ -204,3 +204,44 @@ def test_directories_that_cannot_be_used_are_left_alone(tmp_path):
     manifest.unlink()
     status, line = refusal("node", "--port", 0, "--data", tmp_path / "data", "--replset", "rs0")
     assert status == 64 and "no manifest" in line
+
+
+def storage(*arguments):
+    ended = subprocess.run([PROGRAM, "storage", *map(str, arguments)], capture_output=True, text=True, timeout=120)
+    return ended.returncode, ended.stdout, ended.stderr
+
+
+def test_a_directory_can_be_looked_at_while_nobody_uses_it(tmp_path):
+    directory = tmp_path / "data"
+    process = start_node(directory)
+    client = client_of(process)
+    client.test.things.create_index("n")
+    client.test.things.insert_many([{"_id": i, "n": i % 10, "text": "x" * 500} for i in range(3000)])
+    status, out, err = storage("check", directory)
+    assert status == 1 and "is in use" in err
+    close_client(client)
+    process.kill()
+
+    files = {path: path.read_bytes() for path in directory.rglob("*") if path.is_file() and path.name != "lock"}
+    status, out, err = storage("check", directory)
+    assert status == 0, err
+    assert "ok   test.things: 3000 documents, 2 indexes" in out
+    status, out, err = storage("stats", directory)
+    assert status == 0 and "test.things: 3000 documents" in out and "replayedBatches" in out
+    status, out, err = storage("dump", directory, "test.things")
+    lines = out.splitlines()
+    assert status == 0 and len(lines) == 3000 and '"$numberInt"' in lines[0] and lines[2999].count("x" * 500) == 1
+    assert storage("dump", directory, "test.nothing")[0] == 64
+    assert {path: path.read_bytes() for path in files} == files, "nothing was changed"
+
+    # A bit turns in what a checkpoint has written.
+    process = start_node(directory)
+    process.stop()
+    run = next((directory / "runs").iterdir())
+    content = bytearray(run.read_bytes())
+    content[len(content) // 2] ^= 4
+    run.write_bytes(content)
+    status, out, err = storage("check", directory)
+    assert status == 1 and f"{run} is damaged at byte" in err
+    status, line = refusal("node", "--port", 0, "--data", directory)
+    assert status == 64 and f"{run} is damaged at byte" in line

@@ -54,6 +54,7 @@ public enum QuorateProgram {
                 SimulateCommand.specification,
                 BenchCommand.specification(registry),
                 StatusCommand.specification(),
+                StorageCommand.specification(),
                 PluginsCommand.specification(registry),
                 CommandsCommand.specification,
             ])

@@ -54,7 +54,8 @@ public final class RunningReplicaSet: Sendable {
             guard Set(hosts) == Set(present) else {
                 throw ReplicaSetError(
                     "\(set.parts.directory ?? "the data") holds a set of \(hosts.joined(separator: ", ")), and "
-                        + "\(present.joined(separator: ", ")) were started: start it with its members and its first port")
+                        + "\(present.joined(separator: ", ")) were started: start it with its members and its port"
+                )
             }
             return true
         }

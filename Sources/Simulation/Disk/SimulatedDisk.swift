@@ -1,7 +1,7 @@
 public import Core
 
-/// A disk in memory that does what disks may do: what was not synced is lost at a power cut, in whole or in sectors, and
-/// so are names; calls fail, room ends, bits turn. It outlives the runs of the nodes that use it.
+/// A disk in memory that does what disks may do: what was not synced is lost at a power cut, in whole or in sectors,
+/// and so are names; calls fail, room ends, bits turn. It outlives the runs of the nodes that use it.
 ///
 /// Everything happens on the simulator's thread.
 public final class SimulatedDisk: Disk, @unchecked Sendable {
