@@ -82,6 +82,7 @@ let package = Package(
         hot("CHash", ["CXXHash"]),
         hot("COplog", ["CLZ4", "CXXHash"]),
         hot("CTree"),
+        hot("CRun"),
         hot("CHooks"),
 
         // The framework, in import order.
@@ -99,12 +100,14 @@ let package = Package(
             "Quorate",
             [
                 "BSON", "Core", "LiveRuntime", "Wire", "DataNode", "Client", "LoopbackTransport", "SocketTransport",
-                "MemoryStorage", "ElectionPolicies", "ReadSelectors", "Conformance",
+                "MemoryStorage", "FileStorage",
+                "ElectionPolicies", "ReadSelectors", "Conformance",
             ]),
         module(
             "Simulation",
             [
-                "BSON", "Core", "Wire", "DataNode", "Client", "Replication", "Data", "MemoryStorage", "ElectionPolicies",
+                "BSON", "Core", "Wire", "DataNode", "Client", "Replication", "Data", "MemoryStorage",
+                "ElectionPolicies",
                 "ReadSelectors", "Conformance", "CHash", "CHooks",
             ]),
         module("Conformance", ["BSON", "Core"]),
@@ -119,6 +122,7 @@ let package = Package(
         plugin("LoopbackTransport", ["Core"]),
         plugin("SocketTransport", ["Core", "LiveRuntime", "CUV"]),
         plugin("MemoryStorage", ["Core", "CTree"]),
+        plugin("FileStorage", ["Core", "BSON", "MemoryStorage", "CRun", "CHash", "CLZ4"]),
         plugin("ElectionPolicies", ["Core"]),
         plugin("ReadSelectors", ["Core"]),
 
@@ -145,6 +149,9 @@ let package = Package(
             exclude: ["testdata"]),
         tests(
             "TransportTests", ["LoopbackTransport", "SocketTransport", "LiveRuntime", "Core", "BSON", "Conformance"]),
+        tests(
+            "StorageTests",
+            ["FileStorage", "MemoryStorage", "Simulation", "Conformance", "LiveRuntime", "BSON", "Core", "CRun"]),
         tests("FrontendTests", ["Frontend", "EchoService", "Simulation", "Wire", "BSON", "Core"]),
         .target(
             name: "EchoService", dependencies: ["Frontend", "BSON", "Core"], path: "Tests/EchoService",

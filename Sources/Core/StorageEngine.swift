@@ -55,6 +55,14 @@ public protocol StorageEngine: AnyObject {
     /// Writes a checkpoint in the background where the engine has such a thing.
     func checkpoint() async throws
 
+    /// Why no writes of clients are taken for now, such as a full disk; nil when they are. What a member must write to
+    /// stay one (votes, no-ops) is still taken.
+    var writeRefusal: ServerError? { get }
+    /// Whether so much waits for the disk that writers should wait for a flush.
+    var isBehind: Bool { get }
+    /// Whether what was opened had not been closed: what was not durable then may be missing.
+    var wasUnclean: Bool { get }
+
     /// Entry count and bytes of keys and values of a table; approximate is allowed after a crash.
     func statistics(_ table: TableID) -> StorageTableStatistics
     /// For `serverStatus`: memory, files, work done. Flat field names of the engine's own.
@@ -63,6 +71,9 @@ public protocol StorageEngine: AnyObject {
 
 extension StorageEngine {
     public var log: (any StorageLog)? { nil }
+    public var writeRefusal: ServerError? { nil }
+    public var isBehind: Bool { false }
+    public var wasUnclean: Bool { false }
 }
 
 /// What a point read found.

@@ -98,6 +98,7 @@ public final class DataStore {
                 "too many writes wait for a majority of the set: no further one could be undone. Writes are taken "
                     + "again when enough members have caught up")
         }
+        if !context.isNeededBySet, let refusal = versions.engine.writeRefusal { throw refusal }
         return OpTime(term: context.isReplicated ? context.term : -1, timestamp: try clock.tick(context.wall))
     }
 }

@@ -42,7 +42,8 @@ public struct GuardedEngine {
     }
 
     func open() async throws {
-        do { try await raw.open() } catch { throw failure(error) }
+        // Whoever starts the member is told what is wrong with its directory: nothing was promised yet.
+        try await raw.open()
         try await tableLog?.load(committed: .zero)
     }
     func close() async { await raw.close() }
@@ -60,6 +61,8 @@ public struct GuardedEngine {
 
     var appliedMark: UInt64 { raw.appliedMark }
     var durableMark: UInt64 { raw.durableMark }
+    @inline(__always)
+    var writeRefusal: ServerError? { raw.writeRefusal }
     public func statistics(_ table: TableID) -> StorageTableStatistics { raw.statistics(table) }
 
     @inline(__always)

@@ -90,6 +90,7 @@ public final class Node {
             }
         }
         try await data.keepResident(Node.residentNamespaces)
+        if !options.isInspection { try ReplicationLocalState.checkOwner(data, setName: options.replicaSetName) }
         data.onDatabaseDropped = { [unowned self] in profiler.forget($0) }
         try frontend.listen()
         if let setName = options.replicaSetName {
@@ -110,7 +111,7 @@ public final class Node {
             data.onAppend = nil
             data.onCappedInsert = { [unowned self] in dataAppended.fire() }
         }
-        ttl.start()
+        if !options.isInspection { ttl.start() }
         (runtime.log as? any RecentLogLines)?.endStartup()
         runtime.log.log(.info, "node", "listening on \(frontend.endpoint)")
     }

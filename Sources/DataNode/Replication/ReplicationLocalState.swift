@@ -54,6 +54,15 @@ final class ReplicationLocalState {
             ])
     }
 
+    /// Whether the data are those of a member of that set, or nobody's yet.
+    /// - Throws: `StorageDamage`, saying whose they are.
+    static func checkOwner(_ data: DataStore, setName: String?) throws {
+        guard let owner = try data.getLocal(systemReplset)?["_id"]?.asString, owner != setName else { return }
+        throw StorageDamage(
+            "the data are those of a member of the replica set '\(owner)'"
+                + (setName.map { ", not of '\($0)'" } ?? ": start it with --replset \(owner)"))
+    }
+
     func persist(ownHosts hosts: [String], _ node: Node) throws {
         learnedHosts = hosts.filter { $0 != node.frontend.advertisedName }
         try persistIdentity(node)

@@ -1,6 +1,8 @@
 internal import Conformance
 internal import Core
 internal import ElectionPolicies
+internal import FileStorage
+internal import LiveRuntime
 internal import MemoryStorage
 internal import ReadSelectors
 
@@ -12,6 +14,16 @@ extension PartRegistry {
             .storage,
             Part("memory", summary: "a B+tree in memory; forgotten when the process ends") { _ in MemoryStorage() })
         parts.registerPagedMemory()
+        parts.register(
+            .storage,
+            Part(
+                "file", summary: "the same tree, with a journal and checkpoints in files: survives restarts",
+                options: FileSettings.options, directory: .required
+            ) { context in
+                FileStorage(
+                    context.runtime, LiveDisk(), directory: context.directory ?? "", name: context.memberName,
+                    settings: try FileSettings(context.options))
+            })
         parts.register(
             .transport,
             Part("socket", summary: "TCP, and Unix sockets for paths; reaches other processes") { _ in
