@@ -86,6 +86,7 @@ let package = Package(
         .target(
             name: "CDecimal", path: "CSupport/CDecimal", cSettings: cSettings,
             linkerSettings: [.linkedLibrary("bidgcc000")]),
+        hot("CRun"),
         hot("CHooks"),
 
         // The framework, in import order.
@@ -103,8 +104,8 @@ let package = Package(
             "Quorate",
             [
                 "BSON", "Core", "LiveRuntime", "Wire", "DataNode", "Client", "LoopbackTransport", "SocketTransport",
-                "MemoryStorage",
-                "ElectionPolicies", "ReadSelectors",
+                "MemoryStorage", "FileStorage",
+                "ElectionPolicies", "ReadSelectors", "Conformance",
             ]),
         module(
             "Simulation",
@@ -125,6 +126,7 @@ let package = Package(
         plugin("LoopbackTransport", ["Core"]),
         plugin("SocketTransport", ["Core", "LiveRuntime", "CUV"]),
         plugin("MemoryStorage", ["Core", "CTree"]),
+        plugin("FileStorage", ["Core", "BSON", "MemoryStorage", "CRun", "CHash", "CLZ4"]),
         plugin("ElectionPolicies", ["Core"]),
         plugin("ReadSelectors", ["Core"]),
 
@@ -151,6 +153,9 @@ let package = Package(
             exclude: ["testdata"]),
         tests(
             "TransportTests", ["LoopbackTransport", "SocketTransport", "LiveRuntime", "Core", "BSON", "Conformance"]),
+        tests(
+            "StorageTests",
+            ["FileStorage", "MemoryStorage", "Simulation", "Conformance", "LiveRuntime", "BSON", "Core", "CRun"]),
         tests("FrontendTests", ["Frontend", "EchoService", "Simulation", "Wire", "BSON", "Core"]),
         .target(
             name: "EchoService", dependencies: ["Frontend", "BSON", "Core"], path: "Tests/EchoService",
@@ -158,7 +163,9 @@ let package = Package(
         .executableTarget(
             name: "echo-service", dependencies: ["EchoService", "Frontend", "LiveRuntime", "SocketTransport", "Core"],
             path: "Tests/echo-service", swiftSettings: swiftSettings),
-        tests("DataNodeTests", ["DataNode", "Frontend", "Wire", "BSON", "Core", "Simulation", "MemoryStorage"]),
+        tests(
+            "DataNodeTests",
+            ["DataNode", "Frontend", "Wire", "BSON", "Core", "Simulation", "MemoryStorage", "Conformance"]),
         tests(
             "SimulationTests",
             ["Simulation", "DataNode", "Client", "BSON", "Core", "ElectionPolicies", "MemoryStorage", "Conformance"]),

@@ -144,6 +144,8 @@ extension ErrorCode {
     public static let staleConfig = ErrorCode(13388)
     public static let notPrimaryNoSecondaryOk = ErrorCode(13435)
     public static let notPrimaryOrSecondary = ErrorCode(13436)
+    /// The disk is full: writes are taken again when there is room.
+    public static let outOfDiskSpace = ErrorCode(14031)
     public static let keyTooLong = ErrorCode(17280)
     public static let pathCollision = ErrorCode(31249)
     public static let unrecognizedPipelineStage = ErrorCode(40324)
@@ -299,6 +301,7 @@ extension ErrorCode {
         13388: "StaleConfig",
         13435: "NotPrimaryNoSecondaryOk",
         13436: "NotPrimaryOrSecondary",
+        14031: "OutOfDiskSpace",
         17280: "Location17280",
         31249: "Location31249",
         40324: "Location40324",

@@ -23,7 +23,7 @@ import Testing
         ],
         "Quorate": [
             "BSON", "Core", "LiveRuntime", "Wire", "DataNode", "Client", "LoopbackTransport", "SocketTransport",
-            "MemoryStorage", "ElectionPolicies", "ReadSelectors",
+            "MemoryStorage", "FileStorage", "ElectionPolicies", "ReadSelectors", "Conformance",
         ],
         "CommandLine": [
             "BSON", "Core", "LiveRuntime", "Wire", "Quorate", "Frontend", "DataNode", "Client", "Simulation",
@@ -36,6 +36,8 @@ import Testing
         "LoopbackTransport": ["BSON", "Core"],
         "SocketTransport": ["BSON", "Core", "LiveRuntime", "CUV", "Glibc"],
         "MemoryStorage": ["BSON", "Core", "CTree"],
+        // The tree of memory, written down.
+        "FileStorage": ["BSON", "Core", "MemoryStorage", "CRun", "CHash", "CLZ4"],
         "ElectionPolicies": ["Core"],
         "ReadSelectors": ["Core"],
     ]

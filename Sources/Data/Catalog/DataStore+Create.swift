@@ -74,6 +74,7 @@ extension DataStore {
                         try CollectionIndex.spec(view)
                     }, table: try catalog.newTable(), state: .ready, visibleFrom: since)
             ])
+        keepResident(collection)
         // An index build that a rollback forgot may have left entries under a table's number.
         step.dropTable(collection.table)
         step.dropTable(collection.idIndex.table)

@@ -110,6 +110,7 @@ extension DataStore {
             collection.rememberName(readableFrom: versions.oldestReadable)
         }
         catalog.rename(collection, to: to, at: optime?.timestamp ?? .zero)
+        keepResident(collection)
         try catalog.put(collection, step)
         collection.generation += 1
     }

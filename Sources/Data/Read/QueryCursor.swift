@@ -139,7 +139,11 @@ public final class QueryCursor {
     func run(_ clock: inout SliceClock, _ body: (DocumentView, RecordKey, Int?) throws -> ScanVerdict) throws -> ScanEnd
     {
         if isLimitReached { return .ended }
-        if request.isTailable { try scan.checkPosition() }
+        if request.isTailable {
+            do { try scan.checkPosition() } catch let missing as StorageNotResident {
+                return store.endScan(at: missing)
+            }
+        }
         if let sorter {
             if !isSorted {
                 if case .yield = try sort(sorter, &clock) { return .yield }

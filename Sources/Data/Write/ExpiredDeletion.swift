@@ -75,9 +75,6 @@ public final class ExpiredDeletion {
                 index.table, from: position == nil ? .including(key) : .behind(key), direction: .forward, at: .latest,
                 into: rows)
         }
-        if case .notResident = scan, rows.count == 0 {
-            throw StorageNotResident(table: index.table, key: position ?? first)
-        }
         var entries: [(key: [UInt8], record: RecordKey)] = []
         for row in rows.rows { entries.append(([UInt8](row.key), try index.record(key: row.key, value: row.value))) }
         if case .notResident = scan { return (entries, false) }

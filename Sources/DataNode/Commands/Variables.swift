@@ -55,13 +55,11 @@ extension CommandContext {
     }
 
     private func evaluate(_ expression: Expression, _ budget: Confined<EvaluationBudget>?) async throws -> Value? {
-        while true {
-            budget?.value.beginSlice(until: runtime.loopSliceEnd)
-            let value = try (budget?.value).interruptibly { () throws(ServerError) in
+        try await inReadSlices { end -> Value?? in
+            budget?.value.beginSlice(until: end)
+            return try (budget?.value).interruptibly { () throws(ServerError) in
                 try expression.evaluate(root: .empty)
             }
-            if let value { return value }
-            try await awaitNextReadSlice()
         }
     }
 }

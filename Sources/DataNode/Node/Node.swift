@@ -84,9 +84,13 @@ public final class Node {
         if let resumed = try await data.resumeRollback() {
             runtime.log.log(.warning, "replication", "finished the rollback to \(resumed.common) of an earlier run")
         } else {
-            try data.load()
-            if try data.hasUnfinishedInitialSync() { try data.startInitialSync() }
+            try await data.whenResident {
+                try data.load()
+                if try data.hasUnfinishedInitialSync() { try data.startInitialSync() }
+            }
         }
+        try await data.keepResident(Node.residentNamespaces)
+        if !options.isInspection { try ReplicationLocalState.checkOwner(data, setName: options.replicaSetName) }
         data.onDatabaseDropped = { [unowned self] in profiler.forget($0) }
         try frontend.listen()
         if let setName = options.replicaSetName {
@@ -95,20 +99,27 @@ public final class Node {
             }
             let member = ReplicaSetRole(
                 node: self, setName: setName, policy: electionPolicy, syncSourceSelector: syncSourceSelector,
-                local: try ReplicationLocalState(self))
+                local: try await data.whenResident { try ReplicationLocalState(self) })
             role = member
             replication = member
             member.start()
         } else {
-            try FeatureCompatibility.create(
-                self, WriteContext(term: -1, wall: runtime.wallClock, isReplicated: false))
+            try await data.whenResident {
+                try FeatureCompatibility.create(
+                    self, WriteContext(term: -1, wall: runtime.wallClock, isReplicated: false))
+            }
             data.onAppend = nil
             data.onCappedInsert = { [unowned self] in dataAppended.fire() }
         }
-        ttl.start()
+        if !options.isInspection { ttl.start() }
         (runtime.log as? any RecentLogLines)?.endStartup()
         runtime.log.log(.info, "node", "listening on \(frontend.endpoint)")
     }
+
+    /// Small collections that it reads and writes when it cannot wait for the storage.
+    private static let residentNamespaces = ReplicationLocalState.namespaces.union([
+        FeatureCompatibility.namespace, DefaultConcernCommands.namespace,
+    ])
 
     /// Where the node listens, once started.
     public var endpoint: Endpoint { frontend.endpoint }

@@ -79,12 +79,8 @@ enum CollectionCommands {
         }
         let concern = try context.writeConcern()
         return .later {
-            while case .yield = try conversion.step(until: context.runtime.loopSliceEnd) {
-                await context.yieldLoop()
-                try context.checkDeadline()
-                try context.checkWritable()
-            }
-            try conversion.finish()
+            try await context.inPreparingSlices { try conversion.step(until: $0).ended }
+            try await context.inPreparingSlices { _ in try conversion.finish() }
             if conversion.isDryRun { return }
             try modify(namespace, context, try context.writeContext())
             try await context.awaitWriteConcern(context.node.lastOpTime, concern)

@@ -54,10 +54,7 @@ enum StorageCommands {
             collection, keyPattern: try document("keyPattern", context), min: try document("min", context),
             max: try document("max", context))
         return .later {
-            while case .yield = try range.run(context.node.data, until: context.runtime.loopSliceEnd) {
-                await context.yieldLoop()
-                try context.checkDeadline()
-            }
+            try await context.inReadSlices { try range.run(context.node.data, until: $0).ended }
             append(bytes: range.bytes, count: range.count, isEstimate, began, to: context)
         }
     }

@@ -197,6 +197,7 @@ private final class Explained {
                 deadline: deadline)
             returned += array.count
             if progress == .exhausted || progress == .waiting { return .done }
+            if progress == .yield { break }
         }
         return .yield
     }

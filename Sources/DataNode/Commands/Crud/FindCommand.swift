@@ -19,7 +19,10 @@ enum FindCommand {
         try context.checkReadable()
         let concern = try context.readConcern()
         if let point = try context.node.role.readPoint(concern), concern.level != .linearizable {
-            if case .latest = point, try answerByID(context) { return .done }
+            // What is not in memory is waited for by a cursor.
+            do {
+                if case .latest = point, try answerByID(context) { return .done }
+            } catch is StorageNotResident {}
             let cursor = try open(context, point)
             let shown = concern.level == .snapshot ? point : .latest
             if try Batches.fillFirst(context, cursor, point: shown) { return .done }

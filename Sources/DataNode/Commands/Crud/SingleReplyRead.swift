@@ -27,6 +27,8 @@ struct SingleReplyRead {
                     read.close()
                     return .done
                 }
+            } catch let missing as StorageNotResident {
+                context.node.data.note(missing)
             } catch {
                 read.close()
                 throw error
@@ -55,9 +57,7 @@ struct SingleReplyRead {
     ) async throws {
         defer { read.close() }
         let term = context.node.role.term
-        while case .yield = try read.run(context.runtime.loopSliceEnd) {
-            try await context.awaitNextReadSlice()
-        }
+        try await context.inReadSlices { try read.run($0).ended }
         if concern.level == .linearizable {
             try await context.node.role.confirmLinearizable(since: term, deadline: context.deadline)
         }

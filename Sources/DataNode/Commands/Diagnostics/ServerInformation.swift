@@ -162,7 +162,10 @@ enum ServerInformation {
         writer.append("bits", int32: 64)
         writer.append("debug", bool: false)
         writer.append("maxBsonObjectSize", int32: Int32(Limits.documentBytesMax))
-        writer.array("storageEngines") { $0.append(string: "memory") }
+        writer.array("storageEngines") {
+            $0.append(string: "memory")
+            $0.append(string: "file")
+        }
     }
 
     private static func appendCommandLine(to writer: DocumentWriter, _ node: Node) {
