@@ -45,9 +45,7 @@ enum ArithmeticOperators {
             }
         }
         guard let start else { return sum.value }
-        let more =
-            sum.integerValue ?? Int64(exactly: sum.doubleValue.rounded(.toNearestOrAwayFromZero))
-        return try date(start, more, "$add") { $0.addingReportingOverflow($1) }
+        return try date(start, wholeMillis(sum), "$add") { $0.addingReportingOverflow($1) }
     }
 
     private static func subtract(_ operands: [Value?]) throws(ServerError) -> Value? {
@@ -60,11 +58,18 @@ enum ArithmeticOperators {
                 return .int64(difference)
             }
             if let b = Number(operands[1]) {
-                return try date(a, b.coercedInteger, "$subtract") { $0.subtractingReportingOverflow($1) }
+                return try date(a, wholeMillis(b), "$subtract") { $0.subtractingReportingOverflow($1) }
             }
         }
         throw ServerError(
             .typeMismatch, "can't $subtract \(typeName(operands[1])) from \(typeName(operands[0]))")
+    }
+
+    /// A number as milliseconds: doubles are rounded away from zero at the half, decimals to even; nil for more than there
+    /// are.
+    private static func wholeMillis(_ number: Number) -> Int64? {
+        guard case .double(let value) = number else { return number.coercedInteger }
+        return Int64(exactly: value.rounded(.toNearestOrAwayFromZero))
     }
 
     /// A date that is some milliseconds from another; nil for more than there are.

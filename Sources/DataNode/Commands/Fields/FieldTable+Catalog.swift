@@ -22,7 +22,7 @@ extension FieldTable {
         .missing("pipeline", "views", types: .array),
         .missing("timeseries", "time series", types: .object),
         Field("expireAfterSeconds", [.number, .string], "of time series and clustered collections only"),
-        .missing("clusteredIndex", "clustered collections", types: [.bool, .object]) { !$0.isTruthy },
+        .missing("clusteredIndex", "clustered collections", types: [.bool, .number, .object]) { !$0.isTruthy },
         .images,
         .missing("encryptedFields", "queryable encryption", types: .object),
         .missing("storageEngine", "options of MongoDB's storage engines", [.unstable], types: .object, unless: isPlain),
