@@ -82,15 +82,19 @@ let package = Package(
         hot("CHash", ["CXXHash"]),
         hot("COplog", ["CLZ4", "CXXHash"]),
         hot("CTree"),
+        // Debian's libintelrdfpmath-dev, which has no pkg-config file.
+        .target(
+            name: "CDecimal", path: "CSupport/CDecimal", cSettings: cSettings,
+            linkerSettings: [.linkedLibrary("bidgcc000")]),
         hot("CRun"),
         hot("CHooks"),
 
         // The framework, in import order.
-        module("BSON", ["CBSON"]),
+        module("BSON", ["CBSON", "CDecimal"]),
         module("Core", ["BSON", "CHooks", "COplog"]),
         module("LiveRuntime", ["Core", "CUV", "CHooks"]),
         module("Wire", ["BSON", "Core", "CSnappy", "CZlib", "CZstd"]),
-        module("Query", ["BSON", "Core", "CPCRE2"]),
+        module("Query", ["BSON", "Core", "CHash", "CPCRE2"]),
         module("Data", ["BSON", "Core", "Query", "COplog", "CTree", "CHash"]),
         module("Replication", ["BSON", "Core"]),
         module("Client", ["BSON", "Core", "Wire"]),

@@ -45,6 +45,8 @@ public enum Limits {
     public static let subPipelineDepthMax = 20
     /// Memory that one blocking stage (sort, group) may take.
     public static let stageBytesMax = 100 * 1024 * 1024
+    /// Bytes below which a string in an expression has to stay, as in MongoDB.
+    public static let expressionStringBytesMax = 16 * 1024 * 1024
     /// Bytes of one value that an expression computes on the way: a `$reduce` can double its value at every step.
     public static let expressionValueBytesMax = 64 * 1024 * 1024
     /// Steps of an evaluation between two looks at the time: a node, an element or 128 bytes is one.

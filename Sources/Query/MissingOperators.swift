@@ -3,23 +3,12 @@ import Core
 /// What MongoDB 8.0's query language has and this module has not built: refused by name, and listed by
 /// docs/compatibility.md.
 public enum MissingOperators {
-    public static let expressions: [(name: String, meaning: String)] =
-        [
-            "$acos", "$acosh", "$asin", "$asinh", "$atan", "$atan2", "$atanh", "$cos", "$cosh", "$degreesToRadians",
-            "$radiansToDegrees", "$sin", "$sinh", "$tan", "$tanh",
-        ].map { ($0, "trigonometry") }
-        + ["$bitAnd", "$bitNot", "$bitOr", "$bitXor"].map { ($0, "bit operators") }
-        + [
-            ("$binarySize", "sizes of values"), ("$bsonSize", "sizes of values"),
-            ("$const", "another name of $literal"),
-            ("$median", "percentiles"), ("$percentile", "percentiles"), ("$meta", "metadata of documents"),
-            ("$toUUID", "conversions to binary data"), ("$toHashedIndexKey", "hashed index keys"),
-            ("$tsSecond", "parts of timestamps"), ("$tsIncrement", "parts of timestamps"),
-            ("$function", "there is no JavaScript"),
-        ]
+    public static let expressions: [(name: String, meaning: String)] = [
+        ("$function", "there is no JavaScript")
+    ]
 
     public static let accumulators: [(name: String, meaning: String)] = [
-        ("$accumulator", "there is no JavaScript"), ("$median", "percentiles"), ("$percentile", "percentiles"),
+        ("$accumulator", "there is no JavaScript")
     ]
 
     public static let stages: [(name: String, meaning: String)] = [
@@ -37,7 +26,7 @@ public enum MissingOperators {
     public static let queries: [(name: String, meaning: String)] =
         [
             ("$where", "there is no JavaScript; $expr does the same"), ("$function", "there is no JavaScript"),
-            ("$text", "text indexes"), ("$sampleRate", "random samples; see $sample"),
+            ("$text", "text indexes"),
         ]
         + [
             "$geoWithin", "$geoIntersects", "$near", "$nearSphere", "$within", "$maxDistance", "$minDistance",

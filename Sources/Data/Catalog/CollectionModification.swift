@@ -26,10 +26,7 @@ struct CollectionModification {
                 }
                 index = try IndexModification(view, collection, isApplying: isApplying)
             case "dryRun":
-                guard let flag = element.value.asBool else {
-                    throw ServerError(.typeMismatch, "collMod.dryRun must be a bool")
-                }
-                isDryRun = flag
+                isDryRun = element.value.isTruthy
             case "expireAfterSeconds":
                 throw ServerError(
                     .invalidOptions,
@@ -49,10 +46,12 @@ struct CollectionModification {
     }
 
     private static func positive(_ element: DocumentView.Element) throws(ServerError) -> Int64 {
-        guard let value = element.value.asInteger, value > 0 else {
-            throw ServerError(.invalidOptions, "\(element.key.string) must be a positive number")
-        }
-        return value
+        let isSize = element.key == "cappedSize"
+        guard let value = element.value.coercedInteger, value > 0 || !isSize,
+            value <= (isSize ? 1 << 50 : Int64(Int32.max))
+        else { throw ServerError(.badValue, "\(element.key.string) is out of range") }
+        // As when it is created, no number means no bound.
+        return isSize ? value : max(value, 0)
     }
 
     /// - Throws: what is wrong with the validator that the collection would have.
@@ -74,7 +73,7 @@ struct CollectionModification {
     func apply(to collection: Collection) throws {
         for (key, value) in validation { collection.options.validation[key] = value }
         if let cappedSize { collection.options.capped?.size = cappedSize }
-        if let cappedMax { collection.options.capped?.max = cappedMax }
+        if let cappedMax { collection.options.capped?.max = cappedMax > 0 ? cappedMax : nil }
         try index?.apply(to: collection)
     }
 }

@@ -77,7 +77,11 @@ public final class DistinctOperation {
     private var seen: Set<[UInt8]> = []
     private var byteCount = 0
     private let key = ByteBuffer()
-    /// The values in the order in which they were met, complete when `run` has answered `.done`.
+    private typealias Found = (key: [UInt8], value: Value)
+    private var found: [Found] = []
+    private var sorting: StepwiseSort<Found>?
+    /// The values in their order, complete when `run`
+    /// has answered `.done`.
     public private(set) var values: [Value] = []
 
     public init(
@@ -107,14 +111,26 @@ public final class DistinctOperation {
 
     /// Collects until done or the slice is used up.
     public func run(until deadline: Instant) throws -> WriteProgress {
-        budget?.beginSlice(until: deadline)
         var clock = SliceClock(deadline: deadline)
+        if sorting == nil {
+            guard try collect(until: deadline, &clock) else { return .yield }
+            sorting = StepwiseSort(found) { $0.key.lexicographicallyPrecedes($1.key) }
+            found = []
+        }
+        while sorting?.step() == false { if clock.isOverNow(store.runtime) { return .yield } }
+        values = sorting?.elements.map(\.value) ?? []
+        return .done
+    }
+
+    /// Goes on through the documents; true at their end.
+    private func collect(until deadline: Instant, _ clock: inout SliceClock) throws -> Bool {
+        budget?.beginSlice(until: deadline)
         let end = try scan.run(&clock) { document, _, _ in
             try collect(document, path[...])
             return .next
         }
-        if case .yield = end { return .yield }
-        return .done
+        if case .yield = end { return false }
+        return true
     }
 
     private func collect(_ document: DocumentView, _ path: ArraySlice<String>) throws {
@@ -142,11 +158,12 @@ public final class DistinctOperation {
     private func add(_ value: ValueView) throws {
         key.removeAll()
         IndexKey.append(value, to: key)
-        guard seen.insert(key.toArray()).inserted else { return }
+        let bytes = key.toArray()
+        guard seen.insert(bytes).inserted else { return }
         byteCount += value.byteCount
         guard byteCount <= Limits.documentBytesMax else {
             throw ServerError(ErrorCode(rawValue: 17217), "distinct too big, 16mb cap")
         }
-        values.append(Value(value))
+        found.append((bytes, Value(value)))
     }
 }

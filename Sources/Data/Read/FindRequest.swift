@@ -135,11 +135,7 @@ public enum CommandFields {
     }
 
     static func integer(_ element: DocumentView.Element) throws(ServerError) -> Int64 {
-        if let value = element.value.asInteger { return value }
-        if let value = element.value.asNumber {
-            if value >= 9.2e18 { return .max }
-            if value > -9.2e18 { return Int64(value) }
-        }
+        if let value = element.value.coercedInteger { return value }
         if element.value.type == .null { return 0 }
         throw ServerError(
             .typeMismatch,

@@ -39,11 +39,10 @@ extension CommandContext {
         var query = queryContext()
         for element in expressions {
             let name = element.key.string
-            guard name.utf8.first.map({ (UInt8(ascii: "a")...UInt8(ascii: "z")).contains($0) || $0 >= 128 }) ?? false
-            else {
-                throw ServerError(
-                    .failedToParse, "'\(name)' starts with an invalid character for a user variable name")
+            if ["NOW", "CLUSTER_TIME", "USER_ROLES"].contains(name) {
+                throw ServerError(ErrorCode(rawValue: 4_738_901), "Cannot override system variable '\(name)'")
             }
+            if name != "CURRENT" { try Expression.checkVariableName(name) }
             guard let constant = try await evaluate(try Expression(element.value, context: query), query.budget) else {
                 throw ServerError(
                     ErrorCode(rawValue: 4_890_500),

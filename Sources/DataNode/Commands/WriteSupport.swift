@@ -44,8 +44,13 @@ extension CommandContext {
         // Who says nothing of `w` leaves it to the set.
         if view["w"] == nil { concern.w = node.role.defaultWriteConcern.w }
         if !node.role.isReplicated {
-            if case .number(let count) = concern.w, count > 1 {
+            switch concern.w {
+            case .number(let count) where count > 1:
                 throw ServerError(.badValue, "cannot use 'w' > 1 when a host is not replicated")
+            case .mode(let name):
+                throw ServerError(
+                    .badValue, "cannot use non-majority 'w' mode \(name) when a host is not a member of a replica set")
+            default: break
             }
         }
         return concern

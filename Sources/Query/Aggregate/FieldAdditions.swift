@@ -35,6 +35,19 @@ final class FieldAdditions: DocumentTransform {
 
     private func add(_ element: DocumentView.Element, prefix: String, _ context: QueryContext) throws(ServerError) {
         let path = prefix + element.key.string
+        if !prefix.isEmpty, element.key.string.utf8.contains(UInt8(ascii: ".")) {
+            throw ServerError(
+                location: 40183,
+                "cannot use dotted field name '\(element.key.string)' in a sub object: \(prefix.dropLast())")
+        }
+        if let document = element.value.asDocument, let first = document.first {
+            guard !first.key.isOperator || document.fieldCount == 1 else {
+                throw ServerError(
+                    location: 40181,
+                    "an expression specification must contain exactly one field, the name of the expression. Found "
+                        + "\(document.fieldCount) fields, while parsing \(path)")
+            }
+        }
         if let document = element.value.asDocument, let first = document.first, !first.key.isOperator {
             for nested in document { try add(nested, prefix: path + ".", context) }
             return
@@ -54,7 +67,11 @@ final class FieldAdditions: DocumentTransform {
                 continue
             }
             guard case .nested(let next) = node.children[at].action, !isLast else {
-                throw ServerError(.pathCollision, "Path collision at \(path)")
+                throw ServerError(
+                    location: 40176,
+                    "specification contains two conflicting paths. Cannot specify both '\(path)' and one that "
+                        + "overlaps it"
+                )
             }
             node = next
         }

@@ -50,8 +50,14 @@ struct StageCompiler {
     private func limit(_ argument: ValueView) throws(ServerError) -> Int64 {
         guard let count = argument.asInteger else {
             throw ServerError(
-                location: 2_107_201,
+                location: 5_107_201,
                 "invalid argument to $limit stage: Expected an integer: $limit: \(ValueText.text(argument))")
+        }
+        guard count >= 0 else {
+            throw ServerError(
+                location: 5_107_201,
+                "invalid argument to $limit stage: Expected a non-negative number in: $limit: "
+                    + ValueText.text(argument))
         }
         guard count > 0 else { throw ServerError(location: 15958, "the limit must be positive") }
         return count
@@ -81,6 +87,9 @@ struct StageCompiler {
         guard !name.utf8.contains(UInt8(ascii: ".")) else {
             throw ServerError(location: 40160, "the count field cannot contain '.'")
         }
+        guard name != "_id" else {
+            throw ServerError(location: 9_039_800, "the count field cannot be '_id'")
+        }
         return name
     }
 
@@ -97,7 +106,7 @@ struct StageCompiler {
         guard value.type.isNumber else {
             throw ServerError(location: 28746, "size argument to $sample must be a number")
         }
-        guard let size = value.asInteger, size > 0 else {
+        guard let size = Number(Value(value))?.coercedInteger, size > 0 else {
             throw ServerError(location: 28747, "size argument to $sample must be a positive integer")
         }
         guard let random = context.random?.value else {

@@ -25,6 +25,12 @@ public final class Expression {
         budget = context.budget?.value
     }
 
+    /// The value of an expression that is the same for all documents; nil for one that is not.
+    var constantValue: Value?? {
+        if case .constant(let value) = node { return .some(value) }
+        return nil
+    }
+
     /// The expression's value over `root`; nil when it is missing (a path that leads nowhere, `$$REMOVE`).
     public func evaluate(root: DocumentView) throws(ServerError) -> Value? {
         switch node {
@@ -61,6 +67,28 @@ public final class Expression {
             interrupted = nil
         }
         return EvaluationScope(root: root, shape: shape, budget: budget)
+    }
+}
+
+extension Expression {
+    /// Refuses what cannot be the name of a user's variable.
+    public static func checkVariableName(_ name: String) throws(ServerError) {
+        guard let first = name.utf8.first else {
+            throw ServerError(.failedToParse, "empty variable names are not allowed")
+        }
+        let lower = UInt8(ascii: "a")...UInt8(ascii: "z")
+        guard lower.contains(first) || first >= 0x80 else {
+            throw ServerError(
+                .failedToParse, "'\(name)' starts with an invalid character for a user variable name")
+        }
+        for byte in name.utf8 {
+            let isLetter = lower.contains(byte | 0x20)
+            let isDigit = (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+            guard isLetter || isDigit || byte == UInt8(ascii: "_") || byte >= 0x80 else {
+                throw ServerError(
+                    .failedToParse, "'\(name)' contains an invalid character for a variable name")
+            }
+        }
     }
 }
 
@@ -159,6 +187,7 @@ indirect enum ExpressionTree {
         guard let value, let bytes = value.nestedByteCount else { return value }
         scope.count(bytes: bytes)
         try EvaluationMemory.check(bytes)
+        if case .string = value { try StringSize.check(bytes) }
         try value.checkDepth()
         return value
     }
@@ -171,6 +200,17 @@ enum EvaluationMemory {
             throw ServerError(
                 .exceededMemoryLimit,
                 "an expression's value of \(bytes) bytes exceeds \(Limits.expressionValueBytesMax)")
+        }
+    }
+}
+
+/// The size that one string of an expression may have.
+enum StringSize {
+    static func check(_ bytes: Int) throws(ServerError) {
+        guard bytes < Limits.expressionStringBytesMax else {
+            throw ServerError(
+                location: 16493,
+                "a string of \(bytes) bytes is too large: it must be shorter than \(Limits.expressionStringBytesMax)")
         }
     }
 }

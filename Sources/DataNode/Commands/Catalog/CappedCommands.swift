@@ -33,6 +33,9 @@ enum CappedCommands {
                 help: "copies a collection into a new capped one"
             ) { context in
                 try context.checkWritable()
+                guard context.argument.type == .string else {
+                    throw wrongType("cloneCollectionAsCapped", context.argument, "string")
+                }
                 let from = try context.namespace()
                 let to = try Namespace(
                     validating: context.database, collection: context.body["toCollection"]?.asString ?? "")

@@ -37,7 +37,13 @@ enum CollectionCommands {
         table.add(
             Command("dropDatabase", [.write, .stable], .empty, help: "drops a database with all its collections") {
                 context in
-                try context.catalogWrite { write in
+                guard let number = context.argument.asNumber else {
+                    throw wrongType("dropDatabase.dropDatabase", context.argument, "number")
+                }
+                guard number.rounded(context.argument.type == .decimal128 ? .toNearestOrEven : .towardZero) == 1 else {
+                    throw ServerError(ErrorCode(rawValue: 5_255_100), "Have to pass 1 as 'dropDatabase' parameter")
+                }
+                return try context.catalogWrite { write in
                     let name = context.database
                     let exists = context.node.data.catalog.databases.contains(name)
                     try context.node.data.dropDatabase(name, write)

@@ -26,6 +26,8 @@ enum AggregateCommand {
         {
             return try AggregateOutput.run(context, stage)
         }
+        // A pipeline that writes nothing waits for nobody, but says nothing wrong either.
+        if context.arguments.writeConcern != nil { _ = try context.writeConcern() }
         try context.checkReadable()
         let concern = try context.readConcern()
         if let point = try context.node.role.readPoint(concern), concern.level != .linearizable {
@@ -53,7 +55,8 @@ enum AggregateCommand {
                 throw ServerError(
                     .unknownField, "BSON field 'aggregate.cursor.\(element.key.string)' is an unknown field.")
             }
-            guard let number = element.value.asInteger else {
+            if element.value.isNullish { continue }
+            guard let number = element.value.coercedInteger else {
                 throw wrongType("cursor.batchSize", element.value, "long")
             }
             guard number >= 0 else { throw CommandFields.negative("batchSize", number) }
@@ -70,6 +73,10 @@ enum AggregateCommand {
             throw ServerError(.failedToParse, "the aggregate command is empty")
         }
         if target.asInteger == 1 { return .withoutCollection(context.database) }
+        guard !target.type.isNumber else {
+            throw ServerError(
+                .badValue, "Invalid command format: the 'aggregate' field must specify a collection name or 1")
+        }
         return try context.namespace(collection: target, field: "aggregate")
     }
 

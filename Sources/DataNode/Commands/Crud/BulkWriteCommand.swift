@@ -101,6 +101,13 @@ private final class BulkWrite {
                 "BSON field 'bulkWrite.ops' must hold inserts, updates and deletes, not "
                     + "'\(operation.first?.key.string ?? "")'")
         }
+        guard !first.value.isNullish else {
+            throw ServerError(
+                .missingField, "BSON field 'bulkWrite.ops.\(first.key.string)' is missing but a required field")
+        }
+        guard first.value.type.isNumber else {
+            throw wrongType("bulkWrite.ops.\(first.key.string)", first.value, "number")
+        }
         guard let number = first.value.asInteger, number >= 0, number < namespaces.count else {
             throw ServerError(.badValue, "BulkWrite ops entry \(first.key.string) has an invalid nsInfo index.")
         }

@@ -214,6 +214,9 @@ private final class Explained {
                 for stage in stages { array.append(stage) }
             }
         }
+        let isPipeline = command.keys.first == "aggregate"
+        let shape = command.withView { QueryShape.hash(command: $0, filter: isPipeline ? nil : query?.parsedQuery) }
+        writer.append("queryShapeHash", string: shape)
         writer.append("command", command)
         writer.document("serverInfo") {
             $0.append("host", string: node.options.hostname)
@@ -231,6 +234,9 @@ private final class Explained {
             $0.append("namespace", string: namespace.fullName)
             $0.append("parsedQuery", query.parsedQuery)
             $0.append("indexFilterSet", bool: false)
+            let hash = planHash(query)
+            $0.append("queryHash", string: hash)
+            $0.append("planCacheShapeHash", string: hash)
             $0.append("winningPlan", plan)
             $0.array("rejectedPlans") { _ in }
         }
@@ -246,6 +252,20 @@ private final class Explained {
             $0.append("executionStages", counted(plan, query))
             if verbosity == .allPlansExecution { $0.array("allPlansExecution") { _ in } }
         }
+    }
+
+    private func planHash(_ query: QueryCursor) -> String {
+        func part(_ name: String) -> Document? {
+            guard case .document(let document) = command[name] else { return nil }
+            return document
+        }
+        let stages = (command["pipeline"]?.asArray ?? []).compactMap { stage -> Document? in
+            guard case .document(let document) = stage else { return nil }
+            return document
+        }
+        return QueryShape.planHash(
+            filter: query.parsedQuery, sort: part("sort"), projection: part("projection"), collation: part("collation"),
+            stages: stages)
     }
 
     /// The stages with what they have read.

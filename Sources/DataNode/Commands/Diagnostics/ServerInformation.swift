@@ -60,10 +60,12 @@ enum ServerInformation {
                 return .done
             })
         table.add(
-            Command("connectionStatus", .empty, help: "who is logged in on this connection") { context in
+            Command("connectionStatus", .connectionStatus, help: "who is logged in on this connection") { context in
+                let showsPrivileges = context.body["showPrivileges"]?.isTruthy ?? false
                 context.writer.document("authInfo") {
                     $0.array("authenticatedUsers") { _ in }
                     $0.array("authenticatedUserRoles") { _ in }
+                    if showsPrivileges { $0.array("authenticatedUserPrivileges") { _ in } }
                 }
                 return .done
             })
