@@ -89,6 +89,7 @@ extension ErrorCode {
     public static let viewDepthLimitExceeded = ErrorCode(165)
     public static let commandNotSupportedOnView = ErrorCode(166)
     public static let optionNotSupportedOnView = ErrorCode(167)
+    public static let viewPipelineMaxSizeExceeded = ErrorCode(195)
     public static let invalidPipelineOperator = ErrorCode(168)
     public static let cannotIndexParallelArrays = ErrorCode(171)
     public static let queryPlanKilled = ErrorCode(175)
@@ -253,6 +254,7 @@ extension ErrorCode {
         184: "TooManyLogicalSessions",
         189: "PrimarySteppedDown",
         193: "CannotGrowDocumentInCappedNamespace",
+        195: "ViewPipelineMaxSizeExceeded",
         197: "InvalidIndexSpecificationOption",
         205: "ClusterTimeFailsRateLimiter",
         206: "NoSuchSession",

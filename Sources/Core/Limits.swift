@@ -43,6 +43,10 @@ public enum Limits {
     public static let pipelineStagesMax = 1000
     /// Pipelines inside stages of pipelines (`$lookup`, `$unionWith`).
     public static let subPipelineDepthMax = 20
+    /// Views that one reads by way of one another.
+    public static let viewDepthMax = 20
+    /// Documents that one `$densify` makes.
+    public static let densifiedDocumentsMax = 500_000
     /// Memory that one blocking stage (sort, group) may take.
     public static let stageBytesMax = 100 * 1024 * 1024
     /// Bytes below which a string in an expression has to stay, as in MongoDB.

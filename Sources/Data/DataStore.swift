@@ -13,6 +13,8 @@ public final class DataStore {
     public let oplog: Oplog
     public let catalog: Catalog
     public let sessions: SessionRecords
+    /// What stages of pipelines spill.
+    public let temporary: TemporaryTables
     /// Cluster time. Ticks with every write; the shell makes it follow peers and clients.
     public var clock = LogicalClock()
     /// Index builds in progress, by build id, oldest first.
@@ -49,6 +51,7 @@ public final class DataStore {
         self.versions = versions
         self.oplog = oplog
         catalog = Catalog(versions: versions)
+        temporary = TemporaryTables(versions)
         sessions = SessionRecords(
             versions: versions, forgetsStatements: runtime.hasMutant(.retryAppliedTwice))
         objectIDs = ObjectIDGenerator(runtime)
@@ -58,6 +61,7 @@ public final class DataStore {
     /// sync. Cursors and operations from before are invalid.
     public func load() throws {
         indexBuilds.removeAll()
+        try temporary.reset()
         sessions.reload()
         try catalog.load()
         if let last = oplog.last { clock.advance(toLogged: last.timestamp) }

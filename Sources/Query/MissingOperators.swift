@@ -13,10 +13,7 @@ public enum MissingOperators {
 
     public static let stages: [(name: String, meaning: String)] = [
         ("$changeStream", "change streams"), ("$changeStreamSplitLargeEvent", "change streams"),
-        ("$bucketAuto", "buckets of equal size"), ("$densify", "filling of gaps"), ("$fill", "filling of gaps"),
-        ("$geoNear", "geospatial queries"), ("$graphLookup", "recursive look-ups"), ("$redact", "redaction"),
-        ("$setWindowFields", "windows"), ("$listSampledQueries", "sampled queries"),
-        ("$planCacheStats", "a plan cache"),
+        ("$geoNear", "geospatial queries"), ("$listSampledQueries", "sampled queries"),
         ("$querySettings", "query settings"), ("$queryStats", "query statistics"), ("$search", "Atlas search"),
         ("$searchMeta", "Atlas search"), ("$vectorSearch", "Atlas search"), ("$listSearchIndexes", "Atlas search"),
         ("$shardedDataDistribution", "sharding"), ("$listClusterCatalog", "sharding"),

@@ -6,6 +6,8 @@ struct CollectionModification {
     private var validation: [(key: String, value: Value)] = []
     private var cappedSize: Int64?
     private var cappedMax: Int64?
+    /// The new `expireAfterSeconds` of a clustered collection, nil in it for none any more.
+    private var expiry: Int64??
     private(set) var index: IndexModification?
     /// Whether the command only asks if its index could become unique.
     private(set) var isDryRun = false
@@ -28,9 +30,12 @@ struct CollectionModification {
             case "dryRun":
                 isDryRun = element.value.isTruthy
             case "expireAfterSeconds":
-                throw ServerError(
-                    .invalidOptions,
-                    "'expireAfterSeconds' is only supported on a time-series collection or a clustered collection")
+                guard collection.options.clustered != nil else {
+                    throw ServerError(
+                        .invalidOptions,
+                        "'expireAfterSeconds' is only supported on a time-series collection or a clustered collection")
+                }
+                expiry = .some(try ClusteredIndex.seconds(element.value))
             default: try CollectionOptions.refuseUnsupported(element)
             }
         }
@@ -66,6 +71,9 @@ struct CollectionModification {
         for (key, value) in validation { writer.append(key, value) }
         if let cappedSize { writer.append("cappedSize", int64: cappedSize) }
         if let cappedMax { writer.append("cappedMax", int64: cappedMax) }
+        if let expiry {
+            writer.append("expireAfterSeconds" as String, expiry.map { .int64($0) } ?? .string("off"))
+        }
         if let index { writer.document("index") { index.write(to: $0) } }
     }
 
@@ -74,6 +82,7 @@ struct CollectionModification {
         for (key, value) in validation { collection.options.validation[key] = value }
         if let cappedSize { collection.options.capped?.size = cappedSize }
         if let cappedMax { collection.options.capped?.max = cappedMax > 0 ? cappedMax : nil }
+        if let expiry { collection.options.clustered?.expireAfterSeconds = expiry }
         try index?.apply(to: collection)
     }
 }

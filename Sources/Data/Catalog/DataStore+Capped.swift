@@ -10,6 +10,7 @@ extension DataStore {
     ) throws -> Collection {
         try namespace.checkUserWritable()
         guard let collection = catalog.find(namespace) else {
+            try checkNoView(namespace)
             throw ServerError(.namespaceNotFound, "source collection \(namespace) does not exist")
         }
         try abortIndexBuilds(of: collection, "collection made capped", context)
@@ -66,6 +67,7 @@ public final class CappedCopy {
         _ store: DataStore, from: Namespace, to: Namespace, _ capped: CollectionOptions.Capped, _ context: WriteContext
     ) throws {
         guard let source = store.catalog.find(from) else {
+            try store.checkNoView(from)
             throw ServerError(.namespaceNotFound, "source collection \(from) does not exist")
         }
         guard store.catalog.find(to) == nil else {

@@ -21,5 +21,7 @@ enum DataTables {
     /// The small ones, which engines larger than memory keep there: definitions are changed, and members start, stop
     /// and are elected, in steps that cannot wait.
     static let resident = [catalog, localCatalog, pendingDrops, numbers, rollback, initialSync]
+    /// The first of the temporary tables, which go up to those of collections. Local.
+    static let firstTemporary: UInt32 = 128
     static let firstOfCollections: UInt32 = 1024
 }

@@ -33,6 +33,8 @@ public struct CollectionOptions: Hashable, Sendable {
         }
     }
     public var capped: Capped?
+    /// Nil for a collection whose natural order is that of insertion.
+    public var clustered: ClusteredIndex?
     /// The query that new documents have to match, with its level and action.
     public var validation = Document()
 
@@ -43,6 +45,7 @@ public struct CollectionOptions: Hashable, Sendable {
         var isCapped = false
         var size: Int64?
         var max: Int64?
+        var expiry: ValueView?
         for element in command {
             switch element.key {
             case "capped": isCapped = element.value.isTruthy
@@ -52,14 +55,32 @@ public struct CollectionOptions: Hashable, Sendable {
                 validation.append(element.key.string, Value(element.value))
             case "collation":
                 try CollectionOptions.checkCollation(element.value)
-            case "expireAfterSeconds":
+            case "clusteredIndex":
+                clustered = try ClusteredIndex(element.value)
+                guard command["capped"]?.isTruthy != true else {
+                    throw ServerError(
+                        ErrorCode(rawValue: 6_049_200), "A capped collection cannot be clustered")
+                }
+                guard clustered == nil || command["max"] == nil else {
+                    throw ServerError(
+                        ErrorCode(rawValue: 6_049_204), "'max' is not supported on a clustered collection")
+                }
+                guard clustered == nil || !hasOwnIDIndex(command) else {
+                    throw ServerError(.invalidOptions, "The 'clusteredIndex' option is not supported with 'idIndex'")
+                }
+            case "expireAfterSeconds": expiry = element.value
+            case "idIndex": try CollectionOptions.checkIDIndex(element.value)
+            default: try CollectionOptions.refuseUnsupported(element)
+            }
+        }
+        if let expiry {
+            guard clustered != nil else {
                 throw ServerError(
                     .invalidOptions,
                     "'expireAfterSeconds' is only supported on time-series collections or when the 'clusteredIndex' "
                         + "option is specified")
-            case "idIndex": try CollectionOptions.checkIDIndex(element.value)
-            default: try CollectionOptions.refuseUnsupported(element)
             }
+            clustered?.expireAfterSeconds = try ClusteredIndex.seconds(expiry)
         }
         if isCapped {
             guard let size else {
@@ -79,16 +100,21 @@ public struct CollectionOptions: Hashable, Sendable {
         }
     }
 
+    /// Whether a command speaks of the index on `_id`; the entry of a creation always does.
+    private func hasOwnIDIndex(_ command: DocumentView) -> Bool {
+        guard let index = command["idIndex"]?.asDocument else { return false }
+        return index.document != CollectionIndex.idDefinition
+    }
+
     /// Refuses what `create` and `collMod` of MongoDB know and is not there, unless it asks for what is so anyway.
     static func refuseUnsupported(_ element: DocumentView.Element) throws(ServerError) {
         let value = element.value
         let what: String
         switch element.key {
-        case "viewOn", "pipeline": what = "views are"
+        case "viewOn", "pipeline":
+            guard value.type != .null else { return }
+            throw ServerError(.invalidOptions, "the option '\(element.key.string)' is only supported on a view")
         case "timeseries": what = "time series collections are"
-        case "clusteredIndex":
-            guard value.isTruthy else { return }
-            what = "clustered collections are"
         case "encryptedFields": what = "queryable encryption is"
         case "changeStreamPreAndPostImages":
             guard let images = value.asDocument else { throw wrongType(element, "object") }
@@ -189,6 +215,7 @@ public struct CollectionOptions: Hashable, Sendable {
             writer.append("size", int64: capped.size)
             if let max = capped.max { writer.append("max", int64: max) }
         }
+        clustered?.write(to: writer)
         validation.withView { view in
             for element in view { writer.append(element.key, element.value) }
         }

@@ -152,6 +152,9 @@ extension Collection {
         switch plan.access {
         case .indexScan(let scan): names = [scan.index.name]
         case .indexUnion(let scans): names = scans.map(\.index.name)
+        case .collectionScan:
+            scanCount &+= 1
+            return
         default: return
         }
         for index in indexes where names.contains(index.name) { index.accesses &+= 1 }

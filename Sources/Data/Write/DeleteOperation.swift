@@ -79,6 +79,7 @@ public final class DeleteOperation {
         }
         try namespace.checkUserWritable()
         guard let collection = store.catalog.find(namespace) else {
+            try store.checkNoView(namespace)
             isDone = true
             return .done
         }

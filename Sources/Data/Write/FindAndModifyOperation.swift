@@ -109,7 +109,10 @@ public final class FindAndModifyOperation {
         try namespace.checkUserWritable()
         var context = context
         context.validation = validation
-        guard let collection = store.catalog.find(namespace) else { return try finish(context) }
+        guard let collection = store.catalog.find(namespace) else {
+            try store.checkNoView(namespace)
+            return try finish(context)
+        }
         var clock = SliceClock(deadline: deadline)
         while true {
             switch try next(&clock) {

@@ -46,7 +46,10 @@ public final class UpdateOperation {
         var context = context
         context.validation = validation
         var clock = SliceClock(deadline: deadline)
-        guard let collection = store.catalog.find(namespace) else { return try finish(context) }
+        guard let collection = store.catalog.find(namespace) else {
+            try store.checkNoView(namespace)
+            return try finish(context)
+        }
         if !statement.isMulti, statement.sort == nil, statement.hint == nil,
             let done = try runByID(collection, context)
         {

@@ -60,7 +60,7 @@ final class TTLMonitor {
     /// The collections in which something may expire, and that this node may write to: `local` ones always.
     private var due: [Collection] {
         node.data.catalog.collections.filter { collection in
-            collection.indexes.contains(where: \.expires) && isWritable(collection.namespace.database)
+            collection.indexes.contains { collection.expires(by: $0) } && isWritable(collection.namespace.database)
         }
     }
 
@@ -73,7 +73,7 @@ final class TTLMonitor {
     private func pass() async {
         let now = node.runtime.wallClock
         for collection in due {
-            for index in collection.indexes where index.expires {
+            for index in collection.indexes where collection.expires(by: index) {
                 do {
                     try await expire(collection, index, now)
                 } catch let error as ServerError {

@@ -11,17 +11,26 @@ public final class Expression {
     private let shape: EvaluationShape
     private let budget: EvaluationBudget?
     private let isPure: Bool
+    /// Where the whole document is, when the root is a part of it.
+    private let wholeSlot: Int?
     /// An evaluation that was interrupted, and the document that it is of.
     private var interrupted: (root: Document, scope: EvaluationScope)?
     /// The outcome of a long evaluation: others, for the same document, may be interrupted before it is used.
     private var outcome: (root: Document, value: Value?)?
 
     /// Compiles an expression: a literal, a `"$path"`, a `"$$variable"`, or an operator document.
-    public init(_ value: ValueView, context: QueryContext) throws(ServerError) {
+    public convenience init(_ value: ValueView, context: QueryContext) throws(ServerError) {
+        try self.init(value, context: context, hasWhole: false)
+    }
+
+    /// - Parameter hasWhole: whether it is evaluated over parts of documents, with `$$ROOT` for the whole.
+    init(_ value: ValueView, context: QueryContext, hasWhole: Bool) throws(ServerError) {
         let compiler = ExpressionCompiler(context: context)
+        wholeSlot = hasWhole ? compiler.bindWhole() : nil
         node = try compiler.compile(value)
         shape = compiler.shape
-        isPure = compiler.isPure
+        // The value over a part is another in another whole.
+        isPure = compiler.isPure && !hasWhole
         budget = context.budget?.value
     }
 
@@ -33,6 +42,11 @@ public final class Expression {
 
     /// The expression's value over `root`; nil when it is missing (a path that leads nowhere, `$$REMOVE`).
     public func evaluate(root: DocumentView) throws(ServerError) -> Value? {
+        try evaluate(root: root, whole: nil)
+    }
+
+    /// The value over `root`, a part of `whole`.
+    func evaluate(root: DocumentView, whole: Document?) throws(ServerError) -> Value? {
         switch node {
         case .constant(let value): return value
         case .path(let path): return path.resolve(in: root)
@@ -43,6 +57,7 @@ public final class Expression {
             self.outcome = nil
         }
         var scope = beginning(root)
+        if let whole, let wholeSlot { scope.set(wholeSlot, .document(whole)) }
         do throws(ServerError) {
             let value = try node.evaluate(&scope)
             scope.handBackSteps()

@@ -92,6 +92,14 @@ final class ExpressionCompiler {
         return try body(slots)
     }
 
+    /// Makes `$$ROOT` a variable of its own: the whole document, of which the root is a part. Returns its slot.
+    func bindWhole() -> Int {
+        scope.append(("ROOT", shape.slotCount, loopDepth))
+        references.append(0)
+        shape.slotCount += 1
+        return shape.slotCount - 1
+    }
+
     // MARK: References
 
     private func compileReference(_ text: String) throws(ServerError) -> ExpressionTree {

@@ -10,6 +10,9 @@ enum CollectionCommands {
             Command("create", [.write, .stable], .create, help: "creates a collection") { context in
                 let namespace = try context.namespace()
                 return try context.catalogWrite { write in
+                    if context.body["viewOn"] != nil || context.body["pipeline"] != nil {
+                        return try context.node.data.createView(namespace, context.body, write, context.queryContext())
+                    }
                     if context.node.data.catalog.find(namespace) != nil {
                         // The command, unlike an entry that is applied, refuses what is there already with other
                         // options.
@@ -26,6 +29,11 @@ enum CollectionCommands {
                         .illegalOperation, "turn off profiling before dropping system.profile collection")
                 }
                 return try context.catalogWrite { write in
+                    if context.node.data.catalog.find(namespace) == nil {
+                        guard try context.node.data.dropView(namespace, write) else { return }
+                        context.writer.append("ns", string: namespace.fullName)
+                        return
+                    }
                     let indexes = context.node.data.catalog.find(namespace)?.indexes.count ?? 0
                     // Dropping what is not there is a success, as in MongoDB 7 and later.
                     if try context.node.data.dropCollection(namespace, write) {
@@ -88,6 +96,10 @@ enum CollectionCommands {
     }
 
     private static func modify(_ namespace: Namespace, _ context: CommandContext, _ write: WriteContext) throws {
+        let data = context.node.data
+        if data.catalog.find(namespace) == nil, let view = try data.view(namespace) {
+            return try data.modifyView(view, context.body, write, context.queryContext())
+        }
         let reply = try context.node.data.modifyCollection(namespace, context.body, write)
         reply.withView { for field in $0 { context.writer.append(field.key, field.value) } }
     }

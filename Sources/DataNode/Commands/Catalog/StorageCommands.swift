@@ -32,6 +32,7 @@ enum StorageCommands {
         }
         let namespace = try context.namespace()
         guard context.node.data.catalog.find(namespace) != nil else {
+            try context.node.data.checkNoView(namespace)
             throw ServerError(.namespaceNotFound, "collection does not exist: \(namespace)")
         }
         context.writer.append(isDryRun ? "estimatedBytesFreed" : "bytesFreed", int32: 0)
@@ -76,7 +77,7 @@ enum StorageCommands {
     }
 
     private static func clearPlans(_ context: CommandContext) throws -> CommandOutcome {
-        _ = try context.namespace()
+        try context.node.data.checkNoView(context.namespace())
         if context.body["query"] == nil, context.body["sort"] != nil || context.body["projection"] != nil {
             throw ServerError(.badValue, "sort or projection provided without query")
         }

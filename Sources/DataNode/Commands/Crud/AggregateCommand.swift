@@ -105,8 +105,9 @@ enum AggregateCommand {
         }
         func open(_ pipeline: DocumentView) throws -> AggregateCursor {
             try AggregateCursor(
-                context.node.data, namespace, pipeline: pipeline, hint: command["hint"], context: query, at: point
-            ) { try DatabaseStages.documents(of: $0, context, namespace) }
+                context.node.data, namespace, pipeline: pipeline, hint: command["hint"], context: query, at: point,
+                allowsDiskUse: command["allowDiskUse"]?.isTruthy ?? true
+            ) { try DatabaseStages.documents(of: $0, context, $1) }
         }
         guard try OutputStage(pipeline, database: context.database) != nil else { return try open(pipeline) }
         return try OutputStage.withoutOutput(pipeline).withView(open)

@@ -39,7 +39,18 @@ enum FindCommand {
 
     private static func open(_ context: CommandContext, _ point: ReadPoint) throws -> FindCursor {
         let namespace = try context.namespace()
-        let request = try FindRequest(namespace, context.body, context: context.queryContext())
+        let query = context.queryContext()
+        let request = try FindRequest(namespace, context.body, context: query)
+        let data = context.node.data
+        if try data.catalog.find(namespace, at: point) == nil, try data.view(namespace, at: point) != nil {
+            let cursor = try ViewRead.find(context.body).withView {
+                try AggregateCursor(
+                    data, namespace, pipeline: $0, hint: context.body["hint"], context: query, at: point)
+            }
+            return FindCursor(
+                source: cursor, namespace: namespace, batchSize: request.batchSize,
+                isSingleBatch: request.isSingleBatch)
+        }
         let cursor = try QueryCursor(context.node.data, request, at: point)
         return FindCursor(
             source: cursor, namespace: namespace, batchSize: request.batchSize, isSingleBatch: request.isSingleBatch,

@@ -28,9 +28,7 @@ extension FieldTable {
         Field("max", .object, [.unstable], "the greatest index key, excluded; needs a hint"),
         Field("returnKey", .flag, [.unstable], "index keys instead of documents"),
         Field("showRecordId", .flag, [.unstable], "adds $recordId to each document"),
-        Field(
-            "allowDiskUse", .flag, "would let a sort spill; nothing spills yet",
-            effect: .none("a stage within its memory limit works either way; beyond it fails with or without")),
+        Field("allowDiskUse", .flag, "whether a sort may go on in temporary tables; it may by default"),
         .inert("allowPartialResults", .flag, because: "only routers can have partial results"),
         .inert("oplogReplay", .flag, [.unstable], because: "scans of the oplog begin at the right place by themselves"),
     ])
@@ -43,9 +41,7 @@ extension FieldTable {
         Field("let", .object, "variables for expressions"),
         Field("bypassDocumentValidation", .flag, "writes of $out and $merge skip the validator"),
         CollectionOptions.collationField,
-        Field(
-            "allowDiskUse", .bool, "would let stages spill; nothing spills yet",
-            effect: .none("a stage within its memory limit works either way; beyond it fails with or without")),
+        Field("allowDiskUse", .bool, "whether stages may go on in temporary tables; they may by default"),
         .missing("fromMongos", "sharding", unlessFalsy: true),
         .missing("needsMerge", "sharding", unlessFalsy: true),
         .missing("exchange", "sharding"),
