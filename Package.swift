@@ -82,14 +82,19 @@ let package = Package(
         hot("CHash", ["CXXHash"]),
         hot("COplog", ["CLZ4", "CXXHash"]),
         hot("CTree"),
+        // Debian's libintelrdfpmath-dev, which has no pkg-config file.
+        .target(
+            name: "CDecimal", path: "CSupport/CDecimal", cSettings: cSettings,
+            linkerSettings: [.linkedLibrary("bidgcc000")]),
+        hot("CRun"),
         hot("CHooks"),
 
         // The framework, in import order.
-        module("BSON", ["CBSON"]),
+        module("BSON", ["CBSON", "CDecimal"]),
         module("Core", ["BSON", "CHooks", "COplog"]),
         module("LiveRuntime", ["Core", "CUV", "CHooks"]),
         module("Wire", ["BSON", "Core", "CSnappy", "CZlib", "CZstd"]),
-        module("Query", ["BSON", "Core", "CPCRE2"]),
+        module("Query", ["BSON", "Core", "CHash", "CPCRE2"]),
         module("Data", ["BSON", "Core", "Query", "COplog", "CTree", "CHash"]),
         module("Replication", ["BSON", "Core"]),
         module("Client", ["BSON", "Core", "Wire"]),
@@ -99,13 +104,14 @@ let package = Package(
             "Quorate",
             [
                 "BSON", "Core", "LiveRuntime", "Wire", "DataNode", "Client", "LoopbackTransport", "SocketTransport",
-                "MemoryStorage",
-                "ElectionPolicies", "ReadSelectors",
+                "MemoryStorage", "FileStorage",
+                "ElectionPolicies", "ReadSelectors", "Conformance",
             ]),
         module(
             "Simulation",
             [
-                "BSON", "Core", "Wire", "DataNode", "Client", "Replication", "Data", "MemoryStorage", "ElectionPolicies",
+                "BSON", "Core", "Wire", "DataNode", "Client", "Replication", "Data", "MemoryStorage",
+                "ElectionPolicies",
                 "ReadSelectors", "Conformance", "CHash", "CHooks",
             ]),
         module("Conformance", ["BSON", "Core"]),
@@ -120,6 +126,7 @@ let package = Package(
         plugin("LoopbackTransport", ["Core"]),
         plugin("SocketTransport", ["Core", "LiveRuntime", "CUV"]),
         plugin("MemoryStorage", ["Core", "CTree"]),
+        plugin("FileStorage", ["Core", "BSON", "MemoryStorage", "CRun", "CHash", "CLZ4"]),
         plugin("ElectionPolicies", ["Core"]),
         plugin("ReadSelectors", ["Core"]),
 
@@ -146,6 +153,9 @@ let package = Package(
             exclude: ["testdata"]),
         tests(
             "TransportTests", ["LoopbackTransport", "SocketTransport", "LiveRuntime", "Core", "BSON", "Conformance"]),
+        tests(
+            "StorageTests",
+            ["FileStorage", "MemoryStorage", "Simulation", "Conformance", "LiveRuntime", "BSON", "Core", "CRun"]),
         tests("FrontendTests", ["Frontend", "EchoService", "Simulation", "Wire", "BSON", "Core"]),
         .target(
             name: "EchoService", dependencies: ["Frontend", "BSON", "Core"], path: "Tests/EchoService",
@@ -156,7 +166,10 @@ let package = Package(
         .target(name: "CAllocations", path: "Tests/CAllocations", cSettings: cSettings),
         tests(
             "DataNodeTests",
-            ["DataNode", "Frontend", "Wire", "BSON", "Core", "Simulation", "MemoryStorage", "CAllocations"]),
+            [
+                "DataNode", "Frontend", "Wire", "BSON", "Core", "Simulation", "MemoryStorage", "Conformance",
+                "CAllocations",
+            ]),
         tests(
             "SimulationTests",
             ["Simulation", "DataNode", "Client", "BSON", "Core", "ElectionPolicies", "MemoryStorage", "Conformance"]),

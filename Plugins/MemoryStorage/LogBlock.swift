@@ -8,6 +8,35 @@ struct LogBlock {
     let last: OpTime
     let count: Int
     let byteCount: Int
+
+    init(frame: [UInt8], first: OpTime, last: OpTime, count: Int, byteCount: Int) {
+        self.frame = frame
+        self.first = first
+        self.last = last
+        self.count = count
+        self.byteCount = byteCount
+    }
+
+    /// The block of a frame that comes from elsewhere.
+    init(frame: [UInt8]) throws {
+        let opened = try frame.withUnsafeBytes { try LogFrame.open($0) }
+        defer { opened.content.deallocate() }
+        let content = UnsafeRawBufferPointer(opened.content)
+        var (at, count) = (0, 0)
+        var ends: (first: OpTime, last: OpTime)?
+        while at < content.count {
+            guard content.count - at >= 5 else { break }
+            let entry = DocumentView(base: content.baseAddress! + at)
+            guard entry.byteCount >= 5, entry.byteCount <= content.count - at, let optime = OpTime(entry) else { break }
+            ends = (ends?.first ?? optime, optime)
+            at += entry.byteCount
+            count += 1
+        }
+        guard let ends, at == content.count, count == opened.count else {
+            throw InvariantViolation("a frame of the oplog does not hold what it says")
+        }
+        self.init(frame: frame, first: ends.first, last: ends.last, count: count, byteCount: content.count)
+    }
 }
 
 /// A sealed block's content, opened, with an index of its entries.

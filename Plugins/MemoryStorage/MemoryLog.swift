@@ -56,6 +56,7 @@ final class MemoryLog: StorageLog {
         if let after = batch.truncatesAfter?.next {
             tail.removeLast(from: tail.position(of: after))
             sealableCount = min(sealableCount, tail.count)
+            unseal(from: after)
         }
         batch.forEachEntry { optime, entry in
             tail.append(entry, optime: optime)
@@ -65,14 +66,41 @@ final class MemoryLog: StorageLog {
         if batch.entryCount > 0 { seal() }
     }
 
+    /// Takes away the sealed entries at or behind `start`: there are some where a log was put back from files, in which
+    /// entries are sealed before they are committed.
+    private func unseal(from start: Timestamp) {
+        while let block = blocks.last, block.last.timestamp >= start {
+            guard let content = try? open(blocks.count - 1) else { return }
+            blocks.removeLast()
+            forget(block)
+            for index in 0..<content.position(of: start) {
+                tail.append(content.bytes(index), optime: content.optimes[index])
+            }
+        }
+    }
+
+    /// Adds a sealed block behind all that is there, before anything was written.
+    func restore(_ frame: [UInt8]) throws {
+        let block = try LogBlock(frame: frame)
+        try invariant(last.map { $0 < block.first } ?? true, "the blocks of an oplog are not in order")
+        blocks.append(block)
+        sealedFrameBytes += frame.count
+        sealedEntryBytes += block.byteCount
+        sealedCount += block.count
+    }
+
+    private func forget(_ block: LogBlock) {
+        sealedFrameBytes -= block.frame.count
+        sealedEntryBytes -= block.byteCount
+        sealedCount -= block.count
+        opened.removeAll { $0.first == block.first.timestamp }
+    }
+
     private func removeFirst(through timestamp: Timestamp) {
         if timestamp == .max { return removeAll() }
         while let block = blocks.first, block.last.timestamp <= timestamp {
             blocks.removeFirst()
-            sealedFrameBytes -= block.frame.count
-            sealedEntryBytes -= block.byteCount
-            sealedCount -= block.count
-            opened.removeAll { $0.first == block.first.timestamp }
+            forget(block)
         }
     }
 

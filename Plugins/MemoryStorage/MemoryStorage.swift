@@ -98,6 +98,22 @@ public final class MemoryStorage: StorageEngine {
     }
 }
 
+// MARK: Putting back
+
+extension MemoryStorage {
+    /// Carries out operations in the form of a batch, without counting them: what an engine that keeps its data in
+    /// memory finds in its files.
+    /// - Throws: `InvariantViolation` when they are not whole operations; nothing is changed then.
+    public func restore(_ operations: UnsafeRawBufferPointer) throws {
+        let problem = ctree_batch_check(operations.baseAddress, operations.count)
+        try invariant(problem == 0, String(cString: ctree_batch_error_text(problem)))
+        ctree_batch_apply(try opened(), operations.baseAddress, operations.count)
+    }
+
+    /// Adds a sealed frame of entries (`LogFrame`) behind the log's last.
+    public func restoreLog(_ frame: [UInt8]) throws { try memoryLog.restore(frame) }
+}
+
 extension MemoryStorage: StorageManyReading {
     public func getMany(
         _ table: TableID, keys: UnsafeBufferPointer<UnsafeRawPointer?>, keyByteCount: Int,

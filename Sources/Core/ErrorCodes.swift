@@ -89,6 +89,7 @@ extension ErrorCode {
     public static let viewDepthLimitExceeded = ErrorCode(165)
     public static let commandNotSupportedOnView = ErrorCode(166)
     public static let optionNotSupportedOnView = ErrorCode(167)
+    public static let viewPipelineMaxSizeExceeded = ErrorCode(195)
     public static let invalidPipelineOperator = ErrorCode(168)
     public static let cannotIndexParallelArrays = ErrorCode(171)
     public static let queryPlanKilled = ErrorCode(175)
@@ -144,6 +145,8 @@ extension ErrorCode {
     public static let staleConfig = ErrorCode(13388)
     public static let notPrimaryNoSecondaryOk = ErrorCode(13435)
     public static let notPrimaryOrSecondary = ErrorCode(13436)
+    /// The disk is full: writes are taken again when there is room.
+    public static let outOfDiskSpace = ErrorCode(14031)
     public static let keyTooLong = ErrorCode(17280)
     public static let pathCollision = ErrorCode(31249)
     public static let unrecognizedPipelineStage = ErrorCode(40324)
@@ -251,6 +254,7 @@ extension ErrorCode {
         184: "TooManyLogicalSessions",
         189: "PrimarySteppedDown",
         193: "CannotGrowDocumentInCappedNamespace",
+        195: "ViewPipelineMaxSizeExceeded",
         197: "InvalidIndexSpecificationOption",
         205: "ClusterTimeFailsRateLimiter",
         206: "NoSuchSession",
@@ -299,6 +303,7 @@ extension ErrorCode {
         13388: "StaleConfig",
         13435: "NotPrimaryNoSecondaryOk",
         13436: "NotPrimaryOrSecondary",
+        14031: "OutOfDiskSpace",
         17280: "Location17280",
         31249: "Location31249",
         40324: "Location40324",

@@ -43,8 +43,14 @@ public enum Limits {
     public static let pipelineStagesMax = 1000
     /// Pipelines inside stages of pipelines (`$lookup`, `$unionWith`).
     public static let subPipelineDepthMax = 20
+    /// Views that one reads by way of one another.
+    public static let viewDepthMax = 20
+    /// Documents that one `$densify` makes.
+    public static let densifiedDocumentsMax = 500_000
     /// Memory that one blocking stage (sort, group) may take.
     public static let stageBytesMax = 100 * 1024 * 1024
+    /// Bytes below which a string in an expression has to stay, as in MongoDB.
+    public static let expressionStringBytesMax = 16 * 1024 * 1024
     /// Bytes of one value that an expression computes on the way: a `$reduce` can double its value at every step.
     public static let expressionValueBytesMax = 64 * 1024 * 1024
     /// Steps of an evaluation between two looks at the time: a node, an element or 128 bytes is one.
@@ -215,6 +221,8 @@ public enum Limits {
     public static let rollCallMax: Duration = .seconds(5)
     /// How long `replSetInitiate` waits for the members' answers.
     public static let initiateWaitMax: Duration = .seconds(10)
+    /// How many keys that were prefetched a storage engine larger than memory keeps there, for the step that asked.
+    public static let prefetchedKeysMin = 1024
     /// Statements and bytes of a write command that runs to its end within one step of the loop.
     public static let shortWriteStatements = 16
     public static let shortWriteBytes = 64 * 1024
@@ -291,4 +299,36 @@ public enum Limits {
     public static let oplogOpenBlocksMax = 4
     /// Oplog blocks that one append drops at the front.
     public static let oplogBlocksDroppedMax = 4
+    /// Bytes of a journal's segment; a larger batch has a segment of its own.
+    public static let journalSegmentBytes = 64 * 1024 * 1024
+    /// Bytes of batches above which a journal writes before the commit interval is over.
+    public static let journalGatherBytes = 1024 * 1024
+    /// Bytes of batches that wait to be written, above which writers wait for the disk.
+    public static let journalWaitingBytesMax = 64 * 1024 * 1024
+    /// Frames of at least so many bytes are compressed.
+    public static let journalCompressedBytesMin = 512
+    /// Frames of more bytes are not.
+    public static let journalCompressedBytesMax = 512 * 1024 * 1024
+    /// How long what was written may stay unsynced, unless somebody waits for it.
+    public static let journalCommitInterval: Duration = .milliseconds(100)
+    /// Files that are kept to become segments of a journal.
+    public static let journalSparesMax = 4
+    /// How often a member whose disk is full looks whether there is room.
+    public static let diskFullRetry: Duration = .seconds(1)
+    /// Bytes of journal behind which a checkpoint is written.
+    public static let checkpointJournalBytes = 64 * 1024 * 1024
+    /// Bytes of operations that are sorted at once.
+    public static let checkpointChunkBytes = 64 * 1024 * 1024
+    /// Runs of about one size that are merged into a larger one.
+    public static let runsPerTier = 4
+    /// Bytes of operations in a block of a run; a larger operation has a block of its own.
+    public static let runBlockBytes = 256 * 1024
+    /// The most that a block may be stored in.
+    public static let runBlockStoredBytesMax = 64 * 1024 * 1024
+    /// Bytes of a segment of an oplog in files.
+    public static let oplogSegmentBytes = 16 * 1024 * 1024
+    /// How long a directory that somebody else holds is tried again.
+    public static let directoryLockWait: Duration = .seconds(5)
+    /// Bytes of files after which a recovery says how far it is.
+    public static let recoveryProgressBytes = 512 * 1024 * 1024
 }

@@ -33,6 +33,23 @@ public enum LogFrame {
         return (content, Int(info.entry_count))
     }
 
+    /// Bytes of a frame's header.
+    public static let headerBytes = Int(COPLOG_HEADER_BYTES)
+
+    /// How long a frame says that it is; nil when the bytes do not begin with the header of one.
+    public static func byteCount(_ header: UnsafeRawBufferPointer) -> Int? {
+        guard header.count >= headerBytes, header.prefix(4).elementsEqual("QOPF".utf8) else { return nil }
+        let payload = UInt32(littleEndian: header.loadUnaligned(fromByteOffset: 12, as: UInt32.self))
+        return payload <= COPLOG_CONTENT_BYTES_MAX ? headerBytes + Int(payload) : nil
+    }
+
+    /// Verifies a frame without opening it.
+    /// - Throws: `ServerError` saying what is wrong.
+    public static func check(_ frame: UnsafeRawBufferPointer) throws {
+        var info = coplog_info()
+        try check(coplog_verify(frame.baseAddress, frame.count, &info))
+    }
+
     private static func check(_ status: coplog_status) throws {
         guard status == COPLOG_OK else {
             throw ServerError(.invalidBSON, "not an oplog frame: \(String(cString: coplog_status_text(status)))")

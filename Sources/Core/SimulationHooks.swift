@@ -20,6 +20,17 @@ public final class SimulationHooks {
         self.onBuggify = onBuggify
     }
 
+    /// Whether a checker looks into the node: faults of the storage that others meet at random stay away.
+    package private(set) var isInspecting = false
+
+    /// Looks into the node.
+    package func inspect<Answer>(_ look: () throws -> Answer) rethrows -> Answer {
+        let before = isInspecting
+        isInspecting = true
+        defer { isInspecting = before }
+        return try look()
+    }
+
     package func probe(_ name: StaticString) { onProbe(name) }
     package func buggify(_ name: StaticString) -> Bool { onBuggify(name) }
 }

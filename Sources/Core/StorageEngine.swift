@@ -55,6 +55,14 @@ public protocol StorageEngine: AnyObject {
     /// Writes a checkpoint in the background where the engine has such a thing.
     func checkpoint() async throws
 
+    /// Why no writes of clients are taken for now, such as a full disk; nil when they are. What a member must write to
+    /// stay one (votes, no-ops) is still taken.
+    var writeRefusal: ServerError? { get }
+    /// Whether so much waits for the disk that writers should wait for a flush.
+    var isBehind: Bool { get }
+    /// Whether what was opened had not been closed: what was not durable then may be missing.
+    var wasUnclean: Bool { get }
+
     /// Entry count and bytes of keys and values of a table; approximate is allowed after a crash.
     func statistics(_ table: TableID) -> StorageTableStatistics
     /// For `serverStatus`: memory, files, work done. Flat field names of the engine's own.
@@ -63,6 +71,9 @@ public protocol StorageEngine: AnyObject {
 
 extension StorageEngine {
     public var log: (any StorageLog)? { nil }
+    public var writeRefusal: ServerError? { nil }
+    public var isBehind: Bool { false }
+    public var wasUnclean: Bool { false }
 }
 
 /// What a point read found.
@@ -74,9 +85,17 @@ extension StorageEngine {
 }
 
 /// An optional power of engines larger than memory.
+///
+/// A step that met `.notResident` is undone, has its key prefetched and is run again from its beginning, and may then
+/// meet another one. So what was prefetched stays in memory while the step comes back for it: at least the last
+/// `Limits.prefetchedKeysMin` keys.
 public protocol StoragePrefetching: StorageEngine {
-    /// Brings the pages of `keys` into memory, on a helper thread.
+    /// Brings the pages of `keys` into memory, on a helper thread, with what a scan from each of them meets first. An
+    /// empty key stands for both ends of the table.
     func prefetch(_ table: TableID, _ keys: [[UInt8]]) async throws
+    /// Keeps in memory, until the engine is closed, all that is read, prefetched or written of a table from now on: it
+    /// is small, and the node may have to read it when it cannot wait.
+    func keepResident(_ table: TableID)
 }
 
 /// An optional power: many point reads in one call, for scans of an index that fetch what it leads to.
@@ -126,7 +145,8 @@ public protocol StorageCursor: AnyObject {
 @frozen public enum StorageScan {
     /// The buffer is full, or the table ended.
     case done
-    /// The next entry is not in memory; what was read so far is in the buffer.
+    /// The next entry is not in memory; what was read so far is in the buffer. When that is nothing, the key of the
+    /// scan's bound is to be prefetched.
     case notResident
 }
 

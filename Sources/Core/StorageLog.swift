@@ -12,7 +12,8 @@ public import BSON
 /// - Entries are valid BSON with `ts` and `t`; timestamps rise strictly, terms do not fall. `apply` refuses others.
 /// - Nothing at or before the commit point that the log was told is ever truncated behind; it may be compressed.
 /// - A truncation in front names the end of a piece (`frontPiece`): whole pieces go.
-/// - All entries can be read without waiting. Bytes that are handed out are valid until the next `apply` or suspension.
+/// - All entries can be read without waiting; those in a table cannot, where the engine is larger than memory. Bytes
+///   that are handed out are valid until the next `apply` or suspension.
 ///
 /// How to implement: `Plugins/MemoryStorage/MemoryLog`. Conformance suite: `StorageConformance`, which finds the power
 /// by itself.

@@ -3,7 +3,7 @@ public import BSON
 /// What a batch does to the oplog: the entries that describe it, one or a run of them, and truncation at either end.
 extension WriteBatch {
     /// `term i64, timestamp u64, length u32`, little-endian, before each entry.
-    private static let entryHeaderBytes = 20
+    static let entryHeaderBytes = 20
 
     /// Whether the batch changes the log.
     @inline(__always)

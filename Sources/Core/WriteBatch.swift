@@ -29,7 +29,7 @@ public final class WriteBatch {
     }
 
     public let buffer: ByteBuffer
-    @exclusivity(unchecked) public private(set) var count = 0
+    @exclusivity(unchecked) public internal(set) var count = 0
 
     // What it does to the log.
     public let entries = ByteBuffer(capacity: 1024)

@@ -7,9 +7,9 @@ extension DataStore {
     public var hasUserData: Bool { catalog.collections.contains { !$0.namespace.isLocal } }
 
     /// The wall clock of that entry; nil when the oplog does not hold it.
-    public func wall(of optime: OpTime) -> WallTime? {
+    public func wall(of optime: OpTime) throws -> WallTime? {
         var wall: WallTime?
-        _ = try? oplog.entry(at: optime.timestamp) { bytes in
+        _ = try oplog.entry(at: optime.timestamp) { bytes in
             let entry = DocumentView(base: bytes.baseAddress!)
             guard OpTime(entry) == optime else { return }
             wall = entry["wall"]?.asDateTime.map { WallTime(milliseconds: $0) }

@@ -6,13 +6,15 @@ public import Core
 ///
 /// Synchronous: a call is one step, or one slice of an operation that the caller goes on with after it has let the loop
 /// run. Knows nothing of sockets, and of replication only that a write is given a term and gets an optime. A step that
-/// throws has changed nothing; `StorageNotResident` means: `prefetch`, then run the step again.
+/// throws has changed nothing; `StorageNotResident` means: `prefetch`, then run the step again (`whenResident`).
 public final class DataStore {
     public let runtime: any NodeRuntime
     public let versions: VersionStore
     public let oplog: Oplog
     public let catalog: Catalog
     public let sessions: SessionRecords
+    /// What stages of pipelines spill.
+    public let temporary: TemporaryTables
     /// Cluster time. Ticks with every write; the shell makes it follow peers and clients.
     public var clock = LogicalClock()
     /// Index builds in progress, by build id, oldest first.
@@ -21,6 +23,12 @@ public final class DataStore {
     public var work = WorkCounters()
     /// The operation that is at work, when somebody wants to know what it does.
     public internal(set) var observation: WorkObservation?
+    /// What the slice that has ended last could not read.
+    var missing: StorageNotResident?
+    /// Whether a key is on its way into memory that nobody waits for.
+    var isPrefetching = false
+    /// Collections that are always in memory.
+    var residentNamespaces: Set<Namespace> = []
     /// Called after an entry was appended, in the same step: wakes tailing cursors and fetchers.
     public var onAppend: ((OpTime) -> Void)?
 
@@ -43,6 +51,7 @@ public final class DataStore {
         self.versions = versions
         self.oplog = oplog
         catalog = Catalog(versions: versions)
+        temporary = TemporaryTables(versions)
         sessions = SessionRecords(
             versions: versions, forgetsStatements: runtime.hasMutant(.retryAppliedTwice))
         objectIDs = ObjectIDGenerator(runtime)
@@ -52,15 +61,11 @@ public final class DataStore {
     /// sync. Cursors and operations from before are invalid.
     public func load() throws {
         indexBuilds.removeAll()
+        try temporary.reset()
         sessions.reload()
         try catalog.load()
         if let last = oplog.last { clock.advance(toLogged: last.timestamp) }
         try restartIndexBuilds()
-    }
-
-    /// Brings a key that a step missed into memory.
-    public func prefetch(_ missing: StorageNotResident) async throws {
-        try await versions.engine.prefetch(missing.table, [missing.key])
     }
 
     /// An `_id` for a document that has none.
@@ -97,6 +102,7 @@ public final class DataStore {
                 "too many writes wait for a majority of the set: no further one could be undone. Writes are taken "
                     + "again when enough members have caught up")
         }
+        if !context.isNeededBySet, let refusal = versions.engine.writeRefusal { throw refusal }
         return OpTime(term: context.isReplicated ? context.term : -1, timestamp: try clock.tick(context.wall))
     }
 }

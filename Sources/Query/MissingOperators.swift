@@ -3,31 +3,17 @@ import Core
 /// What MongoDB 8.0's query language has and this module has not built: refused by name, and listed by
 /// docs/compatibility.md.
 public enum MissingOperators {
-    public static let expressions: [(name: String, meaning: String)] =
-        [
-            "$acos", "$acosh", "$asin", "$asinh", "$atan", "$atan2", "$atanh", "$cos", "$cosh", "$degreesToRadians",
-            "$radiansToDegrees", "$sin", "$sinh", "$tan", "$tanh",
-        ].map { ($0, "trigonometry") }
-        + ["$bitAnd", "$bitNot", "$bitOr", "$bitXor"].map { ($0, "bit operators") }
-        + [
-            ("$binarySize", "sizes of values"), ("$bsonSize", "sizes of values"),
-            ("$const", "another name of $literal"),
-            ("$median", "percentiles"), ("$percentile", "percentiles"), ("$meta", "metadata of documents"),
-            ("$toUUID", "conversions to binary data"), ("$toHashedIndexKey", "hashed index keys"),
-            ("$tsSecond", "parts of timestamps"), ("$tsIncrement", "parts of timestamps"),
-            ("$function", "there is no JavaScript"),
-        ]
+    public static let expressions: [(name: String, meaning: String)] = [
+        ("$function", "there is no JavaScript")
+    ]
 
     public static let accumulators: [(name: String, meaning: String)] = [
-        ("$accumulator", "there is no JavaScript"), ("$median", "percentiles"), ("$percentile", "percentiles"),
+        ("$accumulator", "there is no JavaScript")
     ]
 
     public static let stages: [(name: String, meaning: String)] = [
         ("$changeStream", "change streams"), ("$changeStreamSplitLargeEvent", "change streams"),
-        ("$bucketAuto", "buckets of equal size"), ("$densify", "filling of gaps"), ("$fill", "filling of gaps"),
-        ("$geoNear", "geospatial queries"), ("$graphLookup", "recursive look-ups"), ("$redact", "redaction"),
-        ("$setWindowFields", "windows"), ("$listSampledQueries", "sampled queries"),
-        ("$planCacheStats", "a plan cache"),
+        ("$geoNear", "geospatial queries"), ("$listSampledQueries", "sampled queries"),
         ("$querySettings", "query settings"), ("$queryStats", "query statistics"), ("$search", "Atlas search"),
         ("$searchMeta", "Atlas search"), ("$vectorSearch", "Atlas search"), ("$listSearchIndexes", "Atlas search"),
         ("$shardedDataDistribution", "sharding"), ("$listClusterCatalog", "sharding"),
@@ -37,7 +23,7 @@ public enum MissingOperators {
     public static let queries: [(name: String, meaning: String)] =
         [
             ("$where", "there is no JavaScript; $expr does the same"), ("$function", "there is no JavaScript"),
-            ("$text", "text indexes"), ("$sampleRate", "random samples; see $sample"),
+            ("$text", "text indexes"),
         ]
         + [
             "$geoWithin", "$geoIntersects", "$near", "$nearSphere", "$within", "$maxDistance", "$minDistance",

@@ -106,6 +106,24 @@ extension Generator {
                 "groupBy": expression(depth: 2), "boundaries": .array(array(depth: 2)), "default": value(depth: 2),
                 "output": .document(group(hasKey: false)),
             ]
+        case "$bucketAuto":
+            var auto: Document = ["groupBy": expression(depth: 2), "buckets": random.oneIn(4) ? number() : 2]
+            if random.oneIn(2) {
+                auto.append("granularity", .string(one(["R5", "R80", "1-2-5", "E192", "POWERSOF2"])))
+            }
+            if random.oneIn(2) { auto.append("output", .document(group(hasKey: false))) }
+            argument = .document(auto)
+        case "$setWindowFields": argument = .document(windows())
+        case "$densify": argument = .document(densify())
+        case "$fill":
+            let method: Value =
+                random.oneIn(2) ? ["value": expression(depth: 2)] : ["method": .string(one(["linear", "locf"]))]
+            argument = ["sortBy": [path(): 1], "output": [path(): method]]
+        case "$redact":
+            argument =
+                random.oneIn(4)
+                ? expression()
+                : ["$cond": [expression(depth: 1), .string(one(["$$PRUNE", "$$KEEP"])), "$$DESCEND"]]
         case "$facet" where depth < 2:
             argument = [
                 "x": .array((0..<(1 + random.below(2))).map { _ in .document(stage(depth: depth + 1)) }),
@@ -122,6 +140,61 @@ extension Generator {
         for index in 0..<(1 + random.below(2)) {
             document.append("f\(index)", operation(one(vocabulary.accumulators), depth: 2))
         }
+        return document
+    }
+
+    private mutating func windows() -> Document {
+        var document = Document()
+        if random.oneIn(2) { document.append("partitionBy", expression(depth: 2)) }
+        if !random.oneIn(4) { document.append("sortBy", [path(): random.oneIn(5) ? -1 : 1]) }
+        var output = Document()
+        for index in 0..<(1 + random.below(2)) { output.append("w\(index)", .document(window())) }
+        document.append("output", .document(output))
+        return document
+    }
+
+    private mutating func window() -> Document {
+        let units = ["week", "day", "hour", "second", "millisecond", "month", "year"]
+        switch random.below(6) {
+        case 0: return [one(["$rank", "$denseRank", "$documentNumber"]): .document(Document())]
+        case 1:
+            return [
+                "$shift": [
+                    "output": expression(depth: 2), "by": random.oneIn(4) ? number() : .int32(one([-1, 0, 1])),
+                    "default": value(depth: 2),
+                ]
+            ]
+        case 2: return [one(["$linearFill", "$locf", "$covariancePop"]): expression(depth: 2)]
+        case 3: return ["$expMovingAvg": ["input": expression(depth: 2), one(["N", "alpha"]): number()]]
+        default: break
+        }
+        var document: Document =
+            random.oneIn(3)
+            ? [one(["$derivative", "$integral"]): ["input": expression(depth: 2)]]
+            : Document { $0.append(one(vocabulary.accumulators), expression(depth: 2)) }
+        if random.oneIn(5) { return document }
+        var frame = Document()
+        let bounds: Value = .array([bound(), bound()])
+        frame.append(random.oneIn(2) ? "documents" : "range", bounds)
+        if random.oneIn(4) { frame.append("unit", .string(one(units))) }
+        document.append("window", .document(frame))
+        return document
+    }
+
+    private mutating func bound() -> Value {
+        switch random.below(4) {
+        case 0: .string(one(["unbounded", "current"]))
+        case 1: number()
+        default: .int32(one([-2, -1, 0, 1, 2]))
+        }
+    }
+
+    private mutating func densify() -> Document {
+        var range: Document = ["step": random.oneIn(3) ? number() : 1]
+        if random.oneIn(3) { range.append("unit", .string(one(["day", "month", "second"]))) }
+        range.append("bounds", random.oneIn(3) ? .array([number(), number()]) : .string(one(["full", "partition"])))
+        var document: Document = ["field": .string(path()), "range": .document(range)]
+        if random.oneIn(2) { document.append("partitionByFields", [.string(path())]) }
         return document
     }
 

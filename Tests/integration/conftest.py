@@ -15,6 +15,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = os.environ.get("QUORATE", str(ROOT / ".build/release/quorate"))
+# The storage that nodes are given which do not name one.
+STORAGE = os.environ.get("QUORATE_STORAGE")
 READY_SECONDS = 20
 
 
@@ -28,6 +30,8 @@ class Process:
     """One run of the program, started and stopped by the test that uses it."""
 
     def __init__(self, *arguments, ready):
+        if STORAGE and arguments[0] in ("node", "up") and "--storage" not in arguments:
+            arguments = (*arguments, "--storage", STORAGE)
         self.log = tempfile.TemporaryFile(mode="w+")
         self.process = subprocess.Popen(
             [PROGRAM, *map(str, arguments)], stdout=subprocess.PIPE, stderr=self.log, text=True

@@ -348,7 +348,7 @@ def test_unacknowledged_writes_arrive(database):
 
 @pytest.mark.parametrize("command, code", [
     ({"nonsense": 1}, 59),
-    ({"find": 5}, 14),
+    ({"find": 5}, 73),
     ({"find": "c", "filter": 5}, 14),
     ({"find": "c", "nonsense": 1}, 40415),
     ({"find": "c", "filter": {"$nonsense": 1}}, 2),

@@ -19,6 +19,13 @@ STAGES = {
     "union": {"$unionWith": {"coll": "stock", "pipeline": [{"$skip": 1}]}},
     "documents": {"$unionWith": {"pipeline": [{"$documents": [{"_id": "made", "a": 1}]}]}},
     "facet": {"$facet": {"x": [JOIN, {"$limit": 1}], "y": [{"$unionWith": "stock"}, {"$count": "n"}]}},
+    "windows": {"$setWindowFields": {"partitionBy": "$a", "sortBy": {"_id": 1}, "output": {
+        "w": {"$push": "$_id", "window": {"documents": [-1, 1]}}}}},
+    "buckets": {"$bucketAuto": {"groupBy": "$_id", "buckets": 3, "output": {"ids": {"$push": "$_id"}}}},
+    "fill": {"$fill": {"sortBy": {"_id": 1}, "output": {"a": {"method": "locf"}, "b": {"value": 0}}}},
+    "redact": {"$redact": {"$cond": [{"$eq": ["$a", 3]}, "$$PRUNE", "$$DESCEND"]}},
+    "graph": {"$graphLookup": {"from": "stock", "startWith": "$a", "connectFromField": "_id", "connectToField": "_id",
+                               "as": "g"}},
     "sample": {"$sample": {"size": 1000}},
 }
 

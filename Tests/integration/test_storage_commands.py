@@ -79,7 +79,7 @@ def test_compact_plan_cache_and_metadata_answer(database):
     assert database.command("planCacheClear", "things")["ok"] == 1
     assert code_of(database.command, "planCacheClear", "things", sort={"a": 1}) == 2
     answer = database.command("validateDBMetadata", 1, apiParameters={"version": "1", "strict": True}, db=database.name)
-    assert answer["apiVersionErrors"] == [] and answer["hasMoreErrors"] is False
+    assert answer["apiVersionErrors"] == [] and "hasMoreErrors" not in answer
     database.things.create_index("s", sparse=True)
     answer = database.command("validateDBMetadata", 1, apiParameters={"version": "1", "strict": True}, db=database.name)
     assert [error["code"] for error in answer["apiVersionErrors"]] == [323]

@@ -17,7 +17,7 @@ extern "C" {
 
 #define COPLOG_HEADER_BYTES 32
 // Largest content of a frame: what one message can carry.
-#define COPLOG_CONTENT_BYTES_MAX (48u * 1024 * 1024)
+#define COPLOG_CONTENT_BYTES_MAX 50331648u
 
 typedef enum coplog_status {
     COPLOG_OK = 0,

@@ -1,4 +1,4 @@
-internal import CBSON
+internal import CDecimal
 
 /// Text as the BSON specification's decimal128 string conversions have it.
 extension Decimal128: CustomStringConvertible {
@@ -28,18 +28,23 @@ extension Decimal128: CustomStringConvertible {
         if let word = scan.takeWord() {
             switch word {
             case "inf", "infinity": self = .infinity(isNegative: isNegative)
-            case "nan": self = .nan
+            case "nan": self = isNegative ? -.nan : .nan
             default: return nil
             }
             return
         }
         guard let number = scan.takeNumber() else { return nil }
-        let (value, isExact) = Decimal128.rounding(
-            isNegative: isNegative, UInt256(number.digits), exponent: number.exponent, sticky: number.sticky,
-            ideal: number.exponent)
+        // One more digit stands for all that were cut off: it decides how a half is rounded.
+        let digits = "\(isNegative ? "-" : "")\(number.digits)\(number.sticky ? "1" : "")"
+        var result = cdecimal()
+        let exponent = number.sticky ? number.exponent - 1 : number.exponent
+        let isExact = cdecimal_parse("\(digits)E\(exponent)", &result)
         guard isExact || isRounding else { return nil }
-        self = value
+        self.init(result)
     }
+
+    /// The decimal nearest to a double, of 34 digits at most.
+    public init(nearest value: Double) { self.init(cdecimal_from_double(value)) }
 
     /// The double rounded to `digits` significant decimal digits, as MongoDB converts (15).
     public init(_ value: Double, digits: Int = 15) {
@@ -51,11 +56,7 @@ extension Decimal128: CustomStringConvertible {
             self.init(isNegative: value.sign == .minus, coefficient: 0, exponent: 0)
             return
         }
-        let text = withUnsafeTemporaryAllocation(of: CChar.self, capacity: 64) { buffer in
-            let length = cbson_format_double(value, Int32(clamping: min(max(digits, 1), 34)), buffer.baseAddress, 64)
-            return String(decoding: UnsafeRawBufferPointer(buffer).prefix(Int(length)), as: UTF8.self)
-        }
-        self = Decimal128(text) ?? .nan
+        self = Decimal128(DoubleText.scientific(value, digits: min(max(digits, 1), 34))) ?? .nan
     }
 }
 
@@ -63,6 +64,8 @@ extension Decimal128: CustomStringConvertible {
 private struct DecimalScan {
     /// Beyond every exponent that matters, and small enough to add to.
     private static let exponentLimit = 1_000_000
+    /// 10^37: one digit more still fits.
+    private static let digitsLimit: UInt128 = 10_000_000_000_000_000_000_000_000_000_000_000_000
 
     private let text: [UInt8]
     private var at = 0
@@ -96,7 +99,7 @@ private struct DecimalScan {
         while true {
             if let digit = takeDigit() {
                 seen = true
-                if digits < powersOfTen[37] {
+                if digits < DecimalScan.digitsLimit {
                     digits = digits * 10 + UInt128(digit)
                     if isFraction { exponent -= 1 }
                 } else {

@@ -1,5 +1,5 @@
-/// Base64 with padding (RFC 4648 §4).
-enum Base64 {
+/// Base64 with padding (RFC 4648 §4), and the variant for URLs without (§5).
+package enum Base64 {
     private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
 
     private static let values: [UInt8] = {
@@ -25,8 +25,31 @@ enum Base64 {
         return out
     }
 
+    /// The text of bytes; for URLs with `-` and `_`, and without padding.
+    package static func text(_ bytes: [UInt8], isForURLs: Bool = false) -> String {
+        var characters = encode(bytes)
+        if isForURLs {
+            while characters.last == UInt8(ascii: "=") { characters.removeLast() }
+            characters = characters.map {
+                $0 == UInt8(ascii: "+") ? UInt8(ascii: "-") : $0 == UInt8(ascii: "/") ? UInt8(ascii: "_") : $0
+            }
+        }
+        return String(decoding: characters, as: UTF8.self)
+    }
+
+    /// Nil for text that is not of the variant; padding may be there or not.
+    package static func decode(_ text: String, isForURLs: Bool) -> [UInt8]? {
+        guard isForURLs else { return decode(text) }
+        guard !text.utf8.contains(where: { $0 == UInt8(ascii: "+") || $0 == UInt8(ascii: "/") }) else { return nil }
+        var characters = text.utf8.map {
+            $0 == UInt8(ascii: "-") ? UInt8(ascii: "+") : $0 == UInt8(ascii: "_") ? UInt8(ascii: "/") : $0
+        }
+        while characters.count % 4 != 0 { characters.append(UInt8(ascii: "=")) }
+        return decode(String(decoding: characters, as: UTF8.self))
+    }
+
     /// Nil for text that is not base64; the unused bits of the last character are not looked at.
-    static func decode(_ text: String) -> [UInt8]? {
+    package static func decode(_ text: String) -> [UInt8]? {
         let characters = Array(text.utf8)
         guard characters.count % 4 == 0 else { return nil }
         let padding = characters.reversed().prefix { $0 == UInt8(ascii: "=") }.count

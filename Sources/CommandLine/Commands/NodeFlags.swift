@@ -14,7 +14,9 @@ struct NodeFlags: Sendable {
     static func specifications(_ registry: PartRegistry) -> [OptionSpecification] {
         PartFlags.specifications(registry) + [
             OptionSpecification(
-                "dbpath", .text, "DIRECTORY", help: "where storage keeps its files, if it has any"),
+                "data", .text, "DIRECTORY",
+                help: "where storage keeps its files; with it, --storage is 'file' unless it is given"),
+            OptionSpecification("dbpath", .text, "DIRECTORY", help: "another name of --data"),
             OptionSpecification(
                 "oplog-size", .integer(Limits.oplogMegabytesMin...Limits.oplogMegabytesMax), "MB",
                 help: "size of a member's oplog; without it, what suits the storage"),
@@ -26,13 +28,17 @@ struct NodeFlags: Sendable {
 
     /// - Parameter port: where the first node listens.
     init(_ arguments: Arguments, _ registry: PartRegistry, port: Int = 0) throws {
-        let flags = try PartFlags(arguments, registry)
+        let directory = arguments.text("data") ?? arguments.text("dbpath")
+        let flags = try PartFlags(arguments, registry, defaults: directory == nil ? [:] : ["storage": "file"])
         parts.storage = try flags.choice(.storage, registry)
         parts.transport = .named(try flags.choice(.transport, registry), firstPort: port)
         parts.elections = try flags.choice(.electionPolicy, registry)
         parts.readSelector = try flags.choice(.readSelector, registry)
-        parts.directory = arguments.text("dbpath")
-        if parts.directory == "" { throw UsageError("--dbpath must not be empty") }
+        parts.directory = directory
+        if directory == "" { throw UsageError("--data and --dbpath must not be empty") }
+        if arguments.isGiven("data"), arguments.isGiven("dbpath"), arguments.text("dbpath") != directory {
+            throw UsageError("--data and --dbpath are one option, and were given different directories")
+        }
         logLevel =
             switch arguments.text("log-level") {
             case "debug": .debug

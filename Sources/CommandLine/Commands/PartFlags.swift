@@ -23,9 +23,16 @@ struct PartFlags: Sendable {
         ]
     }
 
+    /// - Parameter defaults: by flag, the part that is taken when the flag is not given, in place of the kind's own.
     /// - Throws: `UsageError` for an option of a part that is not there, not chosen, or has no such option.
-    init(_ arguments: Arguments, _ registry: PartRegistry) throws(UsageError) {
-        for section in registry.sections { names[section.flag] = arguments.text(section.flag) ?? section.defaultPart }
+    init(
+        _ arguments: Arguments, _ registry: PartRegistry, defaults: [String: String] = [:]
+    ) throws(UsageError) {
+        for section in registry.sections {
+            names[section.flag] =
+                (arguments.isGiven(section.flag) ? nil : defaults[section.flag]) ?? arguments.text(section.flag)
+                ?? section.defaultPart
+        }
         for setting in arguments.list("set") {
             guard let equals = setting.firstIndex(of: "=") else {
                 throw UsageError("--set needs PART.OPTION=VALUE, not '\(setting)'")

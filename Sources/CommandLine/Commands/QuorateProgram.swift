@@ -39,7 +39,7 @@ public enum QuorateProgram {
     private static func exitStatus(for error: any Error) -> Int32 {
         switch error {
         // Something that the user can mend by another command line.
-        case is UsageError, is PartOptionError, is TransportError: UsageError.exitStatus
+        case is UsageError, is PartOptionError, is TransportError, is StorageDamage, is DiskError: UsageError.exitStatus
         default: 1
         }
     }
@@ -54,6 +54,7 @@ public enum QuorateProgram {
                 SimulateCommand.specification,
                 BenchCommand.specification(registry),
                 StatusCommand.specification(),
+                StorageCommand.specification(),
                 PluginsCommand.specification(registry),
                 CommandsCommand.specification,
             ])

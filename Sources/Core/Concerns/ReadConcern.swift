@@ -44,9 +44,12 @@ public struct ReadConcern: Hashable, Sendable {
         for element in view {
             switch element.key {
             case "level":
+                guard element.value.type == .string else {
+                    throw wrongType("readConcern.level", element.value, "string")
+                }
                 guard let name = element.value.asString, let level = Level(rawValue: name) else {
                     throw ServerError(
-                        .failedToParse,
+                        .badValue,
                         "readConcern.level must be either 'local', 'majority', 'linearizable', 'available', "
                             + "or 'snapshot'")
                 }
@@ -67,7 +70,7 @@ public struct ReadConcern: Hashable, Sendable {
                     throw ServerError(.invalidOptions, "atClusterTime cannot be a null timestamp")
                 }
                 atClusterTime = time
-            case "provenance": continue
+            case "provenance": try Provenance.check(element.value, in: "readConcern")
             default:
                 throw ServerError(.unknownField, "BSON field 'readConcern.\(element.key.string)' is an unknown field.")
             }

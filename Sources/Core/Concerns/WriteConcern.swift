@@ -57,14 +57,16 @@ public struct WriteConcern: Hashable, Sendable {
             case "w": w = try Self.acknowledgement(element.value)
             case "j":
                 guard let flag = element.value.asBool ?? element.value.asNumber.map({ $0 != 0 }) else {
-                    throw ServerError(.failedToParse, "writeConcern.j must be a boolean")
+                    throw ServerError(.typeMismatch, "writeConcern.j must be a boolean")
                 }
                 journal = flag
             case "wtimeout":
-                guard let number = element.value.asNumber, !number.isNaN else {
-                    throw ServerError(.failedToParse, "writeConcern.wtimeout must be a number")
+                // What is no number counts as none given, as in MongoDB.
+                let number = element.value.asNumber ?? 0
+                guard number.isNaN || number <= Double(Int32.max) else {
+                    throw ServerError(.failedToParse, "writeConcern.wtimeout must be at most \(Int32.max)")
                 }
-                timeoutMillis = Int64(max(0, min(number, Double(Int32.max))))
+                timeoutMillis = number.isNaN ? 0 : Int64(max(0, min(number, Double(Int32.max))))
             case "fsync", "provenance", "wElectionId", "getLastError", "wOpTime": continue
             default:
                 throw ServerError(.failedToParse, "unrecognized write concern field: \(element.key.string)")
@@ -74,7 +76,7 @@ public struct WriteConcern: Hashable, Sendable {
 
     private static func acknowledgement(_ value: ValueView) throws(ServerError) -> Acknowledgement {
         if let text = value.asString { return text == "majority" ? .majority : .mode(text) }
-        guard let number = value.asInteger else {
+        guard let number = value.coercedInteger else {
             throw ServerError(.failedToParse, "writeConcern.w must be a number or a string")
         }
         guard (0...Int64(Limits.membersMax)).contains(number) else {

@@ -36,10 +36,12 @@ public struct Field: Sendable {
     public let inner: FieldTable?
     /// What holds beyond the type.
     public let check: (@Sendable (ValueView) throws(ServerError) -> Void)?
+    /// The error for a value of another type.
+    public let wrongTypeCode: ErrorCode
 
     public init(
         _ name: StaticString, _ types: FieldTypes, _ rules: Rules, _ meaning: StaticString,
-        inner: FieldTable? = nil, effect: Effect = .works,
+        inner: FieldTable? = nil, effect: Effect = .works, wrongTypeCode: ErrorCode = .typeMismatch,
         check: (@Sendable (ValueView) throws(ServerError) -> Void)? = nil
     ) {
         self.name = name
@@ -49,30 +51,34 @@ public struct Field: Sendable {
         self.meaning = meaning
         self.inner = inner
         self.check = check
+        self.wrongTypeCode = wrongTypeCode
     }
 
     /// An optional field without further rules.
     public init(
         _ name: StaticString, _ types: FieldTypes, _ meaning: StaticString, inner: FieldTable? = nil,
-        effect: Effect = .works, check: (@Sendable (ValueView) throws(ServerError) -> Void)? = nil
+        effect: Effect = .works, wrongTypeCode: ErrorCode = .typeMismatch,
+        check: (@Sendable (ValueView) throws(ServerError) -> Void)? = nil
     ) {
-        self.init(name, types, [], meaning, inner: inner, effect: effect, check: check)
+        self.init(
+            name, types, [], meaning, inner: inner, effect: effect, wrongTypeCode: wrongTypeCode, check: check)
     }
 
     /// A field of MongoDB 8.0 that is not there yet.
     public static func missing(
-        _ name: StaticString, _ meaning: StaticString, unlessFalsy: Bool = false, _ rules: Rules = []
+        _ name: StaticString, _ meaning: StaticString, unlessFalsy: Bool = false, _ rules: Rules = [],
+        types: FieldTypes = .any
     ) -> Field {
-        guard unlessFalsy else { return Field(name, .any, rules, meaning, effect: .refused(unless: nil)) }
-        return missing(name, meaning, rules) { !$0.isTruthy }
+        guard unlessFalsy else { return Field(name, types, rules, meaning, effect: .refused(unless: nil)) }
+        return missing(name, meaning, rules, types: types) { !$0.isTruthy }
     }
 
     /// A field of MongoDB 8.0 that is not there yet; with some values it asks for what is so anyway.
     public static func missing(
-        _ name: StaticString, _ meaning: StaticString, _ rules: Rules = [],
+        _ name: StaticString, _ meaning: StaticString, _ rules: Rules = [], types: FieldTypes = .any,
         unless asksForNothing: @escaping @Sendable (ValueView) -> Bool
     ) -> Field {
-        Field(name, .any, rules, meaning, effect: .refused(unless: asksForNothing))
+        Field(name, types, rules, meaning, effect: .refused(unless: asksForNothing))
     }
 
     /// A field that MongoDB 8.0 takes and does not act on either.

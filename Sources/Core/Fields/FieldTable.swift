@@ -175,7 +175,7 @@ extension Field {
 
     func wrongType(_ value: ValueView, at path: String) -> ServerError {
         ServerError(
-            .typeMismatch,
+            wrongTypeCode,
             "BSON field '\(path).\(name)' is the wrong type '\(value.type.operatorName)', expected "
                 + types.expectation)
     }
@@ -187,9 +187,8 @@ extension Field {
                 .commandNotSupported,
                 "The field '\(path()).\(name)' is not supported yet: \(meaning). Leave it out.")
         }
-        if rules.contains(.nonNegative), let number = value.asNumber, number < 0 {
-            throw ServerError(
-                .badValue, "BSON field '\(name)' value must be >= 0, actual value '\(Int64(clampingDouble: number))'")
+        if rules.contains(.nonNegative), let number = value.coercedInteger, number < 0 {
+            throw ServerError(.badValue, "BSON field '\(name)' value must be >= 0, actual value '\(number)'")
         }
         if let check { try check(value) }
         guard let inner else { return }
@@ -213,6 +212,17 @@ extension ValueView {
     /// Whether it is an integer that is not negative, of a type that integers mostly come in.
     @inline(__always)
     fileprivate var isPlainCount: Bool { (asInt32.map { $0 >= 0 } ?? asInt64.map { $0 >= 0 }) ?? false }
+
+    /// A number as an integer, the way commands take it: doubles are cut and decimals rounded, NaN is 0, what is beyond
+    /// the range its end. Nil for what is no number.
+    public var coercedInteger: Int64? {
+        switch type {
+        case .int32, .int64: asInteger
+        case .double: asDouble.map { Int64(clampingDouble: $0) }
+        case .decimal128: asDecimal128.map { $0.rounded().exactInt64 ?? Int64(clampingDouble: $0.doubleValue) }
+        default: nil
+        }
+    }
 }
 
 extension Int64 {

@@ -9,12 +9,8 @@ extension DataStore {
         of collection: Collection, after: UInt64, limit: Int, bytesMax: Int, _ body: (DocumentView) throws -> Void
     ) throws -> UInt64? {
         let rows = RowBuffer(limit: limit)
-        try RecordKey(after).withBytes { key in
-            let scan = try versions.read(
-                collection.table, from: .behind(key), direction: .forward, at: .latest, into: rows)
-            if case .notResident = scan, rows.count == 0 {
-                throw StorageNotResident(collection.table, UnsafeRawBufferPointer(key))
-            }
+        let scan = try RecordKey(after).withBytes { key in
+            try versions.read(collection.table, from: .behind(key), direction: .forward, at: .latest, into: rows)
         }
         var bytes = 0
         var last: UInt64?
@@ -25,6 +21,7 @@ extension DataStore {
             bytes += row.value.count
             if bytes >= bytesMax { return last }
         }
+        if case .notResident = scan { return last }
         return rows.isFull ? last : nil
     }
 
@@ -34,11 +31,10 @@ extension DataStore {
         after: [UInt8], limit: Int, bytesMax: Int, _ body: (UnsafeRawBufferPointer, DocumentView) throws -> Void
     ) throws -> [UInt8]? {
         let rows = RowBuffer(limit: limit)
-        try after.withUnsafeBytes { key in
-            let scan = try versions.read(
+        let scan = try after.withUnsafeBytes { key in
+            try versions.read(
                 DataTables.sessions, from: key.isEmpty ? .start : .behind(key), direction: .forward, at: .latest,
                 into: rows)
-            if case .notResident = scan, rows.count == 0 { throw StorageNotResident(DataTables.sessions, key) }
         }
         var bytes = 0
         for row in rows.rows {
@@ -47,7 +43,8 @@ extension DataStore {
             bytes += row.value.count
             if bytes >= bytesMax { return [UInt8](row.key) }
         }
-        return rows.isFull ? rows.rows.last.map { [UInt8]($0.key) } : nil
+        if case .done = scan, !rows.isFull { return nil }
+        return rows.rows.last.map { [UInt8]($0.key) }
     }
 
     /// Stores a row of a session as the source has it.

@@ -6,6 +6,8 @@ struct CollectionModification {
     private var validation: [(key: String, value: Value)] = []
     private var cappedSize: Int64?
     private var cappedMax: Int64?
+    /// The new `expireAfterSeconds` of a clustered collection, nil in it for none any more.
+    private var expiry: Int64??
     private(set) var index: IndexModification?
     /// Whether the command only asks if its index could become unique.
     private(set) var isDryRun = false
@@ -26,14 +28,14 @@ struct CollectionModification {
                 }
                 index = try IndexModification(view, collection, isApplying: isApplying)
             case "dryRun":
-                guard let flag = element.value.asBool else {
-                    throw ServerError(.typeMismatch, "collMod.dryRun must be a bool")
-                }
-                isDryRun = flag
+                isDryRun = element.value.isTruthy
             case "expireAfterSeconds":
-                throw ServerError(
-                    .invalidOptions,
-                    "'expireAfterSeconds' is only supported on a time-series collection or a clustered collection")
+                guard collection.options.clustered != nil else {
+                    throw ServerError(
+                        .invalidOptions,
+                        "'expireAfterSeconds' is only supported on a time-series collection or a clustered collection")
+                }
+                expiry = .some(try ClusteredIndex.seconds(element.value))
             default: try CollectionOptions.refuseUnsupported(element)
             }
         }
@@ -49,10 +51,12 @@ struct CollectionModification {
     }
 
     private static func positive(_ element: DocumentView.Element) throws(ServerError) -> Int64 {
-        guard let value = element.value.asInteger, value > 0 else {
-            throw ServerError(.invalidOptions, "\(element.key.string) must be a positive number")
-        }
-        return value
+        let isSize = element.key == "cappedSize"
+        guard let value = element.value.coercedInteger, value > 0 || !isSize,
+            value <= (isSize ? 1 << 50 : Int64(Int32.max))
+        else { throw ServerError(.badValue, "\(element.key.string) is out of range") }
+        // As when it is created, no number means no bound.
+        return isSize ? value : max(value, 0)
     }
 
     /// - Throws: what is wrong with the validator that the collection would have.
@@ -67,6 +71,9 @@ struct CollectionModification {
         for (key, value) in validation { writer.append(key, value) }
         if let cappedSize { writer.append("cappedSize", int64: cappedSize) }
         if let cappedMax { writer.append("cappedMax", int64: cappedMax) }
+        if let expiry {
+            writer.append("expireAfterSeconds" as String, expiry.map { .int64($0) } ?? .string("off"))
+        }
         if let index { writer.document("index") { index.write(to: $0) } }
     }
 
@@ -74,7 +81,8 @@ struct CollectionModification {
     func apply(to collection: Collection) throws {
         for (key, value) in validation { collection.options.validation[key] = value }
         if let cappedSize { collection.options.capped?.size = cappedSize }
-        if let cappedMax { collection.options.capped?.max = cappedMax }
+        if let cappedMax { collection.options.capped?.max = cappedMax > 0 ? cappedMax : nil }
+        if let expiry { collection.options.clustered?.expireAfterSeconds = expiry }
         try index?.apply(to: collection)
     }
 }

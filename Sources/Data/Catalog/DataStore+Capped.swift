@@ -10,6 +10,7 @@ extension DataStore {
     ) throws -> Collection {
         try namespace.checkUserWritable()
         guard let collection = catalog.find(namespace) else {
+            try checkNoView(namespace)
             throw ServerError(.namespaceNotFound, "source collection \(namespace) does not exist")
         }
         try abortIndexBuilds(of: collection, "collection made capped", context)
@@ -57,6 +58,8 @@ public final class CappedCopy {
     private var position: UInt64? = 0
     /// Bytes of the oldest documents, for which there is no room.
     private var skipped: Int
+    /// What was read and is not written yet, the next one last.
+    private var batch: [Document] = []
 
     /// Creates the target.
     /// - Throws: `NamespaceNotFound`, `NamespaceExists`.
@@ -64,6 +67,7 @@ public final class CappedCopy {
         _ store: DataStore, from: Namespace, to: Namespace, _ capped: CollectionOptions.Capped, _ context: WriteContext
     ) throws {
         guard let source = store.catalog.find(from) else {
+            try store.checkNoView(from)
             throw ServerError(.namespaceNotFound, "source collection \(from) does not exist")
         }
         guard store.catalog.find(to) == nil else {
@@ -82,17 +86,22 @@ public final class CappedCopy {
         var context = context
         context.keepsEmptyTimestamps = true
         context.bypassesValidation = true
-        while let after = position {
+        while position != nil || !batch.isEmpty {
             guard !source.isDropped, let target = store.catalog.find(target) else {
                 throw ServerError(.queryPlanKilled, "a collection was dropped while it was copied")
             }
-            var batch: [Document] = []
-            position = try store.readRecords(
-                of: source, after: after, limit: Limits.ttlRowsPerBatch, bytesMax: Limits.cloneBatchBytes
-            ) { document in
-                if skipped > 0 { skipped -= document.byteCount } else { batch.append(document.document) }
+            if batch.isEmpty, let after = position {
+                position = try store.readRecords(
+                    of: source, after: after, limit: Limits.ttlRowsPerBatch, bytesMax: Limits.cloneBatchBytes
+                ) { document in
+                    if skipped > 0 { skipped -= document.byteCount } else { batch.append(document.document) }
+                }
+                batch.reverse()
             }
-            for document in batch { _ = try document.withView { try store.insertOne($0, into: target, context) } }
+            while let document = batch.last {
+                _ = try document.withView { try store.insertOne($0, into: target, context) }
+                batch.removeLast()
+            }
             if position != nil, store.runtime.now >= deadline || store.endsSlice(context, deadline) { return .yield }
         }
         return .done

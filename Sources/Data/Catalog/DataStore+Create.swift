@@ -14,6 +14,9 @@ extension DataStore {
             if existing.options == options { return existing }
             throw ServerError(.namespaceExists, "Collection \(namespace) already exists.")
         }
+        guard try view(namespace) == nil else {
+            throw ServerError(.namespaceExists, "A view already exists. NS: \(namespace)")
+        }
         if namespace.isProfile {
             guard options.capped != nil else {
                 throw ServerError(.invalidOptions, "\(namespace) has to be capped: {capped: true, size: <bytes>}")
@@ -32,7 +35,15 @@ extension DataStore {
     public func ensureCollection(_ namespace: Namespace, _ context: WriteContext) throws -> Collection {
         if let existing = catalog.find(namespace), !namespace.isProfile { return existing }
         try namespace.checkUserWritable()
+        try checkNoView(namespace)
         return try create(namespace, CollectionOptions(), context)
+    }
+
+    /// The collection that keeps the views of a database.
+    func ensureViews(of database: String, _ context: WriteContext) throws -> Collection {
+        let place = ViewDefinition.place(of: database)
+        if let existing = catalog.find(place) { return existing }
+        return try create(place, CollectionOptions(), context)
     }
 
     private func create(
@@ -74,6 +85,7 @@ extension DataStore {
                         try CollectionIndex.spec(view)
                     }, table: try catalog.newTable(), state: .ready, visibleFrom: since)
             ])
+        keepResident(collection)
         // An index build that a rollback forgot may have left entries under a table's number.
         step.dropTable(collection.table)
         step.dropTable(collection.idIndex.table)

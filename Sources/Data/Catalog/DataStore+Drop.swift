@@ -7,7 +7,8 @@ extension DataStore {
     @discardableResult
     public func dropCollection(_ namespace: Namespace, _ context: WriteContext) throws -> Bool {
         guard let collection = catalog.find(namespace) else { return false }
-        if namespace.isOplog || (namespace.isSystem && !namespace.isLocal && namespace.collection != "system.js") {
+        let isOwn = namespace.collection == "system.js" || namespace == ViewDefinition.place(of: namespace.database)
+        if namespace.isOplog || (namespace.isSystem && !namespace.isLocal && !isOwn) {
             throw ServerError(.illegalOperation, "can't drop system collection \(namespace)")
         }
         try abortIndexBuilds(of: collection, "collection dropped", context)
@@ -71,6 +72,7 @@ extension DataStore {
         _ from: Namespace, to: Namespace, dropTarget: Bool, _ context: WriteContext
     ) throws {
         guard let collection = catalog.find(from) else {
+            try checkNoView(from)
             throw ServerError(.namespaceNotFound, "Source collection \(from) does not exist")
         }
         if from == to { throw ServerError(.illegalOperation, "Can't rename a collection to itself") }
@@ -80,6 +82,9 @@ extension DataStore {
         }
         try to.checkUserWritable()
         let target = catalog.find(to)
+        guard try view(to) == nil else {
+            throw ServerError(.namespaceExists, "a view already exists with that name: \(to)")
+        }
         if target != nil, !dropTarget { throw ServerError(.namespaceExists, "target namespace exists") }
         try abortIndexBuilds(of: collection, "collection renamed", context)
         if let target { try abortIndexBuilds(of: target, "collection dropped", context) }
@@ -110,6 +115,7 @@ extension DataStore {
             collection.rememberName(readableFrom: versions.oldestReadable)
         }
         catalog.rename(collection, to: to, at: optime?.timestamp ?? .zero)
+        keepResident(collection)
         try catalog.put(collection, step)
         collection.generation += 1
     }

@@ -18,5 +18,10 @@ enum DataTables {
     static let initialSyncBuffer = TableID(rawValue: 22)
     /// The mark of an initial sync that is under way. Local.
     static let initialSync = TableID(rawValue: 23)
+    /// The small ones, which engines larger than memory keep there: definitions are changed, and members start, stop
+    /// and are elected, in steps that cannot wait.
+    static let resident = [catalog, localCatalog, pendingDrops, numbers, rollback, initialSync]
+    /// The first of the temporary tables, which go up to those of collections. Local.
+    static let firstTemporary: UInt32 = 128
     static let firstOfCollections: UInt32 = 1024
 }

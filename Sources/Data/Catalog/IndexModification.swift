@@ -96,10 +96,10 @@ struct IndexModification {
     private mutating func readExpiry(
         _ value: ValueView, _ index: CollectionIndex, _ collection: Collection
     ) throws(ServerError) {
-        guard value.type.isNumber, let seconds = value.asNumber else {
+        guard let seconds = value.coercedInteger else {
             throw ServerError(.typeMismatch, "collMod.index.expireAfterSeconds must be a number")
         }
-        guard seconds >= 0, seconds <= Double(Int32.max) else {
+        guard seconds >= 0, seconds <= Int64(Int32.max) else {
             throw ServerError(
                 .invalidOptions, "TTL index 'expireAfterSeconds' option must be within an acceptable range")
         }
@@ -113,9 +113,11 @@ struct IndexModification {
         guard collection.options.capped == nil else {
             throw ServerError(.invalidOptions, "TTL indexes are not supported for capped collections.")
         }
-        if let old = index.definition["expireAfterSeconds"] { reply.append("expireAfterSeconds_old", old) }
-        reply.append("expireAfterSeconds_new", Value(value))
-        expireAfterSeconds = Value(value)
+        if let old = index.definition["expireAfterSeconds"] {
+            reply.append("expireAfterSeconds_old", .int64(old.asInteger ?? 0))
+        }
+        reply.append("expireAfterSeconds_new", .int64(seconds))
+        expireAfterSeconds = .int64(seconds)
     }
 
     private var refusedOfIDIndex: ServerError {

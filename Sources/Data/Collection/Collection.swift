@@ -40,6 +40,8 @@ public final class Collection {
 
     /// How it was used since this member loaded it.
     public var usage = CollectionUsage()
+    /// Queries that have walked over the whole collection.
+    public internal(set) var scanCount: Int64 = 0
     /// The number of documents, and the bytes they take.
     public internal(set) var count = 0
     public internal(set) var dataBytes = 0

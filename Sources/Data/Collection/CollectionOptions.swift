@@ -23,13 +23,18 @@ public struct CollectionOptions: Hashable, Sendable {
             guard value.type.isNumber, let number = value.asNumber else {
                 throw ServerError(.typeMismatch, "the field 'size' must be a number")
             }
-            guard number >= 1, number <= Double(1 << 50) else {
-                throw ServerError(.invalidOptions, "Capped collection size must be greater than zero and at most 1 PB")
+            guard number >= 1 else {
+                throw ServerError(.invalidOptions, "Capped collection size must be greater than zero")
+            }
+            guard number <= Double(1 << 50) else {
+                throw ServerError(.badValue, "Cannot exceed 1 PB")
             }
             self.init(size: Int64(number), max: nil)
         }
     }
     public var capped: Capped?
+    /// Nil for a collection whose natural order is that of insertion.
+    public var clustered: ClusteredIndex?
     /// The query that new documents have to match, with its level and action.
     public var validation = Document()
 
@@ -40,6 +45,7 @@ public struct CollectionOptions: Hashable, Sendable {
         var isCapped = false
         var size: Int64?
         var max: Int64?
+        var expiry: ValueView?
         for element in command {
             switch element.key {
             case "capped": isCapped = element.value.isTruthy
@@ -49,18 +55,42 @@ public struct CollectionOptions: Hashable, Sendable {
                 validation.append(element.key.string, Value(element.value))
             case "collation":
                 try CollectionOptions.checkCollation(element.value)
-            case "expireAfterSeconds":
-                throw ServerError(
-                    .invalidOptions,
-                    "'expireAfterSeconds' is only supported on time-series collections or when the 'clusteredIndex' "
-                        + "option is specified")
+            case "clusteredIndex":
+                clustered = try ClusteredIndex(element.value)
+                guard command["capped"]?.isTruthy != true else {
+                    throw ServerError(
+                        ErrorCode(rawValue: 6_049_200), "A capped collection cannot be clustered")
+                }
+                guard clustered == nil || command["max"] == nil else {
+                    throw ServerError(
+                        ErrorCode(rawValue: 6_049_204), "'max' is not supported on a clustered collection")
+                }
+                guard clustered == nil || !hasOwnIDIndex(command) else {
+                    throw ServerError(.invalidOptions, "The 'clusteredIndex' option is not supported with 'idIndex'")
+                }
+            case "expireAfterSeconds": expiry = element.value
             case "idIndex": try CollectionOptions.checkIDIndex(element.value)
             default: try CollectionOptions.refuseUnsupported(element)
             }
         }
+        if let expiry {
+            guard clustered != nil else {
+                throw ServerError(
+                    .invalidOptions,
+                    "'expireAfterSeconds' is only supported on time-series collections or when the 'clusteredIndex' "
+                        + "option is specified")
+            }
+            clustered?.expireAfterSeconds = try ClusteredIndex.seconds(expiry)
+        }
         if isCapped {
-            guard let size, size > 0 else {
+            guard let size else {
                 throw ServerError(.invalidOptions, "the 'size' field is required when 'capped' is true")
+            }
+            guard size > 0, size <= 1 << 50 else {
+                throw ServerError(.badValue, "Capped collection size must be greater than zero and at most 1 PB")
+            }
+            guard (max ?? 0) <= Int64(Int32.max) else {
+                throw ServerError(.badValue, "max in a capped collection has to be < 2^31 or not set")
             }
             capped = Capped(size: size, max: max)
         } else if size != nil || max != nil {
@@ -70,16 +100,21 @@ public struct CollectionOptions: Hashable, Sendable {
         }
     }
 
+    /// Whether a command speaks of the index on `_id`; the entry of a creation always does.
+    private func hasOwnIDIndex(_ command: DocumentView) -> Bool {
+        guard let index = command["idIndex"]?.asDocument else { return false }
+        return index.document != CollectionIndex.idDefinition
+    }
+
     /// Refuses what `create` and `collMod` of MongoDB know and is not there, unless it asks for what is so anyway.
     static func refuseUnsupported(_ element: DocumentView.Element) throws(ServerError) {
         let value = element.value
         let what: String
         switch element.key {
-        case "viewOn", "pipeline": what = "views are"
+        case "viewOn", "pipeline":
+            guard value.type != .null else { return }
+            throw ServerError(.invalidOptions, "the option '\(element.key.string)' is only supported on a view")
         case "timeseries": what = "time series collections are"
-        case "clusteredIndex":
-            guard value.isTruthy else { return }
-            what = "clustered collections are"
         case "encryptedFields": what = "queryable encryption is"
         case "changeStreamPreAndPostImages":
             guard let images = value.asDocument else { throw wrongType(element, "object") }
@@ -108,19 +143,53 @@ public struct CollectionOptions: Hashable, Sendable {
         ServerError(.typeMismatch, "the field '\(element.key.string)' must be of type \(expected)")
     }
 
+    /// What `create` may say of the index on `_id`: what is so anyway.
     private static func checkIDIndex(_ value: ValueView) throws(ServerError) {
         guard let index = value.asDocument else {
             throw ServerError(.typeMismatch, "the field 'idIndex' must be of type object")
         }
-        guard let key = index["key"]?.asDocument, key.fieldCount == 1, let field = key.first,
-            field.key == "_id", field.value.asNumber == 1
-        else { throw ServerError(.badValue, "The field 'key' for an _id index must be {_id: 1}") }
+        guard let key = index["key"], let name = index["name"] else {
+            throw ServerError(.failedToParse, "The 'key' and 'name' of an _id index are required")
+        }
+        for element in index {
+            switch element.key {
+            case "key":
+                guard let key = key.asDocument else {
+                    throw ServerError(.typeMismatch, "The field 'key' must be an object")
+                }
+                guard key.fieldCount == 1, let field = key.first, field.key == "_id", field.value.asNumber == 1 else {
+                    throw ServerError(.badValue, "The field 'key' for an _id index must be {_id: 1}")
+                }
+            case "name":
+                guard let text = name.asString else {
+                    throw ServerError(.typeMismatch, "The field 'name' must be a string")
+                }
+                guard !text.isEmpty else { throw ServerError(.cannotCreateIndex, "index name cannot be empty") }
+            case "v":
+                guard element.value.type.isNumber else {
+                    throw ServerError(.typeMismatch, "The field 'v' must be a number")
+                }
+                guard let version = element.value.asInteger else {
+                    throw ServerError(.badValue, "Index version must be representable as a 32-bit integer")
+                }
+                guard version == 1 || version == 2 else {
+                    throw ServerError(.cannotCreateIndex, "Invalid index version: \(version)")
+                }
+            case "ns": continue
+            case "collation": try checkCollation(element.value)
+            default:
+                throw ServerError(
+                    .invalidIndexSpecificationOption,
+                    "The field '\(element.key.string)' is not valid for an _id index specification.")
+            }
+        }
     }
 
     private static func integer(_ element: DocumentView.Element) throws(ServerError) -> Int64 {
-        if let value = element.value.asInteger { return value }
-        if let value = element.value.asNumber, value.magnitude < 9e18 { return Int64(value) }
-        throw ServerError(.typeMismatch, "the field '\(element.key.string)' must be a number")
+        guard let value = element.value.coercedInteger else {
+            throw ServerError(.typeMismatch, "the field '\(element.key.string)' must be a number")
+        }
+        return value
     }
 
     /// The collation of a command or statement.
@@ -146,6 +215,7 @@ public struct CollectionOptions: Hashable, Sendable {
             writer.append("size", int64: capped.size)
             if let max = capped.max { writer.append("max", int64: max) }
         }
+        clustered?.write(to: writer)
         validation.withView { view in
             for element in view { writer.append(element.key, element.value) }
         }

@@ -57,18 +57,18 @@ public final class CollectionValidation {
                 .queryPlanKilled, "the validation of \(collection.namespace) ended: collection dropped")
         }
         if var walk = records {
+            defer { records = walk }
             let progress = try walk.run(store.versions, until: isOver) { try check(record: $0, $1) }
-            records = walk
             if case .yield = progress { return .yield }
-            records = nil
         }
+        records = nil
         while position < indexes.count {
             let index = indexes[position]
             var walk = entries ?? RowWalk(index.table)
             // An index that was dropped meanwhile has no table to agree with.
             if collection.indexes.contains(where: { $0 === index }) {
+                defer { entries = walk }
                 let progress = try walk.run(store.versions, until: isOver) { try check(entry: $0, $1, of: index) }
-                entries = walk
                 if case .yield = progress { return .yield }
             }
             entries = nil
@@ -80,26 +80,38 @@ public final class CollectionValidation {
 
     // MARK: Records
 
+    /// Looks up the record's entries before it counts any of them: after `StorageNotResident` it comes again.
     private func check(record key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) throws {
+        var errors: [String] = []
+        if let base = key.baseAddress, key.count == RecordKey.byteCount {
+            try check(RecordKey(loadingFrom: base), value, &errors)
+        } else {
+            errors.append("a record key is \(key.count) bytes long")
+        }
         report.records += 1
         bytes += value.count
-        guard let base = key.baseAddress, key.count == RecordKey.byteCount else {
-            report.errors.append("a record key is \(key.count) bytes long")
-            return
-        }
-        let record = RecordKey(loadingFrom: base)
+        report.errors += errors
+    }
+
+    private func check(_ record: RecordKey, _ value: UnsafeRawBufferPointer, _ errors: inout [String]) throws {
         let document = try DocumentView.validate(value)
-        if record.id >= collection.nextRecordID { report.errors.append("record \(record.id) is from the future") }
-        if document.byteCount != value.count { report.errors.append("record \(record.id) has bytes behind its end") }
-        if document.first?.key.string != "_id" { report.errors.append("record \(record.id) lacks an _id in front") }
+        if record.id >= collection.nextRecordID { errors.append("record \(record.id) is from the future") }
+        if document.byteCount != value.count { errors.append("record \(record.id) has bytes behind its end") }
+        if document.first?.key.string != "_id" { errors.append("record \(record.id) lacks an _id in front") }
+        var found: [(position: Int, keys: Int, missing: Int)] = []
         for (position, index) in indexes.enumerated() where index.isMaintained(for: record) {
             guard collection.indexes.contains(where: { $0 === index }) else { continue }
             try index.generator.generate(document, into: keys)
-            keysExpected[position] += keys.count
-            for key in 0..<keys.count where try !hasEntry(index, keys[key], record) { missing[position] += 1 }
+            var lacking = 0
+            for key in 0..<keys.count where try !hasEntry(index, keys[key], record) { lacking += 1 }
+            found.append((position, keys.count, lacking))
             if index.widened(by: keys.multikeyPaths) != nil {
-                report.errors.append("index \(index.name) does not know that record \(record.id) makes it multikey")
+                errors.append("index \(index.name) does not know that record \(record.id) makes it multikey")
             }
+        }
+        for (position, keys, lacking) in found {
+            keysExpected[position] += keys
+            missing[position] += lacking
         }
     }
 
@@ -119,13 +131,13 @@ public final class CollectionValidation {
     private func check(
         entry key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, of index: CollectionIndex
     ) throws {
-        keysFound[position] += 1
         let id = index.keepsRecordInKey ? UnsafeRawBufferPointer(rebasing: key.suffix(RecordKey.byteCount)) : value
-        guard let base = id.baseAddress, id.count == RecordKey.byteCount else {
+        if let base = id.baseAddress, id.count == RecordKey.byteCount {
+            if try store.document(RecordKey(loadingFrom: base), in: collection) == nil { orphaned[position] += 1 }
+        } else {
             report.errors.append("an entry of index \(index.name) holds no record id")
-            return
         }
-        if try store.document(RecordKey(loadingFrom: base), in: collection) == nil { orphaned[position] += 1 }
+        keysFound[position] += 1
     }
 
     // MARK: Numbers

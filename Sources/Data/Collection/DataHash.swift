@@ -42,20 +42,23 @@ public final class DatabaseHash {
         let isOver = { [runtime = store.runtime, snapshot] in snapshot != nil && runtime.now >= deadline }
         while position < collections.count {
             let collection = collections[position]
-            var walk = self.walk ?? begin(collection)
             guard !collection.isReclaimed else {
                 throw ServerError(.queryPlanKilled, "dbHash ended: \(collection.namespace) was dropped")
             }
-            let progress = try walk.run(store.versions, until: isOver) { _, value in try add(value, collection) }
-            self.walk = walk
-            if case .yield = progress { return .yield }
-            self.walk = nil
+            if case .yield = try hash(collection, until: isOver) { return .yield }
+            walk = nil
             let name = collection.namespace.collection
             hashes.append(name, .string(chain.hexString))
             all.add(Array(name.utf8) + Array(chain.hexString.utf8))
             position += 1
         }
         return .done
+    }
+
+    private func hash(_ collection: Collection, until isOver: () -> Bool) throws -> WriteProgress {
+        var walk = self.walk ?? begin(collection)
+        defer { self.walk = walk }
+        return try walk.run(store.versions, until: isOver) { _, value in try add(value, collection) }
     }
 
     private func begin(_ collection: Collection) -> RowWalk {

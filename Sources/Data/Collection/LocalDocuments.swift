@@ -39,9 +39,7 @@ extension DataStore {
     public func getLocal(_ namespace: Namespace) throws -> Document? {
         guard let collection = catalog.find(namespace) else { return nil }
         let rows = RowBuffer(limit: 1)
-        let scan = try versions.read(collection.table, from: .start, direction: .forward, at: .latest, into: rows)
-        if let row = rows.rows.first { return try storedDocument(row.value).document }
-        if case .notResident = scan { throw StorageNotResident(table: collection.table, key: []) }
-        return nil
+        _ = try versions.read(collection.table, from: .start, direction: .forward, at: .latest, into: rows)
+        return try rows.rows.first.map { try storedDocument($0.value).document }
     }
 }

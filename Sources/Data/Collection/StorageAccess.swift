@@ -40,8 +40,7 @@ extension VersionStore {
     /// The last key of a table, valid until the next commit; nil when it is empty.
     func lastKey(_ table: TableID) throws -> UnsafeRawBufferPointer? {
         let rows = RowBuffer(limit: 1)
-        let scan = try read(table, from: .start, direction: .backward, at: .latest, into: rows)
-        if case .notResident = scan, rows.count == 0 { throw StorageNotResident(table: table, key: []) }
+        _ = try read(table, from: .start, direction: .backward, at: .latest, into: rows)
         return rows.rows.first?.key
     }
 }

@@ -25,6 +25,7 @@ extension DataStore {
             throw ServerError(.badValue, "Must specify at least one index to create")
         }
         let existed = catalog.find(namespace) != nil
+        if !existed { try checkNoView(namespace) }
         var wanted: [IndexSpec] = []
         var inProgress: [CollectionIndex] = []
         for specification in specifications {
@@ -150,6 +151,7 @@ extension DataStore {
     @discardableResult
     public func dropIndexes(_ namespace: Namespace, _ which: ValueView, _ context: WriteContext) throws -> Int {
         guard let collection = catalog.find(namespace) else {
+            try checkNoView(namespace)
             throw ServerError(.namespaceNotFound, "ns not found \(namespace)")
         }
         let before = collection.indexes.count
@@ -206,6 +208,9 @@ extension DataStore {
             found = indexes
         } else {
             throw ServerError(.typeMismatch, "dropIndexes.index must be a string, a document or an array of strings")
+        }
+        if found.contains(where: { $0.isIDIndex }), collection.options.clustered != nil {
+            throw ServerError(ErrorCode(rawValue: 5_979_800), "It is illegal to drop the clusteredIndex")
         }
         if found.contains(where: { $0.isIDIndex }) {
             throw ServerError(.invalidOptions, "cannot drop _id index")

@@ -67,9 +67,6 @@ public final class IndexBuild {
             }
             var isMissing = false
             if case .notResident = scan { isMissing = true }
-            if isMissing, rows.count == 0 {
-                throw StorageNotResident(table: collection.table, key: RecordKey(position).withBytes { [UInt8]($0) })
-            }
             // A batch that is not full came to the end. Said in the same slice, or inserts would keep the scan running.
             let isEnd = !isMissing && !rows.isFull
             if rows.count > 0 { try addRows() }

@@ -131,14 +131,18 @@ extension DataStore {
         }
         // Two entries of one key are enough to find another document's.
         let rows = RowBuffer(limit: 2)
-        let scan = try versions.read(
+        var scan = try versions.read(
             index.table, from: .including(key), direction: .forward, at: step.point, into: rows)
-        if case .notResident = scan, !rows.isFull { throw StorageNotResident(index.table, key) }
-        for row in rows.rows {
-            guard row.key.count == key.count + RecordKey.byteCount, row.key.starts(with: key) else { return false }
-            if try index.record(key: row.key, value: row.value).id != record.id { return true }
+        while true {
+            for row in rows.rows {
+                guard row.key.count == key.count + RecordKey.byteCount, row.key.starts(with: key) else { return false }
+                if try index.record(key: row.key, value: row.value).id != record.id { return true }
+            }
+            guard case .notResident = scan, let last = rows.rows.last.map({ [UInt8]($0.key) }) else { return false }
+            scan = try last.withUnsafeBytes {
+                try versions.read(index.table, from: .behind($0), direction: .forward, at: step.point, into: rows)
+            }
         }
-        return false
     }
 
     /// Puts the changes of the indexes into a step.

@@ -72,15 +72,16 @@ public final class UniqueConversion {
 
     /// The `_id`s of the documents that have a key.
     private func ids(with key: [UInt8]) throws -> [Value] {
-        var ids: [Value] = []
-        let rows = RowBuffer(limit: Limits.uniqueViolationIDsMax)
-        let scan = try key.withUnsafeBytes {
-            try store.versions.read(index.table, from: .including($0), direction: .forward, at: .latest, into: rows)
+        var records: [RecordKey] = []
+        var walk = RowWalk(index.table, from: key, rowsPerRead: Limits.uniqueViolationIDsMax)
+        var isBehind = false
+        _ = try walk.run(store.versions, until: { isBehind }) { entry, value in
+            isBehind =
+                isBehind || records.count == Limits.uniqueViolationIDsMax || !entry.starts(with: key)
+                || entry.count != key.count + RecordKey.byteCount
+            if !isBehind { records.append(try index.record(key: entry, value: value)) }
         }
-        if case .notResident = scan, rows.count == 0 { throw StorageNotResident(table: index.table, key: key) }
-        let records = try rows.rows.prefix {
-            $0.key.count == key.count + RecordKey.byteCount && $0.key.starts(with: key)
-        }.map { try index.record(key: $0.key, value: $0.value) }
+        var ids: [Value] = []
         for record in records {
             if let id = try store.document(record, in: collection)?["_id"] { ids.append(Value(id)) }
         }

@@ -55,21 +55,35 @@ public final class Oplog {
     // MARK: Writing
 
     /// Adds to a batch with entries that what is too much goes in front.
-    func makeRoom(in batch: WriteBatch) throws {
+    /// - Returns: what of the front was not in memory: it is left to a later batch.
+    @inline(__always)
+    func makeRoom(in batch: WriteBatch) throws -> StorageNotResident? {
         log.seal()
-        var stored = log.storedBytes + batch.entryBytes
+        let stored = log.storedBytes + batch.entryBytes
+        return stored > bytesMax ? try makeRoom(in: batch, stored: stored) : nil
+    }
+
+    @inline(never)
+    private func makeRoom(in batch: WriteBatch, stored: Int) throws -> StorageNotResident? {
+        var stored = stored
         var cut: OpTime?
         var index = 0
-        while stored > bytesMax, index < Limits.oplogBlocksDroppedMax, let piece = try log.frontPiece(index) {
+        var missing: StorageNotResident?
+        while stored > bytesMax, index < Limits.oplogBlocksDroppedMax {
+            var next: (last: OpTime, storedBytes: Int)?
+            do { next = try log.frontPiece(index) } catch let error as StorageNotResident { missing = error }
+            guard let piece = next else { break }
             if piece.last.timestamp >= commitPoint { break }
             if let pinned, piece.last.timestamp >= pinned, stored <= bytesMax + pinnedBytesMax { break }
             cut = piece.last
             stored -= piece.storedBytes
             index += 1
         }
-        guard let cut else { return }
-        batch.truncateLog(through: cut.timestamp)
-        lastDropped = cut
+        if let cut {
+            batch.truncateLog(through: cut.timestamp)
+            lastDropped = cut
+        }
+        return missing
     }
 
     /// Empties the log with a step, as before the first entry.
@@ -141,7 +155,7 @@ extension Oplog {
         run.removeAll(keeping: 1 << 20)
         var ends: (first: OpTime, last: OpTime)?
         var count = 0
-        try log.read(from: timestamp, inclusive: false, direction: .forward) { entry in
+        try readAhead(behind: timestamp, { count > 0 }) { entry in
             guard count == 0 || run.count + entry.count <= limitBytes else { return false }
             guard let optime = OpTime(try storedDocument(entry)) else {
                 throw InvariantViolation("an oplog entry has no optime")
@@ -156,6 +170,17 @@ extension Oplog {
         return OplogFrame(
             bytes: try LogFrame.seal(run.bytes, count: count, compress: compress), first: ends.first, last: ends.last,
             previous: try optime(before: ends.first), count: count)
+    }
+
+    /// Reads entries; what is not in memory ends them, where there are enough without.
+    private func readAhead(
+        behind timestamp: Timestamp, _ areEnough: () -> Bool, _ body: (UnsafeRawBufferPointer) throws -> Bool
+    ) throws {
+        do {
+            try log.read(from: timestamp, inclusive: false, direction: .forward, body)
+        } catch let missing as StorageNotResident {
+            if !areEnough() { throw missing }
+        }
     }
 
     /// The entry before one that is there.

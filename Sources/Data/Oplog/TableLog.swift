@@ -3,7 +3,8 @@ import Core
 
 /// The oplog of an engine that keeps none of its own: its entries in a table, `ts` (8 bytes, big-endian) → entry.
 ///
-/// In memory is only which entries the commit point has not passed, and how large they are.
+/// In memory is only the newest entry, which entries the commit point has not passed, which are next to be dropped in
+/// front, and how large they are. What else is read may throw `StorageNotResident`, before anything has changed.
 final class TableLog: StorageLog {
     let engine: any StorageEngine
     private(set) var first: OpTime?
@@ -13,6 +14,13 @@ final class TableLog: StorageLog {
     private var open: [(timestamp: Timestamp, bytes: Int)] = []
     private var openHead = 0
     private var commitPoint = Timestamp.zero
+    /// The first entries, as far as they were looked at to be dropped.
+    private var front: [(optime: OpTime, storedBytes: Int)] = []
+    /// The last entry, empty when there is none.
+    private let lastEntry = ByteBuffer(capacity: 256)
+    /// The last entry that a truncation behind it leaves: found before the batch is applied.
+    private var lastKept: OpTime?
+    private let lastKeptEntry = ByteBuffer(capacity: 256)
 
     init(_ engine: any StorageEngine) { self.engine = engine }
 
@@ -55,36 +63,34 @@ final class TableLog: StorageLog {
         commitPoint = floor
         open.removeAll()
         (openHead, openBytes) = (0, 0)
-        first = try await end(.forward)
-        last = try await end(.backward)
-        var isFirst = true
-        while true {
-            do {
-                let start = isFirst ? floor : open.last?.timestamp ?? floor
-                try walk(from: start, inclusive: false, .forward, rowsPerRead: 256) { timestamp, value in
-                    open.append((timestamp, value.count))
-                    openBytes += value.count
-                    return true
-                }
-                return
-            } catch let missing as StorageNotResident {
-                isFirst = false
-                try await prefetch(missing)
+        front.removeAll()
+        first = try await whenResident { try end(.forward) }
+        last = try await whenResident { try end(.backward, entry: lastEntry) }
+        try await whenResident {
+            try walk(from: open.last?.timestamp ?? floor, inclusive: false, .forward, rowsPerRead: 256) {
+                open.append(($0, $1.count))
+                openBytes += $1.count
+                return true
             }
         }
     }
 
-    private func end(_ direction: ScanDirection) async throws -> OpTime? {
+    /// The entry at one end of the table; nil when it is empty.
+    private func end(_ direction: ScanDirection, entry: ByteBuffer? = nil) throws -> OpTime? {
+        let rows = RowBuffer(limit: 1)
+        let scan = try read(.start, direction, rows)
+        entry?.removeAll()
+        if let row = rows.rows.first {
+            entry?.append(row.value)
+            return try TableLog.optime(row)
+        }
+        if case .notResident = scan { throw StorageNotResident(.oplog, from: .start) }
+        return nil
+    }
+
+    private func whenResident<Answer>(_ step: () throws -> Answer) async throws -> Answer {
         while true {
-            do {
-                let rows = RowBuffer(limit: 1)
-                let scan = try read(.start, direction, rows)
-                if let row = rows.rows.first { return try TableLog.optime(row) }
-                if case .done = scan { return nil }
-                throw StorageNotResident(table: .oplog, key: [])
-            } catch let missing as StorageNotResident {
-                try await prefetch(missing)
-            }
+            do { return try step() } catch let missing as StorageNotResident { try await prefetch(missing) }
         }
     }
 
@@ -105,6 +111,7 @@ final class TableLog: StorageLog {
         if let after = batch.truncatesAfter {
             try invariant(
                 after >= commitPoint, "the oplog is truncated behind \(after), below the commit point \(commitPoint)")
+            try findLastKept(at: after)
             try walk(from: after, inclusive: false, .forward, rowsPerRead: 256) { timestamp, _ in
                 TableLog.withKey(timestamp) { batch.delete(.oplog, key: $0) }
                 return true
@@ -114,10 +121,13 @@ final class TableLog: StorageLog {
         if isCleared {
             batch.dropTable(.oplog)
         } else if let through = batch.truncatesThrough {
-            try walk(from: .zero, inclusive: true, .forward, rowsPerRead: TableLog.pieceEntries) { timestamp, _ in
-                guard timestamp <= through else { return false }
-                TableLog.withKey(timestamp) { batch.delete(.oplog, key: $0) }
-                return true
+            // One beyond: that is the first then.
+            while front.last?.optime.timestamp ?? .zero <= through,
+                try readFront(front.count + TableLog.pieceEntries)
+            {}
+            for entry in front {
+                guard entry.optime.timestamp <= through else { break }
+                TableLog.withKey(entry.optime.timestamp) { batch.delete(.oplog, key: $0) }
             }
         }
         batch.forEachEntry { optime, entry in
@@ -125,35 +135,48 @@ final class TableLog: StorageLog {
         }
     }
 
+    private func findLastKept(at timestamp: Timestamp) throws {
+        lastKept = nil
+        lastKeptEntry.removeAll()
+        try walk(from: timestamp, inclusive: true, .backward, rowsPerRead: 1) {
+            lastKept = OpTime(try storedDocument($1))
+            lastKeptEntry.append($1)
+            return false
+        }
+    }
+
     /// A batch that was translated is applied.
     func didApply(_ batch: WriteBatch) throws {
         if batch.truncatesThrough == .max {
             open.removeAll()
+            front.removeAll()
+            lastEntry.removeAll()
             (openHead, openBytes, commitPoint, first, last) = (0, 0, .zero, nil, nil)
+        } else if let through = batch.truncatesThrough {
+            front.removeFirst(front.prefix { $0.optime.timestamp <= through }.count)
+            first = front.first?.optime
+            if first == nil { last = nil }
         }
         if let after = batch.truncatesAfter {
             while open.count > openHead, open[open.count - 1].timestamp > after {
                 openBytes -= open.removeLast().bytes
             }
+            front.removeAll { $0.optime.timestamp > after }
+            last = lastKept
+            lastEntry.removeAll()
+            lastEntry.append(lastKeptEntry.bytes)
+            if last == nil { first = nil }
         }
         batch.forEachEntry { optime, entry in
             if first == nil { first = optime }
             last = optime
+            lastEntry.removeAll(keeping: 1 << 20)
+            lastEntry.append(entry)
             if optime.timestamp > commitPoint {
                 open.append((optime.timestamp, entry.count))
                 openBytes += entry.count
             }
         }
-        if batch.truncatesAfter != nil || batch.truncatesThrough != nil {
-            first = try edge(.forward)
-            last = try edge(.backward)
-        }
-    }
-
-    private func edge(_ direction: ScanDirection) throws -> OpTime? {
-        let rows = RowBuffer(limit: 1)
-        _ = try read(.start, direction, rows)
-        return try rows.rows.first.map { try TableLog.optime($0) }
     }
 
     func setCommitPoint(_ timestamp: Timestamp) {
@@ -173,23 +196,36 @@ final class TableLog: StorageLog {
     private static let pieceEntries = 64
 
     func frontPiece(_ index: Int) throws -> (last: OpTime, storedBytes: Int)? {
-        var piece: (last: OpTime, storedBytes: Int)?
-        var seen = 0
-        let rows = RowBuffer(limit: TableLog.pieceEntries * (index + 1))
-        _ = try read(.start, .forward, rows)
-        for row in rows.rows {
-            guard try TableLog.timestamp(row.key) <= commitPoint else { return nil }
-            seen += 1
-            guard seen > TableLog.pieceEntries * index else { continue }
-            piece = (try TableLog.optime(row), (piece?.storedBytes ?? 0) + row.key.count + row.value.count)
+        let end = TableLog.pieceEntries * (index + 1)
+        // With the one that is the first when the piece is gone.
+        _ = try readFront(end + 1)
+        guard front.count >= end, front[end - 1].optime.timestamp <= commitPoint else { return nil }
+        let piece = front[(end - TableLog.pieceEntries)..<end]
+        return (front[end - 1].optime, piece.reduce(0) { $0 + $1.storedBytes })
+    }
+
+    /// Looks at entries until so many in front are known; false when no further one was found.
+    private func readFront(_ count: Int) throws -> Bool {
+        let known = front.count
+        guard known < count else { return true }
+        let start = front.last?.optime.timestamp
+        try walk(
+            from: start ?? .zero, inclusive: start == nil, .forward, rowsPerRead: min(count - known, 256)
+        ) { _, value in
+            guard let optime = OpTime(try storedDocument(value)) else {
+                throw InvariantViolation("an oplog entry has no optime")
+            }
+            front.append((optime, value.count + TableLog.keyBytes))
+            return front.count < count
         }
-        return seen == rows.limit ? piece : nil
+        return front.count > known
     }
 
     // MARK: Reading
 
     func optime(at timestamp: Timestamp) throws -> OpTime? {
-        try TableLog.withKey(timestamp) { key in
+        if let last, last.timestamp == timestamp { return last }
+        return try TableLog.withKey(timestamp) { key in
             switch try guarded({ try engine.get(.oplog, key) }) {
             case .found(let value): OpTime(try storedDocument(value))
             case .absent: nil
@@ -202,7 +238,12 @@ final class TableLog: StorageLog {
         from timestamp: Timestamp, inclusive: Bool, direction: ScanDirection,
         _ body: (UnsafeRawBufferPointer) throws -> Bool
     ) throws {
-        try walk(from: timestamp, inclusive: inclusive, direction, rowsPerRead: 16) { try body($1) }
+        var (start, inclusive) = (timestamp, inclusive)
+        if direction == .backward, let last, last.timestamp <= timestamp, inclusive || last.timestamp < timestamp {
+            guard try body(lastEntry.bytes) else { return }
+            (start, inclusive) = (last.timestamp, false)
+        }
+        try walk(from: start, inclusive: inclusive, direction, rowsPerRead: 16) { try body($1) }
     }
 
     private func walk(
@@ -221,9 +262,10 @@ final class TableLog: StorageLog {
                 guard try body(position, row.value) else { return }
             }
             if case .notResident = scan {
-                throw TableLog.withKey(position) { StorageNotResident(.oplog, $0) }
+                if rows.count == 0 { throw TableLog.withKey(position) { StorageNotResident(.oplog, $0) } }
+            } else if !rows.isFull {
+                return
             }
-            guard rows.isFull else { return }
         }
     }
 }

@@ -4,9 +4,9 @@ public import Query
 
 /// A running aggregation: asks the last stage of its pipeline for documents, and makes batches of them.
 public final class AggregateCursor {
-    /// The documents of a first stage that makes its own (`$collStats`, `$currentOp`, …); nil for a stage that is not
-    /// known.
-    public typealias Generator = (PipelineStage) throws -> [Document]?
+    /// The documents of a first stage that makes its own (`$collStats`, `$currentOp`, …), for the collection that is
+    /// read; nil for a stage that is not known.
+    public typealias Generator = (PipelineStage, Namespace) throws -> [Document]?
 
     private let pipeline: CollectionPipeline
     private let clock: PipelineClock
@@ -17,14 +17,17 @@ public final class AggregateCursor {
     private var isOver = false
 
     /// Compiles a pipeline over a collection. Stages that write are refused.
+    /// - Parameter allowsDiskUse: whether stages may spill.
     public init(
         _ store: DataStore, _ namespace: Namespace, pipeline: DocumentView, hint: ValueView? = nil,
-        context: QueryContext, at point: ReadPoint = .latest, generator: Generator? = nil
+        context: QueryContext, at point: ReadPoint = .latest, allowsDiskUse: Bool = true, generator: Generator? = nil
     ) throws {
         let runtime = store.runtime
         budget = context.budget?.value
         clock = PipelineClock { runtime.now }
-        let reach = Reach(store: store, database: namespace.database, point: point, context: context, clock: clock)
+        let reach = Reach(
+            store: store, database: namespace.database, point: point, context: context, clock: clock,
+            memory: StageMemory(store: allowsDiskUse ? store.temporary : nil))
         self.pipeline = try CollectionPipeline(reach, namespace, pipeline: pipeline, hint: hint, generator: generator)
     }
 

@@ -19,7 +19,9 @@ struct CollectionPipeline {
         _ reach: Reach, _ namespace: Namespace?, pipeline: DocumentView, hint: ValueView? = nil,
         generator: AggregateCursor.Generator? = nil
     ) throws {
-        let pipeline = try Pipeline(pipeline, context: reach.context)
+        let resolved = try CollectionPipeline.resolve(namespace, pipeline, reach)
+        let namespace = resolved?.namespace
+        let pipeline = try CollectionPipeline.compile(pipeline, behind: resolved?.stages ?? [], reach.context)
         if let documents = try CollectionPipeline.documents(pipeline.stages.first, reach, namespace, generator) {
             query = nil
             output = try pipeline.makeExecution(
@@ -37,6 +39,7 @@ struct CollectionPipeline {
             if let skip = prefix.skip { writer.append("skip", int64: skip) }
             if let limit = prefix.limit { writer.append("limit", int64: limit) }
             if let hint { writer.append("hint", hint) }
+            writer.append("allowDiskUse", bool: reach.memory.store != nil)
         }
         let request = try command.withView { try FindRequest(namespace, $0, context: reach.context) }
         let cursor = try QueryCursor(reach.store, request, at: reach.point)
@@ -52,12 +55,34 @@ struct CollectionPipeline {
         explainedStages = Array(pipeline.explained[prefix.stageCount...])
     }
 
+    private static func compile(
+        _ pipeline: DocumentView, behind stages: [Value], _ context: QueryContext
+    ) throws -> Pipeline {
+        if stages.isEmpty { return try Pipeline(pipeline, context: context) }
+        let whole = Document(array: stages + pipeline.map { Value($0.value) })
+        return try whole.withView { try Pipeline($0, context: context) }
+    }
+
+    /// Statistics of a view are its own, those that it has.
+    private static func resolve(
+        _ namespace: Namespace?, _ pipeline: DocumentView, _ reach: Reach
+    ) throws -> ResolvedNamespace? {
+        guard let namespace else { return nil }
+        if let first = pipeline.first?.value.asDocument?.first, first.key == "$collStats" {
+            return ResolvedNamespace(namespace: namespace)
+        }
+        return try reach.store.resolve(namespace, at: reach.point)
+    }
+
     /// What a first stage makes by itself; nil for one that asks for documents.
     private static func documents(
         _ first: PipelineStage?, _ reach: Reach, _ namespace: Namespace?, _ generator: AggregateCursor.Generator?
     ) throws -> [Document]? {
         guard let first, first.isExternal else { return nil }
-        guard first.name == "$documents" else { return try generator?(first) }
+        guard first.name == "$documents" else {
+            guard let namespace else { return nil }
+            return try generator?(first, namespace)
+        }
         if let namespace, !namespace.isWithoutCollection {
             throw ServerError(.invalidNamespace, "$documents can only be run with {aggregate: 1}")
         }

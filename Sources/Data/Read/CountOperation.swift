@@ -8,6 +8,8 @@ public final class CountOperation {
     public private(set) var n: Int64 = 0
     private let store: DataStore
     private let scan: MatchedScan?
+    /// For a view: its documents are counted by a pipeline.
+    private let view: ViewScan?
     private let budget: EvaluationBudget?
     private let skip: Int64
     private let limit: Int64
@@ -38,6 +40,12 @@ public final class CountOperation {
         let filter = try Filter(query, context: context)
         var isLatest = false
         if case .latest = point { isLatest = true }
+        if try store.catalog.find(namespace, at: point) == nil, try store.view(namespace, at: point) != nil {
+            scan = nil
+            view = try ViewScan(store, namespace, ViewRead.count(command), context: context, at: point)
+            return
+        }
+        view = nil
         if filter.isEmpty, hint == nil, isLatest, !namespace.isOplog {
             scan = nil
             matched = Int64(store.catalog.find(namespace)?.count ?? 0)
@@ -55,8 +63,11 @@ public final class CountOperation {
 
     /// Counts until done or the slice is used up.
     public func run(until deadline: Instant) throws -> WriteProgress {
-        guard let scan else { return .done }
         budget?.beginSlice(until: deadline)
+        if let view {
+            return try view.run(until: deadline) { document in n = document["count"]?.asInteger ?? 0 }
+        }
+        guard let scan else { return .done }
         var clock = SliceClock(deadline: deadline)
         let end = try scan.run(&clock) { _, _, _ in
             matched += 1
@@ -71,13 +82,18 @@ public final class CountOperation {
 /// A `distinct`: the values of one field over the matching documents, elements of arrays one by one, each value once.
 public final class DistinctOperation {
     private let store: DataStore
-    private let scan: MatchedScan
+    private let scan: MatchedScan?
+    /// For a view: a pipeline finds its documents.
+    private let view: ViewScan?
     private let budget: EvaluationBudget?
     private let path: [String]
     private var seen: Set<[UInt8]> = []
     private var byteCount = 0
     private let key = ByteBuffer()
-    /// The values in the order in which they were met, complete when `run` has answered `.done`.
+    private typealias Found = (key: [UInt8], value: Value)
+    private var found: [Found] = []
+    private var sorting: StepwiseSort<Found>?
+    /// The values in their order, complete when `run` has answered `.done`.
     public private(set) var values: [Value] = []
 
     public init(
@@ -100,21 +116,45 @@ public final class DistinctOperation {
         self.store = store
         budget = context.budget?.value
         path = field.split(separator: ".", omittingEmptySubsequences: false).map { String($0) }
+        let filter = try Filter(query, context: context)
+        if try store.catalog.find(namespace, at: point) == nil, try store.view(namespace, at: point) != nil {
+            scan = nil
+            view = try ViewScan(store, namespace, ViewRead.distinct(command), context: context, at: point)
+            return
+        }
+        view = nil
         scan = try MatchedScan(
-            store, namespace, try Filter(query, context: context), hint: hint, at: point,
+            store, namespace, filter, hint: hint, at: point,
             filterDocument: query.document)
     }
 
     /// Collects until done or the slice is used up.
     public func run(until deadline: Instant) throws -> WriteProgress {
-        budget?.beginSlice(until: deadline)
         var clock = SliceClock(deadline: deadline)
+        if sorting == nil {
+            guard try collect(until: deadline, &clock) else { return .yield }
+            sorting = StepwiseSort(found) { $0.key.lexicographicallyPrecedes($1.key) }
+            found = []
+        }
+        while sorting?.step() == false { if clock.isOverNow(store.runtime) { return .yield } }
+        values = sorting?.elements.map(\.value) ?? []
+        return .done
+    }
+
+    /// Goes on through the documents; true at their end.
+    private func collect(until deadline: Instant, _ clock: inout SliceClock) throws -> Bool {
+        budget?.beginSlice(until: deadline)
+        if let view {
+            if case .yield = try view.run(until: deadline, { try collect($0, path[...]) }) { return false }
+            return true
+        }
+        guard let scan else { return true }
         let end = try scan.run(&clock) { document, _, _ in
             try collect(document, path[...])
             return .next
         }
-        if case .yield = end { return .yield }
-        return .done
+        if case .yield = end { return false }
+        return true
     }
 
     private func collect(_ document: DocumentView, _ path: ArraySlice<String>) throws {
@@ -142,11 +182,12 @@ public final class DistinctOperation {
     private func add(_ value: ValueView) throws {
         key.removeAll()
         IndexKey.append(value, to: key)
-        guard seen.insert(key.toArray()).inserted else { return }
+        let bytes = key.toArray()
+        guard seen.insert(bytes).inserted else { return }
         byteCount += value.byteCount
         guard byteCount <= Limits.documentBytesMax else {
             throw ServerError(ErrorCode(rawValue: 17217), "distinct too big, 16mb cap")
         }
-        values.append(Value(value))
+        found.append((bytes, Value(value)))
     }
 }

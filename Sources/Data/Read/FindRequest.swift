@@ -16,6 +16,8 @@ public struct FindRequest {
     /// Shows the keys of the index that is used instead of the documents.
     let returnsKey: Bool
     let showsRecordID: Bool
+    /// Whether a sort may spill.
+    let allowsDiskUse: Bool
     public let skip: Int64
     /// 0 for no limit.
     public let limit: Int64
@@ -43,6 +45,7 @@ public struct FindRequest {
         limits = try KeyLimits(min: fields.least, max: fields.greatest)
         returnsKey = fields.returnsKey
         showsRecordID = fields.showsRecordID
+        allowsDiskUse = fields.allowsDiskUse
         limit = fields.limit
         batchSize = fields.batchSize
         isSingleBatch = fields.isSingleBatch
@@ -97,6 +100,7 @@ private struct FindFields {
     var greatest: DocumentView?
     var returnsKey = false
     var showsRecordID = false
+    var allowsDiskUse = true
 
     mutating func read(_ element: DocumentView.Element) throws(ServerError) {
         let value = element.value
@@ -117,6 +121,7 @@ private struct FindFields {
         case "max": greatest = try CommandFields.document(element)
         case "returnKey": returnsKey = value.isTruthy
         case "showRecordId": showsRecordID = value.isTruthy
+        case "allowDiskUse": allowsDiskUse = value.isTruthy
         default: break
         }
     }
@@ -135,11 +140,7 @@ public enum CommandFields {
     }
 
     static func integer(_ element: DocumentView.Element) throws(ServerError) -> Int64 {
-        if let value = element.value.asInteger { return value }
-        if let value = element.value.asNumber {
-            if value >= 9.2e18 { return .max }
-            if value > -9.2e18 { return Int64(value) }
-        }
+        if let value = element.value.coercedInteger { return value }
         if element.value.type == .null { return 0 }
         throw ServerError(
             .typeMismatch,

@@ -64,7 +64,10 @@ final class LookupStage: InnerStage {
                 "$lookup requires either 'pipeline' or both 'localField' and 'foreignField' to be specified")
         }
         self.reach = try reach.nested()
-        namespace = try from.map { try Namespace(validating: reach.database, collection: $0) }
+        let namespace = try from.map { try Namespace(validating: reach.database, collection: $0) }
+        self.namespace = namespace
+        // A view is read by a pipeline, if an empty one.
+        if pipeline == nil, let namespace, try reach.store.resolve(namespace, at: reach.point).isView { pipeline = [] }
         self.localField = localField
         self.foreignField = foreignField
         self.target = try NestedField(target)
@@ -190,14 +193,22 @@ final class LookupStage: InnerStage {
     /// The condition on the other collection: its field equals one of the values at the local field, or null for none.
     private func filter(for document: DocumentView) -> Document {
         guard let localField, let foreignField else { return Document() }
-        var values: [Value] = []
         let path = localField.split(separator: ".", omittingEmptySubsequences: false).map { String($0) }
-        LookupStage.collect(document, path[...], into: &values)
+        let values = FieldValues.collect(document, path)
         switch values.count {
         case 0: return [foreignField: ["$eq": nil]]
         case 1: return [foreignField: ["$eq": values[0]]]
         default: return [foreignField: ["$in": .array(values)]]
         }
+    }
+}
+
+/// The values at a field, those of arrays on the way and at its end one by one.
+enum FieldValues {
+    static func collect(_ document: DocumentView, _ path: [String]) -> [Value] {
+        var values: [Value] = []
+        collect(document, path[...], into: &values)
+        return values
     }
 
     private static func collect(_ document: DocumentView, _ path: ArraySlice<String>, into values: inout [Value]) {

@@ -96,9 +96,17 @@ final class MatchedScan {
     }
 
     /// Shows matching documents until the consumer stops, the slice is used up or there are no more. The views are
-    /// valid during the call.
+    /// valid during the call. A slice ends, too, at what is not in memory.
     func run(_ clock: inout SliceClock, _ body: (DocumentView, RecordKey, Int?) throws -> ScanVerdict) throws -> ScanEnd
     {
+        do { return try walk(&clock, body) } catch let missing as StorageNotResident {
+            return store.endScan(at: missing)
+        }
+    }
+
+    private func walk(
+        _ clock: inout SliceClock, _ body: (DocumentView, RecordKey, Int?) throws -> ScanVerdict
+    ) throws -> ScanEnd {
         switch source {
         case .nothing: return .ended
         case .records(let scan):
@@ -144,6 +152,9 @@ extension Collection {
         switch plan.access {
         case .indexScan(let scan): names = [scan.index.name]
         case .indexUnion(let scans): names = scans.map(\.index.name)
+        case .collectionScan:
+            scanCount &+= 1
+            return
         default: return
         }
         for index in indexes where names.contains(index.name) { index.accesses &+= 1 }

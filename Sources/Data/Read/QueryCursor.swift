@@ -8,12 +8,12 @@ public final class QueryCursor {
     private let store: DataStore
     private let scan: MatchedScan
     private let snapshot: SnapshotToken?
-    private var sorter: DocumentSorter?
+    private var sorter: StageSorter?
+    private let sortClock: PipelineClock
     /// Everything is in the sorter.
     private var isCollected = false
-    /// The next document of a sorted result.
-    private var sortedPosition = 0
-    private var isSorted = false
+    /// The next document of a sorted result, once it was asked for.
+    private var held: StageSorter.Row?
     private var toSkip: Int64
     private var returned: Int64 = 0
     private var isClosed = false
@@ -25,6 +25,8 @@ public final class QueryCursor {
     public init(_ store: DataStore, _ request: FindRequest, at point: ReadPoint = .latest) throws {
         self.store = store
         self.request = request
+        let runtime = store.runtime
+        sortClock = PipelineClock { runtime.now }
         scan = try MatchedScan(
             store, request.namespace, request.filter, sort: request.sort,
             // An index holds what was there when it was walked: who waits for what comes reads in natural order.
@@ -42,7 +44,9 @@ public final class QueryCursor {
         if let sort = request.sort, !sort.isEmpty, !scan.providesSort || scan.collection == nil {
             let (sum, overflow) = request.limit.addingReportingOverflow(request.skip)
             store.work.sorted &+= 1
-            sorter = DocumentSorter(sort, limit: request.limit == 0 || overflow ? nil : Int(clamping: sum))
+            sorter = StageSorter(
+                sort, limit: request.limit == 0 || overflow ? nil : Int(clamping: sum), sortClock,
+                StageMemory(store: request.allowsDiskUse ? store.temporary : nil))
         }
         if case .at(let timestamp) = point {
             snapshot = try store.versions.openSnapshot(at: timestamp)
@@ -56,6 +60,8 @@ public final class QueryCursor {
         guard !isClosed else { return }
         isClosed = true
         if let snapshot { store.versions.closeSnapshot(snapshot) }
+        held = nil
+        sorter?.close()
         sorter = nil
     }
 
@@ -139,11 +145,14 @@ public final class QueryCursor {
     func run(_ clock: inout SliceClock, _ body: (DocumentView, RecordKey, Int?) throws -> ScanVerdict) throws -> ScanEnd
     {
         if isLimitReached { return .ended }
-        if request.isTailable { try scan.checkPosition() }
-        if let sorter {
-            if !isSorted {
-                if case .yield = try sort(sorter, &clock) { return .yield }
+        if request.isTailable {
+            do { try scan.checkPosition() } catch let missing as StorageNotResident {
+                return store.endScan(at: missing)
             }
+        }
+        if let sorter {
+            sortClock.begin(until: clock.deadline)
+            if !isCollected, case .yield = try collect(sorter, &clock) { return .yield }
             return try showSorted(sorter, &clock, body)
         }
         return try scan.run(&clock) { document, record, position in
@@ -162,46 +171,60 @@ public final class QueryCursor {
 
     // MARK: Sorting
 
-    private func sort(_ sorter: DocumentSorter, _ clock: inout SliceClock) throws -> ScanEnd {
-        if !isCollected {
+    private func collect(_ sorter: StageSorter, _ clock: inout SliceClock) throws -> ScanEnd {
+        while true {
             let end = try scan.run(&clock) { document, record, _ in
                 if request.returnsKey {
                     let key = try scan.indexKey(of: document)
-                    try key.withView { try sorter.add(document, inItsPlace: $0, tag: record.id) }
+                    try key.withView { try sorter.gather(document, inItsPlace: $0, tag: record.id) }
                 } else {
-                    try sorter.add(document, tag: record.id)
+                    try sorter.gather(document, tag: record.id)
                 }
-                return .next
+                return sorter.needsFlush ? .stop : .next
             }
-            guard case .ended = end else { return end }
-            isCollected = true
+            // Not while the scan holds documents in place.
+            try sorter.flush()
+            switch end {
+            case .stopped: if clock.isOver(store.runtime) { return .yield }
+            case .yield: return .yield
+            case .ended:
+                isCollected = true
+                return .ended
+            }
         }
-        isSorted = sorter.finish { clock.isOverNow(store.runtime) }
-        guard isSorted else { return .yield }
-        sortedPosition = Int(clamping: toSkip)
-        return .ended
     }
 
     private func showSorted(
-        _ sorter: DocumentSorter, _ clock: inout SliceClock,
+        _ sorter: StageSorter, _ clock: inout SliceClock,
         _ body: (DocumentView, RecordKey, Int?) throws -> ScanVerdict
     ) throws -> ScanEnd {
-        while sortedPosition < sorter.count {
-            let (document, record) = sorter[sortedPosition]
+        while true {
+            if held == nil {
+                switch try sorter.next() {
+                case .row(let row): held = row
+                case .yield: return .yield
+                case .end: return .ended
+                }
+                if toSkip > 0 {
+                    toSkip -= 1
+                    held = nil
+                    continue
+                }
+            }
+            guard let row = held else { continue }
             var position: Int?
             if request.projection?.needsPosition == true, !request.returnsKey {
-                _ = try request.filter.matches(document, position: &position)
+                _ = try request.filter.matches(row.document, position: &position)
             }
-            let verdict = try body(document, RecordKey(record), position)
+            let verdict = try body(row.document, RecordKey(row.tag), position)
             if case .refuse = verdict { return .stopped }
             if case .interrupted = verdict { return .yield }
-            sortedPosition += 1
+            held = nil
             returned += 1
             if case .stop = verdict { return .stopped }
             if isLimitReached { return .stopped }
             if clock.isOver(store.runtime) { return .yield }
         }
-        return .ended
     }
 }
 

@@ -10,6 +10,8 @@ struct Reach {
     var context: QueryContext
     /// The slice that all pipelines of one aggregation share.
     let clock: PipelineClock
+    /// What each stage may hold.
+    let memory: StageMemory
     /// Pipelines around this one.
     var depth = 0
 
@@ -35,10 +37,11 @@ struct Reach {
 
     /// For running pipelines, with the stages that read other collections.
     var environment: PipelineEnvironment {
-        PipelineEnvironment(clock: clock) { stage, source in
+        PipelineEnvironment(clock: clock, memory: memory) { stage, source in
             switch stage.name {
             case "$lookup": return try LookupStage(source, stage.specification, self)
             case "$unionWith": return try UnionStage(source, stage.specification, self)
+            case "$graphLookup": return try GraphLookupStage(source, stage.specification, self)
             case "$out", "$merge":
                 throw ServerError(
                     ErrorCode(rawValue: 40601),

@@ -187,9 +187,10 @@ final class RecordScan {
             case .absent: break
             case .notResident: throw StorageNotResident(table: table, key: ids[segment])
             case .found(let value):
-                keysExamined += 1
                 let record = try recordKey(value)
-                verdict = try show(record, try document(record), body)
+                let bytes = try document(record)
+                keysExamined += 1
+                verdict = try show(record, bytes, body)
             }
             if case .refuse = verdict { return .stopped }
             if case .interrupted = verdict { return .yield }
@@ -226,11 +227,7 @@ final class RecordScan {
             }
             if ready < inside { continue }
             if inside < rows.count { return .ended }
-            if case .notResident = scan {
-                if inside == 0 { throw StorageNotResident(table: table, key: last.toArray()) }
-            } else if !rows.isFull {
-                return .ended
-            }
+            if case .done = scan, !rows.isFull { return .ended }
             rows.limit = RecordScan.laterBatch
         }
     }

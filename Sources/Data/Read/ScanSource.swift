@@ -22,7 +22,15 @@ enum ScanSource {
 
     init(_ plan: QueryPlan, _ collection: Collection) throws(InvariantViolation) {
         switch plan.access {
-        case .collectionScan(let direction): self = .collection(direction)
+        case .collectionScan(let direction):
+            guard collection.options.clustered != nil else {
+                self = .collection(direction)
+                return
+            }
+            // The order of the `_id`s.
+            self = .segments(
+                [Segment(index: collection.idIndex, lower: [], upper: nil, direction: direction)],
+                needsDeduplication: false)
         case .idLookup(let id): self = .ids([ScanSource.key(id)])
         case .idsLookup(let ids): self = .ids(ids.map { ScanSource.key($0) })
         case .indexScan(let scan):

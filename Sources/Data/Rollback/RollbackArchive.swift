@@ -90,7 +90,7 @@ final class LocalRollbackCollection: RollbackArchive {
             }
         }
         let before = collection.count
-        try store.trimCapped(collection, context)
+        try store.trimWhatIsResident(collection, context)
         dropped += before - collection.count
     }
 

@@ -117,16 +117,11 @@ extension DataStore {
     /// Finishes the rollback that an earlier run has left unfinished, loads everything, and returns where it went; nil
     /// when there was none. Called before anything else is read.
     public func resumeRollback(archive: (any RollbackArchive)? = nil) async throws -> RollbackMark? {
-        guard let mark = try RollbackMark.load(versions) else { return nil }
+        guard let mark = try await whenResident({ try RollbackMark.load(versions) }) else { return nil }
         // What is lost is found by the catalog as it was; one that is half undone is not read at all.
-        if !mark.isArchived { try load() }
-        let operation = try RollbackOperation(self, resuming: mark, archive: archive)
-        while true {
-            do {
-                if case .done = try operation.run(until: .distantFuture) { return operation.mark }
-            } catch let missing as StorageNotResident {
-                try await prefetch(missing)
-            }
-        }
+        if !mark.isArchived { try await whenResident { try load() } }
+        let operation = try await whenResident { try RollbackOperation(self, resuming: mark, archive: archive) }
+        while case .yield = try await whenResident({ try operation.run(until: .distantFuture) }) {}
+        return operation.mark
     }
 }

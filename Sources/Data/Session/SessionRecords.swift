@@ -117,7 +117,7 @@ public final class SessionRecords {
     /// Deletes some rows of older transaction numbers: more than a statement can have added.
     private func deleteStaleRows(_ record: SessionRecord, _ step: WriteStep) throws {
         rows.limit = Limits.staleSessionRowsPerStatement
-        try read(from: SessionRecords.rowPrefix(record.key), .forward, at: step.point)
+        let scan = try read(from: SessionRecords.rowPrefix(record.key), .forward, at: step.point)
         let current = UInt64(bitPattern: record.transactionNumber)
         // Copied: a write moves what a read has found.
         let stale = rows.rows.map { [UInt8]($0.key) }.prefix { key in
@@ -126,15 +126,17 @@ public final class SessionRecords {
         for key in stale {
             try key.withUnsafeBytes { try step.delete(DataTables.sessions, .replicated, key: $0) }
         }
-        if stale.count < rows.limit { record.state.hasStaleRows = false }
+        if case .done = scan, stale.count < rows.limit { record.state.hasStaleRows = false }
     }
 
     /// Fills `rows` with rows of the table.
-    private func read(from key: [UInt8], _ direction: ScanDirection, at point: ReadPoint = .latest) throws {
-        let scan = try key.withUnsafeBytes {
+    @discardableResult
+    private func read(
+        from key: [UInt8], _ direction: ScanDirection, at point: ReadPoint = .latest
+    ) throws -> StorageScan {
+        try key.withUnsafeBytes {
             try versions.read(DataTables.sessions, from: .including($0), direction: direction, at: point, into: rows)
         }
-        if case .notResident = scan { throw StorageNotResident(table: DataTables.sessions, key: key) }
     }
 
     // MARK: Keys

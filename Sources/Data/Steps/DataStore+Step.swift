@@ -25,7 +25,7 @@ extension DataStore {
     @inline(__always)
     func commit(_ step: WriteStep) throws {
         let isLogged = try step.entry.close(at: step.optime)
-        if isLogged { try oplog.makeRoom(in: step.batch) }
+        if isLogged, let missing = try oplog.makeRoom(in: step.batch) { prefetchSoon(missing) }
         // Without history a step has no time: an initial sync applies entries to data that may be newer.
         try versions.commit(step, at: versions.keepsHistory ? step.optime : nil)
         for change in step.countChanges {

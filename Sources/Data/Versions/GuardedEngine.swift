@@ -42,7 +42,8 @@ public struct GuardedEngine {
     }
 
     func open() async throws {
-        do { try await raw.open() } catch { throw failure(error) }
+        // Whoever starts the member is told what is wrong with its directory: nothing was promised yet.
+        try await raw.open()
         try await tableLog?.load(committed: .zero)
     }
     func close() async { await raw.close() }
@@ -55,8 +56,13 @@ public struct GuardedEngine {
         do { try await raw.prefetch(table, keys) } catch { throw failure(error) }
     }
 
+    /// Nothing happens with an engine that holds all in memory.
+    func keepResident(_ table: TableID) { (raw as? any StoragePrefetching)?.keepResident(table) }
+
     var appliedMark: UInt64 { raw.appliedMark }
     var durableMark: UInt64 { raw.durableMark }
+    @inline(__always)
+    var writeRefusal: ServerError? { raw.writeRefusal }
     public func statistics(_ table: TableID) -> StorageTableStatistics { raw.statistics(table) }
 
     @inline(__always)

@@ -49,19 +49,20 @@ extension VersionStore {
     }
 
     /// Empties `rows` and fills it with up to `rows.limit` entries of the table at a point in time, from `bound` on.
-    /// Fewer than the limit with `.done` means the end. The pointers are valid until the next write, commit or
-    /// suspension.
+    /// Fewer than the limit with `.done` means the end; with `.notResident` there is one at least. The pointers are
+    /// valid until the next write, commit or suspension.
+    /// - Throws: `StorageNotResident` when the first of them is not in memory.
     public func read(
         _ table: TableID, from bound: StorageBound, direction: ScanDirection, at point: ReadPoint, into rows: RowBuffer
     ) throws -> StorageScan {
         if case .at(let time) = point { try checkReadable(time) }
         if !isDropped(table, at: point) {
             let scan = try engine.read(cursor(table), from: bound, direction: direction, into: rows)
+            if case .notResident = scan, rows.count == 0 { throw StorageNotResident(table, from: bound) }
             guard hasOverrides(at: point) else { return scan }
             var end: UnsafeRawBufferPointer?
             if case .notResident = scan {
-                guard let last = rows.rows.last else { return scan }
-                end = last.key
+                end = rows.rows.last?.key
             } else if rows.isFull {
                 end = rows.rows.last?.key
             }
@@ -138,7 +139,10 @@ struct VersionMerge {
         while !rows.isFull {
             let row = try engineRow(wanted: rows.limit - rows.count)
             // Behind the last resident row the engine may have keys that come before the next override.
-            if row == nil, isNotResident { return .notResident }
+            if row == nil, isNotResident {
+                if rows.count == 0 { throw StorageNotResident(table, from: bound) }
+                return .notResident
+            }
             guard let over = override else {
                 guard let row else { return .done }
                 rows.append(key: row.key, value: row.value)
@@ -173,9 +177,12 @@ struct VersionMerge {
             let scan = try store.engine.read(
                 store.cursor(table), from: bound, direction: direction, into: fetched)
             index = 0
-            if case .notResident = scan { isNotResident = true }
-            isEngineDone = isNotResident || !fetched.isFull
-            if override == nil, !isNotResident || fetched.count > 0 {
+            switch scan {
+            case .done: isEngineDone = !fetched.isFull
+            case .notResident where fetched.count == 0: (isNotResident, isEngineDone) = (true, true)
+            case .notResident: break
+            }
+            if override == nil, !isNotResident {
                 override = try store.nextOverride(table, bound, to: end, direction, point)
             }
             if let last = fetched.rows.last { bound = .behind(last.key) }

@@ -32,7 +32,7 @@ extension VersionStore {
                 bound = .behind(row.key)
             }
             if case .notResident = scan {
-                if undone.isEmpty { throw StorageNotResident(.undo, keyBytes(bound)) }
+                if undone.isEmpty { throw StorageNotResident(.undo, from: bound) }
                 break
             }
             if !rows.isFull, images < limit { isDone = true }
@@ -71,13 +71,6 @@ extension VersionStore {
             count += 1
         }
         return count
-    }
-
-    private func keyBytes(_ bound: StorageBound) -> UnsafeRawBufferPointer {
-        switch bound {
-        case .start: UndoRecord.floorKey(in: keyBuffer)
-        case .including(let key), .behind(let key): key
-        }
     }
 
     /// Removes undo records that the commit point has passed, in one batch of at most `limit` steps. True when none is

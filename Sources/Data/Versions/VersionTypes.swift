@@ -42,6 +42,14 @@ public struct StorageNotResident: Error {
         self.table = table
         self.key = [UInt8](key)
     }
+
+    /// What a scan from `bound` on meets first; an empty key stands for the ends of the table.
+    init(_ table: TableID, from bound: StorageBound) {
+        switch bound {
+        case .including(let key), .behind(let key): self.init(table, key)
+        case .start: self.init(table, UnsafeRawBufferPointer(start: nil, count: 0))
+        }
+    }
 }
 
 extension TableID {

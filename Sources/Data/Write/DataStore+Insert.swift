@@ -4,25 +4,37 @@ import Query
 
 extension DataStore {
     /// Inserts one document: one step, one entry. Throws `DuplicateKey` (11000), `InvalidIdField` (53),
-    /// `BSONObjectTooLarge` (10334) and the like, and has then changed nothing.
+    /// `BSONObjectTooLarge` (10334) and the like, and has then changed nothing. A capped collection makes room in
+    /// further steps, as far as its oldest documents are in memory; what is left is for the next insert.
     @discardableResult
     public func insertOne(
         _ document: DocumentView, into collection: Collection, _ context: WriteContext, statement: Int32 = 0
     ) throws -> OpTime? {
-        let optime: OpTime?
-        if let validation = context.validation, collection.isValidated {
-            optime = try insertOne(document, into: collection, context, statement, validation)
-        } else {
-            let prepared = try prepareForInsert(document, context)
-            optime = try step {
-                try insert(
-                    prepared, into: collection, $0, context, Statement(context, id: statement),
-                    StatementOutcome(kind: .insert, n: 1))
-                return $0.optime
-            }
-        }
-        if collection.options.capped != nil { try trimCapped(collection, context) }
+        let optime = try insert(document, into: collection, context, statement)
+        if collection.options.capped != nil { try trimWhatIsResident(collection, context) }
         return optime
+    }
+
+    /// The same without making room.
+    @inline(__always) @discardableResult
+    func insert(
+        _ document: DocumentView, into collection: Collection, _ context: WriteContext, _ statement: Int32
+    ) throws -> OpTime? {
+        if let validation = context.validation, collection.isValidated {
+            return try insertOne(document, into: collection, context, statement, validation)
+        }
+        let prepared = try prepareForInsert(document, context)
+        return try step {
+            try insert(
+                prepared, into: collection, $0, context, Statement(context, id: statement),
+                StatementOutcome(kind: .insert, n: 1))
+            return $0.optime
+        }
+    }
+
+    /// Makes room in a capped collection behind an insert that has taken effect and must not be made again.
+    func trimWhatIsResident(_ collection: Collection, _ context: WriteContext) throws {
+        do { try trimCapped(collection, context) } catch let missing as StorageNotResident { prefetchSoon(missing) }
     }
 
     /// The same where the validation may be interrupted.

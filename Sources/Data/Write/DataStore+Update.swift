@@ -175,11 +175,8 @@ extension DataStore {
             if deleted == most { return false }
             deleted += 1
             rows.removeAll()
-            let scan = try versions.read(collection.table, from: .start, direction: .forward, at: .latest, into: rows)
-            guard let row = rows.rows.first, let base = row.key.baseAddress else {
-                if case .notResident = scan { throw StorageNotResident(table: collection.table, key: []) }
-                return true
-            }
+            _ = try versions.read(collection.table, from: .start, direction: .forward, at: .latest, into: rows)
+            guard let row = rows.rows.first, let base = row.key.baseAddress else { return true }
             try step {
                 try delete(
                     RecordKey(loadingFrom: base), old: try storedDocument(row.value), in: collection, $0, context, nil,

@@ -62,6 +62,12 @@ public final class DeleteOperation {
 
     /// Goes on until done or the slice is used up. What was deleted before an error stays deleted, and is in `n`.
     public func run(_ context: WriteContext, until deadline: Instant) throws -> WriteProgress {
+        do { return try slice(context, until: deadline) } catch let missing as StorageNotResident {
+            return store.yield(at: missing)
+        }
+    }
+
+    private func slice(_ context: WriteContext, until deadline: Instant) throws -> WriteProgress {
         if isDone { return .done }
         if let session = context.session,
             case .alreadyExecuted(let outcome) = try store.sessions.checkStatement(
@@ -73,6 +79,7 @@ public final class DeleteOperation {
         }
         try namespace.checkUserWritable()
         guard let collection = store.catalog.find(namespace) else {
+            try store.checkNoView(namespace)
             isDone = true
             return .done
         }
@@ -117,14 +124,11 @@ public final class DeleteOperation {
                 isDone = true
                 return .done
             case .record(let record):
+                // Until it is through with it.
+                interrupted = record
+                guard let isDeleted = try deleteIfMatching(record, filter, collection, context) else { return .yield }
                 interrupted = nil
-                guard let old = try store.document(record, in: collection) else { continue }
-                guard let matches = try filter.matchesInterruptibly(old) else {
-                    interrupted = record
-                    return .yield
-                }
-                guard matches else { continue }
-                try delete(record, old, collection, context)
+                guard isDeleted else { continue }
                 if !isMulti {
                     isDone = true
                     return .done
@@ -132,6 +136,16 @@ public final class DeleteOperation {
             }
             if clock.isOver(store.runtime) || store.endsSlice(context, deadline) { return .yield }
         }
+    }
+
+    /// False when it is gone or matches no more; nil when the slice was used up.
+    private func deleteIfMatching(
+        _ record: RecordKey, _ filter: Filter, _ collection: Collection, _ context: WriteContext
+    ) throws -> Bool? {
+        guard let old = try store.document(record, in: collection) else { return false }
+        guard let matches = try filter.matchesInterruptibly(old) else { return nil }
+        if matches { try delete(record, old, collection, context) }
+        return matches
     }
 
     private func delete(

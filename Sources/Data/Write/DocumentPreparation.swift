@@ -1,4 +1,4 @@
-import BSON
+public import BSON
 import Core
 
 extension DataStore {
@@ -24,6 +24,16 @@ extension DataStore {
         guard prepared.byteCount <= Limits.documentBytesMax else { throw tooLarge(prepared.byteCount) }
         if let id = prepared.first?.value { try DataStore.checkID(id) }
         return prepared
+    }
+
+    /// A document that lacks an `_id` with one; nil for one that has it. An insert that is tried again is to be that
+    /// of the same document.
+    public func identified(_ document: DocumentView) -> Document? {
+        guard document["_id"] == nil else { return nil }
+        return Document { writer in
+            writer.append("_id" as String, .objectID(newObjectID()))
+            for field in document { writer.append(field.key, field.value) }
+        }
     }
 
     @inline(never)

@@ -24,7 +24,9 @@ public final class ExpiredDeletion {
     /// - Parameter now: what counts as the present, for the whole of the deletion.
     /// - Returns: nil for an index by which nothing expires.
     public init?(_ store: DataStore, _ collection: Collection, _ index: CollectionIndex, now: WallTime) {
-        guard index.expires, collection.options.capped == nil, let seconds = index.spec.expireAfterSeconds else {
+        guard collection.expires(by: index), collection.options.capped == nil,
+            let seconds = collection.expireAfterSeconds(of: index)
+        else {
             return nil
         }
         self.store = store
@@ -75,9 +77,6 @@ public final class ExpiredDeletion {
                 index.table, from: position == nil ? .including(key) : .behind(key), direction: .forward, at: .latest,
                 into: rows)
         }
-        if case .notResident = scan, rows.count == 0 {
-            throw StorageNotResident(table: index.table, key: position ?? first)
-        }
         var entries: [(key: [UInt8], record: RecordKey)] = []
         for row in rows.rows { entries.append(([UInt8](row.key), try index.record(key: row.key, value: row.value))) }
         if case .notResident = scan { return (entries, false) }
@@ -94,7 +93,14 @@ public final class ExpiredDeletion {
     }
 }
 
-extension CollectionIndex {
-    /// Whether documents expire by it: a complete index with an age. A hidden one counts.
-    public var expires: Bool { state == .ready && spec.expireAfterSeconds != nil && spec.pattern.fields.count == 1 }
+extension Collection {
+    /// Whether documents expire by an index: a complete one with an age. A hidden one counts.
+    public func expires(by index: CollectionIndex) -> Bool {
+        index.state == .ready && expireAfterSeconds(of: index) != nil && index.spec.pattern.fields.count == 1
+    }
+
+    /// That of the index on `_id` is the collection's.
+    func expireAfterSeconds(of index: CollectionIndex) -> Int64? {
+        index.isIDIndex ? options.clustered?.expireAfterSeconds : index.spec.expireAfterSeconds
+    }
 }

@@ -23,7 +23,7 @@ public final class FindAndModifyOperation {
     private let wanted: RetryImage
     private let id: Int32
     private let budget: EvaluationBudget?
-    private let validation: Validation?
+    private let validation: Validation
     /// The document to answer with; all is written, and its projection may take slices.
     private var image: (document: Document, position: Int?)?
     /// The record whose evaluation was interrupted.
@@ -87,7 +87,7 @@ public final class FindAndModifyOperation {
         }
         wanted = isNew ? .after : .before
         budget = context.budget?.value
-        validation = budget.map { Validation($0) }
+        validation = Validation(budget ?? EvaluationBudget(store.runtime))
     }
 
     private static func refuse(_ what: String) -> ServerError {
@@ -96,6 +96,12 @@ public final class FindAndModifyOperation {
 
     /// Goes on until done or the slice is used up.
     public func run(_ context: WriteContext, until deadline: Instant) throws -> WriteProgress {
+        do { return try slice(context, until: deadline) } catch let missing as StorageNotResident {
+            return store.yield(at: missing)
+        }
+    }
+
+    private func slice(_ context: WriteContext, until deadline: Instant) throws -> WriteProgress {
         if isDone { return .done }
         budget?.beginSlice(until: deadline)
         if image != nil { return try answer() }
@@ -103,20 +109,21 @@ public final class FindAndModifyOperation {
         try namespace.checkUserWritable()
         var context = context
         context.validation = validation
-        guard let collection = store.catalog.find(namespace) else { return try finish(context) }
+        guard let collection = store.catalog.find(namespace) else {
+            try store.checkNoView(namespace)
+            return try finish(context)
+        }
         var clock = SliceClock(deadline: deadline)
         while true {
             switch try next(&clock) {
             case .yield: return .yield
             case .ended: return try finish(context)
             case .record(let record):
-                switch try write(record, collection, context) {
-                case .some(true): return try answer()
-                case .some(false): break
-                case nil:
-                    interrupted = record
-                    return .yield
-                }
+                // Until it is through with it.
+                interrupted = record
+                guard let isWritten = try write(record, collection, context) else { return .yield }
+                interrupted = nil
+                if isWritten { return try answer() }
                 // It changed between the slices of the search.
                 if clock.isOverNow(store.runtime) { return .yield }
             }

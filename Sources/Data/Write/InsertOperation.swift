@@ -25,6 +25,10 @@ public struct InsertOperation {
     private var index = 0
     /// A document that a step could not insert yet.
     private var pending: DocumentView?
+    /// The same with the `_id` that it was given: the next try is not to be one for another document.
+    private var identified: Document?
+    /// The collection has to make room for what was inserted.
+    private var mustTrim = false
     private var isDone = false
     private let validation: Validation?
 
@@ -48,6 +52,16 @@ public struct InsertOperation {
     public mutating func run(_ store: DataStore, _ context: WriteContext, until deadline: Instant) throws
         -> WriteProgress
     {
+        do { return try slice(store, context, until: deadline) } catch let missing as StorageNotResident {
+            forgetCollection()
+            if identified == nil { identified = pending.flatMap { store.identified($0) } }
+            return store.yield(at: missing)
+        }
+    }
+
+    private mutating func slice(_ store: DataStore, _ context: WriteContext, until deadline: Instant) throws
+        -> WriteProgress
+    {
         if case .namespace(let namespace) = target { try namespace.checkUserWritable() }
         validation?.budget.beginSlice(until: deadline)
         if let validation {
@@ -63,6 +77,7 @@ public struct InsertOperation {
         _ store: DataStore, _ context: WriteContext, until deadline: Instant
     ) throws -> WriteProgress {
         var clock = SliceClock(deadline: deadline)
+        if mustTrim { try trim(store, context) }
         while !isDone {
             guard let document = try pending ?? documents.next() else {
                 isDone = true
@@ -73,8 +88,13 @@ public struct InsertOperation {
             if try !store.wasExecuted(statement, context) {
                 let collection = try self.collection(store, context)
                 do {
-                    try store.insertOne(document, into: collection, context, statement: statement)
+                    if let identified {
+                        _ = try identified.withView { try store.insert($0, into: collection, context, statement) }
+                    } else {
+                        try store.insert(document, into: collection, context, statement)
+                    }
                     n += 1
+                    mustTrim = collection.options.capped != nil
                 } catch let error as ServerError where error.isInterruption {
                     forgetCollection()
                     return .yield
@@ -87,7 +107,9 @@ public struct InsertOperation {
                 retried.append(statement)
             }
             pending = nil
+            if identified != nil { identified = nil }
             index += 1
+            if mustTrim { try trim(store, context) }
             if !isDone, clock.isOver(store.runtime) || store.endsSlice(context, deadline) {
                 forgetCollection()
                 return .yield
@@ -110,6 +132,23 @@ public struct InsertOperation {
     /// The loop runs on: whatever is found there then is another's to say.
     private mutating func forgetCollection() {
         if case .collection(let collection) = target { target = .namespace(collection.namespace) }
+    }
+
+    private mutating func trim(_ store: DataStore, _ context: WriteContext) throws {
+        let namespace =
+            switch target {
+            case .collection(let collection): collection.namespace
+            case .namespace(let namespace): namespace
+            }
+        if let collection = store.catalog.find(namespace) { try store.trimCapped(collection, context) }
+        mustTrim = false
+    }
+
+    /// The command's documents are elsewhere now.
+    public mutating func move(to documents: DocumentRun) throws(ServerError) {
+        self.documents = documents
+        for _ in 0..<index { _ = try self.documents.next() }
+        if pending != nil { pending = try self.documents.next() }
     }
 
     private var statement: Int32 { firstStatement &+ Int32(truncatingIfNeeded: index) }

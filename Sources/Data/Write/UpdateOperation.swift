@@ -20,19 +20,25 @@ public final class UpdateOperation {
     private var search: FirstInOrder?
     /// The record whose evaluation was interrupted.
     private var interrupted: RecordKey?
-    private let validation: Validation?
+    private let validation: Validation
     private var isDone = false
 
     public init(_ store: DataStore, _ namespace: Namespace, _ statement: UpdateStatement, id: Int32 = 0) {
         self.store = store
         self.namespace = namespace
         self.statement = statement
-        validation = statement.budget.map { Validation($0) }
+        validation = Validation(statement.budget ?? EvaluationBudget(store.runtime))
         self.id = id
     }
 
     /// Goes on until done or the slice is used up. What was written before an error stays written, and is in `n`.
     public func run(_ context: WriteContext, until deadline: Instant) throws -> WriteProgress {
+        do { return try slice(context, until: deadline) } catch let missing as StorageNotResident {
+            return store.yield(at: missing)
+        }
+    }
+
+    private func slice(_ context: WriteContext, until deadline: Instant) throws -> WriteProgress {
         if isDone { return .done }
         if try answerFromRecord(context) { return .done }
         try namespace.checkUserWritable()
@@ -40,7 +46,10 @@ public final class UpdateOperation {
         var context = context
         context.validation = validation
         var clock = SliceClock(deadline: deadline)
-        guard let collection = store.catalog.find(namespace) else { return try finish(context) }
+        guard let collection = store.catalog.find(namespace) else {
+            try store.checkNoView(namespace)
+            return try finish(context)
+        }
         if !statement.isMulti, statement.sort == nil, statement.hint == nil,
             let done = try runByID(collection, context)
         {
@@ -51,10 +60,10 @@ public final class UpdateOperation {
             case .yield: return .yield
             case .ended: return try finish(context)
             case .record(let record):
-                guard let isWritten = try apply(record, collection, context) else {
-                    interrupted = record
-                    return .yield
-                }
+                // Until it is through with it.
+                interrupted = record
+                guard let isWritten = try apply(record, collection, context) else { return .yield }
+                interrupted = nil
                 if isWritten, !statement.isMulti {
                     isDone = true
                     return .done

@@ -94,8 +94,20 @@ extension DataStore {
         } catch let error as ServerError where error.isInterruption {
             context.validation?.keepMade(document, of: nil)
             return nil
+        } catch let missing as StorageNotResident {
+            // Another `_id`, time or random number would make it another document.
+            context.validation?.keepMade(document, of: nil)
+            throw missing
         }
-        if collection.options.capped != nil { try trimCapped(collection, context) }
+        if collection.options.capped != nil {
+            let made = document.document
+            try trimWhatIsResident(collection, context)
+            // Making room has written, and the document is to stay in the buffer.
+            made.withView {
+                buffer.removeAll(keeping: 1 << 20)
+                buffer.append($0.bytes)
+            }
+        }
         return newID
     }
 }

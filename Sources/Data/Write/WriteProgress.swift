@@ -36,7 +36,7 @@ extension [StatementError] {
 struct SliceClock {
     private var steps = 0
     private var isUsedUp = false
-    private let deadline: Instant
+    let deadline: Instant
     private static let stepsPerReading = 16
 
     init(deadline: Instant) { self.deadline = deadline }

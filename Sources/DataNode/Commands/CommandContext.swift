@@ -46,7 +46,29 @@ final class CommandContext: RequestContext {
             return .later { [self] in try await node.runSlowed(self) }
         }
         if lacksVariables { return .later { [self] in try await runToEnd() } }
-        return try registered.run(self)
+        do {
+            return try registered.run(self)
+        } catch let missing as StorageNotResident {
+            return .later { [self] in
+                try await load(missing)
+                try await runToEnd()
+            }
+        }
+    }
+
+    /// Commands read what they need before they change anything, or work in slices: one that misses something begins
+    /// again.
+    override func runInTask() async throws -> CommandOutcome {
+        while true {
+            do { return try run() } catch let missing as StorageNotResident { try await load(missing) }
+        }
+    }
+
+    private func load(_ missing: StorageNotResident) async throws {
+        reply.restart()
+        node.data.note(missing)
+        try await endSlice()
+        try checkDeadline()
     }
 
     override func prepare() async throws { try await evaluateVariables() }

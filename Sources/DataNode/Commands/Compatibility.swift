@@ -54,6 +54,7 @@ public enum Compatibility {
             lines.append("")
             if !command.fields.fields.isEmpty { lines += table(of: command.fields.fields) + [""] }
         }
+        lines += stages
         lines += ["## Commands of MongoDB 8.0 that are not there yet", "", "Refused by name (115).", ""]
         lines += list(MissingCommands.all.map { ("\($0.name)", "\($0.meaning)") })
         lines += ["", "## Not there yet in the query language", "", "Refused by name (238; in filters 115)."]
@@ -64,6 +65,26 @@ public enum Compatibility {
             lines += ["", "### \(title)", ""] + list(entries)
         }
         return lines
+    }
+
+    /// The stages of pipelines and how each runs.
+    private static var stages: [String] {
+        let places = { (split: StageTraits.Split) in
+            switch split {
+            case .shards: "on each shard"
+            case .both: "on each shard, and at the merge"
+            case .merge: "at the merge"
+            case .first: "first, on each shard that is asked"
+            }
+        }
+        return [
+            "## Stages", "",
+            "A stage that blocks shows nothing before it has all its input. The last column is where a stage runs when",
+            "its input lies on several shards.", "", "| stage | | | over shards |", "| --- | --- | --- | --- |",
+        ]
+            + StageTraits.all.map {
+                "| `\($0.name)` | \($0.flow.rawValue) | \($0.spills ? "spills" : "") | \(places($0.split)) |"
+            } + [""]
     }
 
     // MARK: Text

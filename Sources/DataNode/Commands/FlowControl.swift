@@ -6,7 +6,7 @@ internal import Replication
 
 /// Slows a primary's writers while the majority lags so far behind that writes would soon have to be refused: each
 /// write waits for the commit point to catch up, a little while at most; a command that writes much waits again between
-/// its slices, for as long as the commit point moves.
+/// its slices, for as long as the commit point moves. So do writers while the disk is behind.
 struct FlowControl {
     /// Waits of writes, and how long they took together.
     private(set) var waits: Int64 = 0
@@ -33,7 +33,7 @@ struct FlowControl {
 extension Node {
     /// Whether writers have to be slowed down. All that a write looks at.
     @inline(__always)
-    var isLagged: Bool { data.isUnderPressure && role.isReplicated }
+    var isLagged: Bool { data.isUnderPressure && role.isReplicated || data.versions.isBehind }
 
     var isMajorityBehind: Bool { data.isMajorityBehind && role.isReplicated }
 
@@ -42,6 +42,7 @@ extension Node {
         let began = runtime.now
         let end = min(began + Limits.flowControlWaitMax, context.deadline)
         context.operation?.wait = .flowControl
+        if data.versions.isBehind { try await data.versions.flush() }
         while isLagged, runtime.now < end, !context.connection.isAbandoned, !isShuttingDown {
             guard let role = replication else { break }
             await role.oplogChanged.wait(until: end, on: context.connection)
@@ -73,8 +74,8 @@ extension CommandContext {
     /// Between two slices of a command that writes: lets the loop run, and a majority that lags catch up. The member
     /// may have lost its office meanwhile, which `writeContext()` finds out; what is done is remembered for the retry.
     /// - Throws: `MaxTimeMSExpired`.
-    func awaitNextSlice() async throws(ServerError) {
-        await yieldLoop()
+    func awaitNextSlice() async throws {
+        try await endSlice()
         await node.awaitMajority(until: deadline, on: connection) { $0.isMajorityBehind }
         resume()
         try checkDeadline()

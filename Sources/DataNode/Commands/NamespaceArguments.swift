@@ -15,7 +15,8 @@ extension CommandContext {
         guard let name = value.asString else {
             if value.type == .string { throw ServerError(.invalidNamespace, "collection name is not UTF-8") }
             throw ServerError(
-                .typeMismatch, "collection name has invalid type \(value.type.operatorName): \(field) needs a string")
+                .invalidNamespace,
+                "collection name has invalid type \(value.type.operatorName): \(field) needs a string")
         }
         return try Namespace(validating: database, collection: name)
     }

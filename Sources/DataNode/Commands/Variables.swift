@@ -39,11 +39,10 @@ extension CommandContext {
         var query = queryContext()
         for element in expressions {
             let name = element.key.string
-            guard name.utf8.first.map({ (UInt8(ascii: "a")...UInt8(ascii: "z")).contains($0) || $0 >= 128 }) ?? false
-            else {
-                throw ServerError(
-                    .failedToParse, "'\(name)' starts with an invalid character for a user variable name")
+            if ["NOW", "CLUSTER_TIME", "USER_ROLES"].contains(name) {
+                throw ServerError(ErrorCode(rawValue: 4_738_901), "Cannot override system variable '\(name)'")
             }
+            if name != "CURRENT" { try Expression.checkVariableName(name) }
             guard let constant = try await evaluate(try Expression(element.value, context: query), query.budget) else {
                 throw ServerError(
                     ErrorCode(rawValue: 4_890_500),
@@ -56,13 +55,11 @@ extension CommandContext {
     }
 
     private func evaluate(_ expression: Expression, _ budget: Confined<EvaluationBudget>?) async throws -> Value? {
-        while true {
-            budget?.value.beginSlice(until: runtime.loopSliceEnd)
-            let value = try (budget?.value).interruptibly { () throws(ServerError) in
+        try await inReadSlices { end -> Value?? in
+            budget?.value.beginSlice(until: end)
+            return try (budget?.value).interruptibly { () throws(ServerError) in
                 try expression.evaluate(root: .empty)
             }
-            if let value { return value }
-            try await awaitNextReadSlice()
         }
     }
 }

@@ -46,8 +46,13 @@ extension CommandContext {
         // Who says nothing of `w` leaves it to the set.
         if view["w"] == nil { concern.w = node.role.defaultWriteConcern.w }
         if !node.role.isReplicated {
-            if case .number(let count) = concern.w, count > 1 {
+            switch concern.w {
+            case .number(let count) where count > 1:
                 throw ServerError(.badValue, "cannot use 'w' > 1 when a host is not replicated")
+            case .mode(let name):
+                throw ServerError(
+                    .badValue, "cannot use non-majority 'w' mode \(name) when a host is not a member of a replica set")
+            default: break
             }
         }
         return concern
@@ -63,7 +68,9 @@ extension CommandContext {
 
     /// What the reply of a command that has written waits for; nil: it need not.
     func awaitedWrite(_ optime: OpTime?, _ concern: WriteConcern) -> (optime: OpTime, concern: WriteConcern)? {
-        guard node.role.isReplicated else { return nil }
+        guard node.role.isReplicated else {
+            return concern.journal == true && !node.data.versions.isDurable ? (.null, concern) : nil
+        }
         if case .number(let count) = concern.w, count <= 1, concern.journal != true { return nil }
         // A write that changed nothing waits for what the client may have seen.
         let target = optime ?? node.lastOpTime

@@ -13,10 +13,8 @@ extension Node {
     private func finish(_ build: IndexBuild) async {
         defer { indexBuildEnded.fire() }
         do {
-            while try build.step(until: runtime.loopSliceEnd) == .yield {
-                await frontend.yieldLoop()
-                guard isPrimary else { return }
-            }
+            // Whoever is primary next finishes it.
+            try await inSlices { isPrimary ? try build.step(until: $0).ended : () }
             guard isPrimary else { return }
             try data.commitIndexBuild(build, replicatedWriteContext())
         } catch let error as ServerError {

@@ -25,24 +25,32 @@ extension Node {
     package var oplogLast: OpTime? { data.oplog.last }
     package var oplogCount: Int { data.oplog.count }
     /// Whether the oplog holds this very entry.
-    package func oplogContains(_ optime: OpTime) throws -> Bool { try data.oplog.contains(optime) }
+    package func oplogContains(_ optime: OpTime) throws -> Bool { try inspecting { try data.oplog.contains(optime) } }
 
     /// Calls `body` with the entries behind `timestamp`, oldest first.
     package func forEachOplogEntry(after timestamp: Timestamp, _ body: (DocumentView) throws -> Void) throws {
-        try data.oplog.read(
-            from: timestamp, inclusive: false, direction: .forward, limitEntries: .max, limitBytes: .max
-        ) { entry in
-            guard let base = entry.baseAddress else { return true }
-            try body(DocumentView(base: base))
-            return true
+        try inspecting {
+            try data.oplog.read(
+                from: timestamp, inclusive: false, direction: .forward, limitEntries: .max, limitBytes: .max
+            ) { entry in
+                guard let base = entry.baseAddress else { return true }
+                try body(DocumentView(base: base))
+                return true
+            }
         }
     }
 
+    /// A checker is no part of what is checked: to it all that is stored is in memory.
+    private func inspecting<Answer>(_ look: () throws -> Answer) rethrows -> Answer {
+        guard let simulation = runtime.simulation else { return try look() }
+        return try simulation.inspect(look)
+    }
+
     /// One hash over all replicated databases: documents, collection options and index definitions.
-    package func dataHash() throws -> String { try data.hashOfEverything() }
+    package func dataHash() throws -> String { try inspecting { try data.hashOfEverything() } }
 
     /// What does not agree between collections, indexes and counters; empty when all is well.
-    package func inconsistencies() throws -> [String] { try data.checkConsistency() }
+    package func inconsistencies() throws -> [String] { try inspecting { try data.checkConsistency() } }
 
     /// Calls `body` with every document of a collection, in the order of insertion.
     package func forEachDocument(in database: String, _ collection: String, _ body: (DocumentView) throws -> Void)
@@ -51,14 +59,19 @@ extension Node {
         guard let collection = data.catalog.find(Namespace(database, collection)) else { return }
         var after: UInt64? = 0
         while let start = after {
-            after = try data.readRecords(
-                of: collection, after: start, limit: Limits.cloneBatchDocuments, bytesMax: Limits.cloneBatchBytes, body)
+            after = try inspecting {
+                try data.readRecords(
+                    of: collection, after: start, limit: Limits.cloneBatchDocuments, bytesMax: Limits.cloneBatchBytes,
+                    body)
+            }
         }
     }
 
     /// Applies the newest entries once more, as a recovery that does not know where it stopped would: nothing may
     /// change. Ends this node's history, so it is the last thing that is done with it.
-    package func replayOplog(last count: Int) throws {
+    package func replayOplog(last count: Int) throws { try inspecting { try replay(last: count) } }
+
+    private func replay(last count: Int) throws {
         var entries: [Document] = []
         try data.oplog.read(
             from: lastOpTime.timestamp, inclusive: true, direction: .backward, limitEntries: count, limitBytes: .max

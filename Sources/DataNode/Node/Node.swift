@@ -16,7 +16,7 @@ public final class Node {
 
     /// Where clients and members reach it.
     let frontend: Frontend
-    private(set) var role: any NodeRole = StandaloneRole()
+    private(set) var role: any NodeRole
     /// The role of a member of a replica set, once started; nil for a standalone.
     private(set) var replication: ReplicaSetRole?
     private let electionPolicy: (any ElectionPolicy)?
@@ -70,11 +70,14 @@ public final class Node {
         let oplog = Oplog(versions, bytesMax: options.oplogBytesMax ?? Limits.oplogBytesVolatileDefault)
         oplog.pinnedBytesMax = runtime.buggified("little is kept for initial syncs", Limits.oplogPinnedBytesMax, 8192)
         data = DataStore(runtime: runtime, versions: versions, oplog: oplog)
+        let standalone = StandaloneRole()
+        role = standalone
         frontend.service = self
         profiler.node = self
         for command in CommandSet.all {
             frontend.commands.add(command) { DataCommand($0, as: $1, of: self) }
         }
+        standalone.flush = { [unowned self] completion in flushJournal(completion) }
         frontend.failPoints.onChange = { [unowned self] in replication?.syncSource.goOn() }
     }
 
@@ -85,9 +88,13 @@ public final class Node {
         if let resumed = try await data.resumeRollback() {
             runtime.log.log(.warning, "replication", "finished the rollback to \(resumed.common) of an earlier run")
         } else {
-            try data.load()
-            if try data.hasUnfinishedInitialSync() { try data.startInitialSync() }
+            try await data.whenResident {
+                try data.load()
+                if try data.hasUnfinishedInitialSync() { try data.startInitialSync() }
+            }
         }
+        try await data.keepResident(Node.residentNamespaces)
+        if !options.isInspection { try ReplicationLocalState.checkOwner(data, setName: options.replicaSetName) }
         data.onDatabaseDropped = { [unowned self] in profiler.forget($0) }
         try frontend.listen()
         if let setName = options.replicaSetName {
@@ -96,25 +103,45 @@ public final class Node {
             }
             let member = ReplicaSetRole(
                 node: self, setName: setName, policy: electionPolicy, syncSourceSelector: syncSourceSelector,
-                local: try ReplicationLocalState(self))
+                local: try await data.whenResident { try ReplicationLocalState(self) })
             role = member
             replication = member
             member.start()
         } else {
-            try FeatureCompatibility.create(
-                self, WriteContext(term: -1, wall: runtime.wallClock, isReplicated: false))
+            try await data.whenResident {
+                try FeatureCompatibility.create(
+                    self, WriteContext(term: -1, wall: runtime.wallClock, isReplicated: false))
+            }
             data.onAppend = nil
             data.onCappedInsert = { [unowned self] in dataAppended.fire() }
         }
-        ttl.start()
+        if !options.isInspection { ttl.start() }
         (runtime.log as? any RecentLogLines)?.endStartup()
         runtime.log.log(.info, "node", "listening on \(frontend.endpoint)")
     }
+
+    /// Small collections that it reads and writes when it cannot wait for the storage.
+    private static let residentNamespaces = ReplicationLocalState.namespaces.union([
+        FeatureCompatibility.namespace, DefaultConcernCommands.namespace,
+    ])
 
     /// Where the node listens, once started.
     public var endpoint: Endpoint { frontend.endpoint }
     /// The last entry of the oplog; null when there is none.
     var lastOpTime: OpTime { data.oplog.last ?? .null }
+
+    /// Makes everything that was written durable.
+    private func flushJournal(_ completion: @escaping (ServerError?) -> Void) {
+        runtime.spawn("flush for a write concern") { [self] in
+            do {
+                try await data.versions.flush()
+                completion(nil)
+            } catch {
+                fail(error)
+                completion(ServerError(.interruptedAtShutdown, "the node stopped: what was written is not durable"))
+            }
+        }
+    }
 
     /// Runs one command as a client of this node would, without a connection: for the program that holds the node.
     /// - Parameter database: the command's `$db`.

@@ -14,6 +14,8 @@ public struct NodeOptions: Sendable {
     public var ttlMonitorPause = Limits.ttlMonitorPauseDefault
     /// Whether `configureFailPoint` and the like are there.
     public var enableTestCommands = false
+    /// A standalone that looks at data whosever they are, and deletes nothing of itself.
+    public var isInspection = false
     /// For `getCmdLineOpts`: the command line as it was given.
     public var arguments: [String] = []
     /// For `getCmdLineOpts` and `serverStatus`.

@@ -143,7 +143,7 @@ final class Profiler {
         let end = node.runtime.loopSliceEnd
         var written = 0
         repeat {
-            write(queue[written].entry, of: queue[written].database)
+            guard write(queue[written].entry, of: queue[written].database) else { break }
             written += 1
         } while written < queue.count && node.runtime.now < end && !node.isStopped
         for (_, entry) in queue.prefix(written) { queuedBytes -= entry.byteCount }
@@ -156,15 +156,31 @@ final class Profiler {
         if !queue.isEmpty { schedule() }
     }
 
-    private func write(_ entry: Document, of database: String) {
+    /// Goes on when what the next entry needs is in memory.
+    private func awaitStorage(_ missing: StorageNotResident) {
+        guard !isScheduled else { return }
+        isScheduled = true
+        node.runtime.spawn("profiler") { [self, node = node] in
+            do { try await node.data.prefetch(missing) } catch { node.fail(error) }
+            isScheduled = false
+            drain()
+        }
+    }
+
+    /// False when it has to wait for the storage; the next try is made behind that.
+    private func write(_ entry: Document, of database: String) -> Bool {
         // Switched off and dropped meanwhile: it is not made again for what came before.
-        guard level(of: database) > 0 || node.data.catalog.find(.profile(of: database)) != nil else { return }
+        guard level(of: database) > 0 || node.data.catalog.find(.profile(of: database)) != nil else { return true }
         do {
             try entry.withView { try node.data.insertProfile($0, of: database) }
+        } catch let missing as StorageNotResident {
+            awaitStorage(missing)
+            return false
         } catch let error where error is any BrokenPromise {
             node.fail(error)
         } catch {
             node.runtime.log.log(.warning, "command", "an entry of the profiler of \(database) is lost: \(error)")
         }
+        return true
     }
 }

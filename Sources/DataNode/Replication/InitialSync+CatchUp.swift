@@ -63,9 +63,7 @@ extension InitialSync {
         } catch let absent as StorageNotResident {
             try await node.data.prefetch(absent)
         } catch let held as HeldUp {
-            while try held.build.step(until: node.runtime.loopSliceEnd, .committing) == .yield {
-                await node.frontend.yieldLoop()
-            }
+            try await node.inSlices { try held.build.step(until: $0, .committing).ended }
         }
     }
 
@@ -83,14 +81,25 @@ extension InitialSync {
     func fetchMissing() async throws {
         defer { missing = [] }
         for (namespace, id) in missing {
-            try await ask(CloneDocumentsRequest.one(namespace: namespace.fullName, id: id)) { reply in
-                guard case .documents(let documents, _) = reply else { return }
-                for element in documents {
-                    guard let document = element.value.asDocument, let collection = node.data.catalog.find(namespace)
-                    else { continue }
-                    try node.data.cloneDocument(document, into: collection)
+            let request = CloneDocumentsRequest.one(namespace: namespace.fullName, id: id)
+            let documents: [Document] = try await ask(request) { reply in
+                guard case .documents(let documents, _) = reply else { return [] }
+                return documents.compactMap { $0.value.asDocument?.document }
+            }
+            for document in documents {
+                try await store {
+                    guard let collection = node.data.catalog.find(namespace) else { return }
+                    try document.withView { try node.data.cloneDocument($0, into: collection) }
                 }
             }
+        }
+    }
+
+    /// Runs a step until all that it needs is in memory.
+    func store(_ step: () throws -> Void) async throws {
+        try await node.inSlices({ _ in try step() }) {
+            try await node.endSlice()
+            guard !isCancelled else { throw Failure("cancelled") }
         }
     }
 
@@ -99,10 +108,8 @@ extension InitialSync {
         var hasBuilt = false
         while let build = try node.data.nextDeferredBuild() {
             hasBuilt = true
-            while try build.step(until: node.runtime.loopSliceEnd, .committing) == .yield {
-                await node.frontend.yieldLoop()
-                if isCancelled { return hasBuilt }
-            }
+            try await node.inSlices { isCancelled ? () : try build.step(until: $0, .committing).ended }
+            if isCancelled { return hasBuilt }
             try node.data.finishDeferredBuild(build)
         }
         return hasBuilt

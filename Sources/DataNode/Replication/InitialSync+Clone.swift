@@ -26,20 +26,32 @@ extension InitialSync {
         let collection = collections[place]
         if after == 0 { progress.collections[place].startedAt = node.runtime.wallClock.milliseconds }
         let request = CloneDocumentsRequest.batch(of: collection.uuid, after: after)
+        var stored = 0
+        var rest: Document?
         let next: Int64? = try await ask(request) { reply in
             progress.collections[place].batches += 1
             // Dropped at the source meanwhile: the entry that dropped it will be applied.
             guard case .documents(let documents, let next) = reply else { return nil }
-            for element in documents {
-                guard let document = element.value.asDocument else { continue }
-                try node.data.cloneDocument(document, into: collection)
-                progress.collections[place].documentsCopied += 1
-                progress.collections[place].bytesCopied += Int64(document.byteCount)
+            do { try store(documents, in: place, behind: &stored) } catch is StorageNotResident {
+                rest = documents.document
             }
             return next
         }
+        if let rest { try await store { try rest.withView { try store($0, in: place, behind: &stored) } } }
         if next == nil { progress.collections[place].endedAt = node.runtime.wallClock.milliseconds }
         return next
+    }
+
+    /// Stores documents that were answered, but for those that are `stored`.
+    private func store(_ documents: DocumentView, in place: Int, behind stored: inout Int) throws {
+        for element in documents.dropFirst(stored) {
+            if let document = element.value.asDocument {
+                try node.data.cloneDocument(document, into: collections[place])
+                progress.collections[place].documentsCopied += 1
+                progress.collections[place].bytesCopied += Int64(document.byteCount)
+            }
+            stored += 1
+        }
     }
 
     /// Stores the next records of sessions, and returns behind which to go on.

@@ -122,6 +122,8 @@ final class InitialSync {
         case .lookAtRest:
             return course.onRest(isEmpty: fetcher?.buffer.isEmpty ?? true, delay: role.member.ownDelay)
         case .applyRest: try await applyRest()
+        case .becomeReadable:
+            try await node.data.whenResident { try node.data.finishInitialSync(at: node.lastOpTime) }
         case .flush: try await node.data.versions.flush()
         case .yield: await node.frontend.yieldLoop()
         case .beginAgain(let pause, let why, let attempt, let isHopeless):
@@ -151,7 +153,6 @@ final class InitialSync {
             self.fetcher = fetcher
             fetcher.start()
         case .stopFetching: try stopFetching()
-        case .becomeReadable: try node.data.finishInitialSync(at: node.lastOpTime)
         case .end: finish()
         case .probe(let name): node.runtime.probe(name)
         default: break

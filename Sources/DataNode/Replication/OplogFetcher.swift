@@ -15,8 +15,11 @@ final class OplogFetcher {
     private var timer: TimerToken?
     /// The answer whose entries are being taken; in place, during the call in which it came.
     private var frame: UnsafeRawBufferPointer?
+    /// The same while an entry of it waits for the storage.
+    private var keptFrame: [UInt8]?
     /// What an entry waits for.
     private var awaitedBuild: IndexBuild?
+    private var awaitedKey: StorageNotResident?
     // What was applied since the member was told.
     private var appliedCount = 0
     private var begunTerms: [(Int64, WallTime)] = []
@@ -70,12 +73,14 @@ final class OplogFetcher {
         case .disconnect:
             link?.close()
             link = nil
+            keptFrame = nil
         case .request(let request, let exchange, let timeout): send(request, exchange, timeout)
         case .applyFrame: takeFrame { try self.applyIfNew($0) }
         case .holdFrame: takeFrame { self.holdIfNew($0) }
         case .applyHeld(let delay): applyHeld(delay)
         case .setTimer(let wait): setTimer(wait)
         case .finishIndexBuild: finishBuild()
+        case .prefetch: prefetch()
         case .report: reportApplied(role)
         case .tellBatch(let id, let metadata):
             role.drive { member, now in member.onBatchFetched(from: id, metadata, now: now) }
@@ -125,7 +130,13 @@ final class OplogFetcher {
     }
 
     private func takeFrame(_ body: (UnsafeRawBufferPointer) throws -> Void) {
-        guard let frame else { return }
+        if let frame { return take(frame, body) }
+        guard let kept = keptFrame else { return }
+        keptFrame = nil
+        kept.withUnsafeBytes { take($0, body) }
+    }
+
+    private func take(_ frame: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) throws -> Void) {
         var outcome = OplogFetch.Outcome.taken
         do {
             try node.openFetched(frame, body)
@@ -134,6 +145,11 @@ final class OplogFetcher {
         } catch let held as HeldUp {
             awaitedBuild = held.build
             outcome = .waitsForIndexBuild
+        } catch let missing as StorageNotResident {
+            // What was applied of it is passed over the next time.
+            awaitedKey = missing
+            keptFrame = [UInt8](frame)
+            outcome = .waitsForStorage
         } catch {
             return node.fail(error)
         }
@@ -175,6 +191,9 @@ final class OplogFetcher {
         } catch let held as HeldUp {
             awaitedBuild = held.build
             outcome = .waitsForIndexBuild
+        } catch let missing as StorageNotResident {
+            awaitedKey = missing
+            outcome = .waitsForStorage
         } catch {
             return node.fail(error)
         }
@@ -200,13 +219,25 @@ final class OplogFetcher {
         awaitedBuild = nil
         node.runtime.spawn("index build") { [self] in
             do {
-                while try build.step(until: node.runtime.loopSliceEnd, .committing) == .yield {
-                    await node.frontend.yieldLoop()
-                }
+                try await node.inSlices { try build.step(until: $0, .committing).ended }
             } catch {
-                node.fail(error)
+                return node.fail(error)
             }
             drive { $0.onBuildFinished($1) }
+        }
+    }
+
+    /// Brings into memory what an entry waits for.
+    private func prefetch() {
+        guard let missing = awaitedKey else { return }
+        awaitedKey = nil
+        node.runtime.spawn("prefetch for entries") { [self] in
+            do {
+                try await node.data.prefetch(missing)
+            } catch {
+                return node.fail(error)
+            }
+            drive { $0.onPrefetched($1) }
         }
     }
 }

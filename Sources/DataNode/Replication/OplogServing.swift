@@ -23,7 +23,8 @@ enum OplogServing {
                 if try answer(request, role, context.writer) { return .done }
                 let deadline = context.runtime.now + min(.milliseconds(request.awaitMillis), Limits.awaitMax)
                 return .later {
-                    while try !answer(request, role, context.writer) {
+                    let data = context.node.data
+                    while try await !data.whenResident({ try answer(request, role, context.writer) }) {
                         guard context.runtime.now < deadline, !context.connection.isAbandoned,
                             !context.node.isShuttingDown
                         else { return write(.nothingNew, role, context.writer) }

@@ -88,15 +88,22 @@ extension ReplicaSetRole {
 
     /// Writes the reply of `replSetGetStatus`.
     /// `afterInitialSync`: shows what the last initial sync came to when none is under way.
-    func appendStatus(to writer: DocumentWriter, afterInitialSync: Bool) throws(ServerError) {
+    func appendStatus(to writer: DocumentWriter, afterInitialSync: Bool) throws {
+        var missing: (any Error)?
         let uptime = (runtime.now - node.startedAt).wholeMilliseconds / 1000
         try member.writeStatus(
             to: writer,
             StatusSupplement(
                 wallClock: runtime.wallClock, uptimeSeconds: uptime,
                 initialSync: initialSync?.status ?? (afterInitialSync ? lastInitialSync : nil),
-                entryWall: { [data = node.data] in data.wall(of: $0) }),
+                entryWall: { [data = node.data] in
+                    do { return try data.wall(of: $0) } catch {
+                        missing = error
+                        return nil
+                    }
+                }),
             now: runtime.now)
+        if let missing { throw missing }
     }
 
     /// How long a source may hold back a request for entries.

@@ -21,6 +21,8 @@ final class ReplicationLocalState {
     private static let rollback = Namespace("local", "system.rollback.id")
     private static let me = Namespace("local", "me")
     private static let startupLog = Namespace("local", "startup_log")
+    /// Where it is kept.
+    static let namespaces: Set<Namespace> = [systemReplset, election, minvalid, rollback, me, startupLog]
 
     /// Loads what an earlier run left; draws a new incarnation where there is none: a volatile engine forgets.
     init(_ node: Node) throws {
@@ -50,6 +52,15 @@ final class ReplicationLocalState {
                 "pid": .int64(Int64(node.options.processID)),
                 "buildinfo": .document(Document { ServerInformation.appendBuildInfo(to: $0) }),
             ])
+    }
+
+    /// Whether the data are those of a member of that set, or nobody's yet.
+    /// - Throws: `StorageDamage`, saying whose they are.
+    static func checkOwner(_ data: DataStore, setName: String?) throws {
+        guard let owner = try data.getLocal(systemReplset)?["_id"]?.asString, owner != setName else { return }
+        throw StorageDamage(
+            "the data are those of a member of the replica set '\(owner)'"
+                + (setName.map { ", not of '\($0)'" } ?? ": start it with --replset \(owner)"))
     }
 
     func persist(ownHosts hosts: [String], _ node: Node) throws {

@@ -57,7 +57,9 @@ final class Rollback {
         _ directive: RollbackCourse.Directive, _ link: PeerLink
     ) async throws -> [RollbackCourse.Directive] {
         switch directive {
-        case .readOwnEntries(let newer): return course.onOwnEntries(try ownEntries(olderThan: newer), situation)
+        case .readOwnEntries(let newer):
+            let entries = try await node.data.whenResident { try ownEntries(olderThan: newer) }
+            return course.onOwnEntries(entries, situation)
         case .ask(let request):
             let answer = try await link.call(request) { $0 }
             return course.onAnswer(answer, situation)
@@ -102,17 +104,11 @@ final class Rollback {
         // Cursors hold on to what is about to be replaced.
         node.frontend.cursors.closeAll()
         let id = try role.local.beginRollback(to: common, node)
-        let operation = try RollbackOperation(data, to: try firstKept(common), rollbackID: id)
-        while true {
-            do {
-                if case .done = try operation.run(until: node.runtime.now + Limits.loopSliceMax) { break }
-                await node.frontend.yieldLoop()
-            } catch let missing as StorageNotResident {
-                try await data.prefetch(missing)
-            }
-            // A member that stops here goes on when it starts again.
-            if isCancelled { return }
-        }
+        let kept = try await data.whenResident { try firstKept(common) }
+        let operation = try RollbackOperation(data, to: kept, rollbackID: id)
+        // A member that stops here goes on when it starts again.
+        try await node.inSlices { isCancelled ? () : try operation.run(until: $0).ended }
+        if isCancelled { return }
         role.rollbackEnded(self, "from \(last) to \(common); \(operation.keptCount) documents kept as rollback \(id)")
     }
 }

@@ -60,7 +60,7 @@ final class TTLMonitor {
     /// The collections in which something may expire, and that this node may write to: `local` ones always.
     private var due: [Collection] {
         node.data.catalog.collections.filter { collection in
-            collection.indexes.contains(where: \.expires) && isWritable(collection.namespace.database)
+            collection.indexes.contains { collection.expires(by: $0) } && isWritable(collection.namespace.database)
         }
     }
 
@@ -73,7 +73,7 @@ final class TTLMonitor {
     private func pass() async {
         let now = node.runtime.wallClock
         for collection in due {
-            for index in collection.indexes where index.expires {
+            for index in collection.indexes where collection.expires(by: index) {
                 do {
                     try await expire(collection, index, now)
                 } catch let error as ServerError {
@@ -89,19 +89,17 @@ final class TTLMonitor {
     private func expire(_ collection: Collection, _ index: CollectionIndex, _ now: WallTime) async throws {
         guard let deletion = ExpiredDeletion(node.data, collection, index, now: now) else { return }
         let term = node.role.term
-        while isEnabled, !node.isShuttingDown, deletion.isCurrent, node.role.term == term,
-            isWritable(collection.namespace.database)
-        {
+        try await node.inSlices({ end in
+            guard isEnabled, !node.isShuttingDown, deletion.isCurrent, node.role.term == term,
+                isWritable(collection.namespace.database)
+            else { return () }
             let before = deletion.n
             defer { deletedDocuments += Int64(deletion.n - before) }
-            do {
-                let isReplicated = node.role.isReplicated && collection.kind == .replicated
-                let context = WriteContext(term: term, wall: node.runtime.wallClock, isReplicated: isReplicated)
-                if case .done = try deletion.run(context, until: node.runtime.loopSliceEnd) { return }
-            } catch let missing as StorageNotResident {
-                try await node.data.prefetch(missing)
-            }
-            await node.frontend.yieldLoop()
+            let isReplicated = node.role.isReplicated && collection.kind == .replicated
+            let context = WriteContext(term: term, wall: node.runtime.wallClock, isReplicated: isReplicated)
+            return try deletion.run(context, until: end).ended
+        }) {
+            try await node.endSlice()
             await node.awaitMajority(until: .distantFuture) { $0.data.isMajorityBehind }
         }
     }

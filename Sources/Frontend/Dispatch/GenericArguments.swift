@@ -229,8 +229,10 @@ package struct GenericArguments {
     }
 
     private static func maxTime(_ value: ValueView) throws(ServerError) -> Int64 {
-        guard value.type.isNumber else { throw ServerError(.badValue, "maxTimeMS must be a number") }
-        guard let number = value.asInteger else { throw ServerError(.badValue, "maxTimeMS has non-integral value") }
+        guard value.type.isNumber else { throw wrongType("maxTimeMS", value, "number") }
+        guard let number = value.asInteger else {
+            throw ServerError(.failedToParse, "maxTimeMS has non-integral value")
+        }
         guard (0...Int64(Int32.max)).contains(number) else {
             throw ServerError(.badValue, "\(number) value for maxTimeMS is out of range [0, 2147483647]")
         }

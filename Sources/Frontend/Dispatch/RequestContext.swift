@@ -69,6 +69,9 @@ open class RequestContext {
     /// Begins the command: runs it, or first waits for what has to be so before.
     open func begin() throws -> CommandOutcome { try run() }
 
+    /// Runs the command within a task: where it may wait before it begins again.
+    open func runInTask() async throws -> CommandOutcome { try run() }
+
     /// What has to be computed before the command runs, and may take many slices of the loop.
     open func prepare() async throws {}
 
@@ -117,7 +120,7 @@ open class RequestContext {
     package final func runToEnd() async throws {
         resume()
         try await prepare()
-        switch try run() {
+        switch try await runInTask() {
         case .done: break
         case .held: try await awaitHeld()
         case .later(let work): try await work()

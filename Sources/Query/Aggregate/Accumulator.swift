@@ -61,8 +61,11 @@ final class SumAccumulator: Accumulator {
     }
 
     private var decimalTotal: Decimal128 {
-        let whole = Int64(exactly: integers).map { Decimal128($0) } ?? Decimal128(Double(integers))
-        let fractions = doubles == 0 && compensation == 0 ? decimals : decimals + Decimal128(doubles + compensation)
+        let whole =
+            Int64(exactly: integers).map { Decimal128($0) } ?? Decimal128("\(integers)", isRounding: true) ?? .nan
+        let fractions =
+            doubles == 0 && compensation == 0
+            ? decimals : decimals + (Decimal128(nearest: doubles) + Decimal128(nearest: compensation))
         return fractions + whole
     }
 

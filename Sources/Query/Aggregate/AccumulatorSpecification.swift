@@ -24,16 +24,18 @@ struct AccumulatorSpecification {
         }
         let name = first.key.string
         if let make = AccumulatorSpecification.simple[name] {
-            guard first.value.type != .array || first.value.asArray?.fieldCount == 1 else {
+            guard first.value.type != .array else {
                 throw ServerError(location: 40237, "The \(name) accumulator is a unary operator")
             }
-            let operand = first.value.asArray?.first?.value ?? first.value
-            expression = try Expression(operand, context: context)
+            expression = try Expression(first.value, context: context)
             self.make = make
             return
         }
         switch name {
         case "$count":
+            guard first.value.type != .array else {
+                throw ServerError(location: 40237, "The $count accumulator is a unary operator")
+            }
             guard first.value.asDocument?.isEmpty ?? false else {
                 throw ServerError(.typeMismatch, "$count takes no arguments, i.e. $count:{}")
             }
@@ -43,6 +45,10 @@ struct AccumulatorSpecification {
             (expression, make) = try AccumulatorSpecification.several(name, first.value, context)
         case "$top", "$topN", "$bottom", "$bottomN":
             (expression, make) = try AccumulatorSpecification.ordered(name, first.value, context)
+        case "$median", "$percentile":
+            let (specification, input) = try PercentileSpecification.parse(name, first.value, context)
+            expression = try Expression(input, context: context)
+            make = { PercentileAccumulator(specification) }
         default:
             throw MissingOperators.refusal(of: name, in: MissingOperators.accumulators)
                 ?? ServerError(location: 15952, "unknown group operator '\(name)'")
@@ -75,19 +81,27 @@ struct AccumulatorSpecification {
         for element in document where !keys.contains(element.key.string) {
             throw ServerError(location: 5_787_901, "Unknown argument for '\(name)' operator: \(element.key.string)")
         }
+        let isOrdered = keys.contains("sortBy")
+        let missing: [String: Int32] = [
+            "n": isOrdered ? 5_788_003 : 5_787_906, "output": 5_788_004, "sortBy": 5_788_005,
+        ]
         for key in keys where document[key] == nil {
-            throw ServerError(location: 5_787_907, "Missing value for '\(key)' in \(name)")
+            throw ServerError(location: missing[key] ?? 5_787_907, "Missing value for '\(key)' in \(name)")
         }
         return document
     }
 
-    /// A constant count.
-    private static func count(_ document: DocumentView, _ context: QueryContext) throws(ServerError) -> Int {
+    /// A constant count; the `$top` family has a code of its own for what is none.
+    private static func count(
+        _ document: DocumentView, _ context: QueryContext, isOrdered: Bool = false
+    ) throws(ServerError) -> Int {
         guard let value = document["n"] else { return 1 }
         let constant = try Document().withChecked { (root) throws(ServerError) in
             try Expression(value, context: context).evaluate(root: root)
         }
-        return try ArraySelectionOperators.selectionCount(constant)
+        do throws(ServerError) { return try ArraySelectionOperators.selectionCount(constant) } catch {
+            throw isOrdered ? ServerError(location: 7_548_606, error.message) : error
+        }
     }
 
     private static func several(
@@ -117,7 +131,7 @@ struct AccumulatorSpecification {
     ) throws(ServerError) -> Parts {
         let isSingle = !name.hasSuffix("N")
         let document = try argument(name, value, isSingle ? ["output", "sortBy"] : ["n", "output", "sortBy"])
-        let count = try count(document, context)
+        let count = try count(document, context, isOrdered: true)
         guard let output = document["output"], let sortBy = document["sortBy"]?.asDocument else {
             throw ServerError(
                 location: 5_788_005, "expected 'sortBy' to already be an object in the arguments to \(name)")

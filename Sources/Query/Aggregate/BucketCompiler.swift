@@ -61,9 +61,9 @@ struct BucketCompiler {
                 )
             }
         }
-        let counted = accumulators == nil ? [try count()] : []
+        let isCounted = accumulators?.isEmpty ?? true
         return GroupSpecification(
-            key: key, accumulators: accumulators ?? counted,
+            key: key, accumulators: isCounted ? [try .counting(context)] : accumulators ?? [],
             buckets: BucketBounds(boundaries: boundaries, otherwise: otherwise))
     }
 
@@ -100,13 +100,5 @@ struct BucketCompiler {
             }
         }
         return boundaries
-    }
-
-    private func count() throws(ServerError) -> AccumulatorSpecification {
-        let document = Document { writer in writer.document("count") { $0.append("$sum", int32: 1) } }
-        return try document.withChecked { (view) throws(ServerError) in
-            guard let element = view.first else { throw ServerError(.internalError, "a written field is missing") }
-            return try AccumulatorSpecification(element, context: context)
-        }
     }
 }

@@ -56,7 +56,7 @@ final class MergeObjectsAccumulator: Accumulator {
         guard let value, !isNullish(value) else { return }
         guard case .document(let document) = value else {
             throw ServerError(
-                location: 40400, "$mergeObjects requires object inputs, but input is of type \(typeName(value))")
+                location: 5_911_200, "$mergeObjects requires object inputs, but input is of type \(typeName(value))")
         }
         for field in document.fields { fields[field.key] = field.value }
         memoryBytes += value.memoryBytes

@@ -37,7 +37,7 @@ struct ProjectionTransform: DocumentTransform {
                 location: 51272,
                 "Invalid $project :: caused by :: projection specification must have at least one field")
         }
-        let projection = try Projection(document, context: context)
+        let projection = try Projection(document, context: context, isStage: true)
         guard !projection.needsPosition else {
             throw ServerError(location: 31324, "Cannot use positional projection in aggregation projection")
         }

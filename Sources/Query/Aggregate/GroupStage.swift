@@ -74,30 +74,47 @@ struct BucketBounds {
 }
 
 /// `$group`: one document for each distinct key, in the order in which the keys came first.
+///
+/// When its memory is used up, further documents are no longer added to their groups: what they would add goes into a
+/// temporary table, ordered by group. At the end the table is read, group after group; a group that is in memory goes
+/// on with what it has. Those come out in the order of their keys.
 final class GroupStage: InnerStage {
     private struct Group {
         let key: Value
-        let accumulators: [any Accumulator]
+        var accumulators: [any Accumulator]
+        var isShown = false
     }
 
     private let input: InterruptibleSource
     var source: any StageExecution { input }
     private let specification: GroupSpecification
     private let clock: PipelineClock
+    private let memory: StageMemory
     private var groups: [Group] = []
     private var indexes: [[UInt8]: Int] = [:]
     private var bytes = 0
     private var isComplete = false
     private var index = 0
     private let buffer = ByteBuffer()
+    private var spilled: SpilledRows?
+    private let wrapped = ByteBuffer()
+    /// The group of the table that is being read.
+    private var current: (key: ArraySlice<UInt8>, group: Group, bytes: Int)?
 
     init(
         _ source: any StageExecution, _ specification: GroupSpecification, _ clock: PipelineClock,
-        _ budget: EvaluationBudget?
+        _ budget: EvaluationBudget?, _ memory: StageMemory
     ) {
         input = InterruptibleSource(source, budget)
         self.specification = specification
         self.clock = clock
+        // The intervals of `$bucket` come out in order, and are few.
+        self.memory = specification.buckets == nil ? memory : StageMemory(bytesMax: memory.bytesMax, store: nil)
+    }
+
+    func close() {
+        spilled?.drop()
+        input.close()
     }
 
     func next() throws -> StageOutput {
@@ -111,10 +128,24 @@ final class GroupStage: InnerStage {
             case .yield: return .yield
             case .end:
                 isComplete = true
+                try spilled?.flush()
+                guard spilled == nil else { break }
                 indexes = [:]
                 if specification.buckets != nil { groups = stableSorted(groups) { Value.order($0.key, $1.key) } }
             }
         }
+        if spilled != nil {
+            while true {
+                if clock.isOver() { return .yield }
+                guard let ended = try readSpilled() else { continue }
+                if let group = ended { return .document(try write(group)) }
+                spilled?.drop()
+                spilled = nil
+                indexes = [:]
+                break
+            }
+        }
+        while index < groups.count, groups[index].isShown { index += 1 }
         guard index < groups.count else { return .end }
         if clock.isOver() { return .yield }
         index += 1
@@ -136,11 +167,13 @@ final class GroupStage: InnerStage {
         return (key, values)
     }
 
-    private func add(_ key: Value?, _ values: [Value?]) throws(ServerError) {
+    private func add(_ key: Value?, _ values: [Value?]) throws {
         var key = key ?? .null
         if let buckets = specification.buckets { key = try buckets.bucket(key) }
         if case .undefined = key { key = .null }
         let keyBytes = GroupKey.bytes(of: key)
+        if spilled == nil, bytes > memory.bytesMax, let store = memory.store { spilled = try SpilledRows(store) }
+        guard spilled == nil else { return try spill(keyBytes, key, values) }
         let at: Int
         if let known = indexes[keyBytes] {
             at = known
@@ -150,13 +183,63 @@ final class GroupStage: InnerStage {
             groups.append(Group(key: key, accumulators: specification.accumulators.map { $0.make() }))
             bytes += keyBytes.count + key.memoryBytes + 64 * (1 + specification.accumulators.count)
         }
-        let group = groups[at]
+        bytes += try GroupStage.add(values, to: groups[at])
+        if memory.store == nil { try memory.check(bytes, "$group") }
+    }
+
+    /// Gives the values to a group's accumulators; returns by how much they have grown.
+    private static func add(_ values: [Value?], to group: Group) throws(ServerError) -> Int {
+        var grown = 0
         for (index, accumulator) in group.accumulators.enumerated() {
             let before = accumulator.memoryBytes
             try accumulator.add(values[index])
-            bytes += accumulator.memoryBytes - before
+            grown += accumulator.memoryBytes - before
         }
-        try StageMemory.check(bytes, "$group")
+        return grown
+    }
+
+    // MARK: Spilling
+
+    private func spill(_ keyBytes: [UInt8], _ key: Value, _ values: [Value?]) throws {
+        wrapped.removeAll(keeping: 1 << 20)
+        let writer = DocumentWriter(startingIn: wrapped)
+        writer.append("k" as String, key)
+        for (index, value) in values.enumerated() { if let value { writer.append(String(index), value) } }
+        writer.finish()
+        spilled?.append(DocumentView(base: UnsafeRawPointer(wrapped.base))) { $0.append(keyBytes) }
+        if spilled?.isFull == true { try spilled?.flush() }
+    }
+
+    /// Reads one row of the table. Returns nil while its group goes on, the group that has ended otherwise, and inside
+    /// of that nil behind the last one.
+    private func readSpilled() throws -> Group?? {
+        let row = try spilled?.peek()
+        if let ended = current, row.map({ $0.key != ended.key }) ?? true {
+            current = nil
+            return .some(ended.group)
+        }
+        guard let row else { return .some(nil) }
+        if current == nil { current = begin(row.key, row.value) }
+        guard let group = current?.group else { return nil }
+        let values = row.value.withView { view in
+            specification.accumulators.indices.map { view[String($0)].map { Value($0) } }
+        }
+        spilled?.advance()
+        current?.bytes += try GroupStage.add(values, to: group)
+        try memory.check(current?.bytes ?? 0, "$group")
+        return nil
+    }
+
+    /// A group that is in memory goes on there; the memory of its own is given back when it has been shown.
+    private func begin(_ key: ArraySlice<UInt8>, _ row: Document) -> (ArraySlice<UInt8>, Group, Int) {
+        if let known = indexes[Array(key)] {
+            let group = groups[known]
+            groups[known].isShown = true
+            groups[known].accumulators = []
+            return (key, group, 0)
+        }
+        let value = row.withView { view in view["k"].map { Value($0) } ?? .null }
+        return (key, Group(key: value, accumulators: specification.accumulators.map { $0.make() }), 0)
     }
 
     private func write(_ group: Group) throws(ServerError) -> DocumentView {

@@ -22,7 +22,9 @@ public final class Pipeline {
         var count = 0
         for element in pipeline {
             guard let document = element.value.asDocument else {
-                throw ServerError(.typeMismatch, "Each element of the 'pipeline' array must be an object")
+                throw isInFacet
+                    ? ServerError(location: 40171, "elements of arrays in $facet spec must be non-empty objects")
+                    : ServerError(.typeMismatch, "Each element of the 'pipeline' array must be an object")
             }
             guard let first = document.first, document.fieldCount == 1 else {
                 throw ServerError(
@@ -46,7 +48,7 @@ public final class Pipeline {
         let last: Set<String> = ["$out", "$merge"]
         let first: Set<String> = [
             "$changeStream", "$collStats", "$indexStats", "$currentOp", "$listSessions", "$listLocalSessions",
-            "$documents",
+            "$documents", "$planCacheStats",
         ]
         for (index, stage) in stages.enumerated() {
             if last.contains(stage.name), index + 1 < stages.count {

@@ -14,6 +14,10 @@ public struct PipelineStage {
         case unwind(UnwindSpecification)
         case count(String)
         case sample(size: Int, QueryRandom)
+        case window(WindowSpecification)
+        case bucketAuto(BucketAutoSpecification)
+        case densify(DensifySpecification)
+        case redact(Expression)
         case facet([(name: String, pipeline: Pipeline)])
         /// A stage that reaches beyond its input: made by whoever runs the pipeline.
         case external

@@ -11,6 +11,9 @@ struct StageCompiler {
             return [stage(name, argument, .transform(transform))]
         }
         if name == "$sortByCount" { return try sortByCount(argument) }
+        if name == "$fill" {
+            return try FillCompiler(context: context).compile(argument).map { stage(name, argument, $0) }
+        }
         return [stage(name, argument, try action(name, argument))]
     }
 
@@ -40,6 +43,10 @@ struct StageCompiler {
         case "$unwind": return .unwind(try UnwindSpecification(argument))
         case "$count": return .count(try countName(argument))
         case "$sample": return try sample(argument)
+        case "$setWindowFields": return .window(try WindowSpecification(argument, context: context))
+        case "$bucketAuto": return .bucketAuto(try BucketAutoSpecification(argument, context: context))
+        case "$densify": return .densify(try DensifySpecification(argument))
+        case "$redact": return .redact(try RedactStage.compile(argument, context: context))
         case "$facet": return .facet(try facets(argument))
         default:
             if StageNames.external.contains(name) { return .external }
@@ -50,8 +57,14 @@ struct StageCompiler {
     private func limit(_ argument: ValueView) throws(ServerError) -> Int64 {
         guard let count = argument.asInteger else {
             throw ServerError(
-                location: 2_107_201,
+                location: 5_107_201,
                 "invalid argument to $limit stage: Expected an integer: $limit: \(ValueText.text(argument))")
+        }
+        guard count >= 0 else {
+            throw ServerError(
+                location: 5_107_201,
+                "invalid argument to $limit stage: Expected a non-negative number in: $limit: "
+                    + ValueText.text(argument))
         }
         guard count > 0 else { throw ServerError(location: 15958, "the limit must be positive") }
         return count
@@ -81,6 +94,9 @@ struct StageCompiler {
         guard !name.utf8.contains(UInt8(ascii: ".")) else {
             throw ServerError(location: 40160, "the count field cannot contain '.'")
         }
+        guard name != "_id" else {
+            throw ServerError(location: 9_039_800, "the count field cannot be '_id'")
+        }
         return name
     }
 
@@ -97,7 +113,7 @@ struct StageCompiler {
         guard value.type.isNumber else {
             throw ServerError(location: 28746, "size argument to $sample must be a number")
         }
-        guard let size = value.asInteger, size > 0 else {
+        guard let size = Number(Value(value))?.coercedInteger, size > 0 else {
             throw ServerError(location: 28747, "size argument to $sample must be a positive integer")
         }
         guard let random = context.random?.value else {
@@ -131,6 +147,19 @@ struct StageCompiler {
         }
     }
 
+    /// Refuses stages that may not stand in a `$facet`, nor in the pipelines of stages there.
+    private static func checkFacet(_ stages: DocumentView) throws(ServerError) {
+        for element in stages {
+            guard let stage = element.value.asDocument?.first else { continue }
+            let name = stage.key.string
+            guard StageNames.all.contains(name) else { continue }
+            guard name != "$facet", StageNames.local.contains(name) || StageNames.joining.contains(name) else {
+                throw ServerError(location: 40600, "\(name) is not allowed to be used within a $facet stage")
+            }
+            if let nested = stage.value.asDocument?["pipeline"]?.asArray { try checkFacet(nested) }
+        }
+    }
+
     private func facets(_ argument: ValueView) throws(ServerError) -> [(name: String, pipeline: Pipeline)] {
         guard !isInFacet else {
             throw ServerError(location: 40600, "$facet is not allowed to be used within a $facet stage")
@@ -148,10 +177,8 @@ struct StageCompiler {
                         + "\(element.value.type.operatorName)"
                 )
             }
+            try StageCompiler.checkFacet(stages)
             let pipeline = try Pipeline(stages, context: context, isInFacet: true)
-            for stage in pipeline.stages where stage.isExternal && !StageNames.joining.contains(stage.name) {
-                throw ServerError(location: 40600, "\(stage.name) is not allowed to be used within a $facet stage")
-            }
             facets.append((element.key.string, pipeline))
         }
         return facets

@@ -1,5 +1,5 @@
 public import BSON
-import Core
+public import Core
 
 /// What asking a stage for its next document gives.
 public enum StageOutput {
@@ -195,35 +195,37 @@ final class SkipStage: InnerStage {
 /// `$sort`, with the best so many kept when a limit follows.
 final class SortStage: InnerStage {
     let source: any StageExecution
-    private let sorter: DocumentSorter
-    private let clock: PipelineClock
+    private let sorter: StageSorter
     /// Everything is in the sorter.
     private var isCollected = false
-    private var isSorted = false
-    private var index = 0
 
-    init(_ source: any StageExecution, _ pattern: SortPattern, limit: Int?, _ clock: PipelineClock) {
+    init(
+        _ source: any StageExecution, _ pattern: SortPattern, limit: Int?, _ clock: PipelineClock, _ memory: StageMemory
+    ) {
         self.source = source
-        self.clock = clock
-        sorter = DocumentSorter(pattern, limit: limit)
+        sorter = StageSorter(pattern, limit: limit, clock, memory)
+    }
+
+    func close() {
+        sorter.close()
+        source.close()
     }
 
     func next() throws -> StageOutput {
         while !isCollected {
             switch try source.next() {
-            case .document(let document): try sorter.add(document)
+            case .document(let document): try sorter.add(document, behind: nil, tag: 0)
             case .yield: return .yield
             case .end: isCollected = true
             }
         }
-        if !isSorted {
-            isSorted = sorter.finish { clock.isOverNow() }
-            if !isSorted { return .yield }
+        switch try sorter.next() {
+        case .row(let row): return .document(row.document)
+        case .yield: return .yield
+        case .end:
+            sorter.close()
+            return .end
         }
-        guard index < sorter.count else { return .end }
-        if clock.isOver() { return .yield }
-        index += 1
-        return .document(sorter[index - 1].document)
     }
 }
 
@@ -307,13 +309,30 @@ final class SampleStage: InnerStage {
     }
 }
 
-/// The memory that one stage may hold.
-enum StageMemory {
+/// The memory that one stage may hold, and where it goes on when that is used up.
+public struct StageMemory {
+    let bytesMax: Int
+    /// Nil where a stage has to do with its memory (`allowDiskUse: false`).
+    public let store: (any SpillStore)?
+
+    public init(bytesMax: Int = Limits.stageBytesMax, store: (any SpillStore)?) {
+        self.bytesMax = bytesMax
+        self.store = store
+    }
+
+    /// - Throws: 292 when there is more than there may be, and no way to go on.
+    func check(_ bytes: Int, _ name: String) throws(ServerError) {
+        guard bytes > bytesMax else { return }
+        throw ServerError(
+            .queryExceededMemoryLimitNoDiskUseAllowed,
+            store == nil
+                ? "Exceeded memory limit for \(name) of \(bytesMax) bytes, but did not allow external sort. Pass "
+                    + "allowDiskUse:true to opt in."
+                : "Exceeded memory limit for \(name) of \(bytesMax) bytes, and what it holds cannot be spilled")
+    }
+
+    /// - Throws: 292 for a stage that has no way to go on.
     static func check(_ bytes: Int, _ name: String) throws(ServerError) {
-        guard bytes <= Limits.stageBytesMax else {
-            throw ServerError(
-                .queryExceededMemoryLimitNoDiskUseAllowed,
-                "Exceeded memory limit for \(name) of \(Limits.stageBytesMax) bytes; using the disk is not supported")
-        }
+        try StageMemory(store: nil).check(bytes, name)
     }
 }

@@ -123,19 +123,15 @@ enum ConcatArrays: Concatenation {
 enum ConcatStrings: Concatenation {
     static func concatenate(_ operands: [Value?]) throws(ServerError) -> Value? {
         var bytes: [UInt8] = []
-        var isNull = false
         for operand in operands {
-            if isNullish(operand) {
-                isNull = true
-                continue
-            }
+            if isNullish(operand) { return .null }
             guard case .string(let text) = operand else {
                 throw ServerError(location: 16702, "$concat only supports strings, not \(typeName(operand))")
             }
             bytes.append(contentsOf: text.utf8)
             try EvaluationMemory.check(bytes.count)
         }
-        return isNull ? .null : StringOperators.make(bytes)
+        return StringOperators.make(bytes)
     }
 
     static func append(

@@ -13,6 +13,10 @@ struct ArgumentCodes {
         let add = ArgumentCodes(
             shape: 5_166_400, unknown: 5_166_401,
             missing: ["startDate": 5_166_402, "unit": 5_166_402, "amount": 5_166_402])
+        let trim = ArgumentCodes(shape: 50696, unknown: 50694, missing: ["input": 50695])
+        let replace = ArgumentCodes(
+            shape: 51751, unknown: 51750, missing: ["input": 51749, "find": 51748, "replacement": 51747])
+        let regex = ArgumentCodes(shape: 51103, unknown: 31024, missing: ["input": 31022, "regex": 31023])
         return [
             "$dateAdd": add, "$dateSubtract": add,
             "$dateDiff": ArgumentCodes(
@@ -23,6 +27,9 @@ struct ArgumentCodes {
             "$dateToString": ArgumentCodes(shape: 18629, unknown: 18534, missing: ["date": 18628]),
             "$dateFromString": ArgumentCodes(shape: 40540, unknown: 40541, missing: ["dateString": 40542]),
             "$dateToParts": ArgumentCodes(shape: 40524, unknown: 40520, missing: ["date": 40522]),
+            "$trim": trim, "$ltrim": trim, "$rtrim": trim,
+            "$replaceOne": replace, "$replaceAll": replace,
+            "$regexMatch": regex, "$regexFind": regex, "$regexFindAll": regex,
             "$dateFromParts": ArgumentCodes(shape: 40519, unknown: 40518, missing: [:]),
         ]
     }()

@@ -17,8 +17,11 @@ enum ArithmeticOperators {
         "$pow": .binary(power),
         "$sqrt": .unary { (operands) throws(ServerError) in try squareRoot(operands[0]) },
         "$exp": .unary { (operands) throws(ServerError) in try exponential(operands[0]) },
-        "$ln": .unary { (operands) throws(ServerError) in try logarithm("$ln", 28766, operands[0]) { log($0) } },
-        "$log10": .unary { (operands) throws(ServerError) in try logarithm("$log10", 28761, operands[0]) { log10($0) }
+        "$ln": .unary { (operands) throws(ServerError) in
+            try logarithm("$ln", 28766, operands[0], log) { $0.naturalLogarithm() }
+        },
+        "$log10": .unary { (operands) throws(ServerError) in
+            try logarithm("$log10", 28761, operands[0], log10) { $0.decimalLogarithm() }
         },
         "$log": .binary(logarithmToBase),
         "$rand": .form(compileRandom),
@@ -26,15 +29,14 @@ enum ArithmeticOperators {
 
     private static func add(_ operands: [Value?]) throws(ServerError) -> Value? {
         var sum = Number.int32(0)
-        var hasDate = false
+        var start: Int64?
         for operand in operands {
             if isNullish(operand) { return .null }
             if case .dateTime(let millis) = operand {
-                guard !hasDate else {
+                guard start == nil else {
                     throw ServerError(location: 16612, "only one date allowed in an $add expression")
                 }
-                hasDate = true
-                sum = .add(sum, .int64(millis))
+                start = millis
             } else if let number = Number(operand) {
                 sum = .add(sum, number)
             } else {
@@ -42,7 +44,8 @@ enum ArithmeticOperators {
                     .typeMismatch, "$add only supports numeric or date types, not \(typeName(operand))")
             }
         }
-        return hasDate ? try date(sum, "$add") : sum.value
+        guard let start else { return sum.value }
+        return try date(start, wholeMillis(sum), "$add") { $0.addingReportingOverflow($1) }
     }
 
     private static func subtract(_ operands: [Value?]) throws(ServerError) -> Value? {
@@ -54,19 +57,30 @@ enum ArithmeticOperators {
                 if overflow { throw ServerError(.overflow, "overflow in $subtract of two dates") }
                 return .int64(difference)
             }
-            if let b = Number(operands[1]) { return try date(.subtract(.int64(a), b), "$subtract") }
+            if let b = Number(operands[1]) {
+                return try date(a, wholeMillis(b), "$subtract") { $0.subtractingReportingOverflow($1) }
+            }
         }
         throw ServerError(
             .typeMismatch, "can't $subtract \(typeName(operands[1])) from \(typeName(operands[0]))")
     }
 
-    /// A date from milliseconds, rounded to whole ones.
-    private static func date(_ millis: Number, _ name: String) throws(ServerError) -> Value {
-        if let whole = millis.integerValue { return .dateTime(whole) }
-        guard let whole = Int64(exactly: millis.doubleValue.rounded(.toNearestOrAwayFromZero)) else {
+    /// A number as milliseconds: doubles are rounded away from zero at the half, decimals to even; nil for more than there
+    /// are.
+    private static func wholeMillis(_ number: Number) -> Int64? {
+        guard case .double(let value) = number else { return number.coercedInteger }
+        return Int64(exactly: value.rounded(.toNearestOrAwayFromZero))
+    }
+
+    /// A date that is some milliseconds from another; nil for more than there are.
+    private static func date(
+        _ start: Int64, _ millis: Int64?, _ name: String,
+        _ combine: (Int64, Int64) -> (partialValue: Int64, overflow: Bool)
+    ) throws(ServerError) -> Value {
+        guard let millis, case (let moved, false) = combine(start, millis) else {
             throw ServerError(.overflow, "date overflow in \(name)")
         }
-        return .dateTime(whole)
+        return .dateTime(moved)
     }
 
     private static func multiply(_ operands: [Value?]) throws(ServerError) -> Value? {
@@ -100,7 +114,10 @@ enum ArithmeticOperators {
                 location: 16611,
                 "$mod only supports numeric types, not \(typeName(operands[0])) and \(typeName(operands[1]))")
         }
-        guard !b.isZero else { throw ServerError(location: 16610, "can't $mod by zero") }
+        guard !b.isZero else {
+            let isDecimal = a.isDecimal || b.isDecimal
+            throw ServerError(location: isDecimal ? 5_733_415 : 16610, "can't $mod by zero")
+        }
         return Number.remainder(a, b).value
     }
 
@@ -138,8 +155,10 @@ enum ArithmeticOperators {
         if base.isZero, exponent.doubleValue < 0 {
             throw ServerError(location: 28764, "$pow cannot take a base of 0 and a negative exponent")
         }
+        if base.isDecimal || exponent.isDecimal {
+            return .decimal128(base.decimalValue.power(exponent.decimalValue))
+        }
         let result = pow(base.doubleValue, exponent.doubleValue)
-        if base.isDecimal || exponent.isDecimal { return .decimal128(Decimal128(result)) }
         if let base = base.integerValue, let exponent = exponent.integerValue {
             guard let exact = integerPower(base, exponent) else { return .double(result) }
             let isNarrow = Number(operands[0])?.isInt32 == true && Number(operands[1])?.isInt32 == true
@@ -166,26 +185,29 @@ enum ArithmeticOperators {
 
     private static func squareRoot(_ operand: Value?) throws(ServerError) -> Value? {
         guard let number = try number(operand, "$sqrt") else { return .null }
-        guard !(number.doubleValue < 0) else {
+        guard !number.isNegative else {
             throw ServerError(location: 28714, "$sqrt's argument must be greater than or equal to 0")
         }
-        return result(number.doubleValue.squareRoot(), like: number)
+        return result(number, { $0.squareRoot() }, { $0.squareRoot() })
     }
 
     private static func exponential(_ operand: Value?) throws(ServerError) -> Value? {
         guard let number = try number(operand, "$exp") else { return .null }
-        return result(exp(number.doubleValue), like: number)
+        return result(number, exp) { $0.exponential() }
     }
 
     private static func logarithm(
-        _ name: String, _ code: Int32, _ operand: Value?, _ function: (Double) -> Double
+        _ name: String, _ code: Int32, _ operand: Value?, _ double: (Double) -> Double,
+        _ decimal: (Decimal128) -> Decimal128
     ) throws(ServerError) -> Value? {
         guard let number = try number(operand, name) else { return .null }
-        guard !(number.doubleValue <= 0) else {
+        guard !number.isZero, !number.isNegative else {
             throw ServerError(
                 location: code, "\(name)'s argument must be a positive number, but is \(number.doubleValue)")
         }
-        return result(function(number.doubleValue), like: number)
+        // As in MongoDB, NaN comes out as a double.
+        if case .decimal(let value) = number, value.isNaN { return .double(.nan) }
+        return result(number, double, decimal)
     }
 
     private static func logarithmToBase(_ operands: [Value?]) throws(ServerError) -> Value? {
@@ -196,21 +218,27 @@ enum ArithmeticOperators {
         guard let base = Number(operands[1]) else {
             throw ServerError(location: 28757, "$log's base must be numeric, not \(typeName(operands[1]))")
         }
-        guard !(argument.doubleValue <= 0) else {
+        guard !argument.isZero, !argument.isNegative else {
             throw ServerError(
                 location: 28758, "$log's argument must be a positive number, but is \(argument.doubleValue)")
         }
-        guard !(base.doubleValue <= 0), base.doubleValue != 1 else {
+        guard !base.isZero, !base.isNegative, base.doubleValue != 1 else {
             throw ServerError(
                 location: 28759, "$log's base must be a positive number not equal to 1, but is \(base.doubleValue)")
         }
-        let quotient = log(argument.doubleValue) / log(base.doubleValue)
-        return result(quotient, like: argument.isDecimal ? argument : base)
+        if argument.doubleValue.isNaN || base.doubleValue.isNaN { return .double(.nan) }
+        if argument.isDecimal || base.isDecimal {
+            return .decimal128(argument.decimalValue.naturalLogarithm() / base.decimalValue.naturalLogarithm())
+        }
+        return .double(log(argument.doubleValue) / log(base.doubleValue))
     }
 
-    /// Transcendental functions compute in doubles; a decimal operand makes the result a decimal.
-    private static func result(_ value: Double, like operand: Number) -> Value {
-        operand.isDecimal ? .decimal128(Decimal128(value)) : .double(value)
+    /// Decimals are computed to 34 digits, all other numbers in doubles.
+    private static func result(
+        _ operand: Number, _ double: (Double) -> Double, _ decimal: (Decimal128) -> Decimal128
+    ) -> Value {
+        if case .decimal(let value) = operand { return .decimal128(decimal(value)) }
+        return .double(double(operand.doubleValue))
     }
 
     // MARK: $rand
@@ -223,8 +251,12 @@ enum ArithmeticOperators {
     @Sendable private static func compileRandom(
         _ argument: ValueView, _ compiler: ExpressionCompiler
     ) throws(ServerError) -> ExpressionTree {
-        try compiler.checkCount(
-            "$rand", argument.type == .document ? 0 : compiler.compileOperands(argument).count, 0, 0)
+        guard let arguments = argument.asDocument ?? argument.asArray else {
+            throw ServerError(location: 10065, "invalid parameter: expected an object ($rand)")
+        }
+        guard arguments.isEmpty else {
+            throw ServerError(location: 3_040_501, "$rand does not currently accept arguments")
+        }
         guard let random = compiler.context.random?.value else {
             throw ServerError(.notImplemented, "$rand is not available here")
         }

@@ -79,9 +79,30 @@ enum ArraySelectionOperators {
         guard let sortBy = document["sortBy"] else {
             throw ServerError(location: 2_942_503, "$sortArray requires 'sortBy' to be specified")
         }
+        try checkOrder(sortBy)
         let order = try ElementOrder(sortBy)
         return .stepwise(
             { (operands) throws(ServerError) in try sorted(operands[0], order) }, [try compiler.compile(input)])
+    }
+}
+
+extension ArraySelectionOperators {
+    /// `$sortArray` has codes of its own for what it cannot sort by.
+    fileprivate static func checkOrder(_ sortBy: ValueView) throws(ServerError) {
+        if let document = sortBy.asDocument {
+            for element in document where element.value.asInteger != 1 && element.value.asInteger != -1 {
+                throw ServerError(
+                    location: 2_942_505, "$sortArray: the sort order of '\(element.key.string)' must be 1 or -1")
+            }
+        } else if sortBy.type.isNumber {
+            guard sortBy.asInteger == 1 || sortBy.asInteger == -1 else {
+                throw ServerError(location: 2_942_506, "$sortArray: 'sortBy' must be 1, -1 or an object")
+            }
+        } else {
+            throw ServerError(
+                location: 2_942_507,
+                "$sortArray: 'sortBy' must be 1, -1 or an object, found: \(sortBy.type.operatorName)")
+        }
     }
 }
 

@@ -31,16 +31,24 @@ enum ComparisonOperators {
 enum LogicOperators {
     static let table: [String: OperatorEntry] = [
         "$and": .form { (argument, compiler) throws(ServerError) in
-            .form(Connective(operands: try compiler.compileOperands(argument), stopsAt: false))
+            connective(try compiler.compileOperands(argument), stopsAt: false)
         },
         "$or": .form { (argument, compiler) throws(ServerError) in
-            .form(Connective(operands: try compiler.compileOperands(argument), stopsAt: true))
+            connective(try compiler.compileOperands(argument), stopsAt: true)
         },
         "$not": .unary { operands in .bool(!(operands[0]?.truth ?? false)) },
         "$cond": .form(compileCondition),
         "$ifNull": .form(compileIfNull),
         "$switch": .form(compileSwitch),
     ]
+
+    /// A constant at the end that decides makes the others unnecessary, as in MongoDB: they may fail.
+    private static func connective(_ operands: [ExpressionTree], stopsAt: Bool) -> ExpressionTree {
+        if case .constant(let last) = operands.last, (last?.truth ?? false) == stopsAt {
+            return .constant(.bool(stopsAt))
+        }
+        return .form(Connective(operands: operands, stopsAt: stopsAt))
+    }
 
     private struct Connective: ResumableForm {
         let operands: [ExpressionTree]
@@ -174,6 +182,15 @@ enum LogicOperators {
             case "default": otherwise = try compiler.compile(element.value)
             default: throw ServerError(location: 40067, "$switch found an unknown argument: \(element.key.string)")
             }
+        }
+        let canMatch = branches.contains { branch in
+            guard case .constant(let test) = branch.test else { return true }
+            return test?.truth ?? false
+        }
+        guard canMatch || otherwise != nil || branches.isEmpty else {
+            throw ServerError(
+                location: 40069,
+                "Cannot execute a switch statement where all the cases evaluate to false without a default.")
         }
         guard !branches.isEmpty else { throw ServerError(location: 40068, "$switch requires at least one branch.") }
         return .form(Switch(branches: branches, otherwise: otherwise))

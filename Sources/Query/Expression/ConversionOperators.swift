@@ -6,7 +6,7 @@ enum ConversionOperators {
     static let table: [String: OperatorEntry] = [
         "$type": .unary { operands in .string(typeName(operands[0])) },
         "$isNumber": .unary { operands in .bool(operands[0]?.type.isNumber ?? false) },
-        "$toString": shorthand("$toString", .string),
+        "$toString": shorthand("$toString", .string, .automatic),
         "$toInt": shorthand("$toInt", .int32),
         "$toLong": shorthand("$toLong", .int64),
         "$toDouble": shorthand("$toDouble", .double),
@@ -14,37 +14,55 @@ enum ConversionOperators {
         "$toBool": shorthand("$toBool", .bool),
         "$toDate": shorthand("$toDate", .dateTime),
         "$toObjectId": shorthand("$toObjectId", .objectID),
+        "$toUUID": shorthand("$toUUID", .binary, .uuid, subtype: BinaryConversion.uuidSubtype),
         "$convert": .form(compileConvert),
     ]
 
-    private static func shorthand(_ name: String, _ type: BSONType) -> OperatorEntry {
-        .unary { (operands) throws(ServerError) in
-            guard let value = operands[0], !isNullish(value) else { return .null }
-            return try ValueConversion(value, to: type).result()
+    private static func shorthand(
+        _ name: String, _ type: BSONType, _ format: BinaryConversion.Format? = nil, subtype: UInt8 = 0
+    ) -> OperatorEntry {
+        .form { (argument, compiler) throws(ServerError) in
+            let operands = try compiler.compileOperands(argument)
+            guard operands.count == 1 else {
+                throw ServerError(location: 50723, "\(name) requires a single argument, got \(operands.count)")
+            }
+            let function: OperatorFunction = { (operands) throws(ServerError) in
+                guard let value = operands[0], !isNullish(value) else { return .null }
+                let binary = BinaryConversion(subtype: subtype, format: format)
+                return try ValueConversion(value, to: type, binary).result()
+            }
+            return compiler.fold(.call(function, operands), operands)
         }
     }
 
     private struct Convert: ExpressionForm {
         let input: ExpressionTree
         let to: ExpressionTree
+        let format: ExpressionTree?
+        let byteOrder: ExpressionTree?
         let onError: ExpressionTree?
         let onNull: ExpressionTree?
 
         func evaluate(_ scope: inout EvaluationScope) throws(ServerError) -> Value? {
             let value = try input.evaluate(&scope)
-            let target = try to.evaluate(&scope)
-            let type = try isNullish(target) ? nil : ConversionOperators.targetType(target)
+            let target = try ConversionTarget(try to.evaluate(&scope))
+            let format = try format?.evaluate(&scope)
+            let byteOrder = try byteOrder?.evaluate(&scope)
             guard let value, !isNullish(value) else {
                 return try onNull.map { (node) throws(ServerError) in try node.evaluate(&scope) } ?? .null
             }
-            guard let type else { return .null }
+            guard let target else { return .null }
             do throws(ServerError) {
-                return try ValueConversion(value, to: type).result()
+                let binary = try BinaryConversion(subtype: target.subtype, format: format, byteOrder: byteOrder)
+                return try ValueConversion(value, to: target.type, binary).result()
             } catch {
-                guard let onError, error.code == .conversionFailure else { throw error }
+                guard let onError, Convert.caught.contains(error.code) else { throw error }
                 return try onError.evaluate(&scope)
             }
         }
+
+        /// What `onError` stands in for: also a date whose year cannot be written.
+        private static let caught: [ErrorCode] = [.conversionFailure, ErrorCode(rawValue: 18537)]
     }
 
     @Sendable private static func compileConvert(
@@ -53,174 +71,55 @@ enum ConversionOperators {
         let operands = try compiler.compileNamed(
             "$convert", argument, required: ["input", "to"], optional: ["onError", "onNull", "format", "byteOrder"])
         func node(_ name: String) -> ExpressionTree? { operands.first { $0.name == name }?.node }
-        if node("format") != nil || node("byteOrder") != nil {
-            throw ServerError(.notImplemented, "$convert to and from binary data is not supported")
-        }
         return .form(
             Convert(
-                input: node("input") ?? .constant(nil), to: node("to") ?? .constant(nil), onError: node("onError"),
-                onNull: node("onNull")))
-    }
-
-    /// The type that `to` names: a name, a number, or a document with a `type`.
-    private static func targetType(_ value: Value?) throws(ServerError) -> BSONType {
-        switch value {
-        case .string(let name):
-            for type in BSONType.allCases where type.operatorName == name { return type }
-            throw ServerError(.badValue, "Unknown type name: \(name)")
-        case .document(let document): return try targetType(document["type"])
-        default:
-            guard let code = value?.asInteger else {
-                throw ServerError(
-                    .failedToParse, "$convert's 'to' argument must be a string or number, but is \(typeName(value))")
-            }
-            guard let byte = code == -1 ? 0xFF : UInt8(exactly: code), let type = BSONType(rawValue: byte) else {
-                throw ServerError(
-                    .failedToParse,
-                    "In $convert, numeric value for 'to' does not correspond to a BSON type: \(code)")
-            }
-            return type
-        }
+                input: node("input") ?? .constant(nil), to: node("to") ?? .constant(nil), format: node("format"),
+                byteOrder: node("byteOrder"), onError: node("onError"), onNull: node("onNull")))
     }
 }
 
-/// One conversion of a value to a type, with MongoDB's rules and errors.
-struct ValueConversion {
-    private let value: Value
-    private let target: BSONType
+/// What the `to` of `$convert` says: a type, and for binary data its subtype.
+struct ConversionTarget {
+    /// Nil for the type `missing`, to which nothing can be converted.
+    let type: BSONType?
+    let subtype: Value?
 
-    init(_ value: Value, to target: BSONType) {
-        self.value = value
-        self.target = target
+    /// Takes a name, a number, or a document with a `type`; nil for null.
+    init?(_ value: Value?) throws(ServerError) {
+        if isNullish(value) { return nil }
+        guard case .document(let document) = value else {
+            type = try ConversionTarget.type(value)
+            subtype = nil
+            return
+        }
+        guard let named = document["type"], !isNullish(named) else {
+            throw ServerError(.failedToParse, "$convert's 'to' argument must have a 'type' field")
+        }
+        type = try ConversionTarget.type(named)
+        subtype = document["subtype"]
     }
 
-    func result() throws(ServerError) -> Value {
-        if value.type == target { return value }
-        switch target {
-        case .string: return try string()
-        case .int32: return try integer(isNarrow: true)
-        case .int64: return try integer(isNarrow: false)
-        case .double: return try double()
-        case .decimal128: return try decimal()
-        case .bool: return bool()
-        case .dateTime: return try date()
-        case .objectID:
-            guard case .string(let text) = value else { throw unsupported() }
-            guard let id = ObjectID(text) else {
-                throw failure("Failed to parse objectId '\(text)' in $convert with no onError value")
+    private static func type(_ value: Value?) throws(ServerError) -> BSONType? {
+        if case .string(let name) = value {
+            if name == "missing" { return nil }
+            guard let type = BSONType.allCases.first(where: { $0.operatorName == name }) else {
+                throw ServerError(.badValue, "Unknown type name: \(name)")
             }
-            return .objectID(id)
-        default: throw unsupported()
+            return type
         }
-    }
-
-    private func failure(_ message: String) -> ServerError { ServerError(.conversionFailure, message) }
-
-    private func unsupported() -> ServerError {
-        failure(
-            "Unsupported conversion from \(value.type.operatorName) to \(target.operatorName) in $convert with no "
-                + "onError value")
-    }
-
-    private func overflow() -> ServerError {
-        failure(
-            "Conversion would overflow target type in $convert with no onError value: "
-                + "\(Number(value)?.doubleValue ?? 0)"
-        )
-    }
-
-    private func unparsable(_ text: String) -> ServerError {
-        failure("Failed to parse number '\(text)' in $convert with no onError value")
-    }
-
-    private func string() throws(ServerError) -> Value {
-        switch value {
-        case .bool(let flag): return .string(flag ? "true" : "false")
-        case .objectID(let id): return .string(id.hexString)
-        case .double, .int32, .int64, .decimal128, .dateTime: return .string(try StringOperators.text(value))
-        default: throw unsupported()
+        guard Number(value) != nil else {
+            throw ServerError(
+                .failedToParse, "$convert's 'to' argument must be a string or number, but is \(typeName(value))")
         }
-    }
-
-    private func integer(isNarrow: Bool) throws(ServerError) -> Value {
-        let whole: Int64
-        switch value {
-        case .bool(let flag): whole = flag ? 1 : 0
-        case .int32(let number): whole = Int64(number)
-        case .int64(let number): whole = number
-        case .double(let number):
-            guard number.isFinite else { throw overflow() }
-            guard let cut = Int64(exactly: number.rounded(.towardZero)) else { throw overflow() }
-            whole = cut
-        case .decimal128(let number):
-            guard let cut = number.rounded(places: 0, .towardZero).exactInt64 else { throw overflow() }
-            whole = cut
-        case .dateTime(let millis):
-            guard !isNarrow else { throw unsupported() }
-            whole = millis
-        case .string(let text):
-            guard let parsed = Int64(text), text.utf8.first != UInt8(ascii: "+") else { throw unparsable(text) }
-            whole = parsed
-        default: throw unsupported()
+        guard let code = value?.asInteger else {
+            throw ServerError(.failedToParse, "In $convert, numeric 'to' argument is not an integer")
         }
-        guard isNarrow else { return .int64(whole) }
-        guard let narrow = Int32(exactly: whole) else {
-            if case .string(let text) = value { throw unparsable(text) }
-            throw overflow()
+        if code == 0 { return nil }
+        let byte = code == -1 ? BSONType.minKey.rawValue : code == 255 ? nil : UInt8(exactly: code)
+        guard let type = byte.flatMap({ BSONType(rawValue: $0) }) else {
+            throw ServerError(
+                .failedToParse, "In $convert, numeric value for 'to' does not correspond to a BSON type: \(code)")
         }
-        return .int32(narrow)
-    }
-
-    private func double() throws(ServerError) -> Value {
-        switch value {
-        case .bool(let flag): return .double(flag ? 1 : 0)
-        case .dateTime(let millis): return .double(Double(millis))
-        case .string(let text):
-            // Swift also reads hexadecimal digits and payloads of NaN.
-            let isPlain = text.utf8.allSatisfy { "0123456789+-.eEINFATYinfatyN".utf8.contains($0) }
-            guard isPlain, let number = Double(text) else { throw unparsable(text) }
-            // Digits alone that become infinite are beyond the doubles.
-            if number.isInfinite, text.utf8.contains(where: { (48...57).contains($0) }) { throw unparsable(text) }
-            return .double(number)
-        default:
-            guard let number = Number(value) else { throw unsupported() }
-            let result = number.doubleValue
-            if result.isInfinite, case .decimal(let decimal) = number, decimal.isFinite { throw overflow() }
-            return .double(result)
-        }
-    }
-
-    private func decimal() throws(ServerError) -> Value {
-        switch value {
-        case .bool(let flag): return .decimal128(Decimal128(flag ? Int64(1) : 0))
-        case .dateTime(let millis): return .decimal128(Decimal128(millis))
-        case .string(let text):
-            guard let number = Decimal128(text, isRounding: true) else { throw unparsable(text) }
-            if number.isInfinite, text.utf8.contains(where: { (48...57).contains($0) }) { throw unparsable(text) }
-            return .decimal128(number)
-        default:
-            guard let number = Number(value) else { throw unsupported() }
-            return .decimal128(number.decimalValue)
-        }
-    }
-
-    private func bool() -> Value {
-        // Everything that is no number and no boolean is true, also an empty string.
-        .bool(value.truth)
-    }
-
-    private func date() throws(ServerError) -> Value {
-        switch value {
-        case .int64(let millis): return .dateTime(millis)
-        case .double(let number):
-            guard let millis = Int64(exactly: number.rounded(.towardZero)) else { throw overflow() }
-            return .dateTime(millis)
-        case .decimal128(let number):
-            guard let millis = number.rounded(places: 0, .towardZero).exactInt64 else { throw overflow() }
-            return .dateTime(millis)
-        case .objectID, .timestamp: return .dateTime(try dateMillis(value))
-        case .string(let text): return .dateTime(try DateParser.parse(text, zone: nil))
-        default: throw unsupported()
-        }
+        return type
     }
 }

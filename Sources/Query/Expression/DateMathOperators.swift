@@ -84,9 +84,15 @@ enum DateMathOperators {
             }
             amount = -amount
         }
-        let moved = unit.exactMillis.map { addExact(millis, amount, $0) } ?? addCivil(zone, millis, amount, unit)
-        guard let moved else { throw ServerError(location: 5_166_406, "\(name) overflowed") }
+        guard let moved = moved(millis, by: amount, unit, zone) else {
+            throw ServerError(location: 5_166_406, "\(name) overflowed")
+        }
         return .dateTime(moved)
+    }
+
+    /// A date moved by so many units; nil when that is beyond all dates.
+    static func moved(_ millis: Int64, by amount: Int64, _ unit: DateUnit, _ zone: DateTimeZone = .utc) -> Int64? {
+        unit.exactMillis.map { addExact(millis, amount, $0) } ?? addCivil(zone, millis, amount, unit)
     }
 
     private static func addExact(_ millis: Int64, _ amount: Int64, _ length: Int64) -> Int64? {

@@ -11,22 +11,42 @@ public final class Expression {
     private let shape: EvaluationShape
     private let budget: EvaluationBudget?
     private let isPure: Bool
+    /// Where the whole document is, when the root is a part of it.
+    private let wholeSlot: Int?
     /// An evaluation that was interrupted, and the document that it is of.
     private var interrupted: (root: Document, scope: EvaluationScope)?
     /// The outcome of a long evaluation: others, for the same document, may be interrupted before it is used.
     private var outcome: (root: Document, value: Value?)?
 
     /// Compiles an expression: a literal, a `"$path"`, a `"$$variable"`, or an operator document.
-    public init(_ value: ValueView, context: QueryContext) throws(ServerError) {
+    public convenience init(_ value: ValueView, context: QueryContext) throws(ServerError) {
+        try self.init(value, context: context, hasWhole: false)
+    }
+
+    /// - Parameter hasWhole: whether it is evaluated over parts of documents, with `$$ROOT` for the whole.
+    init(_ value: ValueView, context: QueryContext, hasWhole: Bool) throws(ServerError) {
         let compiler = ExpressionCompiler(context: context)
+        wholeSlot = hasWhole ? compiler.bindWhole() : nil
         node = try compiler.compile(value)
         shape = compiler.shape
-        isPure = compiler.isPure
+        // The value over a part is another in another whole.
+        isPure = compiler.isPure && !hasWhole
         budget = context.budget?.value
+    }
+
+    /// The value of an expression that is the same for all documents; nil for one that is not.
+    var constantValue: Value?? {
+        if case .constant(let value) = node { return .some(value) }
+        return nil
     }
 
     /// The expression's value over `root`; nil when it is missing (a path that leads nowhere, `$$REMOVE`).
     public func evaluate(root: DocumentView) throws(ServerError) -> Value? {
+        try evaluate(root: root, whole: nil)
+    }
+
+    /// The value over `root`, a part of `whole`.
+    func evaluate(root: DocumentView, whole: Document?) throws(ServerError) -> Value? {
         switch node {
         case .constant(let value): return value
         case .path(let path): return path.resolve(in: root)
@@ -37,6 +57,7 @@ public final class Expression {
             self.outcome = nil
         }
         var scope = beginning(root)
+        if let whole, let wholeSlot { scope.set(wholeSlot, .document(whole)) }
         do throws(ServerError) {
             let value = try node.evaluate(&scope)
             scope.handBackSteps()
@@ -61,6 +82,28 @@ public final class Expression {
             interrupted = nil
         }
         return EvaluationScope(root: root, shape: shape, budget: budget)
+    }
+}
+
+extension Expression {
+    /// Refuses what cannot be the name of a user's variable.
+    public static func checkVariableName(_ name: String) throws(ServerError) {
+        guard let first = name.utf8.first else {
+            throw ServerError(.failedToParse, "empty variable names are not allowed")
+        }
+        let lower = UInt8(ascii: "a")...UInt8(ascii: "z")
+        guard lower.contains(first) || first >= 0x80 else {
+            throw ServerError(
+                .failedToParse, "'\(name)' starts with an invalid character for a user variable name")
+        }
+        for byte in name.utf8 {
+            let isLetter = lower.contains(byte | 0x20)
+            let isDigit = (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+            guard isLetter || isDigit || byte == UInt8(ascii: "_") || byte >= 0x80 else {
+                throw ServerError(
+                    .failedToParse, "'\(name)' contains an invalid character for a variable name")
+            }
+        }
     }
 }
 
@@ -159,6 +202,7 @@ indirect enum ExpressionTree {
         guard let value, let bytes = value.nestedByteCount else { return value }
         scope.count(bytes: bytes)
         try EvaluationMemory.check(bytes)
+        if case .string = value { try StringSize.check(bytes) }
         try value.checkDepth()
         return value
     }
@@ -171,6 +215,17 @@ enum EvaluationMemory {
             throw ServerError(
                 .exceededMemoryLimit,
                 "an expression's value of \(bytes) bytes exceeds \(Limits.expressionValueBytesMax)")
+        }
+    }
+}
+
+/// The size that one string of an expression may have.
+enum StringSize {
+    static func check(_ bytes: Int) throws(ServerError) {
+        guard bytes < Limits.expressionStringBytesMax else {
+            throw ServerError(
+                location: 16493,
+                "a string of \(bytes) bytes is too large: it must be shorter than \(Limits.expressionStringBytesMax)")
         }
     }
 }

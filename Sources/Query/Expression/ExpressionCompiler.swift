@@ -40,6 +40,7 @@ final class ExpressionCompiler {
         switch value.type {
         case .string:
             let text = value.asString ?? ""
+            try StringSize.check(text.utf8.count)
             return text.utf8.first == UInt8(ascii: "$") ? try compileReference(text) : .constant(.string(text))
         case .document: return try compileDocument(DocumentView(base: value.pointer))
         case .array:
@@ -81,7 +82,7 @@ final class ExpressionCompiler {
         let depth = scope.count
         var slots: [Int] = []
         for name in names {
-            try checkVariableName(name)
+            try Expression.checkVariableName(name)
             scope.append((name, shape.slotCount, loopDepth))
             references.append(0)
             slots.append(shape.slotCount)
@@ -89,6 +90,14 @@ final class ExpressionCompiler {
         }
         defer { scope.removeSubrange(depth...) }
         return try body(slots)
+    }
+
+    /// Makes `$$ROOT` a variable of its own: the whole document, of which the root is a part. Returns its slot.
+    func bindWhole() -> Int {
+        scope.append(("ROOT", shape.slotCount, loopDepth))
+        references.append(0)
+        shape.slotCount += 1
+        return shape.slotCount - 1
     }
 
     // MARK: References
@@ -102,7 +111,7 @@ final class ExpressionCompiler {
         }
         let parts = text.dropFirst(2).split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
         let name = parts.first.map(String.init) ?? ""
-        guard !name.isEmpty else { throw ServerError(location: 16869, "empty variable names are not allowed") }
+        guard !name.isEmpty else { throw ServerError(.failedToParse, "empty variable names are not allowed") }
         let path = parts.count > 1 ? try ExpressionPath(String(parts[1])) : nil
         if let bound = scope.last(where: { $0.name == name }) {
             dependencies |= ExpressionCompiler.bit(bound.depth)
@@ -117,6 +126,7 @@ final class ExpressionCompiler {
         switch name {
         case "ROOT", "CURRENT": return path.map { .path($0) } ?? .root
         case "REMOVE": return .constant(nil)
+        case "USER_ROLES": value = .array([])
         case "NOW": value = .dateTime(context.nowMillis)
         case "CLUSTER_TIME":
             guard let time = context.clusterTime else {
@@ -131,25 +141,6 @@ final class ExpressionCompiler {
             value = bound
         }
         return .constant(path.map { $0.resolve(in: value) } ?? value)
-    }
-
-    private func checkVariableName(_ name: String) throws(ServerError) {
-        guard let first = name.utf8.first else {
-            throw ServerError(location: 16866, "empty variable names are not allowed")
-        }
-        let lower = UInt8(ascii: "a")...UInt8(ascii: "z")
-        guard lower.contains(first) || first >= 0x80 else {
-            throw ServerError(
-                location: 16867, "'\(name)' starts with an invalid character for a user variable name")
-        }
-        for byte in name.utf8 {
-            let isLetter = lower.contains(byte | 0x20)
-            let isDigit = (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
-            guard isLetter || isDigit || byte == UInt8(ascii: "_") || byte >= 0x80 else {
-                throw ServerError(
-                    location: 16868, "'\(name)' contains an invalid character for a variable name")
-            }
-        }
     }
 
     // MARK: Documents and operators

@@ -63,10 +63,30 @@ enum Number {
     /// The number as an integer when it is one exactly, whatever its type.
     var exactInteger: Int64? { value.asInteger }
 
+    /// The number as an integer where MongoDB takes any number for one: doubles are cut, decimals rounded; nil for what
+    /// is beyond the integers.
+    var coercedInteger: Int64? {
+        switch self {
+        case .int32(let value): Int64(value)
+        case .int64(let value): value
+        case .double(let value): Int64(exactly: value.rounded(.towardZero))
+        case .decimal(let value): value.rounded().exactInt64
+        }
+    }
+
+    /// Whether the number is below zero; `isZero` and this look at decimals too small for a double.
+    var isNegative: Bool {
+        if case .decimal(let value) = self { return !value.isNaN && !value.isZero && value.isNegative }
+        return doubleValue < 0
+    }
+
     var isInt32: Bool { if case .int32 = self { true } else { false } }
     var isDouble: Bool { if case .double = self { true } else { false } }
     var isDecimal: Bool { if case .decimal = self { true } else { false } }
-    var isZero: Bool { doubleValue == 0 }
+    var isZero: Bool {
+        if case .decimal(let value) = self { return value.isZero }
+        return doubleValue == 0
+    }
 
     static func add(_ a: Number, _ b: Number) -> Number {
         combine(a, b, { $0.addingReportingOverflow($1) }, { $0 + $1 }, { $0 + $1 })

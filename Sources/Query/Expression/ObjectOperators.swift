@@ -34,29 +34,59 @@ enum ObjectOperators {
     }
 
     private struct GetField: ResumableForm {
-        let name: String
+        let name: ExpressionTree
         let input: ExpressionTree
 
         func evaluate(_ state: inout Never?, _ scope: inout EvaluationScope) throws(ServerError) -> Value? {
-            let value = try input.evaluate(&scope)
-            guard let value else { return Value?.none }
+            let operands = try scope.evaluate([name, input])
+            guard case .string(let name) = operands[0] else { throw notString(operands[0]) }
+            guard let value = operands[1] else { return Value?.none }
             if isNullish(value) { return .null }
             guard case .document(let document) = value else { return nil }
             return document[name]
         }
     }
 
+    private static func notString(_ value: Value?) -> ServerError {
+        ServerError(
+            location: 3_041_704, "$getField requires 'field' to evaluate to type String, but got \(typeName(value))")
+    }
+
+    /// The name of a field as `$getField` takes it: any expression.
+    private static func readName(
+        _ value: ValueView, _ compiler: ExpressionCompiler
+    ) throws(ServerError) -> ExpressionTree {
+        let node = try compiler.compile(value)
+        guard case .constant(let constant) = node else { return node }
+        guard case .string(let name) = constant else { throw notString(constant) }
+        guard !name.utf8.contains(0) else {
+            throw ServerError(location: 9_527_900, "$getField: 'field' must not contain an embedded null byte")
+        }
+        return node
+    }
+
     /// The constant name of a field, `"name"` or `{$literal: "name"}`.
     private static func fieldName(
         _ value: ValueView, _ operatorName: String, _ compiler: ExpressionCompiler
     ) throws(ServerError) -> String {
-        guard case .constant(.some(.string(let name))) = try compiler.compile(value) else {
+        if let path = value.asString, path.utf8.first == UInt8(ascii: "$") {
             throw ServerError(
-                location: 5_654_600, "\(operatorName) requires 'field' to evaluate to a constant string")
+                location: 4_161_108,
+                "\(operatorName): 'field' must be a constant, not a path; use $literal for '\(path)'")
+        }
+        let isLiteral = value.asDocument.map { $0.first?.key.isOperator ?? true } ?? (value.type != .array)
+        guard case .constant(let constant) = try compiler.compile(value), isLiteral else {
+            throw ServerError(
+                location: 4_161_106, "\(operatorName) requires 'field' to evaluate to a constant")
+        }
+        guard case .string(let name) = constant else {
+            throw ServerError(
+                location: 4_161_107,
+                "\(operatorName) requires 'field' to evaluate to type String, but got \(typeName(constant))")
         }
         // No document can hold such a name, whatever its length says.
         guard !name.utf8.contains(0) else {
-            throw ServerError(location: 9_527_900, "\(operatorName): 'field' must not contain an embedded null byte")
+            throw ServerError(location: 9_534_700, "\(operatorName): 'field' must not contain an embedded null byte")
         }
         return name
     }
@@ -64,8 +94,8 @@ enum ObjectOperators {
     @Sendable private static func compileGet(
         _ argument: ValueView, _ compiler: ExpressionCompiler
     ) throws(ServerError) -> ExpressionTree {
-        guard let document = argument.asDocument, let first = document.first, !first.key.isOperator else {
-            return .form(GetField(name: try fieldName(argument, "$getField", compiler), input: .root))
+        guard let document = argument.asDocument, !(document.first?.key.isOperator ?? false) else {
+            return .form(GetField(name: try readName(argument, compiler), input: .root))
         }
         for element in document where !(element.key == "field" || element.key == "input") {
             throw ServerError(location: 3_041_701, "$getField found an unknown argument: \(element.key.string)")
@@ -77,7 +107,7 @@ enum ObjectOperators {
             throw ServerError(location: 3_041_703, "$getField requires 'input' to be specified")
         }
         return .form(
-            GetField(name: try fieldName(field, "$getField", compiler), input: try compiler.compile(input)))
+            GetField(name: try readName(field, compiler), input: try compiler.compile(input)))
     }
 
     private struct SetField: ResumableForm {
@@ -107,8 +137,9 @@ enum ObjectOperators {
         for element in document where !allowed.contains(element.key.string) {
             throw ServerError(location: 4_161_101, "\(name) found an unknown argument: \(element.key.string)")
         }
-        for key in allowed where document[key] == nil {
-            throw ServerError(location: 4_161_102, "\(name) requires '\(key)' to be specified")
+        let missing: [String: Int32] = ["field": 4_161_102, "value": 4_161_103, "input": 4_161_109]
+        for key in ["field", "value", "input"] where allowed.contains(key) && document[key] == nil {
+            throw ServerError(location: missing[key] ?? 4_161_102, "\(name) requires '\(key)' to be specified")
         }
         guard let field = document["field"], let input = document["input"] else { return .constant(nil) }
         return .form(

@@ -26,7 +26,8 @@ enum OperatorTable {
             VariableOperators.table, StringOperators.table, StringSearchOperators.table, ArrayOperators.table,
             ArrayShapeOperators.table, ArraySelectionOperators.table, SetOperators.table, ObjectOperators.table,
             ConversionOperators.table, DatePartOperators.table, DateMathOperators.table, DateTextOperators.table,
-            AccumulatingOperators.table, RegexOperators.table,
+            AccumulatingOperators.table, RegexOperators.table, TrigonometryOperators.table, BitOperators.table,
+            RepresentationOperators.table, PercentileOperators.table, MetadataOperator.table,
         ] {
             entries.merge(table) { first, _ in first }
         }

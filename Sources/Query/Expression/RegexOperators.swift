@@ -83,8 +83,8 @@ enum RegexOperators {
                 { (values) throws(ServerError) in
                     var arguments = NamedArguments()
                     for (name, value) in zip(names, values) { arguments.append(name, value) }
-                    let text = try input(name, arguments)
-                    return try function(text, try expression(name, arguments))
+                    let regex = try expression(name, arguments)
+                    return try function(try input(name, arguments), regex)
                 }, nodes)
             return compiler.fold(call, nodes)
         }
@@ -103,6 +103,7 @@ enum RegexOperators {
         _ name: String, _ arguments: NamedArguments
     ) throws(ServerError) -> RegularExpression? {
         var options = ""
+        let hasOptions = !isNullish(arguments["options"])
         if case .string(let text) = arguments["options"] {
             options = text
         } else if !isNullish(arguments["options"]) {
@@ -113,13 +114,16 @@ enum RegexOperators {
         case nil, .null, .undefined: return nil
         case .string(let text): pattern = text
         case .regex(let text, let own):
-            guard own.isEmpty || options.isEmpty else {
+            guard own.isEmpty || !hasOptions else {
                 throw ServerError(
                     location: 51107, "\(name) found regex option(s) specified in both 'regex' and 'option' fields")
             }
             pattern = text
             if options.isEmpty { options = own }
         default: throw ServerError(location: 51105, "\(name) needs 'regex' to be of type string or regex")
+        }
+        guard !options.utf8.contains(0) else {
+            throw ServerError(location: 51110, "\(name): regex options cannot contain an embedded null byte")
         }
         guard !pattern.utf8.contains(0) else {
             throw ServerError(location: 51109, "\(name): regular expression cannot contain an embedded null byte")

@@ -19,13 +19,8 @@ enum RoundingOperators {
         switch number {
         case .int32, .int64: return number.value
         case .double(let value): return .double(value.rounded(rule))
-        case .decimal(let value): return .decimal128(rounded(value, rule))
+        case .decimal(let value): return .decimal128(value.whole(rule))
         }
-    }
-
-    /// A decimal with an integer part beyond a double's has no fraction worth rounding away.
-    private static func rounded(_ value: Decimal128, _ rule: FloatingPointRoundingRule) -> Decimal128 {
-        value.rounded(places: 0, rule)
     }
 
     /// Doubles are rounded by their exact value, which the text of a double only stands for: 2.675 lies below the
@@ -55,7 +50,7 @@ enum RoundingOperators {
         }
         guard let place = precision.exactInteger else {
             let whole = precision.doubleValue
-            guard whole.magnitude < 0x1p63 else {
+            guard whole.magnitude < 0x1p63 || (precision.isDecimal && whole.isNaN) else {
                 throw ServerError(location: 31109, "Can't coerce out of range value \(whole) to long")
             }
             throw ServerError(location: 51082, "precision argument to  \(name) must be a integral value")

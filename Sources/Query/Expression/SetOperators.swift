@@ -7,7 +7,7 @@ enum SetOperators {
         "$setUnion": .stepwise(0, .max, union),
         "$setIntersection": .stepwise(0, .max, intersection),
         "$setDifference": .stepwise(2, 2, difference),
-        "$setEquals": .stepwise(2, .max, equals),
+        "$setEquals": .form(compileEquals),
         "$setIsSubset": .stepwise(2, 2, isSubset),
         "$allElementsTrue": .unary { (operands) throws(ServerError) in
             .bool(
@@ -22,6 +22,23 @@ enum SetOperators {
                 })
         },
     ]
+
+    @Sendable private static func compileEquals(
+        _ argument: ValueView, _ compiler: ExpressionCompiler
+    ) throws(ServerError) -> ExpressionTree {
+        let operands = try compiler.compileOperands(argument)
+        guard operands.count >= 2 else {
+            throw ServerError(
+                location: 17045, "$setEquals needs at least two arguments had: \(operands.count)")
+        }
+        for operand in operands {
+            guard case .constant(.some(let value)) = operand, value.type != .array else { continue }
+            throw ServerError(
+                location: 5_887_502,
+                "All operands of $setEquals must be arrays. One argument is of type: \(typeName(value))")
+        }
+        return compiler.fold(.stepwise(equals, operands), operands)
+    }
 
     private static func elements(_ value: Value?, _ code: Int32, _ message: String) throws(ServerError) -> [Value] {
         guard let elements = value?.asArray else { throw ServerError(location: code, message + typeName(value)) }
@@ -137,7 +154,7 @@ enum SetOperators {
         }
     }
 
-    private static func equals(_ operands: [Value?]) throws(ServerError) -> StepwiseResult {
+    @Sendable private static func equals(_ operands: [Value?]) throws(ServerError) -> StepwiseResult {
         var arrays: [[Value]] = []
         for (index, operand) in operands.enumerated() {
             arrays.append(

@@ -45,12 +45,12 @@ enum StringOperators {
         switch value {
         case nil, .null, .undefined: return ""
         case .string(let text), .symbol(let text), .javascript(let text): return text
-        case .double(let number): return NumberText.double(number)
+        case .double(let number): return DoubleText.rounded(number, digits: 6)
         case .int32(let number): return String(number)
         case .int64(let number): return String(number)
         case .decimal128(let number): return number.description
         case .dateTime(let millis): return try DateFormat.iso(millis)
-        case .timestamp(let timestamp): return timestamp.description
+        case .timestamp(let timestamp): return TimestampText.text(timestamp)
         default:
             throw ServerError(location: 16007, "can't convert from BSON type \(typeName(value)) to String")
         }
@@ -74,8 +74,8 @@ enum StringOperators {
             throw ServerError(
                 location: 16035, "\(name):  length must be a numeric type (is BSON type \(typeName(operands[2])))")
         }
-        let start = clamped(startNumber)
-        let length = clamped(lengthNumber)
+        let start = try index(startNumber)
+        let length = try index(lengthNumber)
         guard start >= 0 else {
             throw ServerError(location: 50752, "\(name):  starting index must be non-negative (got: \(start))")
         }
@@ -94,11 +94,21 @@ enum StringOperators {
 
     private static func isContinuation(_ byte: UInt8) -> Bool { byte & 0xC0 == 0x80 }
 
-    /// A number cut to whole and to what an index can be.
-    private static func clamped(_ number: Number) -> Int {
-        if let whole = number.integerValue { return Int(max(min(whole, Int64(Int32.max)), Int64(Int32.min))) }
-        let value = number.doubleValue
-        return value.isNaN ? 0 : Int(max(min(value, Double(Int32.max)), Double(Int32.min)))
+    /// A number as an index: doubles are cut, decimals rounded; decimals that are no long count as the lowest one.
+    private static func index(_ number: Number) throws(ServerError) -> Int {
+        let whole: Int64
+        switch number {
+        case .int32(let value): whole = Int64(value)
+        case .int64(let value): whole = value
+        case .double(let value):
+            guard let cut = Int64(exactly: value.rounded(.towardZero)) else {
+                throw ServerError(
+                    location: 31109, "Can't coerce out of range value \(DoubleText.shortest(value)) to long")
+            }
+            whole = cut
+        case .decimal(let value): whole = value.rounded().exactInt64 ?? .min
+        }
+        return Int(max(min(whole, Int64(Int32.max)), Int64(Int32.min)))
     }
 
     private static func codePointSubstring(_ operands: [Value?]) throws(ServerError) -> Value? {
@@ -171,13 +181,17 @@ enum StringOperators {
 
 /// How values look as text.
 enum NumberText {
-    /// A double as `$toString` writes it: whole numbers without a point.
-    static func double(_ value: Double) -> String {
-        if value.isNaN { return "NaN" }
-        if value.isInfinite { return value < 0 ? "-Infinity" : "Infinity" }
-        if let whole = Int64(exactly: value), value.magnitude < 1e15 {
-            return value == 0 && value.sign == .minus ? "-0" : String(whole)
-        }
-        return value.description
+    /// A double as `$toString` writes it.
+    static func double(_ value: Double) -> String { DoubleText.shortest(value) }
+}
+
+/// How string operators see timestamps: `Jan  1 00:00:00:1`, in UTC.
+enum TimestampText {
+    static func text(_ timestamp: Timestamp) -> String {
+        let date = CivilDate(millis: Int64(timestamp.seconds) * 1000)
+        func two(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }
+        let month = DateNames.months[date.month - 1].prefix(3)
+        let day = date.day < 10 ? " \(date.day)" : "\(date.day)"
+        return "\(month) \(day) \(two(date.hour)):\(two(date.minute)):\(two(date.second)):\(timestamp.increment)"
     }
 }

@@ -86,7 +86,7 @@ extension Value {
         case .int32(let value): value != 0
         case .int64(let value): value != 0
         case .double(let value): value != 0
-        case .decimal128(let value): value.doubleValue != 0
+        case .decimal128(let value): !value.isZero
         default: true
         }
     }

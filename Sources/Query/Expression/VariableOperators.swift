@@ -5,6 +5,7 @@ import Core
 enum VariableOperators {
     static let table: [String: OperatorEntry] = [
         "$literal": .form { (argument, _) throws(ServerError) in .constant(Value(argument)) },
+        "$const": .form { (argument, _) throws(ServerError) in .constant(Value(argument)) },
         "$let": .form(compileLet),
         "$map": .form(compileMap),
         "$filter": .form(compileFilter),
@@ -31,6 +32,15 @@ enum VariableOperators {
             throw ServerError(location: code, "Missing '\(key)' parameter to \(name)")
         }
         return value
+    }
+
+    /// The name that `as` gives to the elements.
+    private static func variableName(_ name: ValueView?) throws(ServerError) -> String {
+        guard let name else { return "this" }
+        guard let text = name.asString else {
+            throw ServerError(.failedToParse, "'as' must be a string, found: \(name.type.operatorName)")
+        }
+        return text
     }
 
     /// The array that an evaluated input is; nil for null.
@@ -92,7 +102,8 @@ enum VariableOperators {
         let body = try required(document, "in", "$let", 16877)
         guard let bindings = variables.asDocument else {
             throw ServerError(
-                .typeMismatch, "invalid parameter: expected an object (vars), found \(variables.type.operatorName)")
+                variables.type == .array ? .failedToParse : ErrorCode(rawValue: 10065),
+                "invalid parameter: expected an object (vars), found \(variables.type.operatorName)")
         }
         var names: [String] = []
         var nodes: [ExpressionTree] = []
@@ -134,7 +145,7 @@ enum VariableOperators {
         let document = try fields("$map", argument, notObject: 16878, unknown: 16879, allowed: ["input", "as", "in"])
         let input = try compiler.compile(try required(document, "input", "$map", 16880))
         let body = try required(document, "in", "$map", 16882)
-        return try compiler.withLoop([document["as"]?.asString ?? "this"]) {
+        return try compiler.withLoop([try variableName(document["as"])]) {
             (slots, depth) throws(ServerError) -> ExpressionTree in
             .form(Map(input: input, slot: slots[0], depth: depth, body: try compiler.compile(body)))
         }
@@ -193,7 +204,7 @@ enum VariableOperators {
         let input = try compiler.compile(try required(document, "input", "$filter", 28648))
         let condition = try required(document, "cond", "$filter", 28650)
         let limit = try document["limit"].map { (limit) throws(ServerError) in try compiler.compile(limit) }
-        return try compiler.withLoop([document["as"]?.asString ?? "this"]) {
+        return try compiler.withLoop([try variableName(document["as"])]) {
             (slots, depth) throws(ServerError) -> ExpressionTree in
             .form(
                 FilterElements(

@@ -145,10 +145,16 @@ struct IndexSpecValidator {
                 throw ServerError(.invalidOptions, "Options of storage engines are not supported for indexes")
             }
         case "sparse": isSparse = try flag(element)
-        case "hidden": isHidden = try flag(element)
+        case "hidden":
+            guard let flag = element.value.asBool else {
+                throw ServerError(
+                    .typeMismatch,
+                    "The field 'hidden' must be a bool, but got \(element.value.type.operatorName)")
+            }
+            isHidden = flag
         case "expireAfterSeconds":
             guard value.type.isNumber, let number = value.asNumber else {
-                throw ServerError(.typeMismatch, "TTL index 'expireAfterSeconds' option must be numeric")
+                throw ServerError(.cannotCreateIndex, "TTL index 'expireAfterSeconds' option must be numeric")
             }
             guard number >= 0, number <= Double(Int32.max) else {
                 throw ServerError(

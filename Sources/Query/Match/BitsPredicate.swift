@@ -23,7 +23,8 @@ final class BitsPredicate: ValuePredicate {
 
     override func matches(_ value: ValueView?, _ details: inout MatchDetails) throws(ServerError) -> Bool {
         guard let value else { return false }
-        if let (_, bytes) = value.asBinary {
+        if let (subtype, content) = value.asBinary {
+            let bytes = BitsPredicate.stored(subtype, content)
             return holds { position in
                 position / 8 < bytes.count && bytes[position / 8] & (1 << UInt8(truncatingIfNeeded: position % 8)) != 0
             }
@@ -31,6 +32,12 @@ final class BitsPredicate: ValuePredicate {
         guard let number = value.asInteger else { return false }
         // Beyond bit 63 an integer goes on with its sign.
         return holds { position in number >> Int64(min(position, 63)) & 1 != 0 }
+    }
+
+    /// The bytes as BSON stores them: data of the old subtype 2 have their length in front.
+    private static func stored(_ subtype: UInt8, _ content: UnsafeRawBufferPointer) -> [UInt8] {
+        guard subtype == 2 else { return [UInt8](content) }
+        return withUnsafeBytes(of: Int32(clamping: content.count).littleEndian) { [UInt8]($0) } + content
     }
 
     private func holds(_ isSet: (Int) -> Bool) -> Bool {
@@ -65,12 +72,12 @@ final class BitsPredicate: ValuePredicate {
         for (index, element) in list.enumerated() {
             guard element.value.type.isNumber, let position = element.value.asInteger else {
                 throw ServerError(
-                    .failedToParse,
+                    .badValue,
                     "Failed to parse bit position. Expected a number in: \(index): \(describe(element.value))")
             }
             guard position >= 0, position <= Int64(Int32.max) else {
                 throw ServerError(
-                    .failedToParse,
+                    .badValue,
                     "Failed to parse bit position. Expected a non-negative number in: \(index): "
                         + describe(element.value)
                 )

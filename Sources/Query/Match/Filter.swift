@@ -94,6 +94,13 @@ public final class Filter {
         return try program.matches(document, &details)
     }
 
+    /// The same for an element of an array, as `$elemMatch` asks: an array among them counts as a document of its
+    /// elements.
+    func matchesElement(_ value: ValueView) throws(ServerError) -> Bool {
+        guard valuePredicate == nil, let array = value.asArray else { return try matches(value: value) }
+        return try matches(array)
+    }
+
     /// The filter in normal form, for `explain`.
     public var parsedQuery: Document { valuePredicate?.describe() ?? tree.describe() }
 

@@ -38,7 +38,7 @@ enum FilterArguments {
         }
         guard let pattern = value.asString else { throw ServerError(.badValue, "$regex has to be a string") }
         guard !pattern.utf8.contains(0) else {
-            throw ServerError(ErrorCode(rawValue: 51109), "Regular expression cannot contain an embedded null byte")
+            throw ServerError(.badValue, "Regular expression cannot contain an embedded null byte")
         }
         return RegexPredicate(try RegularExpression(pattern: pattern, options: flags))
     }
@@ -53,6 +53,9 @@ enum FilterArguments {
         }
         guard size >= 0 else {
             throw ServerError(.badValue, "Failed to parse $size. Expected a non-negative number in: \(text)")
+        }
+        guard size <= Int64(Int32.max) else {
+            throw ServerError(.badValue, "Failed to parse $size. Cannot represent as a 32-bit integer: \(text)")
         }
         return SizePredicate(size)
     }
@@ -101,7 +104,7 @@ enum FilterArguments {
         }
         if code == 0 {
             throw ServerError(
-                .failedToParse, "Invalid numerical type code: 0. Instead use {$exists:false}.")
+                .badValue, "Invalid numerical type code: 0. Instead use {$exists:false}.")
         }
         let byte: UInt8? = code == -1 ? BSONType.minKey.rawValue : code == 255 ? nil : UInt8(exactly: code)
         guard let type = byte.flatMap({ BSONType(rawValue: $0) }) else {

@@ -71,6 +71,7 @@ struct FilterParser {
         case "$expr": return try ExpressionNode(value, context: context)
         case "$jsonSchema": return try SchemaMatchNode(value)
         case "$comment": return nil
+        case "$sampleRate": return try SampleRateNode(value, context: context)
         case "$alwaysTrue": return ConstantNode(true)
         case "$alwaysFalse": return ConstantNode(false)
         default:
@@ -223,11 +224,23 @@ struct FilterParser {
         guard depth < Limits.filterDepthMax else {
             throw ServerError(.badValue, "exceeded maximum query tree depth of \(Limits.filterDepthMax)")
         }
+        try refuseWholeConditions(document)
         if FilterParser.isValueCondition(document) {
             let conditions = try operators(document, field: field, depth: depth + 1)
             return ElementMatchValuePredicate(Condition.all(conditions).predicate)
         }
         return ElementMatchObjectPredicate(try conjunction(document, depth: depth + 1))
+    }
+
+    /// Conditions on a whole document have no place in `$elemMatch`.
+    private func refuseWholeConditions(_ document: DocumentView) throws(ServerError) {
+        for element in document {
+            switch element.key {
+            case "$expr", "$where", "$text", "$sampleRate":
+                throw ServerError(.badValue, "\(element.key.string) can only be applied to the top-level document")
+            default: break
+            }
+        }
     }
 
     /// Whether a document's operators are about one value, and not `$and`, `$or`, … over fields.

@@ -13,11 +13,14 @@ struct IndexChoice {
     /// Whether the index leaves out anything at all.
     var isBounded: Bool { !bounds[0].isAll }
 
-    /// Nil when the index could miss a document that matches. `isHinted` accepts a sparse index that could, as MongoDB.
+    /// Nil when the index could miss a document that matches. `isHinted` accepts a sparse or partial index that could,
+    /// as MongoDB.
     init?(
         _ index: IndexSpec, constraints: [PathConstraint], filter: MatchNode, sort: SortPattern?, isHinted: Bool
     ) {
-        if let partial = index.partialFilter, !PartialIndex.isImplied(partial.tree, by: filter) { return nil }
+        if !isHinted, let partial = index.partialFilter, !PartialIndex.isImplied(partial.tree, by: filter) {
+            return nil
+        }
         let fields = index.pattern.fields
         if index.isSparse, !isHinted {
             let excludesMissing = constraints.contains { constraint in

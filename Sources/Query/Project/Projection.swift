@@ -19,8 +19,13 @@ public final class Projection {
 
     /// Compiles a projection. Throws 31253 and 31254 for a mix of inclusion and exclusion, 31249 and 31250 for paths
     /// that meet, and MongoDB's other codes.
-    public init(_ document: DocumentView, context: QueryContext) throws(ServerError) {
-        var parser = ProjectionParser(context: context)
+    public convenience init(_ document: DocumentView, context: QueryContext) throws(ServerError) {
+        try self.init(document, context: context, isStage: false)
+    }
+
+    /// - Parameter isStage: whether this is `$project`, which has no `$slice` and `$elemMatch` of its own.
+    init(_ document: DocumentView, context: QueryContext, isStage: Bool) throws(ServerError) {
+        var parser = ProjectionParser(context: context, isStage: isStage)
         try parser.parse(document)
         root = parser.root
         isInclusion = parser.isInclusion
@@ -200,7 +205,7 @@ public final class Projection {
             _ document: DocumentView, _ entry: ProjectionNode.Entry, _ filter: Filter
         ) throws(ServerError) {
             guard let array = document.find(entry.key.base, count: entry.key.count)?.asArray else { return }
-            for element in array where try filter.matches(value: element.value) {
+            for element in array where try filter.matchesElement(element.value) {
                 ElementHeader.append(.array, entry.key, to: buffer)
                 let writer = DocumentWriter(startingIn: buffer)
                 ElementHeader.append(element.value, index: 0, to: buffer)

@@ -13,7 +13,13 @@ struct ProjectionParser {
     /// What was said about `_id`, if anything.
     private var includesID: Bool?
 
-    init(context: QueryContext) { self.context = context }
+    /// Whether this is `$project` of a pipeline, which knows no operators of its own.
+    private let isStage: Bool
+
+    init(context: QueryContext, isStage: Bool = false) {
+        self.context = context
+        self.isStage = isStage
+    }
 
     /// Whether unnamed fields are left out.
     private(set) var isInclusion = false
@@ -40,6 +46,13 @@ struct ProjectionParser {
     ) throws(ServerError) {
         let path = prefix + element.key.string
         let value = element.value
+        if path.hasSuffix(".$"), !(value.type == .bool || value.type.isNumber) {
+            throw value.type == .document
+                ? ServerError(
+                    ErrorCode(rawValue: 31271), "positional projection cannot be used with an expression or sub object")
+                : ServerError(
+                    ErrorCode(rawValue: 31308), "positional projection cannot be used with a literal")
+        }
         if let document = value.asDocument {
             try self.document(document, value, path: path, depth: depth)
         } else if value.type == .bool || value.type.isNumber {
@@ -91,7 +104,7 @@ struct ProjectionParser {
                 ErrorCode(rawValue: 31276), "Cannot specify more than one positional projection per query.")
         }
         guard !hasElementMatch else {
-            throw ServerError(ErrorCode(rawValue: 31255), "Cannot specify positional operator and $elemMatch.")
+            throw ServerError(ErrorCode(rawValue: 31256), "Cannot specify positional operator and $elemMatch.")
         }
         hasPositional = true
         inclusion = true
@@ -118,11 +131,20 @@ struct ProjectionParser {
             return
         }
         isSimple = false
+        guard document.fieldCount == 1 else {
+            throw ServerError(
+                ErrorCode(rawValue: 16410),
+                "FieldPath field names may not start with '$'. Consider using $getField or $setField.")
+        }
+        if isStage { return try computed(value, path: path) }
         switch first.key {
         case "$slice" where try isFindSlice(first.value):
             try insert(.slice(try ProjectionParser.slice(first.value)), path: path)
         case "$elemMatch": try elementMatch(first.value, path: path)
-        case "$meta": throw ServerError(.commandNotSupported, "$meta projections are not supported")
+        case "$slice":
+            try checkConstantSlice(first.value, value)
+            try computed(value, path: path)
+        case "$meta": try insert(.computed(try Expression(value, context: context)), path: path)
         default: try computed(value, path: path)
         }
     }
@@ -135,8 +157,18 @@ struct ProjectionParser {
         guard !hasPositional else {
             throw ServerError(ErrorCode(rawValue: 31255), "Cannot specify positional operator and $elemMatch.")
         }
+        _ = try ProjectionParser.names(path)
         guard !path.contains(".") else {
             throw ServerError(ErrorCode(rawValue: 31275), "Cannot use $elemMatch projection on a nested field.")
+        }
+        for element in DocumentView(base: value.pointer) {
+            switch element.key {
+            case "$expr", "$where", "$text", "$sampleRate":
+                throw ServerError(.badValue, "\(element.key.string) can only be applied to the top-level document")
+            case "$jsonSchema":
+                throw ServerError(ErrorCode(rawValue: 224), "$jsonSchema is not allowed in this context")
+            default: break
+            }
         }
         hasElementMatch = true
         let filter = try Filter(valueCondition: value, documentsAreFilters: true, context: context)
@@ -146,32 +178,61 @@ struct ProjectionParser {
     private mutating func computed(_ value: ValueView, path: String) throws(ServerError) {
         guard inclusion != false else {
             throw ServerError(
-                ErrorCode(rawValue: 31252), "Cannot use expression other than $meta in exclusion projection")
+                ErrorCode(rawValue: value.type == .document ? 31252 : 31310),
+                "Cannot use expression other than $meta in exclusion projection")
         }
         isSimple = false
         if path == "_id" { includesID = true }
         inclusion = true
-        try insert(.computed(try Expression(value, context: context)), path: path)
+        do throws(ServerError) {
+            try insert(.computed(try Expression(value, context: context)), path: path)
+        } catch {
+            // The top of a projection is no expression, so its unknown names are told apart.
+            guard error.code == .invalidPipelineOperator, let name = value.asDocument?.first?.key.string,
+                name != "$elemMatch",
+                error.message.hasSuffix("'\(name)'")
+            else { throw error }
+            throw ServerError(ErrorCode(rawValue: 31325), "Invalid $project :: caused by :: Unknown expression \(name)")
+        }
     }
 
     // MARK: $slice
 
-    /// A number or two numbers; anything else is the expression of the same name.
+    /// An expression of constants that fails, fails at once.
+    private func checkConstantSlice(_ arguments: ValueView, _ value: ValueView) throws(ServerError) {
+        let isConstant = arguments.asArray?.allSatisfy { $0.value.type.isNumber || $0.value.type == .null } ?? false
+        guard isConstant else { return }
+        _ = try Document().withChecked { (root) throws(ServerError) in
+            try Expression(value, context: context).evaluate(root: root)
+        }
+    }
+
+    /// A number, or a number and a positive one; any other list is the expression of the same name.
     private func isFindSlice(_ value: ValueView) throws(ServerError) -> Bool {
         guard let list = value.asArray else { return true }
-        guard let first = list.first else { return true }
-        return first.value.type.isNumber
+        let numbers = list.map { ProjectionParser.sliceNumber($0.value) }
+        guard numbers.count == 2, numbers[0] != nil, let limit = numbers[1] else { return numbers.isEmpty }
+        return limit > 0
+    }
+
+    /// A number cut to whole, and to 32 bits; NaN is 0.
+    private static func sliceNumber(_ value: ValueView) -> Int64? {
+        guard let number = Number(Value(value)) else { return nil }
+        let double = number.doubleValue
+        if double.isNaN { return 0 }
+        let whole = number.coercedInteger ?? (double < 0 ? .min : .max)
+        return max(min(whole, Int64(Int32.max)), Int64(Int32.min))
     }
 
     private static func slice(_ value: ValueView) throws(ServerError) -> ProjectionSlice {
-        if let count = ModPredicate.truncated(value) {
+        if let count = ProjectionParser.sliceNumber(value) {
             return count < 0
                 ? ProjectionSlice(skip: count, limit: .max) : ProjectionSlice(skip: 0, limit: count)
         }
         guard let list = value.asArray else {
             throw invalidSlice(value, "$slice only supports numbers and [x, y] arrays")
         }
-        let numbers = list.map { ModPredicate.truncated($0.value) }
+        let numbers = list.map { ProjectionParser.sliceNumber($0.value) }
         guard numbers.count == 2, let skip = numbers[0], let limit = numbers[1] else {
             throw invalidSlice(value, "$slice array argument should be of form [skip, limit]")
         }

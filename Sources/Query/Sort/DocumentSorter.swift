@@ -48,8 +48,21 @@ public final class DocumentSorter {
     public func add(
         _ document: DocumentView, inItsPlace other: DocumentView? = nil, tag: UInt64 = 0
     ) throws(ServerError) {
+        try add(document, behind: nil, inItsPlace: other, tag: tag)
+    }
+
+    /// Whether a document of that size, and its key, may be added.
+    func hasRoom(for byteCount: Int) -> Bool {
+        liveBytes + (entries.count + 1) * MemoryLayout<Entry>.stride + 2 * byteCount + 1024 <= bytesMax
+    }
+
+    /// Sorts the document by `prefix`, the key of what it is sorted by first, before its own key.
+    func add(
+        _ document: DocumentView, behind prefix: ByteBuffer?, inItsPlace other: DocumentView? = nil, tag: UInt64 = 0
+    ) throws(ServerError) {
         let kept = other ?? document
         let start = arena.count
+        if let prefix { arena.append(UnsafeRawPointer(prefix.base), count: prefix.count) }
         try pattern.appendKey(document, to: arena)
         let keyCount = arena.count - start
         let entry = Entry(
@@ -99,6 +112,11 @@ public final class DocumentSorter {
     public subscript(index: Int) -> (document: DocumentView, tag: UInt64) {
         let entry = entries[index]
         return (DocumentView(base: UnsafeRawPointer(arena.base + entry.offset + entry.keyCount)), entry.tag)
+    }
+
+    /// The key of document `index`, its prefix in front.
+    func key(at index: Int) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: arena.base + entries[index].offset, count: entries[index].keyCount)
     }
 
     private func isBefore(_ a: Entry, _ b: Entry) -> Bool {

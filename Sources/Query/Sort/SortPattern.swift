@@ -56,14 +56,14 @@ public final class SortPattern {
 
     private static func direction(_ element: DocumentView.Element) throws(ServerError) -> KeyPattern.Kind {
         if let document = element.value.asDocument, document.first.map({ $0.key == "$meta" }) ?? false {
-            throw ServerError(.commandNotSupported, "$meta sorts are not supported")
+            throw try metadata(document)
         }
         guard element.value.type.isNumber else {
             throw ServerError(
                 ErrorCode(rawValue: 15974),
                 "Illegal key in $sort specification: \(element.key.string): \(ValueText.text(element.value))")
         }
-        switch element.value.asNumber {
+        switch Number(Value(element.value))?.coercedInteger {
         case 1: return .ascending
         case -1: return .descending
         default:
@@ -71,6 +71,16 @@ public final class SortPattern {
                 ErrorCode(rawValue: 15975), "$sort key ordering must be 1 (for ascending) or -1 (for descending)")
         }
     }
+
+    /// A sort by what is known of a document beside its fields: there is nothing to sort by here.
+    private static func metadata(_ document: DocumentView) throws(ServerError) -> ServerError {
+        guard document.fieldCount == 1, let name = document.first?.value.asString, names.contains(name) else {
+            return ServerError(
+                ErrorCode(rawValue: 31138), "Illegal $meta sort: \(ValueText.document(document.document))")
+        }
+        return ServerError(.commandNotSupported, "$meta sorts are not supported")
+    }
+    private static let names = ["textScore", "randVal", "geoNearDistance", "searchScore", "vectorSearchScore"]
 
     private static func checkFieldName(_ name: String) throws(ServerError) {
         guard !name.isEmpty else {

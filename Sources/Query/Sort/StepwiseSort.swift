@@ -1,7 +1,8 @@
 /// Sorts an array in steps of bounded work, so that a caller can let others run between them: first runs of neighbours,
 /// then merges of runs, until one is left. Equal elements keep their order.
-struct StepwiseSort<Element> {
-    private(set) var elements: [Element]
+public struct StepwiseSort<Element> {
+    /// What is sorted, in order at the end.
+    public private(set) var elements: [Element]
     private let isBefore: (Element, Element) -> Bool
     private var merged: [Element] = []
     /// The length of the runs that are in order; 0 while the first are being made.
@@ -15,13 +16,14 @@ struct StepwiseSort<Element> {
     /// Elements that one step sorts or moves.
     private static var elementsPerStep: Int { 1024 }
 
-    init(_ elements: [Element], isBefore: @escaping (Element, Element) -> Bool) {
+    /// Begins to sort.
+    public init(_ elements: [Element], isBefore: @escaping (Element, Element) -> Bool) {
         self.elements = elements
         self.isBefore = isBefore
     }
 
     /// Does a piece of the work; true when all is in order.
-    mutating func step() -> Bool {
+    public mutating func step() -> Bool {
         if width == 0 { makeRun() } else { mergeSome() }
         return width >= elements.count && position == 0
     }

@@ -97,6 +97,8 @@ struct ArithmeticModifier: UpdateModifier {
                     + "((\(existing.type == .int32 ? "NumberInt" : "NumberLong"))\(ValueText.text(existing))) for "
                     + "document \(identity(document))")
         }
+        // A zero of the other sign is no change.
+        if result.isZero, number.isZero, result.value.type == existing.type { return .unchanged }
         return .value(result.value)
     }
 

@@ -83,6 +83,10 @@ struct UpdateParser {
             throw ServerError(
                 .badValue, "The 'to' field for $rename must be a string: \(source.dotted): \(ValueText.text(value))")
         }
+        guard !to.utf8.contains(0) else {
+            throw ServerError(
+                location: 9_867_600, "The 'to' field for $rename cannot contain an embedded null byte")
+        }
         let target = try UpdatePath(to)
         guard source.isStatic else {
             throw ServerError(.badValue, "The source field for $rename may not be dynamic: \(source.dotted)")

@@ -40,9 +40,10 @@ struct UpdatePath {
     ) throws(ServerError) -> Component {
         guard name.first == UInt8(ascii: "$") else { return .name(name) }
         let text = String(decoding: name, as: UTF8.self)
-        if ["$ref", "$id", "$db"].contains(text), !isFirst { return .name(name) }
         let isElements = name.count >= 3 && name[1] == UInt8(ascii: "[") && name.last == UInt8(ascii: "]")
         guard name.count == 1 || isElements else {
+            // Below the top a name may begin so.
+            if !isFirst { return .name(name) }
             throw ServerError(
                 .dollarPrefixedFieldName,
                 "The dollar ($) prefixed field '\(text)' in '\(dotted)' is not valid for storage.")

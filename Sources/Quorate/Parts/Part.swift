@@ -51,9 +51,9 @@ public enum StorageDirectory: Sendable {
     func check(_ directory: String?, for name: String) throws(PartOptionError) {
         switch self {
         case .refused where directory != nil:
-            throw PartOptionError("the storage '\(name)' keeps no files: it takes no directory (--dbpath)")
+            throw PartOptionError("the storage '\(name)' keeps no files: it takes no directory (--data)")
         case .required where directory == nil:
-            throw PartOptionError("the storage '\(name)' needs a directory (--dbpath)")
+            throw PartOptionError("the storage '\(name)' needs a directory (--data)")
         default: break
         }
     }

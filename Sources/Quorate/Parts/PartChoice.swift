@@ -39,6 +39,8 @@ public typealias ReadSelectorChoice = PartChoice<any ReadSelector>
 extension PartChoice where Product == StorageMaker {
     /// A B+tree in memory, forgotten when the member stops.
     public static var memory: PartChoice { .named("memory") }
+    /// The same tree with a journal and checkpoints in files: needs a directory, and survives restarts.
+    public static var file: PartChoice { .named("file") }
     /// An engine of your own; made once for each start of a member, on its loop.
     public static func custom(
         _ name: String, directory: StorageDirectory = .refused, _ make: @escaping StorageMaker

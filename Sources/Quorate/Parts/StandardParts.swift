@@ -1,5 +1,8 @@
+internal import Conformance
 internal import Core
 internal import ElectionPolicies
+internal import FileStorage
+internal import LiveRuntime
 internal import MemoryStorage
 internal import ReadSelectors
 
@@ -10,6 +13,17 @@ extension PartRegistry {
         parts.register(
             .storage,
             Part("memory", summary: "a B+tree in memory; forgotten when the process ends") { _ in MemoryStorage() })
+        parts.registerPagedMemory()
+        parts.register(
+            .storage,
+            Part(
+                "file", summary: "the same tree, with a journal and checkpoints in files: survives restarts",
+                options: FileSettings.options, directory: .required
+            ) { context in
+                FileStorage(
+                    context.runtime, LiveDisk(), directory: context.directory ?? "", name: context.memberName,
+                    settings: try FileSettings(context.options))
+            })
         parts.register(
             .transport,
             Part("socket", summary: "TCP, and Unix sockets for paths; reaches other processes") { _ in
@@ -24,6 +38,23 @@ extension PartRegistry {
         parts.registerReadSelectors()
         return parts
     }()
+
+    /// For tests of what waits for a disk; it has no other use.
+    private mutating func registerPagedMemory() {
+        let oneIn = PartOption("one-in", default: "4", help: "one read in so many waits; 1: each does the first time")
+        register(
+            .storage,
+            Part(
+                "memory-paged", summary: "memory that claims at random to be on a disk, to test what waits for one",
+                options: [oneIn]
+            ) { context in
+                let text = context.options.values[oneIn.name] ?? oneIn.defaultValue
+                guard let number = Int(text), number > 0 else {
+                    throw PartOptionError("memory-paged.one-in must be a number above 0, not '\(text)'")
+                }
+                return NotResidentStorage(MemoryStorage(), seed: context.runtime.randomNumber(), oneIn: number)
+            })
+    }
 
     private mutating func registerElectionPolicies() {
         register(

@@ -31,7 +31,7 @@ public final class RunningReplicaSet: Sendable {
                 try await member.start(port: firstPort == 0 ? 0 : firstPort + index)
                 members.append(member)
             }
-            try await initiate(set, members)
+            if try await !isInitiated(set, members) { try await initiate(set, members) }
             let client = try RunningClient(
                 seeds: members.map(\.endpoint), setName: set.name, parts: parts, log: set.log)
             let running = RunningReplicaSet(
@@ -42,6 +42,24 @@ public final class RunningReplicaSet: Sendable {
             for member in members { await member.stop() }
             throw error
         }
+    }
+
+    /// Whether the members' directories hold a set already, which must be this one.
+    private static func isInitiated(_ set: ReplicaSet, _ members: [SetMember]) async throws -> Bool {
+        for member in members {
+            let reply = try await member.run(["replSetGetConfig": 1])
+            guard let config = reply["config"]?.asDocument else { continue }
+            let hosts = config["members"]?.asArray?.compactMap { $0.asDocument?["host"]?.asString } ?? []
+            let present = members.map(\.endpoint.description)
+            guard Set(hosts) == Set(present) else {
+                throw ReplicaSetError(
+                    "\(set.parts.directory ?? "the data") holds a set of \(hosts.joined(separator: ", ")), and "
+                        + "\(present.joined(separator: ", ")) were started: start it with its members and its port"
+                )
+            }
+            return true
+        }
+        return false
     }
 
     private static func initiate(_ set: ReplicaSet, _ members: [SetMember]) async throws {

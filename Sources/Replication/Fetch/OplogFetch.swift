@@ -63,6 +63,8 @@ public struct OplogFetch: Sendable {
         case setTimer(after: Duration)
         /// Finish the index build that an entry waits for, then call `onBuildFinished`.
         case finishIndexBuild
+        /// Bring into memory what an entry needs, then call `onPrefetched`. The answer that it came with is kept.
+        case prefetch
         /// Tell the member what has been applied.
         case report
         /// Tell the member of a batch, with what the source says of itself: `Member.onBatchFetched`.
@@ -90,6 +92,8 @@ public struct OplogFetch: Sendable {
         case taken
         /// One commits an index build that is not through here: nothing is applied before it is.
         case waitsForIndexBuild
+        /// One needs what is not in memory: neither it nor those behind it were applied.
+        case waitsForStorage
         /// They cannot be read.
         case damaged(String)
     }
@@ -108,7 +112,7 @@ public struct OplogFetch: Sendable {
     private var awaited: Exchange?
     /// The answer whose entries are being taken.
     private var batch: (source: MemberID, metadata: ReplicationMetadata)?
-    /// An entry waits for an index build before it can be applied; nothing is fetched meanwhile.
+    /// An entry waits for an index build, or for the storage, before it can be applied; nothing is fetched meanwhile.
     private var isHeldUp = false
     /// The term of an election that waits until what was fetched has been applied.
     private var drainingTerm: Int64?
@@ -136,6 +140,8 @@ public struct OplogFetch: Sendable {
         source = nil
         awaited = nil
         held.removeAll()
+        // Entries that wait for the storage are dropped: whoever is followed next has them.
+        if isHeldUp { batch = nil }
         return [.disconnect]
     }
 
@@ -231,6 +237,7 @@ public struct OplogFetch: Sendable {
             batch = nil
             return fail("a damaged batch: \(why)", deniedFor: Limits.syncSourceDenialShort)
         case .waitsForIndexBuild: return holdUp() + endBatch()
+        case .waitsForStorage: return awaitStorage()
         case .taken: return applyHeld(now) + endBatch()
         }
     }
@@ -254,17 +261,33 @@ public struct OplogFetch: Sendable {
     /// A slice of what was held has been applied.
     public mutating func onHeldApplied(_ outcome: Outcome, _ now: Situation) -> [Directive] {
         var directives: [Directive] = []
-        if outcome == .waitsForIndexBuild {
-            directives = holdUp()
-        } else if let wait = held.wait(for: now.delay, at: now.wallClock) {
-            directives = [timer(wait)]
+        switch outcome {
+        case .waitsForIndexBuild: directives = holdUp()
+        case .waitsForStorage: directives = awaitStorage()
+        case .taken, .damaged:
+            if let wait = held.wait(for: now.delay, at: now.wallClock) { directives = [timer(wait)] }
         }
         return directives + [.report, .goOn]
     }
 
     private func timer(_ wait: Duration) -> Directive { .setTimer(after: max(wait, .milliseconds(1))) }
 
-    // MARK: Index builds
+    // MARK: Waiting
+
+    private mutating func awaitStorage() -> [Directive] {
+        isHeldUp = true
+        return [.probe("entry waited for the storage"), .prefetch]
+    }
+
+    /// What an entry waited for is in memory: on with the answer that it came with, if that still counts.
+    public mutating func onPrefetched(_ now: Situation) -> [Directive] {
+        guard batch != nil, !now.isInInitialSync, !now.isRollingBack else {
+            batch = nil
+            return onBuildFinished(now)
+        }
+        isHeldUp = false
+        return [.applyFrame]
+    }
 
     private mutating func holdUp() -> [Directive] {
         isHeldUp = true

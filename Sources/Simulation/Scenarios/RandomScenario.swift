@@ -37,8 +37,7 @@ public struct RandomScenario {
         let set = SimulatedReplicaSet(
             world, kinds: swarm.kinds, spares: swarm.spares, policy: swarm.policy, policies: swarm.policies,
             syncSourceSelector: swarm.syncSourceSelector, remembers: swarm.remembers, flushTime: swarm.flushTime,
-            oplogBytesMax: swarm.oplogBytesMax,
-            timing: swarm.timing)
+            notResidentOneIn: swarm.notResidentOneIn, oplogBytesMax: swarm.oplogBytesMax, timing: swarm.timing)
         do {
             return try run(set, probes)
         } catch {

@@ -2,6 +2,7 @@ public import BSON
 public import Core
 package import Replication
 package import DataNode
+import Conformance
 import MemoryStorage
 
 /// What a member of a simulated set is.
@@ -88,14 +89,14 @@ public final class SimulatedMember {
         options.ttlMonitorPause = .seconds(1)
         let node = Node(
             runtime: runtime, transport: runtime.world.network.transport(for: runtime),
-            engine: FaultyStorage(disk?.engine(runtime, flushTime: set.flushTime) ?? MemoryStorage(), faults),
+            engine: makeEngine(runtime),
             electionPolicy: set.policy(of: self), syncSourceSelector: set.syncSourceSelector, options: options)
         self.node = node
         let world = runtime.world
         let name = name
         let faults = faults
         node.onFailure = { [unowned self, unowned world] error in
-            guard faults.hasThrown, "\(error)".contains("storage engine FaultyStorage failed") else {
+            guard faults.hasThrown, "\(error)".contains("\(FaultyStorage.Broken())") else {
                 return world.fail("\(name) stopped itself: \(error)")
             }
             // As the process that runs it would end.
@@ -113,6 +114,24 @@ public final class SimulatedMember {
             }
         }
     }
+
+    private func makeEngine(_ runtime: SimulatedRuntime) -> any StorageEngine {
+        let engine = FaultyStorage(disk?.engine(runtime, flushTime: set.flushTime) ?? MemoryStorage(), faults)
+        guard let oneIn = set.notResidentOneIn else { return engine }
+        return NotResidentStorage(
+            engine, seed: set.world.seed &+ UInt64(id) &* 1000 &+ UInt64(restarts), oneIn: oneIn,
+            keeps: SimulatedMember.prefetchedKeys,
+            isInspected: { [unowned runtime] in runtime.simulation?.isInspecting ?? false },
+            wait: { [unowned runtime] in
+                let most = UInt64(SimulatedMember.prefetchTimeMax.nanoseconds)
+                await runtime.sleep(for: .nanoseconds(Int64(runtime.random(below: most))))
+            })
+    }
+
+    /// More than one step of the workloads needs at once, and little more: what was prefetched is soon gone again.
+    private static let prefetchedKeys = 256
+    /// How long a read of the disk may take.
+    private static let prefetchTimeMax = Duration.microseconds(200)
 
     // MARK: What it is
 

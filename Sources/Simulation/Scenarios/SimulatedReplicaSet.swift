@@ -40,6 +40,8 @@ public final class SimulatedReplicaSet {
     public let remembers: Bool
     /// How long a disk takes at most to make what was written durable.
     public let flushTime: Duration
+    /// One read in so many finds nothing in memory, where the storage is larger than that.
+    let notResidentOneIn: Int?
     public let oplogBytesMax: Int?
     public let timing: Timing
     public let timeline: Timeline
@@ -74,12 +76,13 @@ public final class SimulatedReplicaSet {
     ///   - syncSourceSelector: each run of each member has one of its own.
     ///   - remembers: what was written is still there after a crash.
     ///   - flushTime: how long a disk takes at most to make what was written durable; zero: it is so at once.
+    ///   - notResidentOneIn: one read in so many finds nothing in memory; nil for storage that is all there.
     ///   - oplogBytesMax: nil for the default.
     public init(
         _ world: SimulatedWorld, name: String = "rs0", kinds: [MemberKind], spares: [MemberKind] = [],
         policy: any ElectionPolicy = FastElectionPolicy(), policies: [Int: any ElectionPolicy] = [:],
         syncSourceSelector: (any SyncSourceSelecting)? = nil, remembers: Bool = false, flushTime: Duration = .zero,
-        oplogBytesMax: Int? = nil, timing: Timing = Timing(),
+        notResidentOneIn: Int? = nil, oplogBytesMax: Int? = nil, timing: Timing = Timing(),
         logLevel: LogLevel = .info
     ) {
         self.world = world
@@ -89,6 +92,11 @@ public final class SimulatedReplicaSet {
         self.syncSourceSelector = syncSourceSelector
         self.remembers = remembers
         self.flushTime = flushTime
+        self.notResidentOneIn = notResidentOneIn
+        // By which checkers say that they are no part of what is checked.
+        if notResidentOneIn != nil, world.hooks == nil {
+            world.hooks = SimulationHooks(onProbe: { _ in }, onBuggify: { _ in false })
+        }
         self.oplogBytesMax = oplogBytesMax
         self.timing = timing
         initialCount = kinds.count

@@ -21,6 +21,8 @@ public struct Swarm: Sendable {
     public var remembers = false
     /// How long their disks take at most to make what was written durable.
     public var flushTime = Duration.zero
+    /// Storage larger than memory: one read in so many finds nothing there. Nil for all in memory.
+    public var notResidentOneIn: Int?
     /// A majority's memory may be lost.
     public var losesMajorities = false
     public var timing = SimulatedReplicaSet.Timing()
@@ -51,6 +53,7 @@ public struct Swarm: Sendable {
         drawMembers(&generator)
         drawPolicies(&generator)
         drawSyncSourceSelector(seed)
+        drawPaging(seed)
         shufflesNodes = generator.nextBool(probability: 0.5)
         remembers = generator.nextBool(probability: 0.5)
         if remembers, generator.nextBool(probability: 0.5) {
@@ -147,6 +150,13 @@ public struct Swarm: Sendable {
             case 1: LeastLag()
             default: HostileReadSelector(manners[drawn])
             }
+    }
+
+    /// A generator of its own, too. With 1 every read waits that is not one of what was prefetched a moment ago.
+    private mutating func drawPaging(_ seed: UInt64) {
+        var generator = SeededGenerator(seed: seed, purpose: "paging")
+        guard generator.nextBool(probability: 0.25) else { return }
+        notResidentOneIn = [1, 2, 4, 10, 30, 100, 300, 1000][Int(generator.next(below: 8))]
     }
 
     /// The faults that may be drawn in a set like this.

@@ -45,7 +45,7 @@ extension Oplog {
     func append(_ entry: [UInt8], _ optime: OpTime) throws {
         try apply { batch in
             entry.withUnsafeBytes { batch.appendEntry($0, optime: optime) }
-            try makeRoom(in: batch)
+            _ = try makeRoom(in: batch)
         }
     }
 

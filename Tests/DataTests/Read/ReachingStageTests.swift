@@ -142,4 +142,69 @@ struct ReachingStageTests {
             try node.aggregate([join("a.b"), join("b.d"), join("_id")])
                 == [["_id": [], "a": ["b": []], "b": ["c": 1, "d": []]]])
     }
+
+    // MARK: $graphLookup
+
+    private func graph() async throws -> Fixture {
+        let node = try await Fixture()
+        let edges = Namespace(Fixture.orders.database, "edges")
+        try node.insertOne(["_id": 0, "start": [1, 7]])
+        for (id, to) in [(1, 2), (2, 3), (3, 1), (7, 8)] {
+            try node.insertOne(
+                ["_id": .int32(Int32(id)), "to": .int32(Int32(to)), "w": .int32(Int32(id % 2))], into: edges)
+        }
+        try node.insertOne(["_id": 8, "to": [9, 3]], into: edges)
+        return node
+    }
+
+    private func reached(_ node: Fixture, _ options: Document = Document()) throws -> [Value] {
+        var lookup: Document = [
+            "from": "edges", "startWith": "$start", "connectFromField": "to", "connectToField": "_id", "as": "found",
+        ]
+        for (key, value) in options.fields { lookup[key] = value }
+        let results = try node.aggregate([
+            ["$graphLookup": .document(lookup)], ["$project": ["found._id": 1, "found.d": 1]],
+        ])
+        return results.first?.asDocument?["found"]?.asArray ?? []
+    }
+
+    @Test("$graphLookup finds each document that is reached once, cycles or not, and along the elements of arrays")
+    func graphLookup() async throws {
+        let found = try reached(try await graph())
+        #expect(found.compactMap { $0.asDocument?["_id"]?.asInteger }.sorted() == [1, 2, 3, 7, 8])
+    }
+
+    @Test("the depth of $graphLookup counts the steps, and bounds them")
+    func graphDepth() async throws {
+        let node = try await graph()
+        let near = try reached(node, ["maxDepth": 1, "depthField": "d"])
+        let depths = near.map { "\($0.asDocument?["_id"]?.asInteger ?? -1):\($0.asDocument?["d"]?.asInteger ?? -1)" }
+        #expect(depths.sorted() == ["1:0", "2:1", "7:0", "8:1"])
+        #expect(try reached(node, ["maxDepth": 0]).count == 2)
+    }
+
+    @Test("what does not match the restriction of $graphLookup is not found, and leads nowhere")
+    func graphRestriction() async throws {
+        let found = try reached(try await graph(), ["restrictSearchWithMatch": ["w": 1]])
+        #expect(found.compactMap { $0.asDocument?["_id"]?.asInteger }.sorted() == [1, 7])
+    }
+
+    private static let wrong: [(Document, Int32)] = [
+        (["from": "e"], 40105), (["maxDepth": -1], 40101), (["maxDepth": 1.5], 40102), (["maxDepth": "x"], 40100),
+        (["more": 1], 40104), (["restrictSearchWithMatch": 1], 40185), (["as": 1], 40103),
+    ]
+
+    @Test("a $graphLookup that is wrong is refused with MongoDB's code", arguments: wrong)
+    func graphRefusals(_ options: Document, _ code: Int32) async throws {
+        let node = try await graph()
+        let isWhole = options["from"] == nil
+        let error = #expect(throws: ServerError.self) {
+            if isWhole {
+                _ = try reached(node, options)
+            } else {
+                _ = try node.aggregate([["$graphLookup": .document(options)]])
+            }
+        }
+        #expect(error?.code.rawValue == code)
+    }
 }

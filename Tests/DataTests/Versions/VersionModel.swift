@@ -2,6 +2,7 @@ import BSON
 import Core
 import Data
 import MemoryStorage
+import Testing
 
 /// A memory engine that survives `close`: what a durable one looks like from above.
 final class LastingStorage: StorageEngine {
@@ -86,14 +87,18 @@ extension VersionStore {
         var bound = bound
         while found.count < limit {
             let rows = RowBuffer(limit: limit - found.count)
-            let scan = try (bound?.key ?? []).withUnsafeBytes { key in
-                let start = bound.map { $0.including ? StorageBound.including(key) : .behind(key) } ?? .start
-                return try read(table, from: start, direction: direction, at: point, into: rows)
+            do {
+                let scan = try (bound?.key ?? []).withUnsafeBytes { key in
+                    let start = bound.map { $0.including ? StorageBound.including(key) : .behind(key) } ?? .start
+                    return try read(table, from: start, direction: direction, at: point, into: rows)
+                }
+                found += rows.rows.map { ([UInt8]($0.key), [UInt8]($0.value)) }
+                if let last = found.last { bound = (last.0, false) }
+                if case .done = scan { break }
+                #expect(rows.count > 0)
+            } catch let missing as StorageNotResident {
+                try await bringIn(missing.table, missing.key)
             }
-            found += rows.rows.map { ([UInt8]($0.key), [UInt8]($0.value)) }
-            if let last = found.last { bound = (last.0, false) }
-            if case .done = scan { break }
-            try await bringIn(table, bound?.key ?? [])
         }
         return found
     }

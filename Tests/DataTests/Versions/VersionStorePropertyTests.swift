@@ -188,7 +188,7 @@ import Testing
 
     @Test("the same on an engine larger than memory", arguments: 1...6 as ClosedRange<UInt64>)
     func agreesWhenNotResident(seed: UInt64) async throws {
-        let engine = NotResidentStorage(LastingStorage(), seed: seed)
+        let engine = NotResidentStorage(LastingStorage(), seed: seed, keeps: 16)
         try await Self.run(seed: seed, engine: engine, steps: 2500)
         #expect(engine.refusals > 100)
     }

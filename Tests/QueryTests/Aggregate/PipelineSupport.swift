@@ -15,10 +15,10 @@ func pipeline(_ stages: String, context: QueryContext = QueryContext()) throws -
 /// - Returns: the results; with `most`, so many of them, behind which the pipeline is closed.
 func run(
     _ pipeline: Pipeline, over documents: [Document], inOneSlice: Bool = false, most: Int = .max,
-    yielded: () -> Void = {}
+    memory: StageMemory = StageMemory(store: nil), yielded: () -> Void = {}
 ) throws -> [Document] {
     let clock = PipelineClock { .zero }
-    let environment = PipelineEnvironment(clock: clock) { stage, _ in
+    let environment = PipelineEnvironment(clock: clock, memory: memory) { stage, _ in
         throw ServerError(.commandNotSupported, "\(stage.name) reads elsewhere")
     }
     let output = try pipeline.makeExecution(over: DocumentsSource(documents, clock), environment)

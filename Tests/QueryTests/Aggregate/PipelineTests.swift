@@ -98,7 +98,7 @@ import Testing
             ErrorCase("[{}]", 40323),
             ErrorCase("[{'$match': 5}]", 15959),
             ErrorCase("[{'$limit': 0}]", 15958),
-            ErrorCase("[{'$limit': 'x'}]", 2_107_201),
+            ErrorCase("[{'$limit': 'x'}]", 5_107_201),
             ErrorCase("[{'$skip': -1}]", 5_107_200),
             ErrorCase("[{'$sort': 5}]", 15973),
             ErrorCase("[{'$sort': {}}]", 15976),

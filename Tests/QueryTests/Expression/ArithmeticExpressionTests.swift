@@ -24,6 +24,12 @@ import Testing
             ExpressionCase(
                 "{'$subtract': ['$d', {'$date': {'$numberLong': '400'}}]}", "{'$numberLong': '600'}",
                 over: "{'d': {'$date': {'$numberLong': '1000'}}}"),
+            ExpressionCase(
+                "{'$subtract': [{'$date': {'$numberLong': '3'}}, 2.5]}", "{'$date': {'$numberLong': '0'}}"),
+            ExpressionCase(
+                "{'$subtract': [{'$date': {'$numberLong': '10'}}, {'$numberDecimal': '1.5'}]}",
+                "{'$date': {'$numberLong': '8'}}"),
+            ExpressionCase("{'$add': [{'$date': {'$numberLong': '10'}}, -0.5]}", "{'$date': {'$numberLong': '9'}}"),
             ExpressionCase("{'$multiply': [3, 4]}", "12"),
             ExpressionCase("{'$multiply': [2147483647, 2]}", "{'$numberLong': '4294967294'}"),
             ExpressionCase("{'$divide': [7, 2]}", "3.5"),

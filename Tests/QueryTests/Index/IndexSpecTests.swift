@@ -26,7 +26,7 @@ import Testing
         FilterErrorCase(["key": ["a": 1], "name": "x", "unique": "yes"], 14, "The field 'unique' has value"),
         FilterErrorCase(["key": ["a": 1], "name": "x", "v": 1], 67),
         FilterErrorCase(["key": ["a": 1], "name": "x", "collation": ["locale": "de"]], 67),
-        FilterErrorCase(["key": ["a": 1], "name": "x", "expireAfterSeconds": "x"], 14),
+        FilterErrorCase(["key": ["a": 1], "name": "x", "expireAfterSeconds": "x"], 67),
         FilterErrorCase(["key": ["a": 1], "name": "x", "expireAfterSeconds": -1], 67),
         FilterErrorCase(["key": ["a": 1, "b": 1], "name": "x", "expireAfterSeconds": 1], 67),
         FilterErrorCase(["key": ["a": 1], "name": "x", "sparse": true, "partialFilterExpression": ["a": 1]], 67),

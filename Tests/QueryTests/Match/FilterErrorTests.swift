@@ -65,7 +65,7 @@ struct FilterErrorCase: Sendable, CustomStringConvertible {
         FilterErrorCase(["a": ["$gt": .undefined]], 2, "cannot compare to undefined"),
         FilterErrorCase(["a": ["$bitsAllSet": -1]], 9, "Expected a non-negative number"),
         FilterErrorCase(["a": ["$bitsAllSet": "x"]], 2, "$bitsAllSet takes an Array, a number, or a BinData"),
-        FilterErrorCase(["a": ["$bitsAllSet": [-1]]], 9, "Failed to parse bit position."),
+        FilterErrorCase(["a": ["$bitsAllSet": [-1]]], 2, "Failed to parse bit position."),
         FilterErrorCase(["$where": "1"], 115, "$where is not supported"),
         FilterErrorCase(["$text": ["$search": "x"]], 115, "$text is not supported"),
         FilterErrorCase(["a": ["$near": [1, 2]]], 115, "$near is not supported"),

@@ -104,8 +104,9 @@ private func project(_ projection: Projection, _ document: Document, position: I
             ["a.b": ["$elemMatch": ["x": 1]]], 31275, "Cannot use $elemMatch projection on a nested field."),
         FilterErrorCase(["a": ["$elemMatch": 1]], 31274, "elemMatch: Invalid argument, object required"),
         FilterErrorCase(["a": ["$slice": "x"]], 28667, "Invalid $slice syntax."),
-        FilterErrorCase(["a": ["$slice": [1, 0]]], 28667, "Invalid $slice syntax."),
-        FilterErrorCase(["a": ["$meta": "textScore"]], 115, "$meta projections are not supported"),
+        FilterErrorCase(["a": ["$slice": [1, 0]]], 28724),
+        FilterErrorCase(
+            ["a": ["$meta": "textScore"]], 40218, "query requires text score metadata, but it is not available"),
         FilterErrorCase(["a..b": 1], 15998, "FieldPath field names may not be empty strings."),
         FilterErrorCase(["a.": 1], 40353, "FieldPath must not end with a '.'."),
         FilterErrorCase(["$a": 1], 16410, "FieldPath field names may not start with '$'."),

@@ -109,7 +109,8 @@ import Testing
     static let errors: [FilterErrorCase] = [
         FilterErrorCase(["a": "x"], 15974), FilterErrorCase(["a": 2], 15975), FilterErrorCase(["a": 0], 15975),
         FilterErrorCase(["a": true], 15974), FilterErrorCase(["$a": 1], 16410), FilterErrorCase(["a..b": 1], 15998),
-        FilterErrorCase(["": 1], 40352), FilterErrorCase(["a.": 1], 40353), FilterErrorCase(["a": ["$meta": "x"]], 115),
+        FilterErrorCase(["": 1], 40352), FilterErrorCase(["a.": 1], 40353),
+        FilterErrorCase(["a": ["$meta": "x"]], 31138),
         FilterErrorCase(["$natural": 1, "a": 1], 2), FilterErrorCase(["a": 1, "b": 1, "a": 1], 7_472_500),
     ]
 

@@ -122,7 +122,7 @@ import Testing
             UpdateErrorCase("{'_id': 1, 'a': [{'b': 1}]}", "{'$rename': {'a.b': 'c'}}", 2),
             UpdateErrorCase("{'_id': 1}", "{'$set': {'': 1}}", 56),
             UpdateErrorCase("{'_id': 1}", "{'$set': {'a..b': 1}}", 56),
-            UpdateErrorCase("{'_id': 1}", "{'$set': {'a.$x': 1}}", 52),
+            UpdateErrorCase("{'_id': 1}", "{'$set': {'$x': 1}}", 52),
             UpdateErrorCase("{'_id': 1}", "{'$set': {'$': 1}}", 2),
             UpdateErrorCase("{'_id': 1}", "{'$set': {'a.$.b.$': 1}}", 2),
             UpdateErrorCase(

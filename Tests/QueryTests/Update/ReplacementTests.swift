@@ -45,7 +45,7 @@ import Testing
             UpdateErrorCase("{'_id': 1}", "[{'$set': {'a': 1}, '$unset': 'b'}]", 40323),
             UpdateErrorCase("{'_id': 1}", "[{'$set': 5}]", 40272),
             UpdateErrorCase("{'_id': 1}", "[{'$set': {}}]", 40177),
-            UpdateErrorCase("{'_id': 1}", "[{'$set': {'a': 1, 'a.b': 1}}]", 31249),
+            UpdateErrorCase("{'_id': 1}", "[{'$set': {'a': 1, 'a.b': 1}}]", 40176),
             UpdateErrorCase("{'_id': 1}", "[{'$replaceWith': 5}]", 40228),
             UpdateErrorCase("{'_id': 1}", "[{'$unset': []}]", 31119),
         ])

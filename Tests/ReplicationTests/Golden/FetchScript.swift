@@ -55,6 +55,7 @@ struct FetchScript {
         case "applied":
             for _ in 0..<(try command.integer("count") ?? 0) { fetch.held.removeFirst() }
             return fetch.onHeldApplied(try outcome(command), now)
+        case "prefetched": return fetch.onPrefetched(now)
         case "built": return fetch.onBuildFinished(now)
         default: throw command.unknown
         }
@@ -67,6 +68,7 @@ struct FetchScript {
 
     private func outcome(_ command: GoldenFile.Command) throws -> OplogFetch.Outcome {
         if command.has("damaged") { return .damaged("checksum") }
+        if command.has("needs-storage") { return .waitsForStorage }
         return command.has("needs-build") ? .waitsForIndexBuild : .taken
     }
 
@@ -105,6 +107,7 @@ extension OplogFetch.Directive {
         case .applyHeld(let delay): "apply held entries older than \(delay.golden)"
         case .setTimer(let wait): "look again in \(wait.golden)"
         case .finishIndexBuild: "finish the index build"
+        case .prefetch: "prefetch what the entry needs"
         case .report: "report what was applied"
         case .tellBatch(let id, let metadata):
             "tell the member: batch from \(id), term \(metadata.term), commit point \(metadata.commitPoint.golden)"

@@ -52,20 +52,22 @@ enum ApplyOpsCommand {
     private static func apply(
         _ operation: DocumentView, _ validation: Validation, _ context: CommandContext
     ) async throws {
-        while true {
+        let rest = try await context.inWriteSlices { write, end -> UnfinishedOperation?? in
+            var write = write
+            write.validation = validation
+            validation.beginSlice(until: end)
             do {
-                var write = try context.writeContext()
-                write.validation = validation
-                validation.beginSlice(until: context.runtime.loopSliceEnd)
-                switch try context.node.data.applyOperation(operation, write) {
-                case .indexBuild(let build): try await IndexCommands.finish(build, context)
-                case .trim(let collection): try await CappedCommands.trim(collection, context)
-                case nil: break
-                }
-                return
+                return try context.node.data.applyOperation(operation, write)
             } catch let error as ServerError where error.isInterruption {
-                try await context.awaitNextSlice()
+                return nil
             }
         }
+        switch rest {
+        case .indexBuild(let build): try await IndexCommands.finish(build, context)
+        case .trim(let collection): try await CappedCommands.trim(collection, context)
+        case nil: break
+        }
     }
+
+    private typealias UnfinishedOperation = DataStore.UnfinishedOperation
 }

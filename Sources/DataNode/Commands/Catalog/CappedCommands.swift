@@ -7,11 +7,7 @@ internal import Frontend
 enum CappedCommands {
     /// Deletes what a collection that was made capped has no room for.
     static func trim(_ collection: Collection, _ context: CommandContext) async throws {
-        while case .yield = try context.node.data.trimToSize(
-            collection, try context.writeContext(), until: context.runtime.loopSliceEnd)
-        {
-            try await context.awaitNextSlice()
-        }
+        try await context.inWriteSlices { try context.node.data.trimToSize(collection, $0, until: $1).ended }
     }
 
     static func add(to table: inout CommandSet) {
@@ -37,6 +33,9 @@ enum CappedCommands {
                 help: "copies a collection into a new capped one"
             ) { context in
                 try context.checkWritable()
+                guard context.argument.type == .string else {
+                    throw wrongType("cloneCollectionAsCapped", context.argument, "string")
+                }
                 let from = try context.namespace()
                 let to = try Namespace(
                     validating: context.database, collection: context.body["toCollection"]?.asString ?? "")
@@ -44,9 +43,7 @@ enum CappedCommands {
                 let capped = try CollectionOptions.Capped(size: context.body["size"])
                 return .later {
                     let copy = try CappedCopy(context.node.data, from: from, to: to, capped, try context.writeContext())
-                    while case .yield = try copy.run(try context.writeContext(), until: context.runtime.loopSliceEnd) {
-                        try await context.awaitNextSlice()
-                    }
+                    try await context.inWriteSlices { try copy.run($0, until: $1).ended }
                     try await context.awaitWriteConcern(context.node.lastOpTime, concern)
                 }
             })

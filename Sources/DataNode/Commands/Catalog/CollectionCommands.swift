@@ -10,6 +10,9 @@ enum CollectionCommands {
             Command("create", [.write, .stable], .create, help: "creates a collection") { context in
                 let namespace = try context.namespace()
                 return try context.catalogWrite { write in
+                    if context.body["viewOn"] != nil || context.body["pipeline"] != nil {
+                        return try context.node.data.createView(namespace, context.body, write, context.queryContext())
+                    }
                     if context.node.data.catalog.find(namespace) != nil {
                         // The command, unlike an entry that is applied, refuses what is there already with other
                         // options.
@@ -26,6 +29,11 @@ enum CollectionCommands {
                         .illegalOperation, "turn off profiling before dropping system.profile collection")
                 }
                 return try context.catalogWrite { write in
+                    if context.node.data.catalog.find(namespace) == nil {
+                        guard try context.node.data.dropView(namespace, write) else { return }
+                        context.writer.append("ns", string: namespace.fullName)
+                        return
+                    }
                     let indexes = context.node.data.catalog.find(namespace)?.indexes.count ?? 0
                     // Dropping what is not there is a success, as in MongoDB 7 and later.
                     if try context.node.data.dropCollection(namespace, write) {
@@ -37,7 +45,13 @@ enum CollectionCommands {
         table.add(
             Command("dropDatabase", [.write, .stable], .empty, help: "drops a database with all its collections") {
                 context in
-                try context.catalogWrite { write in
+                guard let number = context.argument.asNumber else {
+                    throw wrongType("dropDatabase.dropDatabase", context.argument, "number")
+                }
+                guard number.rounded(context.argument.type == .decimal128 ? .toNearestOrEven : .towardZero) == 1 else {
+                    throw ServerError(ErrorCode(rawValue: 5_255_100), "Have to pass 1 as 'dropDatabase' parameter")
+                }
+                return try context.catalogWrite { write in
                     let name = context.database
                     let exists = context.node.data.catalog.databases.contains(name)
                     try context.node.data.dropDatabase(name, write)
@@ -73,12 +87,8 @@ enum CollectionCommands {
         }
         let concern = try context.writeConcern()
         return .later {
-            while case .yield = try conversion.step(until: context.runtime.loopSliceEnd) {
-                await context.yieldLoop()
-                try context.checkDeadline()
-                try context.checkWritable()
-            }
-            try conversion.finish()
+            try await context.inPreparingSlices { try conversion.step(until: $0).ended }
+            try await context.inPreparingSlices { _ in try conversion.finish() }
             if conversion.isDryRun { return }
             try modify(namespace, context, try context.writeContext())
             try await context.awaitWriteConcern(context.node.lastOpTime, concern)
@@ -86,6 +96,10 @@ enum CollectionCommands {
     }
 
     private static func modify(_ namespace: Namespace, _ context: CommandContext, _ write: WriteContext) throws {
+        let data = context.node.data
+        if data.catalog.find(namespace) == nil, let view = try data.view(namespace) {
+            return try data.modifyView(view, context.body, write, context.queryContext())
+        }
         let reply = try context.node.data.modifyCollection(namespace, context.body, write)
         reply.withView { for field in $0 { context.writer.append(field.key, field.value) } }
     }

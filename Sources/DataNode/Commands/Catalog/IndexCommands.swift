@@ -96,11 +96,7 @@ enum IndexCommands {
         let data = context.node.data
         defer { context.node.indexBuildEnded.fire() }
         do {
-            while try build.step(until: context.runtime.loopSliceEnd) == .yield {
-                await context.yieldLoop()
-                try context.checkDeadline()
-                try context.checkWritable()
-            }
+            try await context.inPreparingSlices { try build.step(until: $0).ended }
             try data.commitIndexBuild(build, try context.writeContext())
         } catch {
             // A member that is no longer primary leaves the build to the one that is.

@@ -29,9 +29,7 @@ enum ListCommands {
     private static func listIndexes(_ context: CommandContext) throws -> CommandOutcome {
         try context.checkReadable()
         let namespace = try context.namespace()
-        guard let collection = context.node.data.catalog.find(namespace) else {
-            throw ServerError(.namespaceNotFound, "ns does not exist: \(namespace)")
-        }
+        let collection = try context.node.data.collection(namespace)
         let showsBuilds = context.body["includeBuildUUIDs"]?.isTruthy ?? false
         let wraps = context.body["includeIndexBuildInfo"]?.isTruthy ?? false
         guard !showsBuilds || !wraps else {
@@ -39,7 +37,9 @@ enum ListCommands {
                 .invalidOptions, "includeBuildUUIDs and includeIndexBuildInfo exclude one another")
         }
         let indexes = showsBuilds || wraps ? collection.indexes : collection.readyIndexes
+        let clustered = collection.options.clustered?.definition
         let documents = indexes.map { index -> Document in
+            if let clustered, index === collection.indexes.first { return clustered }
             let id = index.state == .building ? index.buildID?.value : nil
             guard wraps || id != nil else { return index.definition }
             return Document { writer in
@@ -103,6 +103,17 @@ enum ListCommands {
                     $0.append("uuid" as String, collection.uuid.value)
                 }
                 if let index = collection.indexes.first { writer.append("idIndex", index.definition) }
+            }
+            if let filter, try !entry.withView({ try filter.matches($0) }) { continue }
+            entries.append(entry)
+        }
+        for view in try context.node.data.views(in: database) {
+            let entry = Document { writer in
+                writer.append("name", string: view.namespace.collection)
+                writer.append("type", string: "view")
+                guard !namesOnly else { return }
+                writer.document("options") { view.write(to: $0) }
+                writer.document("info") { $0.append("readOnly", bool: true) }
             }
             if let filter, try !entry.withView({ try filter.matches($0) }) { continue }
             entries.append(entry)

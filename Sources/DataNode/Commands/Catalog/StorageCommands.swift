@@ -32,9 +32,10 @@ enum StorageCommands {
         }
         let namespace = try context.namespace()
         guard context.node.data.catalog.find(namespace) != nil else {
+            try context.node.data.checkNoView(namespace)
             throw ServerError(.namespaceNotFound, "collection does not exist: \(namespace)")
         }
-        context.writer.append(isDryRun ? "estimatedBytesFreed" : "bytesFreed", int64: 0)
+        context.writer.append(isDryRun ? "estimatedBytesFreed" : "bytesFreed", int32: 0)
         return .done
     }
 
@@ -54,10 +55,7 @@ enum StorageCommands {
             collection, keyPattern: try document("keyPattern", context), min: try document("min", context),
             max: try document("max", context))
         return .later {
-            while case .yield = try range.run(context.node.data, until: context.runtime.loopSliceEnd) {
-                await context.yieldLoop()
-                try context.checkDeadline()
-            }
+            try await context.inReadSlices { try range.run(context.node.data, until: $0).ended }
             append(bytes: range.bytes, count: range.count, isEstimate, began, to: context)
         }
     }
@@ -79,7 +77,7 @@ enum StorageCommands {
     }
 
     private static func clearPlans(_ context: CommandContext) throws -> CommandOutcome {
-        _ = try context.namespace()
+        try context.node.data.checkNoView(context.namespace())
         if context.body["query"] == nil, context.body["sort"] != nil || context.body["projection"] != nil {
             throw ServerError(.badValue, "sort or projection provided without query")
         }
@@ -93,12 +91,25 @@ enum StorageCommands {
             throw ServerError(.apiVersionError, "API version must be \"1\"")
         }
         let database = context.body["db"]?.asString
-        let names = context.body["collections"]?.asArray.map { Set($0.compactMap { $0.value.asString }) }
+        let name = context.body["collection"]?.asString
+        if let database {
+            guard !database.isEmpty else { throw ServerError(ErrorCode(rawValue: 28539), "db must not be empty") }
+            guard database.utf8.count < 64, !database.utf8.contains(where: { $0 == 0 || $0 == UInt8(ascii: ".") })
+            else {
+                throw ServerError(.invalidNamespace, "Invalid database name '\(database)'")
+            }
+            guard !database.contains(where: { "/\\ \"".contains($0) }) else {
+                throw ServerError(ErrorCode(rawValue: 13280), "Invalid database name '\(database)'")
+            }
+        }
+        if let name, name.hasPrefix(".") || name.utf8.contains(0) {
+            throw ServerError(.invalidNamespace, "Invalid collection name '\(name)'")
+        }
         context.writer.array("apiVersionErrors") { array in
             guard parameters?["strict"]?.isTruthy == true else { return }
             for collection in context.node.data.catalog.collections where !collection.namespace.isLocal {
                 if let database, collection.namespace.database != database { continue }
-                if let names, !names.contains(collection.namespace.collection) { continue }
+                if let name, name != collection.namespace.collection { continue }
                 for index in collection.indexes where index.spec.isSparse {
                     array.document { entry in
                         entry.append("ns", string: collection.namespace.fullName)
@@ -110,7 +121,6 @@ enum StorageCommands {
                 }
             }
         }
-        context.writer.append("hasMoreErrors", bool: false)
         return .done
     }
 }

@@ -26,6 +26,8 @@ enum AggregateCommand {
         {
             return try AggregateOutput.run(context, stage)
         }
+        // A pipeline that writes nothing waits for nobody, but says nothing wrong either.
+        if context.arguments.writeConcern != nil { _ = try context.writeConcern() }
         let gate = try ReadGate(context)
         return try gate.run { point in
             let (cursor, namespace, batchSize) = try open(context, point)
@@ -48,7 +50,8 @@ enum AggregateCommand {
                 throw ServerError(
                     .unknownField, "BSON field 'aggregate.cursor.\(element.key.string)' is an unknown field.")
             }
-            guard let number = element.value.asInteger else {
+            if element.value.isNullish { continue }
+            guard let number = element.value.coercedInteger else {
                 throw wrongType("cursor.batchSize", element.value, "long")
             }
             guard number >= 0 else { throw CommandFields.negative("batchSize", number) }
@@ -65,6 +68,10 @@ enum AggregateCommand {
             throw ServerError(.failedToParse, "the aggregate command is empty")
         }
         if target.asInteger == 1 { return .withoutCollection(context.database) }
+        guard !target.type.isNumber else {
+            throw ServerError(
+                .badValue, "Invalid command format: the 'aggregate' field must specify a collection name or 1")
+        }
         return try context.namespace(collection: target, field: "aggregate")
     }
 
@@ -93,8 +100,9 @@ enum AggregateCommand {
         }
         func open(_ pipeline: DocumentView) throws -> AggregateCursor {
             try AggregateCursor(
-                context.node.data, namespace, pipeline: pipeline, hint: command["hint"], context: query, at: point
-            ) { try DatabaseStages.documents(of: $0, context, namespace) }
+                context.node.data, namespace, pipeline: pipeline, hint: command["hint"], context: query, at: point,
+                allowsDiskUse: command["allowDiskUse"]?.isTruthy ?? true
+            ) { try DatabaseStages.documents(of: $0, context, $1) }
         }
         guard try OutputStage(pipeline, database: context.database) != nil else { return try open(pipeline) }
         return try OutputStage.withoutOutput(pipeline).withView(open)

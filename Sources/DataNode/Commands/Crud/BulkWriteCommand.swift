@@ -19,7 +19,7 @@ enum BulkWriteCommand {
         return .later {
             let bulk = try BulkWrite(context)
             try await bulk.check(context)
-            while case .yield = try bulk.run(context, until: context.runtime.loopSliceEnd) {
+            try await context.node.inSlices({ try bulk.run(context, until: $0).ended }) {
                 try await context.awaitNextSlice()
             }
             try await bulk.reply(context)
@@ -46,6 +46,8 @@ private final class BulkWrite {
     /// The operation that a slice has left, and one that is running.
     private var pending: DocumentView?
     private var running: Running?
+    /// The document to insert with the `_id` that it was given, when its insert has to be tried again.
+    private var identified: Document?
     private var isDone = false
     private var results: [Document] = []
     private var (errors, inserted, matched, modified, upserted, deleted) = (0, 0, 0, 0, 0, 0)
@@ -77,13 +79,13 @@ private final class BulkWrite {
     /// What is wrong with the form of an operation is wrong with the command: nothing is done then.
     func check(_ context: CommandContext) async throws {
         var rest = operations
-        var deadline = context.runtime.loopSliceEnd
-        while let operation = try rest.next() {
-            _ = try namespace(of: operation)
-            try Self.fields(of: operation).check(operation, at: "bulkWrite.ops")
-            guard context.runtime.now >= deadline else { continue }
-            try await context.awaitNextSlice()
-            deadline = context.runtime.loopSliceEnd
+        try await context.inPreparingSlices { end -> Void? in
+            while let operation = try rest.next() {
+                _ = try namespace(of: operation)
+                try Self.fields(of: operation).check(operation, at: "bulkWrite.ops")
+                if context.runtime.now >= end { return nil }
+            }
+            return ()
         }
     }
 
@@ -98,6 +100,13 @@ private final class BulkWrite {
                 .failedToParse,
                 "BSON field 'bulkWrite.ops' must hold inserts, updates and deletes, not "
                     + "'\(operation.first?.key.string ?? "")'")
+        }
+        guard !first.value.isNullish else {
+            throw ServerError(
+                .missingField, "BSON field 'bulkWrite.ops.\(first.key.string)' is missing but a required field")
+        }
+        guard first.value.type.isNumber else {
+            throw wrongType("bulkWrite.ops.\(first.key.string)", first.value, "number")
         }
         guard let number = first.value.asInteger, number >= 0, number < namespaces.count else {
             throw ServerError(.badValue, "BulkWrite ops entry \(first.key.string) has an invalid nsInfo index.")
@@ -125,6 +134,7 @@ private final class BulkWrite {
             }
             running = nil
             pending = nil
+            identified = nil
             index += 1
             if context.isSliceOver(write, deadline) { return .yield }
         }
@@ -137,7 +147,7 @@ private final class BulkWrite {
     ) throws -> WriteProgress {
         let data = context.node.data
         let id = context.statementID(index)
-        if running == nil, try context.wasExecuted(id, write) { retried.append(id) }
+        if running == nil, try context.wasExecuted(id, write), retried.last != id { retried.append(id) }
         if operation.isFirst("insert") {
             try insert(operation, namespace, write, data, id)
             return .done
@@ -163,9 +173,19 @@ private final class BulkWrite {
         guard let document = operation["document"]?.asDocument else {
             throw ServerError(.missingField, "BSON field 'bulkWrite.ops.document' is missing but a required field")
         }
-        if try !data.wasExecuted(id, write) {
-            try namespace.checkUserWritable()
-            try data.insertOne(document, into: data.ensureCollection(namespace, write), write, statement: id)
+        do {
+            if try !data.wasExecuted(id, write) {
+                try namespace.checkUserWritable()
+                let collection = try data.ensureCollection(namespace, write)
+                if let identified {
+                    _ = try identified.withView { try data.insertOne($0, into: collection, write, statement: id) }
+                } else {
+                    try data.insertOne(document, into: collection, write, statement: id)
+                }
+            }
+        } catch let missing as StorageNotResident {
+            identified = identified ?? data.identified(document)
+            throw missing
         }
         inserted += 1
         succeed(n: 1)
@@ -240,7 +260,7 @@ private final class BulkWrite {
         let batch = FirstBatch(
             context, of: DocumentList(results), Namespace("admin", "$cmd.bulkWrite"), size: batchSize ?? .max)
         defer { batch.close() }
-        while case .yield = try batch.run(until: context.runtime.loopSliceEnd) { await context.yieldLoop() }
+        try await context.node.inSlices({ try batch.run(until: $0).ended }) { try await context.endSlice() }
         try batch.write(at: nil)
         let writer = context.writer
         WriteOutcome.append(retried: retried, to: writer)

@@ -15,8 +15,15 @@ enum DatabaseStages {
         of stage: PipelineStage, _ context: CommandContext, _ namespace: Namespace
     ) throws -> [Document]? {
         switch stage.name {
-        case "$collStats": return [try collectionStatistics(stage, context, namespace)]
-        case "$indexStats": return try indexStatistics(context, namespace)
+        case "$collStats":
+            return [try CollectionStatisticsStage(stage.specification).document(namespace, context)]
+        case "$indexStats":
+            guard stage.specification.asDocument?.isEmpty == true else {
+                throw ServerError(
+                    ErrorCode(rawValue: 28803), "The $indexStats stage specification must be an empty object")
+            }
+            return try indexStatistics(context, namespace)
+        case "$planCacheStats": return try planCache(stage, context, namespace)
         case "$currentOp":
             return try OperationCommands.documents(stage.specification, context, namespace.collection)
         case "$listSessions", "$listLocalSessions": return context.frontend.sessions.documents
@@ -24,29 +31,38 @@ enum DatabaseStages {
         }
     }
 
-    private static func collectionStatistics(
+    /// Plans are made anew for each query, so there are none to show.
+    private static func planCache(
         _ stage: PipelineStage, _ context: CommandContext, _ namespace: Namespace
-    ) throws -> Document {
-        let collection = context.node.data.catalog.find(namespace)
-        let wanted = stage.specification.asDocument?.keys ?? []
-        if collection == nil, !namespace.isOplog, wanted.contains("count") {
+    ) throws -> [Document] {
+        let name = "$planCacheStats"
+        guard let fields = stage.specification.asDocument else {
             throw ServerError(
-                .namespaceNotFound,
-                "Unable to retrieve count in $collStats stage :: caused by :: Collection "
-                    + "[\(namespace)] not found.")
+                .failedToParse, "\(name) value must be an object. Found: \(stage.specification.type.operatorName)")
         }
-        return Document { writer in
-            writer.append("ns", string: namespace.fullName)
-            writer.append("host", string: context.node.frontend.advertisedName)
-            writer.append("localTime", dateTime: context.runtime.wallClock.milliseconds)
-            if wanted.contains("storageStats") {
-                writer.document("storageStats") { StatisticsCommands.write(namespace, context.node, scale: 1, to: $0) }
+        var isOfAllHosts = false
+        for (key, value) in fields.fields {
+            guard key == "allHosts" else {
+                throw ServerError(.failedToParse, "unrecognized option to \(name): \(key)")
             }
-            if wanted.contains("count") {
-                let count = collection?.count ?? context.node.data.oplog.count
-                writer.append("count", int64: Int64(count))
+            guard case .bool(let flag) = value else {
+                throw ServerError(
+                    ErrorCode(rawValue: 13111), "Wrong type for field (allHosts) \(value.type.operatorName) != bool")
             }
+            isOfAllHosts = isOfAllHosts || flag
         }
+        guard !isOfAllHosts else {
+            throw ServerError(
+                ErrorCode(rawValue: 4_503_200), "\(name) stage supports allHosts parameter only for sharded clusters")
+        }
+        let level = try context.readConcern().level
+        guard level == .local || level == .available else {
+            throw ServerError(.invalidOptions, "\(name) does not support read concern '\(level.rawValue)'")
+        }
+        guard context.node.data.catalog.find(namespace) != nil else {
+            throw ServerError(ErrorCode(rawValue: 50933), "collection '\(namespace)' does not exist")
+        }
+        return []
     }
 
     private static func indexStatistics(_ context: CommandContext, _ namespace: Namespace) throws -> [Document] {

@@ -106,8 +106,18 @@ enum ExplainCommand {
             let cursor = try AggregateCommand.cursor(context, command, namespace, point, context: query)
             return explained.read(namespace, cursor.query, cursor.explainedStages, source: cursor)
         }
-        let (find, wrapper) = try asFind(command)
         let namespace = try context.namespace(collection: first.value, field: "explain")
+        let data = context.node.data
+        if try data.catalog.find(namespace, at: point) == nil, try data.view(namespace, at: point) != nil {
+            guard let pipeline = try ViewRead.explained(command) else {
+                throw ServerError(.commandNotSupportedOnView, "Namespace \(namespace) is a view, not a collection")
+            }
+            let cursor = try pipeline.withView {
+                try AggregateCursor(data, namespace, pipeline: $0, context: query, at: point)
+            }
+            return explained.read(namespace, cursor.query, cursor.explainedStages, source: cursor)
+        }
+        let (find, wrapper) = try asFind(command)
         try compile(command, namespace, context, query)
         let request = try find.withView { try FindRequest(namespace, $0, context: query) }
         let cursor = try QueryCursor(context.node.data, request, at: point)
@@ -197,6 +207,7 @@ private final class Explained {
                 deadline: deadline)
             returned += array.count
             if progress == .exhausted || progress == .waiting { return .done }
+            if progress == .yield { break }
         }
         return .yield
     }
@@ -213,6 +224,9 @@ private final class Explained {
                 for stage in stages { array.append(stage) }
             }
         }
+        let isPipeline = command.keys.first == "aggregate"
+        let shape = command.withView { QueryShape.hash(command: $0, filter: isPipeline ? nil : query?.parsedQuery) }
+        writer.append("queryShapeHash", string: shape)
         writer.append("command", command)
         writer.document("serverInfo") {
             $0.append("host", string: node.options.hostname)
@@ -230,6 +244,9 @@ private final class Explained {
             $0.append("namespace", string: namespace.fullName)
             $0.append("parsedQuery", query.parsedQuery)
             $0.append("indexFilterSet", bool: false)
+            let hash = planHash(query)
+            $0.append("queryHash", string: hash)
+            $0.append("planCacheShapeHash", string: hash)
             $0.append("winningPlan", plan)
             $0.array("rejectedPlans") { _ in }
         }
@@ -245,6 +262,20 @@ private final class Explained {
             $0.append("executionStages", counted(plan, query))
             if verbosity == .allPlansExecution { $0.array("allPlansExecution") { _ in } }
         }
+    }
+
+    private func planHash(_ query: QueryCursor) -> String {
+        func part(_ name: String) -> Document? {
+            guard case .document(let document) = command[name] else { return nil }
+            return document
+        }
+        let stages = (command["pipeline"]?.asArray ?? []).compactMap { stage -> Document? in
+            guard case .document(let document) = stage else { return nil }
+            return document
+        }
+        return QueryShape.planHash(
+            filter: query.parsedQuery, sort: part("sort"), projection: part("projection"), collation: part("collation"),
+            stages: stages)
     }
 
     /// The stages with what they have read.

@@ -3,6 +3,7 @@ internal import Core
 internal import Data
 internal import Frontend
 internal import Query
+internal import Replication
 
 /// `findAndModify`: changes or removes one document and answers with it.
 enum FindAndModifyCommand {
@@ -22,28 +23,38 @@ enum FindAndModifyCommand {
         let concern = try context.writeConcern()
         if StatementCommand.isPoint(context.body["query"]), context.body["update"]?.type != .array,
             context.body.byteCount <= Limits.shortWriteBytes, context.existingCollection()?.isValidated != true,
-            !StatementCommand.mayCompute(context.body["fields"])
+            !StatementCommand.mayCompute(context.body["fields"]),
+            let outcome = try runAtOnce(context, namespace, concern)
         {
-            let before = context.node.lastOpTime
-            let operation = try open(context, namespace)
-            let write = try context.writeContext()
-            let wasExecuted = try context.wasExecuted(context.statementID(0), write)
-            _ = try operation.run(write, until: .distantFuture)
-            reply(operation, wasExecuted, context)
-            let after = context.node.lastOpTime
-            return context.finishWrite(after == before ? nil : after, concern)
+            return outcome
         }
         return .later {
             let operation = try open(context, namespace)
-            let wasExecuted = try context.wasExecuted(context.statementID(0), try context.writeContext())
-            while case .yield = try operation.run(
-                try context.writeContext(), until: context.runtime.loopSliceEnd)
-            {
-                try await context.awaitNextSlice()
+            let wasExecuted = try await context.inWriteSlices { write, _ in
+                try context.wasExecuted(context.statementID(0), write)
             }
+            try await context.inWriteSlices { try operation.run($0, until: $1).ended }
             reply(operation, wasExecuted, context)
             try await context.awaitWriteConcern(context.node.lastOpTime, concern)
         }
+    }
+
+    /// Nil when something is not in memory: a task waits for it, and begins anew. Nothing has been written.
+    private static func runAtOnce(
+        _ context: CommandContext, _ namespace: Namespace, _ concern: WriteConcern
+    ) throws -> CommandOutcome? {
+        let before = context.node.lastOpTime
+        let operation = try open(context, namespace)
+        do {
+            let write = try context.writeContext()
+            let wasExecuted = try context.wasExecuted(context.statementID(0), write)
+            guard case .done = try operation.run(write, until: .distantFuture) else { return nil }
+            reply(operation, wasExecuted, context)
+        } catch is StorageNotResident {
+            return nil
+        }
+        let after = context.node.lastOpTime
+        return context.finishWrite(after == before ? nil : after, concern)
     }
 
     private static func reply(_ operation: FindAndModifyOperation, _ wasExecuted: Bool, _ context: CommandContext) {

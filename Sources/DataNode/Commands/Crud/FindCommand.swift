@@ -17,15 +17,32 @@ enum FindCommand {
     private static func run(_ context: CommandContext) throws -> CommandOutcome {
         context.node.counters.query += 1
         let gate = try ReadGate(context)
-        if gate.isLatest, try answerByID(context) { return .done }
-        return try gate.run { point in
-            let namespace = try context.namespace()
-            let request = try FindRequest(namespace, context.body, context: context.queryContext())
-            return FirstBatch(
-                context, of: try QueryCursor(context.node.data, request, at: point), namespace,
-                size: request.batchSize, isSingleBatch: request.isSingleBatch, isTailable: request.isTailable,
-                awaitsData: request.isAwaitData, gate.concern)
+        do {
+            if gate.isLatest, try answerByID(context) { return .done }
+        } catch is StorageNotResident {
+            // What is not in memory is waited for by a cursor.
         }
+        return try gate.run { try open(context, $0, gate.concern) }
+    }
+
+    private static func open(_ context: CommandContext, _ point: ReadPoint, _ concern: ReadConcern) throws -> FirstBatch
+    {
+        let namespace = try context.namespace()
+        let query = context.queryContext()
+        let request = try FindRequest(namespace, context.body, context: query)
+        let data = context.node.data
+        if try data.catalog.find(namespace, at: point) == nil, try data.view(namespace, at: point) != nil {
+            let cursor = try ViewRead.find(context.body).withView {
+                try AggregateCursor(
+                    data, namespace, pipeline: $0, hint: context.body["hint"], context: query, at: point)
+            }
+            return FirstBatch(
+                context, of: cursor, namespace, size: request.batchSize, isSingleBatch: request.isSingleBatch, concern)
+        }
+        let cursor = try QueryCursor(data, request, at: point)
+        return FirstBatch(
+            context, of: cursor, namespace, size: request.batchSize, isSingleBatch: request.isSingleBatch,
+            isTailable: request.isTailable, awaitsData: request.isAwaitData, concern)
     }
 
     // MARK: The point read

@@ -87,7 +87,7 @@ enum GetMoreCommand {
 
     private static func size(_ value: ValueView?) throws(ServerError) -> Int {
         guard let value else { return .max }
-        guard let number = value.asInteger else { throw wrongType("getMore.batchSize", value, "long") }
+        guard let number = value.coercedInteger else { throw wrongType("getMore.batchSize", value, "long") }
         guard number >= 0 else { throw CommandFields.negative("batchSize", number) }
         return number == 0 ? .max : Int(clamping: number)
     }

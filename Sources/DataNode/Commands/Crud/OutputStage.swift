@@ -15,7 +15,7 @@ enum OutputStage {
         for element in pipeline { last = element.value.asDocument }
         guard let stage = last?.first else { return nil }
         switch stage.key {
-        case "$out": self = .out(try OutputStage.namespace("$out", stage.value, database))
+        case "$out": self = .out(try OutputStage.outTarget(stage.value, database))
         case "$merge": self = .merge(try MergeSpecification(stage.value, database: database))
         default: return nil
         }
@@ -29,15 +29,55 @@ enum OutputStage {
     }
 
     /// `"collection"` or `{db, coll}`.
-    static func namespace(_ stage: String, _ value: ValueView, _ database: String) throws(ServerError) -> Namespace {
-        if let name = value.asString { return try Namespace(validating: database, collection: name) }
-        guard let document = value.asDocument, let name = document["coll"]?.asString else {
-            throw ServerError(.failedToParse, "\(stage) needs a collection: a string, or {db, coll}")
+    private static func outTarget(_ value: ValueView, _ database: String) throws(ServerError) -> Namespace {
+        if let name = value.asString { return try checkedOut(database, name) }
+        guard let document = value.asDocument else {
+            throw ServerError(
+                ErrorCode(rawValue: 16990),
+                "$out only supports a string or object argument, but found \(value.type.operatorName)")
         }
-        for field in document where !(field.key == "db") && !(field.key == "coll") {
-            throw ServerError(.unknownField, "BSON field '\(stage).\(field.key.string)' is an unknown field.")
+        let names = try OutputStage.names("$out", document)
+        guard let name = names.collection else { throw missing("$out.coll") }
+        guard let other = names.database else { throw missing("$out.db") }
+        return try checkedOut(other, name)
+    }
+
+    private static func checkedOut(_ database: String, _ collection: String) throws(ServerError) -> Namespace {
+        let namespace = try Namespace(validating: database, collection: collection)
+        guard !["admin", "config", "local"].contains(database) else {
+            throw ServerError(
+                ErrorCode(rawValue: 31321), "Can't $out to internal database: \(database)")
         }
-        return try Namespace(validating: document["db"]?.asString ?? database, collection: name)
+        guard !namespace.isSystem else {
+            throw ServerError(ErrorCode(rawValue: 17385), "Can't $out to special collection: \(collection)")
+        }
+        return namespace
+    }
+
+    /// The fields `db` and `coll`.
+    static func names(
+        _ stage: String, _ document: DocumentView
+    ) throws(ServerError) -> (database: String?, collection: String?) {
+        var names: (database: String?, collection: String?)
+        var seen: Set<String> = []
+        for field in document {
+            let key = field.key.string
+            guard key == "db" || key == "coll" else {
+                throw ServerError(.unknownField, "BSON field '\(stage).\(key)' is an unknown field.")
+            }
+            guard seen.insert(key).inserted else {
+                throw ServerError(
+                    ErrorCode(rawValue: 40413), "BSON field '\(stage).\(key)' is a duplicate field")
+            }
+            if field.value.type == .null { continue }
+            guard let name = field.value.asString else { throw wrongType("\(stage).\(key)", field.value, "string") }
+            if key == "db" { names.database = name } else { names.collection = name }
+        }
+        return names
+    }
+
+    static func missing(_ field: String) -> ServerError {
+        ServerError(.missingField, "BSON field '\(field)' is missing but a required field")
     }
 
     /// The pipeline without its output stage.
@@ -64,7 +104,8 @@ struct MergeSpecification {
 
     init(_ value: ValueView, database: String) throws {
         guard let fields = value.asDocument else {
-            target = try OutputStage.namespace("$merge", value, database)
+            guard let name = value.asString else { throw wrongType("$merge", value, "[string, object]") }
+            target = try MergeSpecification.target(database, name)
             (on, variables, matched, notMatched) = (["_id"], Document(), .merge, .insert)
             return
         }
@@ -74,14 +115,12 @@ struct MergeSpecification {
             default: throw ServerError(.unknownField, "BSON field '$merge.\(field.key.string)' is an unknown field.")
             }
         }
-        guard let into = fields["into"] else {
-            throw ServerError(.missingField, "BSON field '$merge.into' is missing but a required field")
-        }
-        target = try OutputStage.namespace("$merge", into, database)
+        guard let into = fields["into"] else { throw OutputStage.missing("$merge.into") }
+        target = try MergeSpecification.target(into, database)
         on = try MergeSpecification.on(fields["on"])
         matched = try MergeSpecification.matched(fields["whenMatched"])
         variables = try MergeSpecification.variables(fields["let"], matched)
-        let rest = fields["whenNotMatched"]?.asString ?? "insert"
+        let rest = try MergeSpecification.text("whenNotMatched", fields["whenNotMatched"]) ?? "insert"
         guard let notMatched = NotMatched(rawValue: rest) else {
             throw ServerError(
                 .badValue, "Enumeration value '\(rest)' for field '$merge.whenNotMatched' is not a valid value.")
@@ -97,9 +136,55 @@ struct MergeSpecification {
         }
     }
 
+    private static func target(_ into: ValueView, _ database: String) throws(ServerError) -> Namespace {
+        if let name = into.asString { return try target(database, name) }
+        guard let document = into.asDocument else {
+            throw ServerError(
+                ErrorCode(rawValue: 51178),
+                "$merge 'into' field must be either a string or an object, but found \(into.type.operatorName)")
+        }
+        let names = try OutputStage.names("$merge.into", document)
+        guard let name = names.collection else {
+            throw ServerError(
+                ErrorCode(rawValue: 5_786_801), "$merge 'into' field must specify a 'coll' that is not empty, null or "
+                    + "undefined")
+        }
+        let other = names.database.flatMap { $0.isEmpty ? nil : $0 }
+        return try target(other ?? database, name)
+    }
+
+    private static func target(_ database: String, _ collection: String) throws(ServerError) -> Namespace {
+        guard !collection.isEmpty else {
+            throw ServerError(
+                ErrorCode(rawValue: 5_786_800), "Empty string is not a valid collection for $merge 'into'")
+        }
+        let namespace = try Namespace(validating: database, collection: collection)
+        guard !namespace.isSystem else {
+            throw ServerError(
+                ErrorCode(rawValue: 31319), "Cannot $merge into special collection: \(collection)")
+        }
+        guard !["admin", "config", "local"].contains(database) else {
+            throw ServerError(
+                ErrorCode(rawValue: 31320), "Cannot $merge into internal database: \(database)")
+        }
+        return namespace
+    }
+
+    private static func text(_ field: String, _ value: ValueView?) throws(ServerError) -> String? {
+        guard let value, value.type != .null else { return nil }
+        guard let text = value.asString else { throw wrongType("$merge.\(field)", value, "string") }
+        return text
+    }
+
+    /// A field path, as expressions name them.
+    private static func checked(_ name: String) throws(ServerError) -> String {
+        _ = try NestedField(name)
+        return name
+    }
+
     private static func on(_ value: ValueView?) throws(ServerError) -> [String] {
-        guard let value, value.type != .null else { return ["_id"] }
-        if let name = value.asString { return [name] }
+        guard let value else { return ["_id"] }
+        if let name = value.asString { return [try checked(name)] }
         guard let list = value.asArray else {
             throw ServerError(
                 ErrorCode(rawValue: 51186),
@@ -115,7 +200,7 @@ struct MergeSpecification {
             guard !names.contains(name) else {
                 throw ServerError(ErrorCode(rawValue: 31465), "Found a duplicate field '\(name)' in $merge 'on'")
             }
-            names.append(name)
+            names.append(try checked(name))
         }
         guard !names.isEmpty else {
             throw ServerError(
@@ -142,6 +227,12 @@ struct MergeSpecification {
     private static func matched(_ value: ValueView?) throws(ServerError) -> Matched {
         guard let value else { return .merge }
         if let stages = value.asArray { return .pipeline(stages.document) }
+        guard value.type == .string else {
+            throw ServerError(
+                ErrorCode(rawValue: 51191),
+                "$merge 'whenMatched' field must be either a string or an array, but found "
+                    + value.type.operatorName)
+        }
         switch value.asString {
         case "replace": return .replace
         case "keepExisting": return .keepExisting

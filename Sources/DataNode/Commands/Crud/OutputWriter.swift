@@ -220,19 +220,15 @@ final class OutputWriter {
             }
         }
         for (name, expression) in variables {
-            while true {
-                query.budget?.value.beginSlice(until: context.runtime.loopSliceEnd)
-                let value = try document.withView { view in
+            let value = try await context.inReadSlices { end -> Value?? in
+                query.budget?.value.beginSlice(until: end)
+                return try document.withView { view in
                     try (query.budget?.value).interruptibly { () throws(ServerError) in
                         try expression.evaluate(root: view)
                     }
                 }
-                if let value {
-                    constants[name] = value ?? .null
-                    break
-                }
-                try await context.awaitNextReadSlice()
             }
+            constants[name] = value ?? .null
         }
         return constants
     }

@@ -53,6 +53,8 @@ struct WriteStatements {
 
 /// What a write command has done so far, and the reply that says so.
 final class WriteOutcome {
+    /// The statements that are through: a command that was put off goes on behind them.
+    var done = 0
     var n = 0
     var nModified: Int?
     var upserted: [(index: Int, id: Value)] = []
@@ -118,8 +120,9 @@ enum WriteCommands {
 
     /// Checks what all writes need and runs the slices that `prepare` makes.
     /// - Parameters:
-    ///   - isShort: whether it may run to its end within this step of the loop.
+    ///   - isShort: whether it may run to its end within this step of the loop, if all that it needs is in memory.
     ///   - check: looks at all that a long command says before any of it is done.
+    ///   - prepare: makes the slices, from behind the statements that the outcome says are done.
     static func run(
         _ context: CommandContext, isShort: Bool, check: @escaping (CommandContext) async throws -> Void = { _ in },
         _ prepare: @escaping (CommandContext, WriteOutcome) throws -> Slice
@@ -130,21 +133,31 @@ enum WriteCommands {
         if isShort {
             let outcome = WriteOutcome()
             let slice = try prepare(context, outcome)
-            _ = try slice(context, try context.writeContext(), .distantFuture)
-            outcome.append(to: context.writer)
-            let after = context.node.lastOpTime
-            return context.finishWrite(after == before ? nil : after, concern)
+            do {
+                if try slice(context, try context.writeContext(), .distantFuture) == .done {
+                    outcome.append(to: context.writer)
+                    let after = context.node.lastOpTime
+                    return context.finishWrite(after == before ? nil : after, concern)
+                }
+            } catch let missing as StorageNotResident {
+                context.node.data.note(missing)
+            }
+            return .later { try await finish(context, outcome, concern, prepare) }
         }
         return .later {
-            let outcome = WriteOutcome()
             try await check(context)
-            let slice = try prepare(context, outcome)
-            while try slice(context, try context.writeContext(), context.runtime.loopSliceEnd) == .yield {
-                try await context.awaitNextSlice()
-            }
-            outcome.append(to: context.writer)
-            try await context.awaitWriteConcern(context.node.lastOpTime, concern)
+            try await finish(context, WriteOutcome(), concern, prepare)
         }
+    }
+
+    private static func finish(
+        _ context: CommandContext, _ outcome: WriteOutcome, _ concern: WriteConcern,
+        _ prepare: (CommandContext, WriteOutcome) throws -> Slice
+    ) async throws {
+        let slice = try prepare(context, outcome)
+        try await context.inWriteSlices { try slice(context, $0, $1).ended }
+        outcome.append(to: context.writer)
+        try await context.awaitWriteConcern(context.node.lastOpTime, concern)
     }
 
     static func isOrdered(_ context: CommandContext) -> Bool {
@@ -193,13 +206,33 @@ enum InsertCommand {
         let write = try context.writeContext()
         context.node.counters.insert += Int64(statements.count)
         let before = context.node.lastOpTime
-        _ = try operation.run(context.node.data, write, until: .distantFuture)
+        guard case .done = try operation.run(context.node.data, write, until: .distantFuture) else {
+            return goOnLater(operation, concern, context)
+        }
+        reply(operation, context)
+        let after = context.node.lastOpTime
+        return context.finishWrite(after == before ? nil : after, concern)
+    }
+
+    private static func reply(_ operation: InsertOperation, _ context: CommandContext) {
         context.profiled?.inserted = operation.n
         context.writer.append("n", int32: Int32(clamping: operation.n))
         if !operation.retried.isEmpty { WriteOutcome.append(retried: operation.retried, to: context.writer) }
         if !operation.errors.isEmpty { WriteOutcome.append(operation.errors, to: context.writer) }
-        let after = context.node.lastOpTime
-        return context.finishWrite(after == before ? nil : after, concern)
+    }
+
+    /// Something was not in memory: what is done is done, the rest goes on as a task.
+    @inline(never)
+    private static func goOnLater(
+        _ begun: InsertOperation, _ concern: WriteConcern, _ context: CommandContext
+    ) -> CommandOutcome {
+        .later {
+            var operation = begun
+            try operation.move(to: WriteStatements(context, field: "documents").makeRun())
+            try await context.inWriteSlices { try operation.run(context.node.data, $0, until: $1).ended }
+            reply(operation, context)
+            try await context.awaitWriteConcern(context.node.lastOpTime, concern)
+        }
     }
 
     @inline(__always)
@@ -303,19 +336,23 @@ enum StatementCommand {
         } _: { context, outcome in
             let compile = try makeCompiler(context)
             var run = try WriteStatements(context, field: field).makeRun()
-            var index = 0
+            for _ in 0..<outcome.done { _ = try run.next() }
+            var pending: DocumentView?
             var errorBytes = 0
             var current: Running?
             var shown: Document?
-            if countsModified { outcome.nModified = 0 }
+            if countsModified, outcome.nModified == nil { outcome.nModified = 0 }
             return { context, write, deadline in
                 while true {
+                    let index = outcome.done
                     do {
                         if current == nil {
-                            guard let view = try run.next() else { return .done }
-                            shown = context.profiledStatement(view)
+                            guard let view = try pending ?? run.next() else { return .done }
+                            pending = view
                             let id = context.statementID(index)
-                            if try context.wasExecuted(id, write) { outcome.retried.append(id) }
+                            let wasExecuted = try context.wasExecuted(id, write)
+                            if wasExecuted, outcome.retried.last != id { outcome.retried.append(id) }
+                            shown = context.profiledStatement(view)
                             current = try compile(view, id)
                         }
                         if let current, try current.run(write, deadline) == .yield { return .yield }
@@ -326,7 +363,8 @@ enum StatementCommand {
                         if isOrdered { return .done }
                     }
                     current = nil
-                    index += 1
+                    pending = nil
+                    outcome.done += 1
                     if context.isSliceOver(write, deadline) { return .yield }
                 }
             }
@@ -360,12 +398,12 @@ extension WriteStatements {
     /// The same for statements of any number, in slices.
     func check(_ checkForm: (DocumentView) throws(ServerError) -> Void, _ context: CommandContext) async throws {
         var run = makeRun()
-        var deadline = context.runtime.loopSliceEnd
-        while let statement = try run.next() {
-            try checkForm(statement)
-            guard context.runtime.now >= deadline else { continue }
-            try await context.awaitNextSlice()
-            deadline = context.runtime.loopSliceEnd
+        try await context.inPreparingSlices { end -> Void? in
+            while let statement = try run.next() {
+                try checkForm(statement)
+                if context.runtime.now >= end { return nil }
+            }
+            return ()
         }
     }
 

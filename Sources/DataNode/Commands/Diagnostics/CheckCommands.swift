@@ -13,6 +13,7 @@ enum CheckCommands {
                 let namespace = try context.namespace()
                 return try SingleReplyRead.start(context) { context, _ in
                     guard let collection = context.node.data.catalog.find(namespace) else {
+                        try context.node.data.checkNoView(namespace)
                         throw ServerError(.namespaceNotFound, "Collection '\(namespace)' does not exist to validate.")
                     }
                     let validation = CollectionValidation(context.node.data, collection)

@@ -7,7 +7,7 @@ internal import Replication
 /// `setFeatureCompatibilityVersion`, kept as MongoDB keeps it: a replicated document of `admin.system.version`, which
 /// `getParameter` shows. Nothing here depends on it: all members run one version.
 enum FeatureCompatibility {
-    private static let namespace = Namespace("admin", "system.version")
+    static let namespace = Namespace("admin", "system.version")
     private static let documentID = "featureCompatibilityVersion"
     private static let latest = "8.0"
     private static let known = ["7.0", "7.3", "8.0"]

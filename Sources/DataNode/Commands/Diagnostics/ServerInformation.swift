@@ -60,10 +60,12 @@ enum ServerInformation {
                 return .done
             })
         table.add(
-            Command("connectionStatus", .empty, help: "who is logged in on this connection") { context in
+            Command("connectionStatus", .connectionStatus, help: "who is logged in on this connection") { context in
+                let showsPrivileges = context.body["showPrivileges"]?.isTruthy ?? false
                 context.writer.document("authInfo") {
                     $0.array("authenticatedUsers") { _ in }
                     $0.array("authenticatedUserRoles") { _ in }
+                    if showsPrivileges { $0.array("authenticatedUserPrivileges") { _ in } }
                 }
                 return .done
             })
@@ -160,7 +162,10 @@ enum ServerInformation {
         writer.append("bits", int32: 64)
         writer.append("debug", bool: false)
         writer.append("maxBsonObjectSize", int32: Int32(Limits.documentBytesMax))
-        writer.array("storageEngines") { $0.append(string: "memory") }
+        writer.array("storageEngines") {
+            $0.append(string: "memory")
+            $0.append(string: "file")
+        }
     }
 
     private static func appendCommandLine(to writer: DocumentWriter, _ node: Node) {

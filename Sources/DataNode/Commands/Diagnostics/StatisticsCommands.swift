@@ -10,6 +10,7 @@ enum StatisticsCommands {
             Command("collStats", [.read], .collStats, help: "how much a collection stores") { context in
                 try context.checkReadable()
                 let namespace = try context.namespace()
+                if context.node.data.catalog.find(namespace) == nil { try context.node.data.checkNoView(namespace) }
                 write(namespace, context.node, scale: try scale(context), to: context.writer)
                 return .done
             }, aliases: ["collstats"])

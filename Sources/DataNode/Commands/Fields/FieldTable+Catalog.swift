@@ -18,15 +18,17 @@ extension FieldTable {
         Field("validationAction", .string, "error or warn"),
         Field("idIndex", .object, "the index on _id: key {_id: 1}"),
         CollectionOptions.collationField,
-        .missing("viewOn", "views"),
-        .missing("pipeline", "views"),
-        .missing("timeseries", "time series"),
-        Field("expireAfterSeconds", [.number, .string], "of time series and clustered collections only"),
-        .missing("clusteredIndex", "clustered collections", unlessFalsy: true),
+        Field("viewOn", .string, "the collection or view that a view reads"),
+        Field("pipeline", .array, "the stages by which a view reads it"),
+        .missing("timeseries", "time series", types: .object),
+        Field("expireAfterSeconds", [.number, .string], "the age at which documents of a clustered collection go"),
+        Field("clusteredIndex", .any, "`{key: {_id: 1}, unique: true}`: documents come in the order of their `_id`s"),
         .images,
-        .missing("encryptedFields", "queryable encryption"),
-        .missing("storageEngine", "options of MongoDB's storage engines", [.unstable], unless: isPlain),
-        .missing("indexOptionDefaults", "options of MongoDB's storage engines", [.unstable], unless: isPlain),
+        .missing("encryptedFields", "queryable encryption", types: .object),
+        .missing("storageEngine", "options of MongoDB's storage engines", [.unstable], types: .object, unless: isPlain),
+        .missing(
+            "indexOptionDefaults", "options of MongoDB's storage engines", [.unstable], types: .object,
+            unless: isPlain),
         .missing("temp", "temporary collections", unlessFalsy: true),
         .missing("autoIndexId", "collections without an index on _id", [.unstable]) {
             $0.asDocument == nil && $0.isTruthy
@@ -37,6 +39,10 @@ extension FieldTable {
     static let renameCollection = FieldTable([
         Field("to", .string, [.required], "the new name, with its database"),
         Field("dropTarget", .flag, "drops a collection of that name first"),
+        Field(
+            "stayTemp", .bool, "keeps a temporary collection temporary; there are none",
+            effect: .none("no collection is temporary")),
+        .missing("collectionUUID", "checks of a collection's identity", types: .binary),
     ])
 
     static let collMod = FieldTable([
@@ -47,10 +53,10 @@ extension FieldTable {
         Field("cappedSize", .number, "bytes that a capped collection may take"),
         Field("cappedMax", .number, "documents that a capped collection may have"),
         Field("dryRun", .flag, "only looks whether an index could become unique"),
-        .missing("viewOn", "views"),
-        .missing("pipeline", "views"),
-        .missing("timeseries", "time series"),
-        .missing("expireAfterSeconds", "time series and clustered collections"),
+        Field("viewOn", .string, "the collection or view that a view reads"),
+        Field("pipeline", .array, "the stages by which a view reads it"),
+        .missing("timeseries", "time series", types: .object),
+        Field("expireAfterSeconds", [.number, .string], "of a clustered collection; off for none"),
         .images,
         .missing("recordPreImages", "images for change streams", unlessFalsy: true),
         .missing("timeseriesBucketsMayHaveMixedSchemaData", "time series", unlessFalsy: true),
@@ -67,14 +73,16 @@ extension FieldTable {
         Field("commitQuorum", [.string, .number], [.required], "which members must be ready before the build ends"),
     ])
 
-    static let convertToCapped = FieldTable([Field("size", .number, [.required], "bytes that it may take")])
+    static let convertToCapped = FieldTable([
+        Field("size", .number, [.required], "bytes that it may take", wrongTypeCode: .invalidOptions)
+    ])
     static let cloneCollectionAsCapped = FieldTable([
         Field("toCollection", .string, [.required], "the name of the copy"),
-        Field("size", .number, [.required], "bytes that it may take"),
+        Field("size", .number, [.required], "bytes that it may take", wrongTypeCode: .invalidOptions),
     ])
     static let compact = FieldTable([
-        Field("dryRun", .flag, "only estimates"),
-        .inert("force", .flag, because: "nothing is held up by it, on a primary neither"),
+        Field("dryRun", .bool, "only estimates"),
+        .inert("force", .bool, because: "nothing is held up by it, on a primary neither"),
         Field("freeSpaceTargetMB", .number, "does nothing below so much free space; there never is any"),
     ])
     static let dataSize = FieldTable([
@@ -90,9 +98,15 @@ extension FieldTable {
         CollectionOptions.collationField,
     ])
     static let validateDBMetadata = FieldTable([
-        Field("apiParameters", .object, [.required], "`{version, strict, deprecationErrors}`"),
+        Field(
+            "apiParameters", .object, [.required], "`{version, strict, deprecationErrors}`",
+            inner: FieldTable([
+                Field("version", .string, [.required], "the version of the Stable API: \"1\""),
+                Field("strict", .bool, "whether what is not in it is an error"),
+                Field("deprecationErrors", .bool, "whether what is deprecated in it is an error"),
+            ])),
         Field("db", .string, "one database; all when left out"),
-        Field("collections", .array, "some collections; all when left out"),
+        Field("collection", .string, "one collection; all when left out"),
     ])
     static let applyOps = FieldTable([
         .missing("alwaysUpsert", "updates that insert what is not there", unlessFalsy: true),
@@ -117,7 +131,7 @@ extension FieldTable {
 
     static let listCollections = FieldTable([
         Field("filter", .object, "which of them"),
-        Field("nameOnly", .flag, "names and types only"),
+        Field("nameOnly", .bool, "names and types only"),
         Field("cursor", .object, "`{batchSize}`", inner: .cursorOptions),
         Field(
             "authorizedCollections", .flag, "those that the user may read: all, as there are no users",
@@ -132,7 +146,16 @@ extension FieldTable {
 }
 
 extension Field {
-    fileprivate static let images = missing("changeStreamPreAndPostImages", "images for change streams") {
-        $0.asDocument?["enabled"].map { !$0.isTruthy } ?? false
-    }
+    fileprivate static let images = Field(
+        "changeStreamPreAndPostImages", .object,
+        "not supported yet, unless it asks for nothing: images for change streams",
+        inner: FieldTable([
+            Field("enabled", .bool, [.required], "whether they are kept") { (value: ValueView) throws(ServerError) in
+                guard value.isTruthy else { return }
+                throw ServerError(
+                    .commandNotSupported,
+                    "changeStreamPreAndPostImages are not supported yet: images for change streams"
+                )
+            }
+        ]))
 }

@@ -3,6 +3,10 @@ internal import Core
 
 /// The fields of the commands that tell of the node, and of sessions.
 extension FieldTable {
+    static let connectionStatus = FieldTable([
+        Field("showPrivileges", .flag, "shows what the users may do: nothing, as there are none")
+    ])
+
     static let serverStatus = FieldTable([], isOpen: true)
     static let scale = FieldTable([
         Field("scale", .number, "the unit of sizes, in bytes"),

@@ -2,13 +2,19 @@ internal import BSON
 internal import Core
 internal import Data
 
+extension Field {
+    /// The index to use.
+    static let hint = Field(
+        "hint", [.string, .object], "the index to use, by name or key pattern", wrongTypeCode: .failedToParse)
+}
+
 /// The fields of the commands that read documents.
 extension FieldTable {
     static let find = FieldTable([
         Field("filter", .object, "which documents"),
         Field("sort", .object, "in which order"),
         Field("projection", .object, "which fields of them"),
-        Field("hint", [.string, .object], "the index to use, by name or key pattern"),
+        .hint,
         Field("skip", .number, [.nonNegative], "how many to leave out first"),
         Field("limit", .number, [.nonNegative], "how many at most; 0 for all"),
         Field("batchSize", .number, [.nonNegative], "documents in the first batch"),
@@ -22,9 +28,7 @@ extension FieldTable {
         Field("max", .object, [.unstable], "the greatest index key, excluded; needs a hint"),
         Field("returnKey", .flag, [.unstable], "index keys instead of documents"),
         Field("showRecordId", .flag, [.unstable], "adds $recordId to each document"),
-        Field(
-            "allowDiskUse", .flag, "would let a sort spill; nothing spills yet",
-            effect: .none("a stage within its memory limit works either way; beyond it fails with or without")),
+        Field("allowDiskUse", .flag, "whether a sort may go on in temporary tables; it may by default"),
         .inert("allowPartialResults", .flag, because: "only routers can have partial results"),
         .inert("oplogReplay", .flag, [.unstable], because: "scans of the oplog begin at the right place by themselves"),
     ])
@@ -32,14 +36,12 @@ extension FieldTable {
     static let aggregate = FieldTable([
         Field("pipeline", .array, [.required], "the stages"),
         Field("cursor", .object, "`{batchSize}`; required unless `explain` is set", inner: .cursorOptions),
-        Field("explain", .flag, [.unstable], "describes the plan instead of running it"),
-        Field("hint", [.string, .object], "the index to use, by name or key pattern"),
+        Field("explain", .bool, [.unstable], "describes the plan instead of running it"),
+        .hint,
         Field("let", .object, "variables for expressions"),
         Field("bypassDocumentValidation", .flag, "writes of $out and $merge skip the validator"),
         CollectionOptions.collationField,
-        Field(
-            "allowDiskUse", .flag, "would let stages spill; nothing spills yet",
-            effect: .none("a stage within its memory limit works either way; beyond it fails with or without")),
+        Field("allowDiskUse", .bool, "whether stages may go on in temporary tables; they may by default"),
         .missing("fromMongos", "sharding", unlessFalsy: true),
         .missing("needsMerge", "sharding", unlessFalsy: true),
         .missing("exchange", "sharding"),
@@ -61,10 +63,10 @@ extension FieldTable {
     static let count = FieldTable([
         Field("query", .object, "which documents"),
         Field("skip", .number, [.nonNegative], "how many to leave out first"),
-        Field("limit", .number, "how many at most; 0 for all, negative as positive"),
-        Field("hint", [.string, .object], "the index to use, by name or key pattern"),
+        Field("limit", .number, "how many at most; 0 for all, negative as positive", wrongTypeCode: .badValue),
+        .hint,
         CollectionOptions.collationField,
-        .inert("fields", .object, because: "older shells send it; a count has no fields"),
+        .inert("fields", .any, because: "older shells send it; a count has no fields"),
     ])
 
     static let distinct = FieldTable([
@@ -75,7 +77,7 @@ extension FieldTable {
             }
         },
         Field("query", .object, "of which documents"),
-        Field("hint", [.string, .object], "the index to use, by name or key pattern"),
+        .hint,
         CollectionOptions.collationField,
     ])
 

@@ -29,12 +29,14 @@ extension FieldTable {
         Field("query", .object, "which document"),
         Field("sort", .object, "which of several"),
         Field("remove", .flag, "removes it"),
-        Field("update", [.object, .array], "changes it: modifiers, a replacement or a pipeline"),
+        Field(
+            "update", [.object, .array], "changes it: modifiers, a replacement or a pipeline",
+            wrongTypeCode: .failedToParse),
         Field("new", .flag, "answers with the document as it is afterwards"),
         Field("upsert", .flag, "inserts when nothing matches"),
         Field("fields", .object, "which fields to answer with"),
         Field("arrayFilters", .array, "which elements `$[name]` means"),
-        Field("hint", [.string, .object], "the index to use, by name or key pattern"),
+        .hint,
         CollectionOptions.collationField,
         bypassValidation, bypassTimestamps, variables,
     ])
@@ -47,11 +49,13 @@ extension FieldTable {
     static let bulkUpdate = FieldTable([
         Field("update", .number, [.required], "the collection"),
         Field("filter", .object, [.required], "which documents"),
-        Field("updateMods", [.object, .array], [.required], "modifiers, a replacement or a pipeline"),
-        Field("multi", .flag, "all that match, not one"),
-        Field("upsert", .flag, "inserts when nothing matches"),
+        Field(
+            "updateMods", [.object, .array], [.required], "modifiers, a replacement or a pipeline",
+            wrongTypeCode: .failedToParse),
+        Field("multi", .bool, "all that match, not one"),
+        Field("upsert", .bool, "inserts when nothing matches"),
         Field("arrayFilters", .array, "which elements `$[name]` means"),
-        Field("hint", [.string, .object], "the index to use, by name or key pattern"),
+        .hint,
         Field("sort", .object, "which of several"),
         Field("constants", .object, "variables for a pipeline"),
         CollectionOptions.collationField,
@@ -59,8 +63,8 @@ extension FieldTable {
     static let bulkDelete = FieldTable([
         Field("delete", .number, [.required], "the collection"),
         Field("filter", .object, [.required], "which documents"),
-        Field("multi", .flag, "all that match, not one"),
-        Field("hint", [.string, .object], "the index to use, by name or key pattern"),
+        Field("multi", .bool, "all that match, not one"),
+        .hint,
         CollectionOptions.collationField,
     ])
     static let bulkNamespace = FieldTable([

@@ -39,11 +39,11 @@ final class Batch {
     func fill(from source: any BatchSource, limit: Int, isLinearizable: Bool) async throws -> CursorProgress {
         var progress = CursorProgress.yield
         try await context.confirming(isLinearizable) {
-            while true {
-                progress = try fill(from: source, limit: limit, deadline: context.runtime.loopSliceEnd)
-                if progress != .yield { return tells(progress) }
-                try await context.awaitNextReadSlice()
+            progress = try await context.inReadSlices { end in
+                let progress = try fill(from: source, limit: limit, deadline: end)
+                return progress == .yield ? nil : progress
             }
+            return tells(progress)
         }
         return progress
     }

@@ -54,7 +54,7 @@ struct ReadGate {
         guard let point else {
             return .later {
                 let point = try await awaitPoint()
-                try await goOn(try open(point), point)
+                try await goOn(try await context.inReadSlices { _ in try open(point) }, point)
             }
         }
         let read = try open(point)
@@ -64,6 +64,8 @@ struct ReadGate {
                 read.close()
                 return .done
             }
+        } catch let missing as StorageNotResident {
+            context.node.data.note(missing)
         } catch {
             read.close()
             throw error
@@ -82,9 +84,7 @@ struct ReadGate {
     private func goOn(_ read: any RunningRead, _ point: ReadPoint) async throws {
         defer { read.close() }
         try await context.confirming(concern.level == .linearizable) {
-            while case .yield = try read.run(until: context.runtime.loopSliceEnd) {
-                try await context.awaitNextReadSlice()
-            }
+            try await context.inReadSlices { try read.run(until: $0).ended }
             return read.tells
         }
         try read.write(at: shown(point))

@@ -16,8 +16,8 @@ extension CommandContext {
 
     /// Lets everything else run between two slices of a read, and asks whether it may go on.
     /// - Throws: `MaxTimeMSExpired`, `NotPrimaryOrSecondary`, `ClientDisconnect`.
-    func awaitNextReadSlice() async throws(ServerError) {
-        await yieldLoop()
+    func awaitNextReadSlice() async throws {
+        try await endSlice()
         try checkDeadline()
         try node.role.checkServesReads(of: arguments.database)
         guard !connection.isClosed else { throw ServerError(.clientDisconnect, "the client has gone") }

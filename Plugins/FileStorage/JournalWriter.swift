@@ -1,0 +1,166 @@
+import BSON
+import Core
+
+/// The end of a journal that writes: called on helper threads, by one job at a time.
+final class JournalWriter: @unchecked Sendable {
+    private let disk: any Disk
+    private let layout: FileLayout
+    private let store: UInt64
+    private let epoch: UInt64
+    private let segmentBytes: Int
+
+    private var file: (any DiskFile)?
+    private var segment: JournalFormat.Segment
+    private var offset = 0
+    private var room = 0
+    /// Checksum of the last frame.
+    private var previous: UInt64 = 0
+    private var synced: UInt64
+    private let frame = ByteBuffer(capacity: 64 * 1024)
+    /// Files that can become segments.
+    private var spares: [String] = []
+    private var spareCount: UInt64 = 0
+
+    /// A segment and the number of the first batch in it.
+    struct Begun: Sendable {
+        let number: UInt64
+        let first: UInt64
+    }
+
+    struct Outcome: Sendable {
+        var begun: [Begun] = []
+        var bytes = 0
+        /// Where the last frame ends.
+        var end = JournalPosition(segment: 0, offset: 0)
+        /// Whether there is a file for the next segment.
+        var hasReserve = true
+    }
+
+    /// - Parameters:
+    ///   - firstSegment: the number of the segment that will be begun.
+    ///   - synced: the number of the last batch that is safe elsewhere.
+    init(
+        _ disk: any Disk, _ layout: FileLayout, store: UInt64, epoch: UInt64, firstSegment: UInt64, synced: UInt64,
+        segmentBytes: Int
+    ) {
+        self.disk = disk
+        self.layout = layout
+        self.store = store
+        self.epoch = epoch
+        self.segmentBytes = segmentBytes
+        self.synced = synced
+        segment = JournalFormat.Segment(number: firstSegment &- 1, epoch: epoch, store: store)
+    }
+
+    /// Makes the first segment and one in reserve.
+    func begin(first: UInt64, spares names: [String]) throws(DiskError) -> Outcome {
+        spares = names
+        spareCount = UInt64(names.count)
+        var outcome = Outcome()
+        try beginSegment(bytes: segmentBytes, first: first, &outcome)
+        try reserve()
+        outcome.end = JournalPosition(segment: segment.number, offset: offset)
+        return outcome
+    }
+
+    /// Writes one frame of batches, or a mark, and with `sync` makes everything written so far durable.
+    /// - Parameter unused: numbers of segments that are not needed any more.
+    func write(
+        _ content: UnsafeRawBufferPointer, first: UInt64, count: UInt32, sync: Bool, unused: [UInt64]
+    ) throws(DiskError) -> Outcome {
+        var outcome = Outcome()
+        try recycle(unused)
+        frame.removeAll(keeping: 4 << 20)
+        var checksum = append(content, first, count)
+        if frame.count > room - offset {
+            try beginSegment(
+                bytes: max(segmentBytes, JournalFormat.headerBytes + frame.count), first: first, &outcome)
+            // Its checksum names its place.
+            frame.removeAll()
+            checksum = append(content, first, count)
+        }
+        guard let file else { throw DiskError(.other, "writing to", layout.journal, "there is no segment") }
+        try file.write(frame.bytes, at: offset)
+        offset += frame.count
+        previous = checksum
+        outcome.bytes = frame.count
+        outcome.end = JournalPosition(segment: segment.number, offset: offset)
+        if sync {
+            try file.sync()
+            if count > 0 { synced = first + UInt64(count) - 1 }
+        }
+        do { try reserve() } catch  where error.kind == .full { outcome.hasReserve = false }
+        return outcome
+    }
+
+    /// Tries again to have a file for the next segment.
+    func retryReserve(unused: [UInt64]) throws(DiskError) -> Bool {
+        try recycle(unused)
+        do { try reserve() } catch  where error.kind == .full { return false }
+        return true
+    }
+
+    private func append(_ content: UnsafeRawBufferPointer, _ first: UInt64, _ count: UInt32) -> UInt64 {
+        JournalFormat.appendFrame(
+            of: content, first: first, count: count, synced: synced, previous: previous, in: segment, to: frame)
+    }
+
+    private func beginSegment(bytes: Int, first: UInt64, _ outcome: inout Outcome) throws(DiskError) {
+        // What the last segment holds is durable before anything stands behind it.
+        try file?.sync()
+        let next = JournalFormat.Segment(number: segment.number &+ 1, epoch: epoch, store: store)
+        let path = layout.segment(next.number)
+        if let spare = spares.last {
+            try disk.rename(spare, to: path)
+            spares.removeLast()
+        }
+        let opened = try disk.open(path, create: true)
+        try opened.resize(to: max(bytes, try opened.size()))
+        let header = ByteBuffer(capacity: JournalFormat.headerBytes)
+        JournalFormat.appendHeader(next, to: header)
+        try opened.write(header.bytes, at: 0)
+        try opened.sync()
+        try disk.syncDirectory(layout.journal)
+        file = opened
+        segment = next
+        room = try opened.size()
+        offset = JournalFormat.headerBytes
+        previous = 0
+        outcome.begun.append(Begun(number: next.number, first: first))
+    }
+
+    /// Room for the next segment is taken before it is needed: a disk that is full shows while there is still room for
+    /// what a member must be able to write.
+    private func reserve() throws(DiskError) {
+        guard spares.isEmpty else { return }
+        spareCount += 1
+        let path = layout.spare(spareCount)
+        do {
+            let file = try disk.open(path, create: true)
+            try file.resize(to: segmentBytes)
+        } catch {
+            try? disk.remove(path)
+            throw error
+        }
+        spares.append(path)
+    }
+
+    private func recycle(_ numbers: [UInt64]) throws(DiskError) {
+        for number in numbers {
+            if spares.count >= Limits.journalSparesMax {
+                try disk.remove(layout.segment(number))
+            } else {
+                spareCount += 1
+                let path = layout.spare(spareCount)
+                try disk.rename(layout.segment(number), to: path)
+                spares.append(path)
+            }
+        }
+    }
+}
+
+/// A place in a journal.
+struct JournalPosition: Sendable, Equatable {
+    var segment: UInt64
+    var offset: Int
+}
