@@ -80,6 +80,8 @@ public final class VersionStore {
     public func flush() async throws { try await engine.flush(upTo: engine.appliedMark) }
     public var appliedMark: UInt64 { engine.appliedMark }
     public var durableMark: UInt64 { engine.durableMark }
+    /// Whether everything that was written is safe.
+    public var isDurable: Bool { engine.durableMark >= engine.appliedMark }
     /// So much waits for the disk that writers should wait for a flush.
     public var isBehind: Bool { engine.raw.isBehind }
 

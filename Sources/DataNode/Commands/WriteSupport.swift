@@ -55,7 +55,11 @@ extension CommandContext {
     /// - Parameter optime: the last optime it wrote, nil when it changed nothing.
     func finishWrite(_ optime: OpTime?, _ concern: WriteConcern) -> CommandOutcome {
         lastWrite = optime
-        guard node.role.isReplicated else { return .done }
+        guard node.role.isReplicated else {
+            guard concern.journal == true, !node.data.versions.isDurable else { return .done }
+            awaited = (.null, concern)
+            return .held
+        }
         if case .number(let count) = concern.w, count <= 1, concern.journal != true { return .done }
         // A write that changed nothing waits for what the client may have seen.
         let target = optime ?? node.lastOpTime

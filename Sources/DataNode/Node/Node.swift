@@ -16,7 +16,7 @@ public final class Node {
 
     /// Where clients and members reach it.
     let frontend: Frontend
-    private(set) var role: any NodeRole = StandaloneRole()
+    private(set) var role: any NodeRole
     /// The role of a member of a replica set, once started; nil for a standalone.
     private(set) var replication: ReplicaSetRole?
     private let electionPolicy: (any ElectionPolicy)?
@@ -70,10 +70,13 @@ public final class Node {
         let oplog = Oplog(versions, bytesMax: options.oplogBytesMax ?? Limits.oplogBytesVolatileDefault)
         oplog.pinnedBytesMax = runtime.buggified("little is kept for initial syncs", Limits.oplogPinnedBytesMax, 8192)
         data = DataStore(runtime: runtime, versions: versions, oplog: oplog)
+        let standalone = StandaloneRole()
+        role = standalone
         frontend.service = self
         for command in CommandSet.all {
             frontend.commands.add(command) { DataCommand($0, as: $1, of: self) }
         }
+        standalone.flush = { [unowned self] completion in flushJournal(completion) }
         frontend.failPoints.onChange = { [unowned self] in replication?.syncSource.goOn() }
     }
 
@@ -115,6 +118,19 @@ public final class Node {
     public var endpoint: Endpoint { frontend.endpoint }
     /// The last entry of the oplog; null when there is none.
     var lastOpTime: OpTime { data.oplog.last ?? .null }
+
+    /// Makes everything that was written durable.
+    private func flushJournal(_ completion: @escaping (ServerError?) -> Void) {
+        runtime.spawn("flush for a write concern") { [self] in
+            do {
+                try await data.versions.flush()
+                completion(nil)
+            } catch {
+                fail(error)
+                completion(ServerError(.interruptedAtShutdown, "the node stopped: what was written is not durable"))
+            }
+        }
+    }
 
     /// Runs one command as a client of this node would, without a connection: for the program that holds the node.
     /// - Parameter database: the command's `$db`.
