@@ -22,8 +22,8 @@ public protocol Disk: AnyObject, Sendable {
     func remove(_ path: String) throws(DiskError)
     /// Makes the names in a directory durable.
     func syncDirectory(_ path: String) throws(DiskError)
-    /// Takes a lock that one holder at a time has, on a file that is made for it. The note is written into the file, for
-    /// those who find it taken.
+    /// Takes a lock that one holder at a time has, on a file that is made for it. The note is written into the file,
+    /// for those who find it taken.
     /// - Throws: `DiskError` of kind `.locked` with the holder's note.
     func lock(_ path: String, note: String) throws(DiskError) -> any DiskLock
     /// Bytes that are free where that path is.
