@@ -10,7 +10,7 @@
 /// - An error of `sync` is for good: what was written since the last one may be lost although reads still show it.
 /// - Paths are absolute or relative to the process's directory, their parts are separated by `/`.
 public protocol Disk: AnyObject, Sendable {
-    /// Makes a directory and those above it; nothing when it is there.
+    /// Makes a directory and those above it, durably; nothing when it is there.
     func makeDirectory(_ path: String) throws(DiskError)
     /// The names in a directory, in no order; nil when there is no such directory.
     func list(_ path: String) throws(DiskError) -> [String]?
@@ -26,8 +26,6 @@ public protocol Disk: AnyObject, Sendable {
     /// for those who find it taken.
     /// - Throws: `DiskError` of kind `.locked` with the holder's note.
     func lock(_ path: String, note: String) throws(DiskError) -> any DiskLock
-    /// Bytes that are free where that path is.
-    func freeBytes(_ path: String) throws(DiskError) -> Int64
 }
 
 extension Disk {
