@@ -110,7 +110,7 @@ struct FlowControlTests {
             "aggregate",
             [
                 "aggregate": "things", "cursor": [:], "writeConcern": ["w": 1],
-                "pipeline": [["$set": ["text": kilobyte]], ["$out": "copy"]],
+                "pipeline": [["$set": ["text": kilobyte]], ["$out": ["db": "test", "coll": "copy"]]],
             ]
         ),
     ]

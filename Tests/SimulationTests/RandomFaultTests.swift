@@ -52,9 +52,7 @@ struct RandomFaultTests {
     func twoCandidates() throws {
         var scenario = RandomScenario(seed: 15183)
         scenario.swarm.safetyPhase = .seconds(5)
-        try withKnownIssue("both stand as the network heals, and both a timeout later: two seconds without a primary") {
-            _ = try scenario.run(seed: 15183)
-        }
+        _ = try scenario.run(seed: 15183)
     }
 
     @Test(

@@ -245,7 +245,6 @@ def test_what_create_cannot_do_is_refused_by_name(database):
         ({"expireAfterSeconds": 5}, 72), ({"size": 4096}, 72), ({"max": 5}, 72), ({"capped": False, "size": 4096}, 72),
         ({"changeStreamPreAndPostImages": {"enabled": True}}, 115), ({"encryptedFields": {"fields": []}}, 115),
         ({"storageEngine": {"wiredTiger": {"configString": "x"}}}, 115), ({"timeseries": {"timeField": "t"}}, 115),
-        ({"clusteredIndex": {"key": {"_id": 1}, "unique": True}}, 115), ({"viewOn": "c", "pipeline": []}, 115),
         ({"autoIndexId": False}, 115), ({"madeUp": 1}, 40415), ({"idIndex": {"key": {"a": 1}, "name": "x"}}, 2),
     ):
         assert code_of(database.command, "create", "c", **options) == code, options

@@ -8,7 +8,11 @@ struct AccumulatorSpecification {
     let expression: Expression?
     let make: () -> any Accumulator
 
-    init(_ element: DocumentView.Element, context: QueryContext) throws(ServerError) {
+    /// - Parameter takesArrays: whether an array is an operand (in a window) and not a list of operands, of which there
+    ///   must be one only.
+    init(
+        _ element: DocumentView.Element, takesArrays: Bool = false, context: QueryContext
+    ) throws(ServerError) {
         field = element.key.string
         guard !field.utf8.contains(UInt8(ascii: ".")) else {
             throw ServerError(location: 40235, "The field name '\(field)' cannot contain '.'")
@@ -24,7 +28,7 @@ struct AccumulatorSpecification {
         }
         let name = first.key.string
         if let make = AccumulatorSpecification.simple[name] {
-            guard first.value.type != .array else {
+            guard takesArrays || first.value.type != .array else {
                 throw ServerError(location: 40237, "The \(name) accumulator is a unary operator")
             }
             expression = try Expression(first.value, context: context)

@@ -65,8 +65,8 @@ enum ArithmeticOperators {
             .typeMismatch, "can't $subtract \(typeName(operands[1])) from \(typeName(operands[0]))")
     }
 
-    /// A number as milliseconds: doubles are rounded away from zero at the half, decimals to even; nil for more than there
-    /// are.
+    /// A number as milliseconds: doubles are rounded away from zero at the half, decimals to even; nil for more than
+    /// there are.
     private static func wholeMillis(_ number: Number) -> Int64? {
         guard case .double(let value) = number else { return number.coercedInteger }
         return Int64(exactly: value.rounded(.toNearestOrAwayFromZero))

@@ -185,7 +185,7 @@ enum NumberText {
     static func double(_ value: Double) -> String { DoubleText.shortest(value) }
 }
 
-/// How string operators see timestamps: `Jan  1 00:00:00:1`, in UTC.
+/// How string operators see timestamps, in UTC; days below ten are two columns wide, too.
 enum TimestampText {
     static func text(_ timestamp: Timestamp) -> String {
         let date = CivilDate(millis: Int64(timestamp.seconds) * 1000)

@@ -6,8 +6,8 @@ import CHash
 public enum QueryShape {
     // MARK: The shape of a command
 
-    /// `queryShapeHash`: of all that a command asks for, the order of fields included. `filter` is that of the command in
-    /// normal form.
+    /// `queryShapeHash`: of all that a command asks for, the order of fields included. `filter` is that of the command
+    /// in normal form.
     public static func hash(command: DocumentView, filter: Document?) -> String {
         let shape = Document { writer in
             for element in command {

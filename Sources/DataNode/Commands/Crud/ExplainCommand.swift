@@ -106,6 +106,7 @@ enum ExplainCommand {
             let cursor = try AggregateCommand.cursor(context, command, namespace, point, context: query)
             return explained.read(namespace, cursor.query, cursor.explainedStages, source: cursor)
         }
+        let (find, wrapper) = try asFind(command)
         let namespace = try context.namespace(collection: first.value, field: "explain")
         let data = context.node.data
         if try data.catalog.find(namespace, at: point) == nil, try data.view(namespace, at: point) != nil {
@@ -117,7 +118,6 @@ enum ExplainCommand {
             }
             return explained.read(namespace, cursor.query, cursor.explainedStages, source: cursor)
         }
-        let (find, wrapper) = try asFind(command)
         try compile(command, namespace, context, query)
         let request = try find.withView { try FindRequest(namespace, $0, context: query) }
         let cursor = try QueryCursor(context.node.data, request, at: point)

@@ -27,10 +27,6 @@ struct WindowFunctionCompiler {
         "$sum", "$avg", "$min", "$max", "$first", "$last", "$push", "$addToSet", "$stdDevPop", "$stdDevSamp", "$count",
         "$firstN", "$lastN", "$minN", "$maxN", "$top", "$topN", "$bottom", "$bottomN", "$median", "$percentile",
     ]
-    /// Those with one operand, an array too.
-    private static let unary: Set<String> = [
-        "$sum", "$avg", "$min", "$max", "$first", "$last", "$push", "$addToSet", "$stdDevPop", "$stdDevSamp",
-    ]
 
     private static var furtherArgument: ServerError {
         ServerError(location: 5_371_601, "Rank style window functions take no other arguments")
@@ -123,15 +119,11 @@ struct WindowFunctionCompiler {
         }
         let frame = try frame(window)
         let written = Document { writer in
-            writer.document("x") { writer in
-                guard WindowFunctionCompiler.unary.contains(name) else { return writer.append(name, argument) }
-                // Within an array of one, an array is an operand itself.
-                writer.array(name) { $0.append(argument) }
-            }
+            writer.document("x") { $0.append(name, argument) }
         }
         let specification = try written.withChecked { (view) throws(ServerError) -> AccumulatorSpecification in
             guard let element = view.first else { throw ServerError(.internalError, "a written field is missing") }
-            return try AccumulatorSpecification(element, context: context)
+            return try AccumulatorSpecification(element, takesArrays: true, context: context)
         }
         let expression = specification.expression
         // A window that ends with the partition has left all of it behind: nothing has to go out again.
