@@ -25,6 +25,7 @@ public final class Node {
     private(set) lazy var profiler = Profiler(self)
     var flowControl = FlowControl()
     private(set) lazy var ttl = TTLMonitor(self)
+    private(set) lazy var sessionReaper = SessionReaper(self)
     /// An index build was committed or aborted.
     let indexBuildEnded: LoopSignal
     /// Something was written: tailing cursors look again.
@@ -114,10 +115,12 @@ public final class Node {
             data.onAppend = nil
             data.onCappedInsert = { [unowned self] in dataAppended.fire() }
         }
-        if !options.isInspection { ttl.start() }
+        if !options.isInspection { periodicPasses.forEach { $0.start() } }
         (runtime.log as? any RecentLogLines)?.endStartup()
         runtime.log.log(.info, "node", "listening on \(frontend.endpoint)")
     }
+
+    private var periodicPasses: [PeriodicPass] { [ttl.periodic, sessionReaper.periodic] }
 
     /// Small collections that it reads and writes when it cannot wait for the storage.
     private static let residentNamespaces = ReplicationLocalState.namespaces.union([
@@ -156,7 +159,7 @@ public final class Node {
         guard !isStopped, !isShuttingDown else { return }
         if handingOver { await replication?.handOver() }
         frontend.isShuttingDown = true
-        ttl.stop()
+        periodicPasses.forEach { $0.stop() }
         replication?.shutdown()
         frontend.topology.bump()
         frontend.isStopped = true
@@ -170,7 +173,7 @@ public final class Node {
         guard !isStopped else { return }
         runtime.log.log(.error, "node", "stopping: \(error)")
         frontend.isShuttingDown = true
-        ttl.stop()
+        periodicPasses.forEach { $0.stop() }
         frontend.isStopped = true
         replication?.shutdown()
         frontend.close(graceful: false)
