@@ -1,3 +1,4 @@
+import BSON
 public import Core
 
 /// The deletion of what sessions remember that have not written for long, on its way: a walk over the records and over

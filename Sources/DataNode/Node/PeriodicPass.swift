@@ -7,7 +7,7 @@ final class PeriodicPass {
         didSet { if timer != nil { schedule() } }
     }
 
-    private let name: String
+    private let name: StaticString
     private unowned let node: Node
     private let isDue: () -> Bool
     private let pass: () async -> Void
@@ -19,8 +19,8 @@ final class PeriodicPass {
     ///   - isDue: whether there is anything to do; a pass without is over at once.
     ///   - ended: called at the end of each pass, also of one that had nothing to do.
     init(
-        _ name: String, _ node: Node, pause: Duration, isDue: @escaping () -> Bool, pass: @escaping () async -> Void,
-        ended: @escaping () -> Void
+        _ name: StaticString, _ node: Node, pause: Duration, isDue: @escaping () -> Bool,
+        pass: @escaping () async -> Void, ended: @escaping () -> Void
     ) {
         self.name = name
         self.node = node
