@@ -153,7 +153,8 @@ let package = Package(
         .executableTarget(
             name: "echo-service", dependencies: ["EchoService", "Frontend", "LiveRuntime", "SocketTransport", "Core"],
             path: "Tests/echo-service", swiftSettings: swiftSettings),
-        tests("DataNodeTests", ["DataNode", "Frontend", "Wire", "BSON", "Core", "Simulation", "MemoryStorage"]),
+        tests(
+            "DataNodeTests", ["DataNode", "Data", "Frontend", "Wire", "BSON", "Core", "Simulation", "MemoryStorage"]),
         tests(
             "SimulationTests",
             ["Simulation", "DataNode", "Client", "BSON", "Core", "ElectionPolicies", "MemoryStorage", "Conformance"]),

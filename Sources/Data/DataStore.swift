@@ -13,6 +13,7 @@ public final class DataStore {
     public let oplog: Oplog
     public let catalog: Catalog
     public let sessions: SessionRecords
+    public let durability: Durability
     /// Cluster time. Ticks with every write; the shell makes it follow peers and clients.
     public var clock = LogicalClock()
     /// Index builds in progress, by build id, oldest first.
@@ -42,6 +43,7 @@ public final class DataStore {
         self.runtime = runtime
         self.versions = versions
         self.oplog = oplog
+        durability = Durability(versions, oplog, runtime)
         catalog = Catalog(versions: versions)
         sessions = SessionRecords(
             versions: versions, forgetsStatements: runtime.hasMutant(.retryAppliedTwice))
@@ -54,6 +56,7 @@ public final class DataStore {
         indexBuilds.removeAll()
         sessions.reload()
         try catalog.load()
+        oplog.setCommitPoint(versions.committed.timestamp)
         if let last = oplog.last { clock.advance(toLogged: last.timestamp) }
         try restartIndexBuilds()
     }

@@ -11,14 +11,17 @@ final class NodeHarness {
     let node: Node
 
     /// - Parameter setName: makes it a member without a configuration.
-    init(seed: UInt64 = 1, setName: String? = nil, enableTestCommands: Bool = false) throws {
+    init(
+        seed: UInt64 = 1, setName: String? = nil, enableTestCommands: Bool = false,
+        engine: any StorageEngine = MemoryStorage()
+    ) throws {
         world = SimulatedWorld(seed: seed)
         runtime = world.addNode("a")
         var options = NodeOptions(endpoint: Endpoint(host: "a", port: 27017))
         options.replicaSetName = setName
         options.enableTestCommands = enableTestCommands
         node = Node(
-            runtime: runtime, transport: world.network.transport(for: runtime), engine: MemoryStorage(),
+            runtime: runtime, transport: world.network.transport(for: runtime), engine: engine,
             electionPolicy: NeverStands(), options: options)
         let node = node
         try perform { try await node.start() }
@@ -28,6 +31,14 @@ final class NodeHarness {
     func run(_ command: Document, database: String = "shop") throws -> Document {
         let node = node
         return try perform { await node.run(command, database: database) }
+    }
+
+    /// Begins to run a command; the closure tells its reply when there is one.
+    func begin(_ command: Document, database: String = "shop") -> () -> Document? {
+        let node = node
+        var reply: Document?
+        runtime.spawn("test command") { reply = await node.run(command, database: database) }
+        return { reply }
     }
 
     /// Lets virtual time pass.

@@ -13,6 +13,10 @@ final class TableLog: StorageLog {
     private var open: [(timestamp: Timestamp, bytes: Int)] = []
     private var openHead = 0
     private var commitPoint = Timestamp.zero
+    /// Pieces at the front that are known, all of them committed.
+    private var pieces: [(last: OpTime, storedBytes: Int)] = []
+    private let pieceRows = RowBuffer(limit: TableLog.pieceEntries)
+    private var pieceBytes = Limits.oplogBlockBytes
 
     init(_ engine: any StorageEngine) { self.engine = engine }
 
@@ -54,6 +58,7 @@ final class TableLog: StorageLog {
     func load(committed floor: Timestamp) async throws {
         commitPoint = floor
         open.removeAll()
+        pieces.removeAll()
         (openHead, openBytes) = (0, 0)
         first = try await end(.forward)
         last = try await end(.backward)
@@ -127,6 +132,7 @@ final class TableLog: StorageLog {
 
     /// A batch that was translated is applied.
     func didApply(_ batch: WriteBatch) throws {
+        if let through = batch.truncatesThrough { dropPieces(through: through) }
         if batch.truncatesThrough == .max {
             open.removeAll()
             (openHead, openBytes, commitPoint, first, last) = (0, 0, .zero, nil, nil)
@@ -169,21 +175,47 @@ final class TableLog: StorageLog {
         }
     }
 
-    /// Entries of a piece that is dropped in front.
+    // MARK: Pieces
+
+    /// Entries of a piece that is dropped in front, at most.
     private static let pieceEntries = 64
 
+    func expect(bytesMax: Int) {
+        pieceBytes = max(1024, min(Limits.oplogBlockBytes, bytesMax / 4))
+        pieces.removeAll()
+    }
+
+    /// Pieces are found once, in order; those at the front go as they are dropped.
     func frontPiece(_ index: Int) throws -> (last: OpTime, storedBytes: Int)? {
-        var piece: (last: OpTime, storedBytes: Int)?
-        var seen = 0
-        let rows = RowBuffer(limit: TableLog.pieceEntries * (index + 1))
-        _ = try read(.start, .forward, rows)
-        for row in rows.rows {
-            guard try TableLog.timestamp(row.key) <= commitPoint else { return nil }
-            seen += 1
-            guard seen > TableLog.pieceEntries * index else { continue }
-            piece = (try TableLog.optime(row), (piece?.storedBytes ?? 0) + row.key.count + row.value.count)
+        while index >= pieces.count { guard try findPiece() else { return nil } }
+        return pieces[index]
+    }
+
+    /// Finds the piece behind those that are known; false when the commit point has not passed a whole one.
+    private func findPiece() throws -> Bool {
+        let scan =
+            if let last = pieces.last?.last.timestamp {
+                try TableLog.withKey(last) { try read(.behind($0), .forward, pieceRows) }
+            } else {
+                try read(.start, .forward, pieceRows)
+            }
+        // What is not in memory is not dropped this time.
+        if case .notResident = scan, pieceRows.count == 0 { return false }
+        var bytes = 0
+        for (count, row) in pieceRows.rows.enumerated() {
+            guard try TableLog.timestamp(row.key) <= commitPoint else { return false }
+            bytes += row.key.count + row.value.count
+            guard count + 1 == TableLog.pieceEntries || bytes >= pieceBytes else { continue }
+            pieces.append((try TableLog.optime(row), bytes))
+            return true
         }
-        return seen == rows.limit ? piece : nil
+        return false
+    }
+
+    private func dropPieces(through timestamp: Timestamp) {
+        let dropped = pieces.prefix { $0.last.timestamp <= timestamp }
+        // One that is cut in the middle is not what it was.
+        if dropped.last?.last.timestamp == timestamp { pieces.removeFirst(dropped.count) } else { pieces.removeAll() }
     }
 
     // MARK: Reading

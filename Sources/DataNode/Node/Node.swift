@@ -70,6 +70,7 @@ public final class Node {
         let oplog = Oplog(versions, bytesMax: options.oplogBytesMax ?? Limits.oplogBytesVolatileDefault)
         oplog.pinnedBytesMax = runtime.buggified("little is kept for initial syncs", Limits.oplogPinnedBytesMax, 8192)
         data = DataStore(runtime: runtime, versions: versions, oplog: oplog)
+        data.durability.onFailure = { [unowned self] in fail($0) }
         frontend.service = self
         for command in CommandSet.all {
             frontend.commands.add(command) { DataCommand($0, as: $1, of: self) }
@@ -87,15 +88,19 @@ public final class Node {
             try data.load()
             if try data.hasUnfinishedInitialSync() { try data.startInitialSync() }
         }
+        let local = options.replicaSetName == nil ? nil : try ReplicationLocalState(self)
+        // Before anybody is told of it.
+        try await data.durability.settle()
         data.onDatabaseDropped = { [unowned self] in profiler.forget($0) }
         try frontend.listen()
-        if let setName = options.replicaSetName {
+        if let setName = options.replicaSetName, let local {
+            try local.noteName(self)
             guard let electionPolicy else {
                 throw ServerError(.badValue, "a member of a replica set needs an election policy")
             }
             let member = ReplicaSetRole(
                 node: self, setName: setName, policy: electionPolicy, syncSourceSelector: syncSourceSelector,
-                local: try ReplicationLocalState(self))
+                local: local)
             role = member
             replication = member
             member.start()
@@ -135,6 +140,7 @@ public final class Node {
         frontend.isStopped = true
         dataAppended.fire()
         frontend.close(graceful: true)
+        try? replication?.local.endRun(data)
         await data.versions.close()
     }
 

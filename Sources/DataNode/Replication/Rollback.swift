@@ -101,7 +101,9 @@ final class Rollback {
         let last = node.lastOpTime
         // Cursors hold on to what is about to be replaced.
         node.frontend.cursors.closeAll()
-        let id = try role.local.beginRollback(to: common, node)
+        // Before anything is undone: others that sync from us must not mistake our new entries for what follows these.
+        let id = try await role.local.raiseRollbackID(node)
+        if isCancelled { return }
         let operation = try RollbackOperation(data, to: try firstKept(common), rollbackID: id)
         while true {
             do {
