@@ -152,8 +152,8 @@ struct DurabilityTests {
     @Test("what a node finds when it starts is flushed before it is shown")
     func start() throws {
         let engine = HeldStorage()
-        let harness = try NodeHarness(setName: "rs", engine: engine)
+        _ = try NodeHarness(setName: "rs", engine: engine)
+        #expect(engine.flushes == 1)
         #expect(engine.durableMark > 0)
-        #expect(harness.node.data.durability.isCurrent)
     }
 }
