@@ -64,6 +64,16 @@ public struct Mutants: OptionSet, Sendable {
     public static let votesTwice = bit(17)
     /// Secondaries delete what has expired, too.
     public static let secondariesExpire = bit(18)
+    /// What a member said before it was started again counts, though it may have lost that.
+    public static let runIgnored = bit(19)
+    /// A member that may have lost the end of its log shows the rollback id that it had before.
+    public static let lossNotAnnounced = bit(20)
+    /// A rollback id is shown before it is durable.
+    public static let rollbackIDShownEarly = bit(21)
+    /// What a member finds when it starts counts as durable before it is flushed.
+    public static let foundIsDurable = bit(22)
+    /// A member that is started again knows of nothing committed.
+    public static let commitPointForgotten = bit(23)
 
     /// All of them, with the names that `quorate simulate --mutant` takes.
     public static let all: [(name: String, mutant: Mutants)] = [
@@ -76,6 +86,8 @@ public struct Mutants: OptionSet, Sendable {
         ("snapshot-reads-latest", .snapshotReadsLatest), ("cluster-time-ignored", .clusterTimeIgnored),
         ("commit-point-of-any-branch", .commitPointOfAnyBranch), ("dry-run-counts", .dryRunCounts),
         ("reconfig-unsafe", .reconfigUnsafe), ("votes-twice", .votesTwice),
-        ("secondaries-expire", .secondariesExpire),
+        ("secondaries-expire", .secondariesExpire), ("run-ignored", .runIgnored),
+        ("loss-not-announced", .lossNotAnnounced), ("rollback-id-shown-early", .rollbackIDShownEarly),
+        ("found-is-durable", .foundIsDurable), ("commit-point-forgotten", .commitPointForgotten),
     ]
 }

@@ -50,6 +50,10 @@ struct MutationTests {
         ("dry-run-counts", .scenario("split-vote")),
         ("reconfig-unsafe", .scenario("lonely-reconfig")),
         ("votes-twice", .scenario("split-vote")), ("secondaries-expire", .scenario("expired-documents")),
+        ("run-ignored", .scenario("position-of-earlier-run")), ("loss-not-announced", .scenario("lost-tail")),
+        ("rollback-id-shown-early", .scenario("rollback-id-on-disk")),
+        ("found-is-durable", .scenario("found-and-not-flushed")),
+        ("commit-point-forgotten", .scenario("commit-point-kept")),
     ]
 
     @Test("a planted bug is found, and the run passes without it", arguments: finders)

@@ -28,6 +28,7 @@ public final class RollbackOperation {
         self.archive = archive ?? store.makeRollbackArchive()
         mark = RollbackMark(common: common, rollbackID: rollbackID)
         lost = try LostDocuments(store, behind: common)
+        store.durability.entriesTakenBack(behind: common)
         try mark.store(store.versions)
     }
 

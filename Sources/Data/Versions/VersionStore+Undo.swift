@@ -58,6 +58,16 @@ extension VersionStore {
         try engine.apply(upkeep)
     }
 
+    /// Drops in front what the oplog holds beyond its size and the commit point has passed.
+    func trim(_ oplog: Oplog) throws {
+        defer { upkeep.removeAll() }
+        for _ in 0..<Limits.oplogBlocksDroppedMax where oplog.storedBytes > oplog.bytesMax {
+            upkeep.removeAll()
+            try oplog.makeRoom(in: upkeep)
+            if upkeep.changesLog { try engine.apply(upkeep) }
+        }
+    }
+
     private func appendImages(_ record: UnsafeRawBufferPointer) throws -> Int {
         var offset = 0
         var count = 0
@@ -104,9 +114,11 @@ extension VersionStore {
         return count
     }
 
-    /// Notes in the batch that undo at or before `optime` may be missing.
+    /// Notes in the batch that undo at or before `optime` may be missing, and what is committed.
     func appendFloor(_ optime: OpTime, to batch: WriteBatch) {
-        let value = [UInt8](UndoRecord.makeKey(optime, 0, in: keyBuffer))
+        undoFloor = optime
+        notedCommitPoint = committed
+        let value = UndoRecord.makeFloor(optime, committed: committed, in: keyBuffer)
         value.withUnsafeBytes { batch.put(.undo, key: UndoRecord.floorKey(in: keyBuffer), value: $0) }
     }
 
@@ -164,9 +176,10 @@ extension VersionStore {
     private func loadRecord(_ row: RowBuffer.Row) throws {
         let (optime, sequence) = try UndoRecord.parseKey(row.key)
         if optime.timestamp == .zero {
-            let floor = try UndoRecord.parseKey(row.value).optime
+            let (floor, committed) = try UndoRecord.parseFloor(row.value)
             raiseOldestReadable(to: floor.timestamp)
             lastOptime = max(lastOptime, floor)
+            restore(floor: floor, committed: committed)
             return
         }
         var offset = 0

@@ -42,7 +42,7 @@ extension Node {
         let began = runtime.now
         let end = min(began + Limits.flowControlWaitMax, context.deadline)
         context.connection.operation?.wait = .flowControl
-        if data.versions.isBehind { try await data.versions.flush() }
+        if data.versions.isBehind { try await data.durability.flush() }
         while isLagged, runtime.now < end, !context.connection.isAbandoned, !isShuttingDown {
             guard let role = replication else { break }
             await role.oplogChanged.wait(until: end, on: context.connection)

@@ -57,7 +57,7 @@ final class OplogFetcher {
 
     private func situation(_ role: ReplicaSetRole) -> OplogFetch.Situation {
         OplogFetch.Situation(
-            lastEntry: node.lastOpTime, term: role.member.term, commitPoint: role.member.commitPoint,
+            lastEntry: node.lastOpTime, term: role.member.term, commitPoint: role.member.heardCommitPoint,
             isPrimary: role.member.isPrimary, primaryHost: role.member.primaryHost, delay: role.member.ownDelay,
             wallClock: node.runtime.wallClock, awaitTime: role.oplogAwaitTime,
             isPaused: node.frontend.failPoints.isOn(.stopReplProducer)

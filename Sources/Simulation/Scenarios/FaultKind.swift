@@ -1,4 +1,4 @@
-/// What can go wrong in a random run. Disks only vanish here: their other faults come with storage in files.
+/// What can go wrong in a random run. What bytes on disks come to is left to storage in files.
 public enum FaultKind: String, CaseIterable, Sendable {
     // Processes.
     case crash
@@ -12,6 +12,8 @@ public enum FaultKind: String, CaseIterable, Sendable {
     case slowCPU = "slow CPU"
     case lostDisk = "disk lost"
     case storageThrows = "storage engine throws"
+    case diskStalls = "disk stalls"
+    case lostTail = "unflushed tail lost"
     // The network.
     case slowLink = "slow link"
     case loss
@@ -47,6 +49,9 @@ public enum FaultKind: String, CaseIterable, Sendable {
 
     /// What clients do of themselves, drawn or not.
     var isOfWorkload: Bool { self == .duplicate || self == .killedCursor || self == .sharedSession }
+
+    /// Drawn apart from the others; a tail is lost by whatever crash comes.
+    var isOfDisk: Bool { self == .diskStalls || self == .lostTail }
 
     /// Takes the memory of a majority away from members without disks: such a set is unavailable from then on.
     var needsMemory: Bool { self == .crashMajority || self == .crashAll }

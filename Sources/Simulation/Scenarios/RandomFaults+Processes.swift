@@ -52,6 +52,14 @@ extension RandomFaults {
         return true
     }
 
+    /// A disk is at other work: what is flushed waits.
+    mutating func stallDisk() -> Bool {
+        guard let victim = pick(set.members.filter { $0.disk?.isStalled == false }) else { return false }
+        victim.stallDisk()
+        set.later(milliseconds(20..<(generator.nextBool(probability: 0.2) ? 10_000 : 1000))) { victim.unstallDisk() }
+        return true
+    }
+
     mutating func crashSeveral(_ count: Int) -> Bool {
         var choice = set.members.filter(\.isAlive)
         guard choice.count >= count else { return false }

@@ -83,6 +83,8 @@ struct RandomFaults {
         case .slowCPU: slowCPU()
         case .lostDisk: loseDisk()
         case .storageThrows: failStorage()
+        case .diskStalls: stallDisk()
+        case .lostTail: false  // crashes do it
         case .slowLink, .loss, .reorder: disturbLinks(kind)
         case .partition: cut()
         case .oneWay: cutOneWay()
@@ -130,6 +132,7 @@ struct RandomFaults {
         }
         set.world.network.resetHalfMessages()
         for member in set.members {
+            member.unstallDisk()
             member.mendStorage()
             if member.isPaused { member.resume() }
             if !member.isAlive { member.restart() }

@@ -57,7 +57,8 @@ public final class SimulatedMember {
     /// The present run's node. Earlier ones are kept: their tasks, which never run again, hold on to them.
     package private(set) var node: Node?
     private var earlier: [Node] = []
-    private var disk: RememberingStorage?
+    /// nil: its storage forgets everything.
+    private(set) var disk: LossyDisk?
     /// What the storage engine of the present life does when it is told to.
     private var faults = StorageFaults()
     /// How often it was started again.
@@ -69,12 +70,14 @@ public final class SimulatedMember {
         self.id = id
         self.kind = kind
         self.set = set
-        disk = set.remembers ? SimulatedMember.newDisk(of: id) : nil
+        disk = set.remembers ? newDisk() : nil
     }
 
     /// An empty disk. Of two members one has an engine of tables only, so that its oplog is a table.
-    private static func newDisk(of id: MemberID) -> RememberingStorage {
-        RememberingStorage(keepsLog: id.isMultiple(of: 2))
+    private func newDisk() -> LossyDisk {
+        LossyDisk(
+            name: lostDisks == 0 ? name : "\(name), number \(lostDisks)", seed: set.world.seed,
+            keepsLog: id.isMultiple(of: 2), flushTime: set.flushTime)
     }
 
     /// Builds and starts what runs on the member; without a disk, each run begins with an empty engine.
@@ -116,7 +119,7 @@ public final class SimulatedMember {
     }
 
     private func makeEngine(_ runtime: SimulatedRuntime) -> any StorageEngine {
-        let engine = FaultyStorage(disk?.engine(runtime, flushTime: set.flushTime) ?? MemoryStorage(), faults)
+        let engine = FaultyStorage(disk?.engine(runtime) ?? MemoryStorage(), faults)
         guard let oneIn = set.notResidentOneIn else { return engine }
         return NotResidentStorage(
             engine, seed: set.world.seed &+ UInt64(id) &* 1000 &+ UInt64(restarts), oneIn: oneIn,
@@ -171,11 +174,39 @@ public final class SimulatedMember {
         set.timeline.add(name, "CRASH (\(connections))")
         set.world.apply(.crash(name, connections: connections))
     }
+    /// Stops it in order; its process ends.
+    func shutDown() throws {
+        guard let node, let runtime else { return }
+        set.timeline.add(name, "STOPS")
+        var hasStopped = false
+        runtime.spawn("stop") {
+            await node.stop(handingOver: false)
+            hasStopped = true
+        }
+        try set.world.run(until: { hasStopped }, atMost: .seconds(60), "the stop of \(name)")
+        crash()
+    }
+
     /// Takes its disk away: the next run begins empty.
     func loseDisk() {
         set.timeline.add(name, "LOSES ITS DISK")
-        disk = SimulatedMember.newDisk(of: id)
+        tailsOfLostDisks += disk?.lostTails ?? 0
         lostDisks += 1
+        disk = newDisk()
+    }
+
+    /// What was written and not flushed: what the next crash leaves of it.
+    func nextCrash(leaves survivors: LossyDisk.Survivors) { disk?.survivors = survivors }
+
+    /// Flushes do not end before the disk is at work again.
+    func stallDisk() {
+        set.timeline.add(name, "DISK STALLS")
+        disk?.isStalled = true
+    }
+    func unstallDisk() {
+        guard disk?.isStalled == true else { return }
+        set.timeline.add(name, "DISK GOES ON")
+        disk?.isStalled = false
     }
 
     /// Lets the storage engine throw at the next batch that it is given.
@@ -190,6 +221,9 @@ public final class SimulatedMember {
     }
     /// How often its disk was lost, or its storage engine has thrown.
     private(set) var lostDisks = 0
+    private var tailsOfLostDisks = 0
+    /// How often a crash has taken what was written and not flushed.
+    var lostTails: Int { tailsOfLostDisks + (disk?.lostTails ?? 0) }
     private(set) var storageFailures = 0
 
     /// Starts the next run: empty, or with what the disk kept.

@@ -36,9 +36,9 @@ public final class SimulatedReplicaSet {
     private let policies: [Int: any ElectionPolicy]
     /// Says whom each member copies; nil for the nearest.
     let syncSourceSelector: (any SyncSourceSelecting)?
-    /// What was written is still there after a crash: members have disks, which never fail.
+    /// Members have disks: what was flushed is still there after a crash.
     public let remembers: Bool
-    /// How long a disk takes at most to make what was written durable.
+    /// How long a disk takes at most to flush; zero: what was written is safe at once.
     public let flushTime: Duration
     /// One read in so many finds nothing in memory, where the storage is larger than that.
     let notResidentOneIn: Int?
@@ -74,8 +74,9 @@ public final class SimulatedReplicaSet {
     ///   - spares: further nodes, which no configuration names yet.
     ///   - policies: for members, by place, that elect differently from the others.
     ///   - syncSourceSelector: each run of each member has one of its own.
-    ///   - remembers: what was written is still there after a crash.
-    ///   - flushTime: how long a disk takes at most to make what was written durable; zero: it is so at once.
+    ///   - remembers: members have disks: what was flushed is still there after a crash.
+    ///   - flushTime: how long a disk takes at most to flush; zero: what was written is safe at once. Otherwise a crash
+    ///     takes of the rest what chance has it.
     ///   - notResidentOneIn: one read in so many finds nothing in memory; nil for storage that is all there.
     ///   - oplogBytesMax: nil for the default.
     public init(
@@ -160,7 +161,7 @@ public final class SimulatedReplicaSet {
 
     private func compareLogs() {
         for member in members where member.isAlive {
-            if let node = member.node { checker.compareLog(member.name, node) }
+            if let node = member.node { checker.compareLog(member, node) }
         }
         checker.compareData(self)
     }

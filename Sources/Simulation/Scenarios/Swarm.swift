@@ -17,9 +17,10 @@ public struct Swarm: Sendable {
     public var syncSourceSelector: (any SyncSourceSelecting)?
     /// A policy never elects anybody, perhaps: nothing is demanded of liveness.
     public var isHostile = false
-    /// Members have disks that never fail.
+    /// Members have disks.
     public var remembers = false
-    /// How long their disks take at most to make what was written durable.
+    /// How long their disks take at most to flush; zero: what was written is safe at once. Otherwise a crash takes of
+    /// the rest what chance has it.
     public var flushTime = Duration.zero
     /// Storage larger than memory: one read in so many finds nothing there. Nil for all in memory.
     public var notResidentOneIn: Int?
@@ -68,6 +69,7 @@ public struct Swarm: Sendable {
         if generator.nextBool(probability: 0.25) { oplogBytesMax = 4096 + Int(generator.next(below: 60_000)) }
         if generator.nextBool(probability: 0.4) { buggifyProbability = 0.02 + generator.nextFraction() * 0.3 }
         drawFaults(&generator)
+        drawDiskFaults(seed)
         listClients = 1 + Int(generator.next(below: 3))
         sessions = Int(generator.next(below: 4))
         writers = generator.nextBool(probability: 0.6)
@@ -88,10 +90,18 @@ public struct Swarm: Sendable {
             }
         } else {
             faultInterval = .milliseconds(200 + Int64(generator.next(below: 1500)))
-            for kind in FaultKind.allCases where !kind.isOfWorkload && generator.nextBool(probability: 0.4) {
+            for kind in FaultKind.allCases
+            where !kind.isOfWorkload && !kind.isOfDisk && generator.nextBool(probability: 0.4) {
                 faults.append((kind, 1 + generator.next(below: 4)))
             }
         }
+    }
+
+    /// A generator of its own, so that a seed stands for the same set with or without them.
+    private mutating func drawDiskFaults(_ seed: UInt64) {
+        var generator = SeededGenerator(seed: seed, purpose: "disks")
+        guard flushTime > .zero, generator.nextBool(probability: 0.5) else { return }
+        faults.append((.diskStalls, 1 + generator.next(below: 4)))
     }
 
     private mutating func drawMembers(_ generator: inout SeededGenerator) {
