@@ -16,11 +16,11 @@ struct FileLayout: Sendable {
     var journal: String { "\(root)/journal" }
     var runs: String { "\(root)/runs" }
     var oplog: String { "\(root)/oplog" }
-    /// For `rollback` files of the member.
-    static let others: Set<String> = ["rollback"]
-
     static let names: Set<String> = ["lock", "manifest", "manifest.new", "journal", "runs", "oplog"]
     static let sparePrefix = "spare-"
+
+    /// The number that a file is called by; nil for one that nobody here gives.
+    static func number(_ name: some StringProtocol) -> UInt64? { UInt64(name).flatMap { $0 < 1 << 62 ? $0 : nil } }
 
     func segment(_ number: UInt64) -> String { "\(journal)/\(number)" }
     func spare(_ number: UInt64) -> String { "\(journal)/\(FileLayout.sparePrefix)\(number)" }

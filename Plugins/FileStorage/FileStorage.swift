@@ -59,7 +59,16 @@ public final class FileStorage: StorageEngine {
 
     public func open() async throws {
         try invariant(journal == nil, "a file store is opened twice")
-        if access == .inspect { return try await openToInspect() }
+        do {
+            if access == .inspect { try await openToInspect() } else { try await openToWrite() }
+        } catch {
+            await memory.close()
+            lock = nil
+            throw error
+        }
+    }
+
+    private func openToWrite() async throws {
         try await memory.open()
         lock = try await takeLock()
         let newStore = runtime.randomNumber()
@@ -73,7 +82,7 @@ public final class FileStorage: StorageEngine {
                 disk, layout, store: outcome.manifest.store, epoch: outcome.manifest.epoch,
                 firstSegment: outcome.manifest.journal.segment, synced: outcome.manifest.checkpoint,
                 segmentBytes: settings.segmentBytes)
-            let begun = try writer.begin(first: outcome.manifest.checkpoint + 1, spares: outcome.spares)
+            let begun = try writer.begin(spares: outcome.spares)
             return (outcome, writer, begun)
         }
         manifest = outcome.manifest
@@ -164,6 +173,7 @@ public final class FileStorage: StorageEngine {
             return
         }
         if failure == nil, journal.failure == nil {
+            journal.beginClose()
             do {
                 try await journal.flush(upTo: journal.last)
                 try await checkpoint()
@@ -188,7 +198,7 @@ public final class FileStorage: StorageEngine {
 
     /// Runs what blocks on a helper thread.
     private func onHelper<Answer>(_ work: @escaping @Sendable () throws -> Answer) async throws -> Answer {
-        let box = AnyJobResult<Answer>()
+        let box = JobResult<Answer, any Error>()
         await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
             runtime.offload {
                 box.run(work)
@@ -196,7 +206,7 @@ public final class FileStorage: StorageEngine {
                 continuation.resume()
             }
         }
-        return try box.take()
+        return try box.take().get()
     }
 
     // MARK: The engine
@@ -332,16 +342,4 @@ extension FileStorage: StorageManyReading {
 
 extension FileStorage: StorageSnapshots {
     public func openSnapshot() throws -> any StorageSnapshot { try memory.openSnapshot() }
-}
-
-/// What a job on a helper thread hands back to the loop, with any error. Written by the job, read when it has ended.
-private final class AnyJobResult<Answer>: @unchecked Sendable {
-    private var result: Result<Answer, any Error>?
-
-    func run(_ work: () throws -> Answer) { result = Result { try work() } }
-
-    func take() throws -> Answer {
-        guard let result else { throw DiskError(.other, "running", "a job", "it never ran") }
-        return try result.get()
-    }
 }

@@ -18,15 +18,15 @@ final class Journal {
     private(set) var last: UInt64
     /// Number of the last batch that survives a power cut.
     private(set) var durable: UInt64
-    /// Number of the last batch that has been written, synced or not.
-    private(set) var written: UInt64
+    /// Where what is written ends.
     private(set) var end: JournalPosition
-    /// Segments with the first batch of each, oldest first.
-    private(set) var segments: [JournalWriter.Begun]
+    /// Numbers of the segments in use, oldest first.
+    private var segments: [UInt64]
     /// Those that are to be used again.
     private var unused: [UInt64] = []
 
     private var isWriting = false
+    private var isClosing = false
     private var isClosed = false
     private var isMarked = true
     private var timer: TimerToken?
@@ -55,7 +55,6 @@ final class Journal {
         self.interval = interval
         self.last = last
         durable = last
-        written = last
         end = begun.end
         segments = begun.begun
     }
@@ -108,10 +107,10 @@ final class Journal {
         let (first, count) = (last - UInt64(gatheredCount) - UInt64(inFlightCount) + 1, inFlightCount)
         let content = Confined(inFlight.bytes)
         let free = unused
-        let result = JobResult<JournalWriter.Outcome>()
+        let result = JobResult<JournalWriter.Outcome, DiskError>()
         // The buffer is not touched until the completion has run.
         runtime.offload { [writer] in
-            result.set { () throws(DiskError) in
+            result.run { () throws(DiskError) in
                 try writer.write(content.value, first: first, count: count, sync: count > 0, unused: free)
             }
         } completion: { [self] in
@@ -135,7 +134,6 @@ final class Journal {
             if !isMark {
                 syncs += 1
                 durable = through
-                written = through
             }
             inFlight.removeAll(keeping: 4 << 20)
             inFlightCount = 0
@@ -143,7 +141,7 @@ final class Journal {
             waiters.removeAll { $0.mark <= durable }
             for waiter in done { waiter.continuation.resume(returning: nil) }
             onWritten?()
-        case .failure(let error) where error.kind == .full:
+        case .failure(let error) where error.kind == .full && !isClosing:
             // Nothing that was promised is lost: the frame is written again when there is room.
             isFull = true
         case .failure(let error): fail(error)
@@ -192,9 +190,9 @@ final class Journal {
         if inFlight.count > 0 { return write() }
         isWriting = true
         let free = unused
-        let result = JobResult<Bool>()
+        let result = JobResult<Bool, DiskError>()
         runtime.offload { [writer] in
-            result.set { () throws(DiskError) in try writer.retryReserve(unused: free) }
+            result.run { () throws(DiskError) in try writer.retryReserve(unused: free) }
         } completion: { [self] in
             isWriting = false
             unused.removeFirst(free.count)
@@ -210,10 +208,16 @@ final class Journal {
 
     /// A checkpoint has everything up to `end`: segments before that one are used again.
     func checkpointed(to end: JournalPosition) {
-        while let first = segments.first, first.number < end.segment { unused.append(segments.removeFirst().number) }
+        while let first = segments.first, first < end.segment { unused.append(segments.removeFirst()) }
     }
 
     func beginCheckpoint() { bytesSinceCheckpoint = 0 }
+
+    /// The last flush is about to be asked for: what does not fit is not waited for any more.
+    func beginClose() {
+        isClosing = true
+        write()
+    }
 
     /// Stops writing. What is under way ends.
     func close() async {
@@ -226,14 +230,16 @@ final class Journal {
 }
 
 /// What a job on a helper thread hands back to the loop. Written by the job, read when it has ended.
-final class JobResult<Success>: @unchecked Sendable {
-    private var result: Result<Success, DiskError>?
+final class JobResult<Success, Failure: Error>: @unchecked Sendable {
+    private var outcome: Result<Success, Failure>?
 
-    func set(_ body: () throws(DiskError) -> Success) {
-        do { result = .success(try body()) } catch { result = .failure(error) }
+    func run(_ work: () throws(Failure) -> Success) {
+        do { outcome = .success(try work()) } catch { outcome = .failure(error) }
     }
 
-    func take() -> Result<Success, DiskError> {
-        result ?? .failure(DiskError(.other, "running", "a job", "it never ran"))
+    /// To be called when the job has ended.
+    func take() -> Result<Success, Failure> {
+        guard let outcome else { preconditionFailure("a job ended and did not run") }
+        return outcome
     }
 }

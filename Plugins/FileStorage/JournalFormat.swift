@@ -141,8 +141,7 @@ enum JournalFormat {
     /// What the header of a frame says that it takes, without padding; nil when it is none.
     static func frameBytes(_ header: UnsafeRawBufferPointer) -> Int? {
         guard header.count >= frameHeaderBytes, mayBeFrame(header, 0) else { return nil }
-        let payload = UInt32(littleEndian: header.loadUnaligned(fromByteOffset: 8, as: UInt32.self))
-        return payload <= Limits.journalCompressedBytesMax ? frameHeaderBytes + Int(payload) : nil
+        return frameHeaderBytes + Int(UInt32(littleEndian: header.loadUnaligned(fromByteOffset: 8, as: UInt32.self)))
     }
 
     /// The frame that `bytes` begins with; nil when there is no whole, undamaged one.

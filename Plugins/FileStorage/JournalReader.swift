@@ -12,8 +12,6 @@ final class JournalReader {
     private var file: (any DiskFile)?
     /// Number of the batch that comes next.
     private(set) var next: UInt64
-    /// Number of the last batch that a frame says was synced.
-    private(set) var witnessed: UInt64 = 0
     private var previous: UInt64?
 
     /// A window of the segment, and where it begins.
@@ -57,7 +55,6 @@ final class JournalReader {
             position.offset += frame.byteCount
             previous = frame.checksum
             next = frame.next
-            witnessed = max(witnessed, frame.synced)
             if frame.count > 0 { return (frame.first, frame.count) }
         }
     }
@@ -68,9 +65,9 @@ final class JournalReader {
     private func goOn() throws -> Bool {
         let lost = position
         try lookForWitness(from: position.offset + 8)
-        guard let following = try openSegment(position.segment + 1) else { return false }
+        guard let following = try openSegment(position.segment &+ 1) else { return false }
         file = following
-        position = JournalPosition(segment: position.segment + 1, offset: JournalFormat.headerBytes)
+        position = JournalPosition(segment: position.segment &+ 1, offset: JournalFormat.headerBytes)
         previous = 0
         if let frame = try frame(at: position.offset) {
             // A segment is begun when the one before is durable to its end.
@@ -88,15 +85,20 @@ final class JournalReader {
         guard let size = try file?.size() else { return }
         var offset = (start + 7) & ~7
         while offset + JournalFormat.frameHeaderBytes <= size {
-            let chunk = try bytes(at: offset, count: min(1 << 20, size - offset))
+            let count = min(1 << 20, size - offset)
+            var chunk = try bytes(at: offset, count: count)
             var at = 0
             while at + JournalFormat.frameHeaderBytes <= chunk.count {
-                if JournalFormat.mayBeFrame(chunk, at), let frame = try frame(at: offset + at), frame.synced >= next,
-                    frame.first > next || frame.count == 0 && frame.first >= next
-                {
-                    throw StorageDamage(
-                        layout.segment(position.segment), offset: position.offset,
-                        "batch \(next) was durable and cannot be read; a later frame says so")
+                if JournalFormat.mayBeFrame(chunk, at) {
+                    if let frame = try frame(at: offset + at), frame.synced >= next,
+                        frame.first > next || frame.count == 0 && frame.first >= next
+                    {
+                        throw StorageDamage(
+                            layout.segment(position.segment), offset: position.offset,
+                            "batch \(next) was durable and cannot be read; a later frame says so")
+                    }
+                    // Looking may have moved the window.
+                    chunk = try bytes(at: offset, count: count)
                 }
                 at += 8
             }
@@ -125,7 +127,10 @@ final class JournalReader {
 
     private func frame(at offset: Int) throws -> JournalFormat.Frame? {
         let header = try bytes(at: offset, count: JournalFormat.frameHeaderBytes)
-        guard let length = JournalFormat.frameBytes(header) else { return nil }
+        // No more is read than there is, whatever the header says.
+        guard let length = JournalFormat.frameBytes(header), let file, offset + length <= (try file.size()) else {
+            return nil
+        }
         return JournalFormat.readFrame(try bytes(at: offset, count: length), in: segment)
     }
 

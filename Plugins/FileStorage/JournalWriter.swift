@@ -18,17 +18,12 @@ final class JournalWriter: @unchecked Sendable {
     private var synced: UInt64
     private let frame = ByteBuffer(capacity: 64 * 1024)
     /// Files that can become segments.
-    private var spares: [String] = []
-    private var spareCount: UInt64 = 0
-
-    /// A segment and the number of the first batch in it.
-    struct Begun: Sendable {
-        let number: UInt64
-        let first: UInt64
-    }
+    private var spares: [UInt64] = []
+    private var lastSpare: UInt64 = 0
 
     struct Outcome: Sendable {
-        var begun: [Begun] = []
+        /// Numbers of the segments that were begun.
+        var begun: [UInt64] = []
         var bytes = 0
         /// Where the last frame ends.
         var end = JournalPosition(segment: 0, offset: 0)
@@ -53,11 +48,11 @@ final class JournalWriter: @unchecked Sendable {
     }
 
     /// Makes the first segment and one in reserve.
-    func begin(first: UInt64, spares names: [String]) throws(DiskError) -> Outcome {
-        spares = names
-        spareCount = UInt64(names.count)
+    func begin(spares numbers: [UInt64]) throws(DiskError) -> Outcome {
+        spares = numbers
+        lastSpare = numbers.max() ?? 0
         var outcome = Outcome()
-        try beginSegment(bytes: segmentBytes, first: first, &outcome)
+        try beginSegment(bytes: segmentBytes, &outcome)
         try reserve()
         outcome.end = JournalPosition(segment: segment.number, offset: offset)
         return outcome
@@ -74,7 +69,7 @@ final class JournalWriter: @unchecked Sendable {
         var checksum = append(content, first, count)
         if frame.count > room - offset {
             try beginSegment(
-                bytes: max(segmentBytes, JournalFormat.headerBytes + frame.count), first: first, &outcome)
+                bytes: max(segmentBytes, JournalFormat.headerBytes + frame.count), &outcome)
             // Its checksum names its place.
             frame.removeAll()
             checksum = append(content, first, count)
@@ -105,13 +100,13 @@ final class JournalWriter: @unchecked Sendable {
             of: content, first: first, count: count, synced: synced, previous: previous, in: segment, to: frame)
     }
 
-    private func beginSegment(bytes: Int, first: UInt64, _ outcome: inout Outcome) throws(DiskError) {
+    private func beginSegment(bytes: Int, _ outcome: inout Outcome) throws(DiskError) {
         // What the last segment holds is durable before anything stands behind it.
         try file?.sync()
         let next = JournalFormat.Segment(number: segment.number &+ 1, epoch: epoch, store: store)
         let path = layout.segment(next.number)
         if let spare = spares.last {
-            try disk.rename(spare, to: path)
+            try disk.rename(layout.spare(spare), to: path)
             spares.removeLast()
         }
         let opened = try disk.open(path, create: true)
@@ -126,15 +121,15 @@ final class JournalWriter: @unchecked Sendable {
         room = try opened.size()
         offset = JournalFormat.headerBytes
         previous = 0
-        outcome.begun.append(Begun(number: next.number, first: first))
+        outcome.begun.append(next.number)
     }
 
     /// Room for the next segment is taken before it is needed: a disk that is full shows while there is still room for
     /// what a member must be able to write.
     private func reserve() throws(DiskError) {
         guard spares.isEmpty else { return }
-        spareCount += 1
-        let path = layout.spare(spareCount)
+        lastSpare += 1
+        let path = layout.spare(lastSpare)
         do {
             let file = try disk.open(path, create: true)
             try file.resize(to: segmentBytes)
@@ -142,7 +137,7 @@ final class JournalWriter: @unchecked Sendable {
             try? disk.remove(path)
             throw error
         }
-        spares.append(path)
+        spares.append(lastSpare)
     }
 
     private func recycle(_ numbers: [UInt64]) throws(DiskError) {
@@ -150,10 +145,9 @@ final class JournalWriter: @unchecked Sendable {
             if spares.count >= Limits.journalSparesMax {
                 try disk.remove(layout.segment(number))
             } else {
-                spareCount += 1
-                let path = layout.spare(spareCount)
-                try disk.rename(layout.segment(number), to: path)
-                spares.append(path)
+                lastSpare += 1
+                try disk.rename(layout.segment(number), to: layout.spare(lastSpare))
+                spares.append(lastSpare)
             }
         }
     }

@@ -24,9 +24,7 @@ struct Recovery {
     struct Outcome {
         var manifest: Manifest
         /// Files that can become segments of the journal.
-        var spares: [String] = []
-        /// A directory that was empty.
-        var isNew = false
+        var spares: [UInt64] = []
         /// Whether the last process that had it ended without closing it.
         var wasUnclean = false
         var replayedBatches: UInt64 = 0
@@ -41,14 +39,14 @@ struct Recovery {
         var checkpoint = Checkpoint(disk, layout, manifest, chunkBytes: settings.checkpointChunkBytes)
         if last > manifest.checkpoint { _ = try checkpoint.run(through: last, end: end) }
         outcome.manifest = checkpoint.manifest
-        outcome.manifest.epoch += 1
+        outcome.manifest.epoch &+= 1
         outcome.manifest.isClean = false
-        let segments = try journalFiles()
-        let newest = max(segments.numbers.max() ?? 0, outcome.manifest.journal.segment)
-        outcome.manifest.journal = JournalPosition(segment: newest + 1, offset: JournalFormat.headerBytes)
+        let files = try journalFiles()
+        let newest = max(files.segments.last ?? 0, outcome.manifest.journal.segment)
+        outcome.manifest.journal = JournalPosition(segment: newest &+ 1, offset: JournalFormat.headerBytes)
         try outcome.manifest.write(disk, layout)
         try removeStrangers(outcome.manifest)
-        outcome.spares = try recycle(segments)
+        outcome.spares = try recycle(files)
         return outcome
     }
 
@@ -87,7 +85,6 @@ struct Recovery {
             try disk.makeDirectory(directory)
         }
         var outcome = Outcome(manifest: Manifest(store: store))
-        outcome.isNew = true
         outcome.manifest.epoch = 1
         outcome.manifest.isClean = false
         try outcome.manifest.write(disk, layout)
@@ -116,8 +113,7 @@ struct Recovery {
         for segment in state.segments {
             let reader = try OplogReader(disk, layout, segment)
             while let frame = try reader.next() {
-                if let last = try OplogReader.entries(frame).last, last.0 <= state.droppedThrough { continue }
-                try memory.restoreLog(frame)
+                try memory.restoreLog(frame, behind: state.droppedThrough)
             }
         }
     }
@@ -146,26 +142,36 @@ struct Recovery {
 
     // MARK: What is left over
 
-    private func journalFiles() throws(DiskError) -> (numbers: [UInt64], spares: [String]) {
-        let names = try disk.list(layout.journal) ?? []
-        return (
-            names.compactMap { UInt64($0) }.sorted(),
-            names.filter { $0.hasPrefix(FileLayout.sparePrefix) }.sorted().map { "\(layout.journal)/\($0)" }
-        )
+    /// The numbers of segments and of spares, ascending. What is called otherwise is not ours.
+    private func journalFiles() throws(DiskError) -> (segments: [UInt64], spares: [UInt64]) {
+        var files: (segments: [UInt64], spares: [UInt64]) = ([], [])
+        for name in try disk.list(layout.journal) ?? [] {
+            if let number = FileLayout.number(name) {
+                files.segments.append(number)
+            } else if name.hasPrefix(FileLayout.sparePrefix),
+                let number = FileLayout.number(name.dropFirst(FileLayout.sparePrefix.count))
+            {
+                files.spares.append(number)
+            }
+        }
+        files.segments.sort()
+        files.spares.sort()
+        return files
     }
 
-    /// Makes spares of the segments, which hold nothing that is needed any more.
-    private func recycle(_ files: (numbers: [UInt64], spares: [String])) throws(DiskError) -> [String] {
-        var spares: [String] = []
-        for (index, path) in (files.spares + files.numbers.map(layout.segment)).enumerated() {
-            guard index < Limits.journalSparesMax else {
-                try disk.remove(path)
+    /// Makes spares of the segments, which hold nothing that is needed any more. Spares keep their names.
+    private func recycle(_ files: (segments: [UInt64], spares: [UInt64])) throws(DiskError) -> [UInt64] {
+        var spares = Array(files.spares.prefix(Limits.journalSparesMax))
+        for number in files.spares.dropFirst(spares.count) { try disk.remove(layout.spare(number)) }
+        var next = (files.spares.last ?? 0) + 1
+        for number in files.segments {
+            guard spares.count < Limits.journalSparesMax else {
+                try disk.remove(layout.segment(number))
                 continue
             }
-            let spare = layout.spare(UInt64(index) + 1)
-            // Old spares come first, in the order of their names; none is overtaken.
-            if path != spare { try disk.rename(path, to: spare) }
-            spares.append(spare)
+            try disk.rename(layout.segment(number), to: layout.spare(next))
+            spares.append(next)
+            next += 1
         }
         return spares
     }

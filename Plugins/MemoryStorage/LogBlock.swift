@@ -8,50 +8,26 @@ struct LogBlock {
     let last: OpTime
     let count: Int
     let byteCount: Int
-
-    init(frame: [UInt8], first: OpTime, last: OpTime, count: Int, byteCount: Int) {
-        self.frame = frame
-        self.first = first
-        self.last = last
-        self.count = count
-        self.byteCount = byteCount
-    }
-
-    /// The block of a frame that comes from elsewhere.
-    init(frame: [UInt8]) throws {
-        let opened = try frame.withUnsafeBytes { try LogFrame.open($0) }
-        defer { opened.content.deallocate() }
-        let content = UnsafeRawBufferPointer(opened.content)
-        var (at, count) = (0, 0)
-        var ends: (first: OpTime, last: OpTime)?
-        while at < content.count {
-            guard content.count - at >= 5 else { break }
-            let entry = DocumentView(base: content.baseAddress! + at)
-            guard entry.byteCount >= 5, entry.byteCount <= content.count - at, let optime = OpTime(entry) else { break }
-            ends = (ends?.first ?? optime, optime)
-            at += entry.byteCount
-            count += 1
-        }
-        guard let ends, at == content.count, count == opened.count else {
-            throw InvariantViolation("a frame of the oplog does not hold what it says")
-        }
-        self.init(frame: frame, first: ends.first, last: ends.last, count: count, byteCount: content.count)
-    }
 }
 
 /// A sealed block's content, opened, with an index of its entries.
 final class OpenedLogBlock {
-    let first: Timestamp
+    var first: Timestamp { optimes.first?.timestamp ?? .zero }
     private let content: UnsafeMutableRawBufferPointer
     private var ends: [Int] = []
     private(set) var optimes: [OpTime] = []
 
-    init(_ block: LogBlock) throws {
-        let opened = try block.frame.withUnsafeBytes { try LogFrame.open($0) }
+    convenience init(_ block: LogBlock) throws {
+        try self.init(frame: block.frame)
+        try invariant(
+            optimes.first == block.first && optimes.last == block.last, "a sealed oplog block has other entries")
+    }
+
+    init(frame: [UInt8]) throws {
+        let opened = try frame.withUnsafeBytes { try LogFrame.open($0) }
         content = opened.content
-        first = block.first.timestamp
-        ends.reserveCapacity(block.count)
-        optimes.reserveCapacity(block.count)
+        ends.reserveCapacity(opened.count)
+        optimes.reserveCapacity(opened.count)
         var offset = 0
         while offset + 5 <= content.count {
             let entry = DocumentView(base: UnsafeRawPointer(content.baseAddress! + offset))
@@ -61,9 +37,13 @@ final class OpenedLogBlock {
             ends.append(offset)
             optimes.append(optime)
         }
-        try invariant(offset == content.count && ends.count == block.count, "a sealed oplog block is damaged")
-        try invariant(
-            optimes.first == block.first && optimes.last == block.last, "a sealed oplog block has other entries")
+        try invariant(offset == content.count && ends.count == opened.count, "a sealed oplog block is damaged")
+    }
+
+    /// What is known of the block that `frame` was; nil when it has no entries.
+    func block(of frame: [UInt8]) -> LogBlock? {
+        guard let first = optimes.first, let last = optimes.last else { return nil }
+        return LogBlock(frame: frame, first: first, last: last, count: count, byteCount: content.count)
     }
 
     deinit { content.deallocate() }

@@ -46,6 +46,8 @@ final class MemoryLog: StorageLog {
             try invariant(
                 after >= commitPoint, "the oplog is truncated behind \(after), below the commit point \(commitPoint)")
             last = nil
+            // Opened now, while it can still be refused.
+            for number in blocks.indices.reversed() where blocks[number].last.timestamp > after { _ = try open(number) }
         }
         try batch.checkEntries(behind: last)
     }
@@ -79,9 +81,14 @@ final class MemoryLog: StorageLog {
         }
     }
 
-    /// Adds a sealed block behind all that is there, before anything was written.
-    func restore(_ frame: [UInt8]) throws {
-        let block = try LogBlock(frame: frame)
+    /// Adds a sealed block behind all that is there, before anything was written; not one that ends at or before
+    /// `dropped`.
+    func restore(_ frame: [UInt8], behind dropped: Timestamp) throws {
+        let content = try OpenedLogBlock(frame: frame)
+        guard let block = content.block(of: frame) else {
+            throw InvariantViolation("a frame of the oplog holds no entries")
+        }
+        guard block.last.timestamp > dropped else { return }
         try invariant(last.map { $0 < block.first } ?? true, "the blocks of an oplog are not in order")
         blocks.append(block)
         sealedFrameBytes += frame.count
@@ -89,6 +96,7 @@ final class MemoryLog: StorageLog {
         sealedCount += block.count
     }
 
+    /// A block is no longer part of the log.
     private func forget(_ block: LogBlock) {
         sealedFrameBytes -= block.frame.count
         sealedEntryBytes -= block.byteCount

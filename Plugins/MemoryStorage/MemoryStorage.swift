@@ -110,8 +110,10 @@ extension MemoryStorage {
         ctree_batch_apply(try opened(), operations.baseAddress, operations.count)
     }
 
-    /// Adds a sealed frame of entries (`LogFrame`) behind the log's last.
-    public func restoreLog(_ frame: [UInt8]) throws { try memoryLog.restore(frame) }
+    /// Adds a sealed frame of entries (`LogFrame`) behind the log's last, unless it ends at or before `dropped`.
+    public func restoreLog(_ frame: [UInt8], behind dropped: Timestamp) throws {
+        try memoryLog.restore(frame, behind: dropped)
+    }
 }
 
 extension MemoryStorage: StorageManyReading {

@@ -10,12 +10,11 @@
 /// - An error of `sync` is for good: what was written since the last one may be lost although reads still show it.
 /// - Paths are absolute or relative to the process's directory, their parts are separated by `/`.
 public protocol Disk: AnyObject, Sendable {
-    /// Makes a directory and those above it; nothing when it is there.
+    /// Makes a directory and those above it, durably; nothing when it is there.
     func makeDirectory(_ path: String) throws(DiskError)
     /// The names in a directory, in no order; nil when there is no such directory.
     func list(_ path: String) throws(DiskError) -> [String]?
-    /// Opens a file to read and write.
-    /// - Parameter create: make an empty one when it is not there, else that is an error.
+    /// Opens a file to read and write. With `create` an empty one is made when it is not there, else that is an error.
     func open(_ path: String, create: Bool) throws(DiskError) -> any DiskFile
     /// Gives a file another name, in place of the file of that name if there is one; atomic.
     func rename(_ path: String, to other: String) throws(DiskError)
@@ -23,12 +22,10 @@ public protocol Disk: AnyObject, Sendable {
     func remove(_ path: String) throws(DiskError)
     /// Makes the names in a directory durable.
     func syncDirectory(_ path: String) throws(DiskError)
-    /// Takes a lock that one holder at a time has, on a file that is made for it.
-    /// - Parameter note: written into the file, for those who find it taken.
+    /// Takes a lock that one holder at a time has, on a file that is made for it. The note is written into the file,
+    /// for those who find it taken.
     /// - Throws: `DiskError` of kind `.locked` with the holder's note.
     func lock(_ path: String, note: String) throws(DiskError) -> any DiskLock
-    /// Bytes that are free where that path is.
-    func freeBytes(_ path: String) throws(DiskError) -> Int64
 }
 
 extension Disk {

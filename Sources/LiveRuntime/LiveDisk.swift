@@ -33,8 +33,13 @@ public final class LiveDisk: Disk {
     public func makeDirectory(_ path: String) throws(DiskError) {
         var made = path.hasPrefix("/") ? "" : "."
         for part in path.split(separator: "/") {
+            let parent = made.isEmpty ? "/" : made
             made += "/\(part)"
-            if mkdir(made, 0o755) != 0, errno != EEXIST { throw Self.failure("making the directory", made) }
+            if mkdir(made, 0o755) == 0 {
+                try syncDirectory(parent)
+            } else if errno != EEXIST {
+                throw Self.failure("making the directory", made)
+            }
         }
         var information = stat()
         guard stat(path, &information) == 0 else { throw Self.failure("looking at", path) }
@@ -100,12 +105,6 @@ public final class LiveDisk: Disk {
             throw DiskError(.other, "writing", path, "\(error)")
         }
         return file
-    }
-
-    public func freeBytes(_ path: String) throws(DiskError) -> Int64 {
-        var information = statvfs()
-        guard statvfs(path, &information) == 0 else { throw Self.failure("looking at", path) }
-        return Int64(clamping: information.f_bavail) &* Int64(clamping: information.f_frsize)
     }
 }
 

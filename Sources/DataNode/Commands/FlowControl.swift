@@ -42,7 +42,7 @@ extension Node {
         let began = runtime.now
         let end = min(began + Limits.flowControlWaitMax, context.deadline)
         context.connection.operation?.wait = .flowControl
-        if data.versions.isBehind { try await data.durability.flush() }
+        await awaitDisk()
         while isLagged, runtime.now < end, !context.connection.isAbandoned, !isShuttingDown {
             guard let role = replication else { break }
             await role.oplogChanged.wait(until: end, on: context.connection)
@@ -53,6 +53,12 @@ extension Node {
         await awaitMajority(until: context.deadline, on: context.connection) { $0.data.refusesWrites }
         try context.checkDeadline()
         try await context.runToEnd()
+    }
+
+    /// Waits when more has been written than the disk keeps up with: what waits for it is memory.
+    func awaitDisk() async {
+        guard data.versions.isBehind else { return }
+        do { try await data.versions.flush() } catch { fail(error) }
     }
 
     /// Waits while `isBehind` holds and there is hope: this member is primary, and the commit point moves.
@@ -76,6 +82,7 @@ extension CommandContext {
     /// - Throws: `MaxTimeMSExpired`.
     func awaitNextSlice() async throws {
         try await endSlice()
+        await node.awaitDisk()
         await node.awaitMajority(until: deadline, on: connection) { $0.isMajorityBehind }
         resume()
         try checkDeadline()

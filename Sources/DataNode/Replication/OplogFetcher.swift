@@ -99,6 +99,15 @@ final class OplogFetcher {
     }
 
     private func send(_ request: FetchOplogRequest, _ exchange: Exchange, _ timeout: Duration) {
+        guard node.data.versions.isBehind, let link else { return send(request, exchange, timeout, over: link) }
+        // No further entries are asked for until the disk has those that came.
+        node.runtime.spawn("wait for the disk") { [self, node = node] in
+            await node.awaitDisk()
+            send(request, exchange, timeout, over: link)
+        }
+    }
+
+    private func send(_ request: FetchOplogRequest, _ exchange: Exchange, _ timeout: Duration, over link: PeerLink?) {
         link?.request(request, timeout: timeout) { [weak self] result in
             guard let self else { return }
             switch result {

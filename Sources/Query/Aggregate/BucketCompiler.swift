@@ -61,7 +61,7 @@ struct BucketCompiler {
                 )
             }
         }
-        let isCounted = accumulators?.isEmpty ?? true
+        let isCounted = accumulators == nil
         return GroupSpecification(
             key: key, accumulators: isCounted ? [try .counting(context)] : accumulators ?? [],
             buckets: BucketBounds(boundaries: boundaries, otherwise: otherwise))

@@ -32,6 +32,7 @@ public final class SpillRows {
     private var rows: [Row] = []
 
     public var byteCount: Int { bytes.count }
+    /// Whether there is none.
     public var isEmpty: Bool { rows.isEmpty }
 
     /// Adds a row; what `body` appends to the buffer is its key, then come the eight bytes of `number`.

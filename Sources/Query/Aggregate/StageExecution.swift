@@ -315,6 +315,7 @@ public struct StageMemory {
     /// Nil where a stage has to do with its memory (`allowDiskUse: false`).
     public let store: (any SpillStore)?
 
+    /// - Parameter store: where a stage spills; nil when it must not.
     public init(bytesMax: Int = Limits.stageBytesMax, store: (any SpillStore)?) {
         self.bytesMax = bytesMax
         self.store = store

@@ -8,8 +8,10 @@ import Core
 public final class StageSorter {
     /// A document in its order; valid until the next is asked for.
     public struct Row {
+        /// The document, or what was to come in its place.
         public let document: DocumentView
         let key: UnsafeRawBufferPointer
+        /// What was given with it.
         public let tag: UInt64
     }
 
@@ -46,7 +48,10 @@ public final class StageSorter {
     }
 
     /// Gives back what it holds elsewhere. Twice is harmless.
-    public func close() { spilled?.drop() }
+    public func close() {
+        spilled?.drop()
+        spilled = nil
+    }
 
     /// Takes a copy of a document, or of what comes in its place; `tag` comes back with it.
     /// - Parameter prefix: the key of what it is sorted by first.
@@ -95,12 +100,9 @@ public final class StageSorter {
             if !isSorted { return .yield }
             try spilled?.flush()
         }
-        guard shown < limit else { return .end }
+        guard shown < limit, try hasNext() else { return .end }
         if clock.isOver() { return .yield }
-        guard let (key, value) = try spilled?.peek() else {
-            guard index < sorter.count else { return .end }
-            return .row(takeSorted())
-        }
+        guard let (key, value) = try spilled?.peek() else { return .row(takeSorted()) }
         // What is in memory came first.
         if index < sorter.count, !StageSorter.isBefore(key, sorter.key(at: index)) { return .row(takeSorted()) }
         keyBuffer.removeAll(keeping: 1 << 16)
@@ -108,6 +110,11 @@ public final class StageSorter {
         spilled?.advance()
         shown += 1
         return .row(try takeSpilled(value))
+    }
+
+    private func hasNext() throws -> Bool {
+        if index < sorter.count { return true }
+        return try spilled?.peek() != nil
     }
 
     private func takeSorted() -> Row {

@@ -20,10 +20,13 @@ public struct StageTraits: Sendable {
         case first
     }
 
+    /// With its dollar sign.
     public let name: String
+    /// When it shows its results.
     public let flow: Flow
     /// Whether it goes on with the help of temporary tables when its memory is used up.
     public let spills: Bool
+    /// Where it runs on shards.
     public let split: Split
 
     init(_ name: String, _ flow: Flow, spills: Bool = false, _ split: Split) {

@@ -1,7 +1,6 @@
 public import Core
 
-/// The course of an initial sync, as a value: from whom, in what order, when it begins again, when it is done
-///.
+/// The course of an initial sync, as a value: from whom, in what order, when it begins again, when it is done.
 ///
 /// Everything is cloned while the source keeps taking writes, and its oplog is fetched meanwhile (`CloneFetch`). Then
 /// the entries from the beginning of the clone on are applied up to a stop point, with rules that allow for data newer

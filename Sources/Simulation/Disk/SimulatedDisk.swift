@@ -133,11 +133,6 @@ public final class SimulatedDisk: Disk, @unchecked Sendable {
     }
 
     fileprivate func unlock(_ path: String) { locks[path] = nil }
-
-    public func freeBytes(_ path: String) throws(DiskError) -> Int64 {
-        let used = names.values.reduce(0) { $0 + $1.contents.count }
-        return Int64((capacity ?? 1 << 40) - used)
-    }
 }
 
 /// What a file holds, as processes see it and as a power cut would leave it.

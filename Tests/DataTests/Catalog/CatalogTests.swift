@@ -124,7 +124,7 @@ struct CatalogTests {
     @Test(
         "what is not supported is refused in so many words",
         arguments: [
-            ["viewOn": "a"], ["timeseries": ["timeField": "t"]], ["collation": ["locale": "de"]],
+            ["encryptedFields": ["fields": []]], ["timeseries": ["timeField": "t"]], ["collation": ["locale": "de"]],
         ] as [Document])
     func unsupported(options: Document) async throws {
         let node = try await Fixture()

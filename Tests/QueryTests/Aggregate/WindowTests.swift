@@ -9,7 +9,7 @@ private func windows(_ output: String, over documents: [String], head: String = 
     -> [String]
 {
     try aggregate("[{'$setWindowFields': {\(head)'output': {'r': \(output)}}}]", over: documents).map { document in
-        (["r": document["r"] ?? .string("none")] as Document).extendedJSON(.relaxed)
+        (["r": document["r"] ?? .string("none")] as Document).extendedJSON(.relaxed).replacing(" ", with: "")
     }
 }
 
@@ -96,7 +96,7 @@ struct WindowTests {
     @Test("a window by time goes by the calendar")
     func time() throws {
         let documents = ["2024-01-31", "2024-02-29", "2024-03-01", "2024-03-31"].enumerated().map { index, day in
-            "{'t': {'$date': '\(day)'T00':00:00Z'}, 'v': \(index)}"
+            "{'t': {'$date': '\(day)T00:00:00Z'}, 'v': \(index)}"
         }
         #expect(
             try windows("{'$push': '$v', 'window': {'range': [-1, 0], 'unit': 'month'}}", over: documents)
@@ -211,7 +211,7 @@ struct WindowModelTests {
     }
 
     private func isNear(_ a: Value, _ b: Value) -> Bool {
-        if case .double(let x) = a, case .double(let y) = b { return abs(x - y) < 1e-9 }
+        if case .double(let x) = a, case .double(let y) = b { return abs(x - y) < 1e-6 }
         return a == b
     }
 }

@@ -106,8 +106,8 @@ struct SpecialNumbers {
 
 /// A sum of doubles as two of them: the second is what rounding took from the first (Knuth's TwoSum).
 struct DoubleDouble {
-    private var high = 0.0
-    private var low = 0.0
+    private(set) var high = 0.0
+    private(set) var low = 0.0
 
     var value: Double {
         let sum = high + low
@@ -123,6 +123,13 @@ struct DoubleDouble {
         let whole = high + low
         low -= whole - high
         high = whole
+    }
+
+    /// Adds a product, with what rounding takes from it.
+    mutating func add(_ a: Double, times b: Double) {
+        let product = a * b
+        add(product)
+        if product.isFinite { add((-product).addingProduct(a, b)) }
     }
 
     mutating func add(_ number: Int128) {
@@ -141,7 +148,7 @@ final class SlidingCount: WindowFunction {
     func result(for current: WindowInput) -> Value? { Number.integer(count, narrow: true).value }
 }
 
-/// `$stdDevPop`, `$stdDevSamp` over a window (Welford, forwards and backwards).
+/// `$stdDevPop`, `$stdDevSamp` over a window.
 final class SlidingDeviation: WindowFunction {
     private let isSample: Bool
     private var moments = SlidingMoments()
@@ -221,42 +228,40 @@ final class SlidingCovariance: WindowFunction {
     }
 }
 
-/// A mean of numbers and the sum of the squares of their distances from it.
+/// The sums of numbers and of their squares, in twice the precision of doubles.
 struct SlidingMoments {
     private var count = 0.0
     private var special = 0
-    private var mean = 0.0
-    private var squares = 0.0
+    private var sum = DoubleDouble()
+    private var squares = DoubleDouble()
 
-    mutating func add(_ number: Double) {
-        guard number.isFinite else {
-            special += 1
-            return
-        }
-        count += 1
-        let distance = number - mean
-        mean += distance / count
-        squares += distance * (number - mean)
-    }
+    mutating func add(_ number: Double) { change(number, by: 1) }
+    mutating func remove(_ number: Double) { change(number, by: -1) }
 
-    mutating func remove(_ number: Double) {
+    private mutating func change(_ number: Double, by sign: Double) {
         guard number.isFinite else {
-            special -= 1
+            special += sign > 0 ? 1 : -1
             return
         }
-        guard count > 1 else {
-            (count, mean, squares) = (0, 0, 0)
+        count += sign
+        guard count > 0 else {
+            (count, sum, squares) = (0, DoubleDouble(), DoubleDouble())
             return
         }
-        let distance = number - mean
-        count -= 1
-        mean -= distance / count
-        squares -= distance * (number - mean)
+        sum.add(sign * number)
+        squares.add(sign * number, times: number)
     }
 
     /// Nil for too few numbers, and where one of them is not finite.
     func variance(isSample: Bool) -> Double? {
         let divisor = count - (isSample ? 1 : 0)
-        return divisor > 0 && special == 0 ? max(0, squares) / divisor : nil
+        guard divisor > 0, special == 0 else { return nil }
+        // Of the distances from any number near the mean.
+        let mean = sum.value / count
+        var distances = squares
+        distances.add(-2 * mean, times: sum.high)
+        distances.add(-2 * mean, times: sum.low)
+        distances.add(count * mean, times: mean)
+        return max(0, distances.value) / divisor
     }
 }
