@@ -16,6 +16,10 @@ private final class HeldStorage: StorageEngine {
     /// How many have begun.
     private(set) var flushes = 0
     var fails = false
+    var isBehind = false
+    var isFull = false
+    var writeRefusal: ServerError? { isFull ? ServerError(.outOfDiskSpace, "the disk is full") : nil }
+    func sync() { durableMark = appliedMark }
     var isHeld = false {
         didSet {
             guard !isHeld else { return }
@@ -84,6 +88,64 @@ struct DurabilityTests {
         #expect(try harness.run(["find": "orders"]).batch.count == 1)
     }
 
+    @Test("waiting for the disk ends with wtimeout, which is no matter of maxTimeMS")
+    func timeout() throws {
+        let engine = HeldStorage()
+        let harness = try NodeHarness(engine: engine)
+        engine.isHeld = true
+        let reply = try harness.run([
+            "insert": "orders", "documents": [["_id": 1]], "writeConcern": ["j": true, "wtimeout": 50],
+            "maxTimeMS": 500,
+        ])
+        let error = reply["writeConcernError"]?.asDocument
+        #expect(error?["codeName"] == "WriteConcernTimeout")
+        #expect(error?["errInfo"]?.asDocument?["wtimeout"] == true)
+        engine.isHeld = false
+    }
+
+    @Test("a client's writes wait while the disk is behind, not when it is full, and as long as maxTimeMS at most")
+    func behind() throws {
+        let engine = HeldStorage()
+        let harness = try NodeHarness(engine: engine)
+        engine.isHeld = true
+        engine.isBehind = true
+        let late = harness.begin(Self.insert(1, j: false, maxTimeMS: 700))
+        let reply = harness.begin(Self.insert(2, j: false))
+        try harness.wait(.seconds(1))
+        #expect(late()?["codeName"] == "MaxTimeMSExpired")
+        #expect(reply() == nil)
+        engine.isBehind = false
+        engine.isHeld = false
+        try harness.wait(.milliseconds(200))
+        #expect(reply()?.isOK == true)
+        engine.isBehind = true
+        engine.isFull = true
+        #expect(try harness.run(Self.insert(3, j: false))["writeErrors"] != nil)
+        #expect(try harness.run(["find": "orders"]).batch.count == 1)
+    }
+
+    @Test("what an engine has synced of itself counts from then on, whatever is written behind it")
+    func ownSyncs() throws {
+        let engine = HeldStorage()
+        let harness = try NodeHarness(setName: "rs", engine: engine)
+        let (data, durability) = (harness.node.data, harness.node.data.durability)
+        (durability.onAdvance, data.onAppend) = (nil, nil)
+        func append() throws -> OpTime {
+            let context = WriteContext(term: 1, wall: harness.node.runtime.wallClock, isReplicated: true)
+            let note: Document = ["msg": "a test"]
+            return try note.withView { try data.appendNoOp($0, context) }
+        }
+        let first = try append()
+        engine.sync()
+        durability.request()
+        #expect(durability.optime == first)
+        engine.isHeld = true
+        _ = try append()
+        durability.request()
+        #expect(durability.optime == first)
+        engine.isHeld = false
+    }
+
     @Test("one flush is under way; what is written meanwhile shares the next")
     func sharing() throws {
         let engine = HeldStorage()
@@ -146,6 +208,37 @@ struct DurabilityTests {
         #expect(durability.optime == first)
         durability.request()
         try harness.wait(.milliseconds(1))
+        #expect(durability.optime == other)
+    }
+
+    @Test("what a flush has seen in the middle of a rollback is not called durable behind it")
+    func flushInRollback() throws {
+        let engine = HeldStorage()
+        let harness = try NodeHarness(setName: "rs", engine: engine)
+        let (data, durability) = (harness.node.data, harness.node.data.durability)
+        (durability.onAdvance, data.onAppend) = (nil, nil)
+        func append(_ term: Int64) throws -> OpTime {
+            let context = WriteContext(term: term, wall: harness.node.runtime.wallClock, isReplicated: true)
+            let note: Document = ["msg": "a test"]
+            return try note.withView { try data.appendNoOp($0, context) }
+        }
+        let common = try append(1)
+        _ = try append(1)
+        let rollback = try RollbackOperation(data, to: common, rollbackID: 2)
+        engine.sync()
+        durability.request()
+        guard case .done = try rollback.run(until: .distantFuture) else {
+            Issue.record("the rollback did not end")
+            return
+        }
+        engine.isHeld = true
+        let other = try append(2)
+        durability.request()
+        try harness.wait(.milliseconds(1))
+        #expect(durability.optime == common)
+        engine.isHeld = false
+        try harness.wait(.milliseconds(1))
+        durability.request()
         #expect(durability.optime == other)
     }
 

@@ -49,10 +49,15 @@ public final class Durability {
     public func settle() async throws {
         if runtime.hasMutant(.foundIsDurable) { return flushed = oplog.last ?? .null }
         try await flush()
+        noteCurrent()
     }
+
+    /// An engine may sync of itself, or have nothing to sync.
+    private func noteCurrent() { if isCurrent { flushed = oplog.last ?? .null } }
 
     /// Begins to make durable what is not, unless that is under way. `onAdvance` tells when it is done.
     public func request() {
+        noteCurrent()
         guard !isFlushing, failure == nil, versions.durableMark < versions.appliedMark else { return }
         isFlushing = true
         runtime.spawn("flush") { [weak self] in await self?.run() }
@@ -77,16 +82,46 @@ public final class Durability {
     /// Calls `body` with true when everything written so far is durable, with false when `deadline` comes before that.
     public func whenDurable(until deadline: Instant, _ body: @escaping (Bool) -> Void) {
         guard !isCurrent else { return body(true) }
+        wait(until: deadline) { result in
+            switch result {
+            case .success: body(true)
+            case .failure: break
+            case nil: body(false)
+            }
+        }
+    }
+
+    // MARK: A disk that is behind
+
+    /// Whether so much waits for the disk that no more should be written before `catchUp`: what waits is memory.
+    public var isBehind: Bool { versions.engine.raw.isBehind }
+
+    /// Whether there is no room: writes are refused until there is.
+    public var isFull: Bool { versions.engine.writeRefusal != nil }
+
+    /// Returns at once, or when what the disk is behind with is durable; at `deadline`, or when the disk fails, at the
+    /// latest.
+    public func catchUp(until deadline: Instant = .distantFuture) async {
+        guard isBehind else { return }
+        await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
+            wait(until: deadline) { _ in continuation.resume() }
+        }
+    }
+
+    // MARK: Waiting
+
+    /// Calls `done` with nil when `deadline` comes first.
+    private func wait(until deadline: Instant, _ done: @escaping (Result<Void, any Error>?) -> Void) {
         var timer: TimerToken?
         let id = wait { [runtime] result in
             if let timer { runtime.cancel(timer) }
-            if case .success = result { body(true) }
+            done(result)
         }
         guard let id, deadline < .distantFuture else { return }
         timer = runtime.schedule(at: deadline) { [weak self] in
             guard let self, let place = waiters.firstIndex(where: { $0.id == id }) else { return }
             waiters.remove(at: place)
-            body(false)
+            done(nil)
         }
     }
 

@@ -94,10 +94,6 @@ public final class VersionStore {
     }
     public var appliedMark: UInt64 { engine.appliedMark }
     public var durableMark: UInt64 { engine.durableMark }
-    /// Whether everything that was written is safe.
-    public var isDurable: Bool { engine.durableMark >= engine.appliedMark }
-    /// So much waits for the disk that writers should wait for a flush.
-    public var isBehind: Bool { engine.raw.isBehind }
 
     /// Switches history on or off, with no step open. Reads before `optime` are not possible afterwards, and neither is
     /// a rollback beyond it: its data is taken as common to all.

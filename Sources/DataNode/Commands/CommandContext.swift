@@ -112,8 +112,15 @@ final class CommandContext: RequestContext {
                 target, concern, deadline: deadline, on: connection, completion: completion)
         }
         // What has no optime is not replicated: all that may be asked for is the disk.
-        node.data.durability.whenDurable(until: deadline) { isDurable in
-            completion(isDurable ? nil : ServerError(.maxTimeMSExpired, "operation exceeded time limit"))
+        let end = concern.deadline(from: runtime.now) ?? .distantFuture
+        let isItsOwn = end <= deadline
+        node.data.durability.whenDurable(until: min(end, deadline)) { isDurable in
+            if isDurable { return completion(nil) }
+            let error =
+                isItsOwn
+                ? ServerError(.writeConcernTimeout, "waiting for the journal timed out")
+                : ServerError(.maxTimeMSExpired, "operation exceeded time limit")
+            completion(ReplicaSetRole.explained(error, by: concern, timedOut: isItsOwn))
         }
     }
 

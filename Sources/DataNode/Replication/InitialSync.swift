@@ -230,7 +230,7 @@ final class InitialSync {
         _ request: Request, over other: PeerLink? = nil, timeout: Duration = Limits.peerCallTimeout,
         _ take: (Request.Reply) throws -> T
     ) async throws -> T {
-        await node.awaitDisk()
+        await node.data.durability.catchUp()
         var outage = SourceOutage(of: progress.source)
         while true {
             guard !isCancelled, let link = other ?? link, !link.isClosed else {

@@ -99,10 +99,11 @@ final class OplogFetcher {
     }
 
     private func send(_ request: FetchOplogRequest, _ exchange: Exchange, _ timeout: Duration) {
-        guard node.data.versions.isBehind, let link else { return send(request, exchange, timeout, over: link) }
+        let durability = node.data.durability
+        guard durability.isBehind, let link else { return send(request, exchange, timeout, over: link) }
         // No further entries are asked for until the disk has those that came.
-        node.runtime.spawn("wait for the disk") { [self, node = node] in
-            await node.awaitDisk()
+        node.runtime.spawn("wait for the disk") { [self] in
+            await durability.catchUp()
             send(request, exchange, timeout, over: link)
         }
     }

@@ -61,6 +61,8 @@ final class FaultyStorage: StorageManyReading {
         try await engine.flush(upTo: mark)
     }
     var log: (any StorageLog)? { engine.log }
+    var writeRefusal: ServerError? { engine.writeRefusal }
+    var isBehind: Bool { engine.isBehind }
     func checkpoint() async throws { try await engine.checkpoint() }
     func statistics(_ table: TableID) -> StorageTableStatistics { engine.statistics(table) }
     var statistics: Document { engine.statistics }
