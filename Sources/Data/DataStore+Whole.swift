@@ -35,7 +35,5 @@ extension DataStore {
         versions.setCommitPoint(optime)
         oplog.setCommitPoint(optime.timestamp)
         try catalog.onCommitPoint(optime)
-        // What was too much and could not be dropped with the writes that made it so.
-        if oplog.storedBytes > oplog.bytesMax { try versions.trim(oplog) }
     }
 }

@@ -58,16 +58,6 @@ extension VersionStore {
         try engine.apply(upkeep)
     }
 
-    /// Drops in front what the oplog holds beyond its size and the commit point has passed.
-    func trim(_ oplog: Oplog) throws {
-        defer { upkeep.removeAll() }
-        for _ in 0..<Limits.oplogBlocksDroppedMax where oplog.storedBytes > oplog.bytesMax {
-            upkeep.removeAll()
-            try oplog.makeRoom(in: upkeep)
-            if upkeep.changesLog { try engine.apply(upkeep) }
-        }
-    }
-
     private func appendImages(_ record: UnsafeRawBufferPointer) throws -> Int {
         var offset = 0
         var count = 0

@@ -70,22 +70,6 @@ extension Oplog {
 }
 
 @Suite struct OplogTests {
-    @Test("what is too much goes when it is committed, without a further write", arguments: [true, false])
-    func shrinksByItself(keepsLog: Bool) async throws {
-        let node = try await Fixture(engine: LastingStorage(keepsLog: keepsLog))
-        for id in 0..<10 as Range<Int32> {
-            try node.insertOne(["_id": .int32(id), "text": .string(String(repeating: "x", count: 700))])
-        }
-        let oplog = node.store.oplog
-        oplog.bytesMax = 4096
-        let last = try #require(oplog.last)
-        // A bounded part each time; one of the two logs makes smaller pieces.
-        for _ in 0..<2 { try node.store.onCommitPoint(last) }
-        #expect(oplog.storedBytes <= 4096)
-        #expect(oplog.last == last)
-        #expect(oplog.count > 0)
-    }
-
     @Test("the entry at the commit point stays, because a majority asks from there on", arguments: [false, true])
     func commitPointStays(isTable: Bool) async throws {
         let oplog = isTable ? try await Oplog.inTable(bytesMax: 2048) : .inMemory(bytesMax: 2048)
