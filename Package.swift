@@ -110,7 +110,7 @@ let package = Package(
         module(
             "Simulation",
             [
-                "BSON", "Core", "Wire", "DataNode", "Client", "Replication", "Data", "MemoryStorage",
+                "BSON", "Core", "Wire", "DataNode", "Client", "Replication", "Data", "MemoryStorage", "FileStorage",
                 "ElectionPolicies",
                 "ReadSelectors", "Conformance", "CHash", "CHooks",
             ]),

@@ -34,7 +34,7 @@ struct LossyDiskTests {
         private func open() throws { try perform { try await $0.open() } }
 
         /// The next run, after a crash that leaves so much.
-        func crash(leaving survivors: LossyDisk.Survivors) throws {
+        func crash(leaving survivors: DiskSurvivors) throws {
             disk.survivors = survivors
             engine = disk.engine(runtime)
             try open()

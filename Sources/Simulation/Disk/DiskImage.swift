@@ -26,7 +26,9 @@ struct DiskImage {
         fileprivate func apply(to image: inout DiskImage) {
             for operation in operations {
                 switch operation.kind {
-                case .put: image.tables[operation.table, default: [:]][operation.key] = operation.value
+                case .put:
+                    image.everSeen.insert(operation.table)
+                    image.tables[operation.table, default: [:]][operation.key] = operation.value
                 case .delete: image.tables[operation.table]?[operation.key] = nil
                 case .dropTable: image.tables[operation.table] = nil
                 }
@@ -40,6 +42,8 @@ struct DiskImage {
     }
 
     private var tables: [TableID: [[UInt8]: [UInt8]]] = [:]
+    /// All that ever were.
+    private var everSeen: Set<TableID> = []
     private var log: [(optime: OpTime, bytes: [UInt8])] = []
 
     mutating func apply(_ change: Change) { change.apply(to: &self) }
@@ -54,6 +58,41 @@ struct DiskImage {
         }
         for (optime, bytes) in log { bytes.withUnsafeBytes { batch.appendEntry($0, optime: optime) } }
         if !batch.isEmpty { try engine.apply(batch) }
+    }
+
+    /// In what an engine holds something else; nil in nothing. It may still have entries that were dropped in front.
+    func difference(from engine: any StorageEngine) throws -> String? {
+        for table in everSeen.sorted() {
+            var rows: [[UInt8]: [UInt8]] = [:]
+            let buffer = RowBuffer(limit: 256)
+            let cursor = try engine.makeCursor(table)
+            var last: [UInt8]?
+            repeat {
+                if let last {
+                    _ = try last.withUnsafeBytes {
+                        try cursor.read(from: .behind($0), direction: .forward, into: buffer)
+                    }
+                } else {
+                    _ = try cursor.read(from: .start, direction: .forward, into: buffer)
+                }
+                for row in buffer.rows { rows[[UInt8](row.key)] = [UInt8](row.value) }
+                last = buffer.rows.last.map { [UInt8]($0.key) }
+            } while buffer.isFull
+            let expected = tables[table] ?? [:]
+            guard rows != expected else { continue }
+            let lacking = expected.keys.count { rows[$0] == nil }
+            let strange = rows.keys.count { expected[$0] == nil }
+            return
+                "of \(expected.count) rows of table \(table.rawValue) \(lacking) are not there, \(strange) should not "
+                + "be, and others differ"
+        }
+        var entries: [[UInt8]] = []
+        try engine.log?.read(from: .zero, inclusive: true, direction: .forward) {
+            entries.append([UInt8]($0))
+            return true
+        }
+        guard entries.suffix(log.count) != log.map(\.bytes)[...] else { return nil }
+        return "the oplog has \(entries.count) entries, and should have \(log.count)"
     }
 
     /// Whether the oplog has that entry, or had it and has dropped it in front.

@@ -7,28 +7,18 @@ import MemoryStorage
 /// A flush takes its time. Of the batches that were written and not flushed a crash takes some away, from the end, as
 /// many as chance has it: what a killed process has left in a cache of the machine, and what a power cut has left of
 /// that. What a run finds when it is started is not safe for that: until it is flushed, the next crash may take it.
-final class LossyDisk {
-    /// What a crash leaves of the batches that were not flushed.
-    enum Survivors {
-        case any, all, none
-    }
-
+final class LossyDisk: MemberDisk {
     private let name: String
     let keepsLog: Bool
     private let flushTime: Duration
     private var generator: SeededGenerator
-    /// What is safe.
-    private var image = DiskImage()
-    private var safeCount: UInt64 = 0
-    /// What was written behind it, oldest first.
-    private var unsafe: [DiskImage.Change] = []
-    private var writtenCount: UInt64 { safeCount + UInt64(unsafe.count) }
+    private var ledger = DiskLedger()
     private var isInUse = false
     private var lastRun: Run?
     private var stalled: [UnsafeContinuation<Void, Never>] = []
 
     /// What the next crash leaves.
-    var survivors = Survivors.any
+    var survivors = DiskSurvivors.any
     /// How often a crash has taken batches.
     private(set) var lostTails = 0
     /// Flushes that have begun do not end.
@@ -52,7 +42,7 @@ final class LossyDisk {
     }
 
     /// Whether an entry of the oplog is safe.
-    func holds(_ optime: OpTime) -> Bool { image.holds(optime) }
+    func holds(_ optime: OpTime) -> Bool { ledger.image.holds(optime) }
 
     /// The engine of one run. The run before has come to its end.
     func engine(_ runtime: SimulatedRuntime) -> any StorageEngine {
@@ -65,38 +55,27 @@ final class LossyDisk {
 
     private func loseTail() {
         isInUse = false
+        let count = ledger.unsafe.count
         let kept =
             switch survivors {
-            case .any: Int(generator.next(below: UInt64(unsafe.count) + 1))
-            case .all: unsafe.count
+            case .any: Int(generator.next(below: UInt64(count) + 1))
+            case .all: count
             case .none: 0
             }
         survivors = .any
-        if kept < unsafe.count { lostTails += 1 }
-        unsafe.removeLast(unsafe.count - kept)
+        if kept < count { lostTails += 1 }
+        ledger.loseTail(keeping: kept)
     }
 
     private func note(_ batch: WriteBatch) {
-        let change = DiskImage.Change(batch, keepsLog: keepsLog)
-        if flushTime > .zero { return unsafe.append(change) }
-        image.apply(change)
-        safeCount += 1
-    }
-
-    private func sync(upTo mark: UInt64) {
-        guard mark > safeCount else { return }
-        let count = min(Int(mark - safeCount), unsafe.count)
-        for change in unsafe[..<count] { image.apply(change) }
-        unsafe.removeFirst(count)
-        safeCount += UInt64(count)
+        ledger.note(DiskImage.Change(batch, keepsLog: keepsLog))
+        if flushTime == .zero { ledger.sync(upTo: ledger.writtenCount) }
     }
 
     /// What the engine finds when it is opened.
     private func load(_ memory: MemoryStorage) throws {
         isInUse = true
-        var found = image
-        for change in unsafe { found.apply(change) }
-        try found.restore(to: memory)
+        try ledger.whole.restore(to: memory)
     }
 
     private final class Run: StorageEngine {
@@ -121,7 +100,7 @@ final class LossyDisk {
         }
 
         func close() async {
-            disk.sync(upTo: appliedMark)
+            disk.ledger.sync(upTo: appliedMark)
             disk.isInUse = false
         }
 
@@ -135,7 +114,7 @@ final class LossyDisk {
             if disk.flushTime == .zero { durableMark = appliedMark }
         }
 
-        var appliedMark: UInt64 { disk.writtenCount }
+        var appliedMark: UInt64 { disk.ledger.writtenCount }
 
         func flush(upTo mark: UInt64) async throws {
             guard mark > durableMark else { return }
@@ -143,7 +122,7 @@ final class LossyDisk {
             while disk.isStalled {
                 await withUnsafeContinuation { disk.stalled.append($0) }
             }
-            disk.sync(upTo: mark)
+            disk.ledger.sync(upTo: mark)
             durableMark = max(durableMark, mark)
         }
 

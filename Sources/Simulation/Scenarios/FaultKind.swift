@@ -1,4 +1,4 @@
-/// What can go wrong in a random run. What bytes on disks come to is left to storage in files.
+/// What can go wrong in a random run.
 public enum FaultKind: String, CaseIterable, Sendable {
     // Processes.
     case crash
@@ -14,6 +14,9 @@ public enum FaultKind: String, CaseIterable, Sendable {
     case storageThrows = "storage engine throws"
     case diskStalls = "disk stalls"
     case lostTail = "unflushed tail lost"
+    case powerCut = "power cut"
+    case diskFails = "disk fails"
+    case diskFull = "disk full"
     // The network.
     case slowLink = "slow link"
     case loss
@@ -51,7 +54,7 @@ public enum FaultKind: String, CaseIterable, Sendable {
     var isOfWorkload: Bool { self == .duplicate || self == .killedCursor || self == .sharedSession }
 
     /// Drawn apart from the others; a tail is lost by whatever crash comes.
-    var isOfDisk: Bool { self == .diskStalls || self == .lostTail }
+    var isOfDisk: Bool { [.diskStalls, .lostTail, .powerCut, .diskFails, .diskFull].contains(self) }
 
     /// Takes the memory of a majority away from members without disks: such a set is unavailable from then on.
     var needsMemory: Bool { self == .crashMajority || self == .crashAll }

@@ -60,6 +60,13 @@ extension RandomFaults {
         return true
     }
 
+    /// A disk is full for a while.
+    mutating func fillDisk() -> Bool {
+        guard let victim = pick(alive), victim.setRoom(Int(generator.next(below: 64 * 1024))) else { return false }
+        set.later(milliseconds(100..<6000)) { _ = victim.setRoom(nil) }
+        return true
+    }
+
     mutating func crashSeveral(_ count: Int) -> Bool {
         var choice = set.members.filter(\.isAlive)
         guard choice.count >= count else { return false }

@@ -85,6 +85,9 @@ struct RandomFaults {
         case .storageThrows: failStorage()
         case .diskStalls: stallDisk()
         case .lostTail: false  // crashes do it
+        case .powerCut: pick(alive)?.cutPower(afterCalls: Int(generator.next(below: 40))) ?? false
+        case .diskFails: pick(alive)?.failDisk(afterCalls: Int(generator.next(below: 40))) ?? false
+        case .diskFull: fillDisk()
         case .slowLink, .loss, .reorder: disturbLinks(kind)
         case .partition: cut()
         case .oneWay: cutOneWay()
@@ -132,7 +135,7 @@ struct RandomFaults {
         }
         set.world.network.resetHalfMessages()
         for member in set.members {
-            member.unstallDisk()
+            member.calmDisk()
             member.mendStorage()
             if member.isPaused { member.resume() }
             if !member.isAlive { member.restart() }

@@ -37,7 +37,8 @@ public struct RandomScenario {
         let set = SimulatedReplicaSet(
             world, kinds: swarm.kinds, spares: swarm.spares, policy: swarm.policy, policies: swarm.policies,
             syncSourceSelector: swarm.syncSourceSelector, remembers: swarm.remembers, flushTime: swarm.flushTime,
-            notResidentOneIn: swarm.notResidentOneIn, oplogBytesMax: swarm.oplogBytesMax, timing: swarm.timing)
+            usesFiles: swarm.usesFiles, notResidentOneIn: swarm.notResidentOneIn, oplogBytesMax: swarm.oplogBytesMax,
+            timing: swarm.timing)
         do {
             return try run(set, probes)
         } catch {
@@ -74,6 +75,8 @@ public struct RandomScenario {
         counts[.crashInRollback] = set.crashedInRollback > 0 ? set.crashedInRollback : nil
         counts[.crashInInitialSync] = set.crashedInInitialSync > 0 ? set.crashedInInitialSync : nil
         counts[.lostTail] = set.members.reduce(0) { $0 + $1.lostTails }
+        counts[.powerCut] = set.members.reduce(0) { $0 + $1.powerCuts }
+        counts[.diskFails] = set.members.reduce(0) { $0 + $1.diskFailures }
         counts[.storageThrows] = set.members.reduce(0) { $0 + $1.storageFailures }
         return SeedReport(
             set, swarm, probes, faults: counts, operations: load.operations, isAvailable: isAvailable)

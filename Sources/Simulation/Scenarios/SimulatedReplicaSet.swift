@@ -40,6 +40,8 @@ public final class SimulatedReplicaSet {
     public let remembers: Bool
     /// How long a disk takes at most to flush; zero: what was written is safe at once.
     public let flushTime: Duration
+    /// Members keep their data in files, on disks that lose what was not synced.
+    public let usesFiles: Bool
     /// One read in so many finds nothing in memory, where the storage is larger than that.
     let notResidentOneIn: Int?
     public let oplogBytesMax: Int?
@@ -77,13 +79,14 @@ public final class SimulatedReplicaSet {
     ///   - remembers: members have disks: what was flushed is still there after a crash.
     ///   - flushTime: how long a disk takes at most to flush; zero: what was written is safe at once. Otherwise a crash
     ///     takes of the rest what chance has it.
+    ///   - usesFiles: members that remember keep their data in files, on disks that lose what was not synced.
     ///   - notResidentOneIn: one read in so many finds nothing in memory; nil for storage that is all there.
     ///   - oplogBytesMax: nil for the default.
     public init(
         _ world: SimulatedWorld, name: String = "rs0", kinds: [MemberKind], spares: [MemberKind] = [],
         policy: any ElectionPolicy = FastElectionPolicy(), policies: [Int: any ElectionPolicy] = [:],
         syncSourceSelector: (any SyncSourceSelecting)? = nil, remembers: Bool = false, flushTime: Duration = .zero,
-        notResidentOneIn: Int? = nil, oplogBytesMax: Int? = nil, timing: Timing = Timing(),
+        usesFiles: Bool = false, notResidentOneIn: Int? = nil, oplogBytesMax: Int? = nil, timing: Timing = Timing(),
         logLevel: LogLevel = .info
     ) {
         self.world = world
@@ -93,6 +96,7 @@ public final class SimulatedReplicaSet {
         self.syncSourceSelector = syncSourceSelector
         self.remembers = remembers
         self.flushTime = flushTime
+        self.usesFiles = usesFiles
         self.notResidentOneIn = notResidentOneIn
         // By which checkers say that they are no part of what is checked.
         if notResidentOneIn != nil, world.hooks == nil {

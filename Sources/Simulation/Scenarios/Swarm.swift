@@ -22,6 +22,8 @@ public struct Swarm: Sendable {
     /// How long their disks take at most to flush; zero: what was written is safe at once. Otherwise a crash takes of
     /// the rest what chance has it.
     public var flushTime = Duration.zero
+    /// Members that have disks keep their data in files; what is not synced is lost with the power.
+    public var usesFiles = false
     /// Storage larger than memory: one read in so many finds nothing there. Nil for all in memory.
     public var notResidentOneIn: Int?
     /// A majority's memory may be lost.
@@ -100,8 +102,21 @@ public struct Swarm: Sendable {
     /// A generator of its own, so that a seed stands for the same set with or without them.
     private mutating func drawDiskFaults(_ seed: UInt64) {
         var generator = SeededGenerator(seed: seed, purpose: "disks")
-        guard flushTime > .zero, generator.nextBool(probability: 0.5) else { return }
-        faults.append((.diskStalls, 1 + generator.next(below: 4)))
+        if flushTime > .zero, generator.nextBool(probability: 0.5) {
+            faults.append((.diskStalls, 1 + generator.next(below: 4)))
+        }
+        if remembers, generator.nextBool(probability: 0.4) { useFiles(seed: seed) }
+    }
+
+    /// Lets the members keep their data in files, on disks that fail as the seed has it.
+    public mutating func useFiles(seed: UInt64) {
+        guard !usesFiles else { return }
+        (remembers, losesMajorities, usesFiles) = (true, true, true)
+        var generator = SeededGenerator(seed: seed, purpose: "files")
+        for kind: FaultKind in [.powerCut, .diskFails, .diskFull, .diskStalls]
+        where !faults.contains(where: { $0.kind == kind }) && generator.nextBool(probability: 0.6) {
+            faults.append((kind, 1 + generator.next(below: 4)))
+        }
     }
 
     private mutating func drawMembers(_ generator: inout SeededGenerator) {
