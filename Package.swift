@@ -110,7 +110,7 @@ let package = Package(
         module(
             "Simulation",
             [
-                "BSON", "Core", "Wire", "DataNode", "Client", "Replication", "Data", "MemoryStorage",
+                "BSON", "Core", "Wire", "DataNode", "Client", "Replication", "Data", "MemoryStorage", "FileStorage",
                 "ElectionPolicies",
                 "ReadSelectors", "Conformance", "CHash", "CHooks",
             ]),
@@ -165,7 +165,9 @@ let package = Package(
             path: "Tests/echo-service", swiftSettings: swiftSettings),
         tests(
             "DataNodeTests",
-            ["DataNode", "Frontend", "Wire", "BSON", "Core", "Simulation", "MemoryStorage", "Conformance"]),
+            [
+                "DataNode", "Data", "Frontend", "Wire", "BSON", "Core", "Simulation", "MemoryStorage", "Conformance",
+            ]),
         tests(
             "SimulationTests",
             ["Simulation", "DataNode", "Client", "BSON", "Core", "ElectionPolicies", "MemoryStorage", "Conformance"]),

@@ -60,11 +60,13 @@ extension CommandContext {
     /// - Parameter optime: the last optime it wrote, nil when it changed nothing.
     func finishWrite(_ optime: OpTime?, _ concern: WriteConcern) -> CommandOutcome {
         lastWrite = optime
-        guard node.role.isReplicated else {
-            guard concern.journal == true, !node.data.versions.isDurable else { return .done }
+        let isLocal = arguments.database.map { KeyView($0) == "local" } ?? false
+        let isLogged = node.role.isReplicated && !isLocal
+        if !isLogged, concern.journal == true, !node.data.durability.isCurrent {
             awaited = (.null, concern)
             return .held
         }
+        guard node.role.isReplicated else { return .done }
         if case .number(let count) = concern.w, count <= 1, concern.journal != true { return .done }
         // A write that changed nothing waits for what the client may have seen.
         let target = optime ?? node.lastOpTime

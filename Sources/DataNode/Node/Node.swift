@@ -16,7 +16,7 @@ public final class Node {
 
     /// Where clients and members reach it.
     let frontend: Frontend
-    private(set) var role: any NodeRole
+    private(set) var role: any NodeRole = StandaloneRole()
     /// The role of a member of a replica set, once started; nil for a standalone.
     private(set) var replication: ReplicaSetRole?
     private let electionPolicy: (any ElectionPolicy)?
@@ -71,13 +71,11 @@ public final class Node {
         let oplog = Oplog(versions, bytesMax: options.oplogBytesMax ?? Limits.oplogBytesVolatileDefault)
         oplog.pinnedBytesMax = runtime.buggified("little is kept for initial syncs", Limits.oplogPinnedBytesMax, 8192)
         data = DataStore(runtime: runtime, versions: versions, oplog: oplog)
-        let standalone = StandaloneRole()
-        role = standalone
+        data.durability.onFailure = { [unowned self] in fail($0) }
         frontend.service = self
         for command in CommandSet.all {
             frontend.commands.add(command) { DataCommand($0, as: $1, of: self) }
         }
-        standalone.flush = { [unowned self] completion in flushJournal(completion) }
         frontend.failPoints.onChange = { [unowned self] in replication?.syncSource.goOn() }
     }
 
@@ -95,15 +93,20 @@ public final class Node {
         }
         try await data.keepResident(Node.residentNamespaces)
         if !options.isInspection { try ReplicationLocalState.checkOwner(data, setName: options.replicaSetName) }
+        let local =
+            options.replicaSetName == nil ? nil : try await data.whenResident { try ReplicationLocalState(self) }
+        // Before anybody is told of it.
+        try await data.durability.settle()
         data.onDatabaseDropped = { [unowned self] in profiler.forget($0) }
         try frontend.listen()
-        if let setName = options.replicaSetName {
+        if let setName = options.replicaSetName, let local {
+            try local.noteName(self)
             guard let electionPolicy else {
                 throw ServerError(.badValue, "a member of a replica set needs an election policy")
             }
             let member = ReplicaSetRole(
                 node: self, setName: setName, policy: electionPolicy, syncSourceSelector: syncSourceSelector,
-                local: try await data.whenResident { try ReplicationLocalState(self) })
+                local: local)
             role = member
             replication = member
             member.start()
@@ -132,19 +135,6 @@ public final class Node {
     /// The last entry of the oplog; null when there is none.
     var lastOpTime: OpTime { data.oplog.last ?? .null }
 
-    /// Makes everything that was written durable.
-    private func flushJournal(_ completion: @escaping (ServerError?) -> Void) {
-        runtime.spawn("flush for a write concern") { [self] in
-            do {
-                try await data.versions.flush()
-                completion(nil)
-            } catch {
-                fail(error)
-                completion(ServerError(.interruptedAtShutdown, "the node stopped: what was written is not durable"))
-            }
-        }
-    }
-
     /// Runs one command as a client of this node would, without a connection: for the program that holds the node.
     /// - Parameter database: the command's `$db`.
     /// - Returns: the reply, with `ok: 0` when the command failed.
@@ -165,6 +155,7 @@ public final class Node {
         frontend.isStopped = true
         dataAppended.fire()
         frontend.close(graceful: true)
+        try? replication?.local.endRun(data)
         await data.versions.close()
     }
 
