@@ -110,7 +110,7 @@ let package = Package(
         module(
             "Simulation",
             [
-                "BSON", "Core", "Wire", "DataNode", "Client", "Replication", "Data", "MemoryStorage",
+                "BSON", "Core", "Wire", "DataNode", "Client", "Replication", "Data", "MemoryStorage", "FileStorage",
                 "ElectionPolicies",
                 "ReadSelectors", "Conformance", "CHash", "CHooks",
             ]),
@@ -167,7 +167,7 @@ let package = Package(
         tests(
             "DataNodeTests",
             [
-                "DataNode", "Frontend", "Wire", "BSON", "Core", "Simulation", "MemoryStorage", "Conformance",
+                "DataNode", "Data", "Frontend", "Wire", "BSON", "Core", "Simulation", "MemoryStorage", "Conformance",
                 "CAllocations",
             ]),
         tests(

@@ -12,15 +12,16 @@ struct Checkpoint {
     let disk: any Disk
     let layout: FileLayout
     var manifest: Manifest
-    let chunkBytes: Int
+    private let chunkBytes: Int
+    private let mutants: Mutants
     private(set) var bytesWritten = 0
 
-    /// - Parameter chunkBytes: bytes of operations that are sorted at once.
-    init(_ disk: any Disk, _ layout: FileLayout, _ manifest: Manifest, chunkBytes: Int) {
+    init(_ disk: any Disk, _ layout: FileLayout, _ manifest: Manifest, _ settings: FileSettings) {
         self.disk = disk
         self.layout = layout
         self.manifest = manifest
-        self.chunkBytes = chunkBytes
+        chunkBytes = settings.checkpointChunkBytes
+        mutants = settings.mutants
     }
 
     /// Takes everything up to the batch `through`, which is durable and ends at `end`. Durable when this returns, with
@@ -30,8 +31,8 @@ struct Checkpoint {
         let before = manifest
         let reader = JournalReader(
             disk, layout, store: manifest.store, epoch: manifest.epoch, from: manifest.journal,
-            next: manifest.checkpoint &+ 1)
-        let oplog = OplogWriter(disk, layout, manifest.oplog)
+            next: manifest.checkpoint &+ 1, mutants: mutants)
+        let oplog = OplogWriter(disk, layout, manifest.oplog, mutants)
         let frame = ByteBuffer(capacity: 1 << 20)
         let operations = ByteBuffer(capacity: 1 << 20)
         let batch = WriteBatch()
@@ -48,14 +49,14 @@ struct Checkpoint {
             }
             if operations.count >= chunkBytes { try addRun(of: operations) }
         }
-        try addRun(of: operations)
+        if !mutants.isActive(.runForgotten) { try addRun(of: operations) }
         manifest.oplog = try oplog.end()
         try merge()
         manifest.checkpoint = through
         manifest.journal = end
-        try disk.syncDirectory(layout.runs)
+        if !mutants.isActive(.runNotNamed) { try disk.syncDirectory(layout.runs) }
         try disk.syncDirectory(layout.oplog)
-        try manifest.write(disk, layout)
+        try manifest.write(disk, layout, mutants)
         let runs = Set(manifest.runs.map(\.number))
         let segments = Set(manifest.oplog.segments.map(\.number))
         return before.runs.filter { !runs.contains($0.number) }.map { layout.run($0.number) } + merged

@@ -10,6 +10,8 @@ public struct FileSettings: Sendable {
     public var checkpointChunkBytes = Limits.checkpointChunkBytes
     /// Bytes of a segment of the journal.
     public var segmentBytes = Limits.journalSegmentBytes
+    /// Bugs that are planted, in the simulator.
+    var mutants: Mutants = []
 
     public init() {}
 }

@@ -9,7 +9,7 @@ public final class FileStorage: StorageEngine {
     private let runtime: any NodeRuntime
     private let disk: any Disk
     private let layout: FileLayout
-    private let settings: FileSettings
+    private var settings: FileSettings
     private let name: String
     private let access: Access
     private let memory = MemoryStorage()
@@ -53,6 +53,7 @@ public final class FileStorage: StorageEngine {
         layout = FileLayout(root: directory)
         self.name = name
         self.settings = settings
+        self.settings.mutants = runtime.simulation?.mutants ?? []
     }
 
     // MARK: Opening and closing
@@ -81,7 +82,7 @@ public final class FileStorage: StorageEngine {
             let writer = JournalWriter(
                 disk, layout, store: outcome.manifest.store, epoch: outcome.manifest.epoch,
                 firstSegment: outcome.manifest.journal.segment, synced: outcome.manifest.checkpoint,
-                segmentBytes: settings.segmentBytes)
+                settings: settings)
             let begun = try writer.begin(spares: outcome.spares)
             return (outcome, writer, begun)
         }
@@ -185,8 +186,8 @@ public final class FileStorage: StorageEngine {
         await endOfCheckpoint()
         if failure == nil, journal.failure == nil, var manifest, manifest.checkpoint == journal.last {
             manifest.isClean = true
-            let (disk, layout, closed) = (disk, layout, manifest)
-            do { try await onHelper { try closed.write(disk, layout) } } catch {
+            let (disk, layout, mutants, closed) = (disk, layout, settings.mutants, manifest)
+            do { try await onHelper { try closed.write(disk, layout, mutants) } } catch {
                 runtime.log.log(.error, "storage", "\(layout.root) could not be closed in good order: \(error)")
             }
         }
@@ -211,6 +212,8 @@ public final class FileStorage: StorageEngine {
 
     // MARK: The engine
 
+    /// Number of the last batch, counted from the first that the directory was given.
+    public var lastBatch: UInt64 { base + appliedMark }
     public var log: (any StorageLog)? { memory.log }
     public var survivesRestart: Bool { true }
     public var appliedMark: UInt64 { journal.map { $0.last - base } ?? inspectedMark }
@@ -311,9 +314,10 @@ public final class FileStorage: StorageEngine {
         }
         journal.beginCheckpoint()
         let (through, end) = (journal.durable, journal.end)
-        let (disk, layout, chunkBytes) = (disk, layout, settings.checkpointChunkBytes)
+        if settings.mutants.isActive(.journalReusedEarly) { journal.checkpointed(to: end) }
+        let (disk, layout, settings) = (disk, layout, settings)
         let (next, written) = try await onHelper {
-            var checkpoint = Checkpoint(disk, layout, manifest, chunkBytes: chunkBytes)
+            var checkpoint = Checkpoint(disk, layout, manifest, settings)
             let unused = try checkpoint.run(through: through, end: end)
             for path in unused { try disk.remove(path) }
             return (checkpoint.manifest, checkpoint.bytesWritten)

@@ -7,6 +7,7 @@ final class JournalReader {
     private let layout: FileLayout
     private let store: UInt64
     private let epoch: UInt64
+    private let mutants: Mutants
     private(set) var position: JournalPosition
     private var segment: JournalFormat.Segment
     private var file: (any DiskFile)?
@@ -21,12 +22,13 @@ final class JournalReader {
     /// - Parameter next: the number of the first batch behind the position.
     init(
         _ disk: any Disk, _ layout: FileLayout, store: UInt64, epoch: UInt64, from position: JournalPosition,
-        next: UInt64
+        next: UInt64, mutants: Mutants
     ) {
         self.disk = disk
         self.layout = layout
         self.store = store
         self.epoch = epoch
+        self.mutants = mutants
         self.position = position
         self.next = next
         segment = JournalFormat.Segment(number: position.segment, epoch: epoch, store: store)
@@ -82,7 +84,7 @@ final class JournalReader {
 
     /// A later frame that was written when this one was synced: then the one that cannot be read was durable.
     private func lookForWitness(from start: Int) throws {
-        guard let size = try file?.size() else { return }
+        guard let size = try file?.size(), !mutants.isActive(.witnessIgnored) else { return }
         var offset = (start + 7) & ~7
         while offset + JournalFormat.frameHeaderBytes <= size {
             let count = min(1 << 20, size - offset)
@@ -131,7 +133,8 @@ final class JournalReader {
         guard let length = JournalFormat.frameBytes(header), let file, offset + length <= (try file.size()) else {
             return nil
         }
-        return JournalFormat.readFrame(try bytes(at: offset, count: length), in: segment)
+        return JournalFormat.readFrame(
+            try bytes(at: offset, count: length), in: segment, checks: !mutants.isActive(.frameNotChecked))
     }
 
     /// Bytes of the segment; fewer when it ends before.

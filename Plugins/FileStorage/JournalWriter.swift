@@ -8,6 +8,7 @@ final class JournalWriter: @unchecked Sendable {
     private let store: UInt64
     private let epoch: UInt64
     private let segmentBytes: Int
+    private let mutants: Mutants
 
     private var file: (any DiskFile)?
     private var segment: JournalFormat.Segment
@@ -36,13 +37,14 @@ final class JournalWriter: @unchecked Sendable {
     ///   - synced: the number of the last batch that is safe elsewhere.
     init(
         _ disk: any Disk, _ layout: FileLayout, store: UInt64, epoch: UInt64, firstSegment: UInt64, synced: UInt64,
-        segmentBytes: Int
+        settings: FileSettings
     ) {
         self.disk = disk
         self.layout = layout
         self.store = store
         self.epoch = epoch
-        self.segmentBytes = segmentBytes
+        segmentBytes = settings.segmentBytes
+        mutants = settings.mutants
         self.synced = synced
         segment = JournalFormat.Segment(number: firstSegment &- 1, epoch: epoch, store: store)
     }
@@ -81,7 +83,7 @@ final class JournalWriter: @unchecked Sendable {
         outcome.bytes = frame.count
         outcome.end = JournalPosition(segment: segment.number, offset: offset)
         if sync {
-            try file.sync()
+            if !mutants.isActive(.frameNotSynced) { try file.sync() }
             if count > 0 { synced = first + UInt64(count) - 1 }
         }
         do { try reserve() } catch  where error.kind == .full { outcome.hasReserve = false }

@@ -28,7 +28,7 @@ struct Manifest: Sendable, Equatable {
     // MARK: Writing
 
     /// Replaces the one on disk; durable when this returns.
-    func write(_ disk: any Disk, _ layout: FileLayout) throws(DiskError) {
+    func write(_ disk: any Disk, _ layout: FileLayout, _ mutants: Mutants) throws(DiskError) {
         let buffer = ByteBuffer()
         buffer.append(littleEndian: Manifest.magic)
         buffer.append(littleEndian: Manifest.version)
@@ -40,7 +40,7 @@ struct Manifest: Sendable, Equatable {
         try file.write(buffer.bytes, at: 0)
         try file.sync()
         try disk.rename(layout.newManifest, to: layout.manifest)
-        try disk.syncDirectory(layout.root)
+        if !mutants.isActive(.manifestNotNamed) { try disk.syncDirectory(layout.root) }
     }
 
     private var document: Document {

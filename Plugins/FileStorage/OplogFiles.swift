@@ -27,6 +27,7 @@ struct OplogState: Sendable, Equatable {
 final class OplogWriter {
     private let disk: any Disk
     private let layout: FileLayout
+    private let mutants: Mutants
     private(set) var state: OplogState
     private var file: (any DiskFile)?
     private var isDirty = false
@@ -37,7 +38,8 @@ final class OplogWriter {
     private var pendingFirst = Timestamp.zero
     private var pendingLast = Timestamp.zero
 
-    init(_ disk: any Disk, _ layout: FileLayout, _ state: OplogState) {
+    init(_ disk: any Disk, _ layout: FileLayout, _ state: OplogState, _ mutants: Mutants) {
+        self.mutants = mutants
         self.disk = disk
         self.layout = layout
         self.state = state
@@ -127,7 +129,7 @@ final class OplogWriter {
     }
 
     private func sync() throws {
-        if isDirty { try file?.sync() }
+        if isDirty, !mutants.isActive(.oplogNotSynced) { try file?.sync() }
         isDirty = false
     }
 

@@ -36,7 +36,7 @@ struct Recovery {
         guard let manifest = try Manifest.read(disk, layout) else { return try create(newStore) }
         var outcome = Outcome(manifest: manifest)
         let (last, end) = try load(into: memory, &outcome)
-        var checkpoint = Checkpoint(disk, layout, manifest, chunkBytes: settings.checkpointChunkBytes)
+        var checkpoint = Checkpoint(disk, layout, manifest, settings)
         if last > manifest.checkpoint { _ = try checkpoint.run(through: last, end: end) }
         outcome.manifest = checkpoint.manifest
         outcome.manifest.epoch &+= 1
@@ -44,7 +44,7 @@ struct Recovery {
         let files = try journalFiles()
         let newest = max(files.segments.last ?? 0, outcome.manifest.journal.segment)
         outcome.manifest.journal = JournalPosition(segment: newest &+ 1, offset: JournalFormat.headerBytes)
-        try outcome.manifest.write(disk, layout)
+        try outcome.manifest.write(disk, layout, settings.mutants)
         try removeStrangers(outcome.manifest)
         outcome.spares = try recycle(files)
         return outcome
@@ -87,7 +87,7 @@ struct Recovery {
         var outcome = Outcome(manifest: Manifest(store: store))
         outcome.manifest.epoch = 1
         outcome.manifest.isClean = false
-        try outcome.manifest.write(disk, layout)
+        try outcome.manifest.write(disk, layout, settings.mutants)
         return outcome
     }
 
@@ -124,7 +124,7 @@ struct Recovery {
     ) throws -> (UInt64, JournalPosition) {
         let reader = JournalReader(
             disk, layout, store: manifest.store, epoch: manifest.epoch, from: manifest.journal,
-            next: manifest.checkpoint &+ 1)
+            next: manifest.checkpoint &+ 1, mutants: settings.mutants)
         let frame = ByteBuffer(capacity: 1 << 20)
         let batch = WriteBatch()
         var end = manifest.journal

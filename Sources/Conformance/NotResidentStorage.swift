@@ -89,7 +89,6 @@ public final class NotResidentStorage: StoragePrefetching {
     public var log: (any StorageLog)? { inner.log }
     public var writeRefusal: ServerError? { inner.writeRefusal }
     public var isBehind: Bool { inner.isBehind }
-    public var wasUnclean: Bool { inner.wasUnclean }
     public func checkpoint() async throws { try await inner.checkpoint() }
     public func statistics(_ table: TableID) -> StorageTableStatistics { inner.statistics(table) }
     public var statistics: Document {

@@ -52,7 +52,6 @@ public final class FailingStorage: StorageEngine {
     public var log: (any StorageLog)? { inner.log }
     public var writeRefusal: ServerError? { inner.writeRefusal }
     public var isBehind: Bool { inner.isBehind }
-    public var wasUnclean: Bool { inner.wasUnclean }
     public func checkpoint() async throws {
         try count()
         try await inner.checkpoint()

@@ -84,6 +84,13 @@ public enum Limits {
     public static let namespaceBytesMax = 255
     /// Session records kept in memory; the others are read from their table.
     public static let sessionRecordsCachedMax = 10_000
+    /// What sessions have written is forgotten when they have not written for this long
+    /// (`TransactionRecordMinimumLifetimeMinutes`).
+    public static let sessionRecordLifetime: Duration = .seconds(1800)
+    /// The pause between two looks for such sessions (`logicalSessionRefreshMillis`).
+    public static let sessionReaperPause: Duration = .seconds(300)
+    /// The rows that one look reads, and that one entry deletes.
+    public static let expiredSessionRowsPerBatch = 64
     /// Rows of a session's older commands that a statement of a newer one takes away.
     public static let staleSessionRowsPerStatement = 16
     /// Members of a replica set, and how many of them vote.

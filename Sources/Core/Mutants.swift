@@ -64,9 +64,46 @@ public struct Mutants: OptionSet, Sendable {
     public static let votesTwice = bit(17)
     /// Secondaries delete what has expired, too.
     public static let secondariesExpire = bit(18)
+    /// What a member said before it was started again counts, though it may have lost that.
+    public static let runIgnored = bit(19)
+    /// A member that may have lost the end of its log shows the rollback id that it had before.
+    public static let lossNotAnnounced = bit(20)
+    /// A rollback id is shown before it is durable.
+    public static let rollbackIDShownEarly = bit(21)
+    /// What a member finds when it starts counts as durable before it is flushed.
+    public static let foundIsDurable = bit(22)
+    /// A member that is started again knows of nothing committed.
+    public static let commitPointForgotten = bit(23)
+    /// A journal's frame counts as durable before it is synced.
+    public static let frameNotSynced = bit(24)
+    /// The checksum of a journal's frame is not looked at.
+    public static let frameNotChecked = bit(25)
+    /// A frame that cannot be read is taken for the end, although a later one says that it was durable.
+    public static let witnessIgnored = bit(26)
+    /// A manifest takes the place of another, and the directory is not synced.
+    public static let manifestNotNamed = bit(27)
+    /// A checkpoint names a run, and the directory of the runs is not synced.
+    public static let runNotNamed = bit(28)
+    /// A checkpoint does not name the last run that it has written.
+    public static let runForgotten = bit(29)
+    /// A checkpoint names what it has written of the oplog before that is synced.
+    public static let oplogNotSynced = bit(30)
+    /// Pieces of the journal are used again before the checkpoint is there that makes them needless.
+    public static let journalReusedEarly = bit(31)
+
+    /// Those of storage in files.
+    public static let ofFiles: [(name: String, mutant: Mutants)] = [
+        ("frame-not-synced", .frameNotSynced), ("frame-not-checked", .frameNotChecked),
+        ("witness-ignored", .witnessIgnored), ("manifest-not-named", .manifestNotNamed),
+        ("run-not-named", .runNotNamed), ("run-forgotten", .runForgotten), ("oplog-not-synced", .oplogNotSynced),
+        ("journal-reused-early", .journalReusedEarly),
+    ]
 
     /// All of them, with the names that `quorate simulate --mutant` takes.
-    public static let all: [(name: String, mutant: Mutants)] = [
+    public static let all: [(name: String, mutant: Mutants)] = ofMembers + ofFiles
+
+    /// Those of everything but storage in files.
+    public static let ofMembers: [(name: String, mutant: Mutants)] = [
         ("vote-not-persisted", .voteNotPersisted), ("commit-ignores-term", .commitIgnoresTerm),
         ("rollback-skips-entry", .rollbackSkipsEntry), ("commit-point-off-by-one", .commitPointOffByOne),
         ("retry-applied-twice", .retryAppliedTwice), ("vote-for-stale-log", .voteForStaleLog),
@@ -76,6 +113,8 @@ public struct Mutants: OptionSet, Sendable {
         ("snapshot-reads-latest", .snapshotReadsLatest), ("cluster-time-ignored", .clusterTimeIgnored),
         ("commit-point-of-any-branch", .commitPointOfAnyBranch), ("dry-run-counts", .dryRunCounts),
         ("reconfig-unsafe", .reconfigUnsafe), ("votes-twice", .votesTwice),
-        ("secondaries-expire", .secondariesExpire),
+        ("secondaries-expire", .secondariesExpire), ("run-ignored", .runIgnored),
+        ("loss-not-announced", .lossNotAnnounced), ("rollback-id-shown-early", .rollbackIDShownEarly),
+        ("found-is-durable", .foundIsDurable), ("commit-point-forgotten", .commitPointForgotten),
     ]
 }

@@ -60,8 +60,6 @@ public protocol StorageEngine: AnyObject {
     var writeRefusal: ServerError? { get }
     /// Whether so much waits for the disk that writers should wait for a flush.
     var isBehind: Bool { get }
-    /// Whether what was opened had not been closed: what was not durable then may be missing.
-    var wasUnclean: Bool { get }
 
     /// Entry count and bytes of keys and values of a table; approximate is allowed after a crash.
     func statistics(_ table: TableID) -> StorageTableStatistics
@@ -73,7 +71,6 @@ extension StorageEngine {
     public var log: (any StorageLog)? { nil }
     public var writeRefusal: ServerError? { nil }
     public var isBehind: Bool { false }
-    public var wasUnclean: Bool { false }
 }
 
 /// What a point read found.

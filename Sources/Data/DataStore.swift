@@ -15,6 +15,7 @@ public final class DataStore {
     public let sessions: SessionRecords
     /// What stages of pipelines spill.
     public let temporary: TemporaryTables
+    public let durability: Durability
     /// Cluster time. Ticks with every write; the shell makes it follow peers and clients.
     public var clock = LogicalClock()
     /// Index builds in progress, by build id, oldest first.
@@ -50,6 +51,7 @@ public final class DataStore {
         self.runtime = runtime
         self.versions = versions
         self.oplog = oplog
+        durability = Durability(versions, oplog, runtime)
         catalog = Catalog(versions: versions)
         temporary = TemporaryTables(versions)
         sessions = SessionRecords(
@@ -64,6 +66,7 @@ public final class DataStore {
         try temporary.reset()
         sessions.reload()
         try catalog.load()
+        oplog.setCommitPoint(versions.committed.timestamp)
         if let last = oplog.last { clock.advance(toLogged: last.timestamp) }
         try restartIndexBuilds()
     }

@@ -33,6 +33,14 @@ final class NodeHarness {
         return try perform { await node.run(command, database: database) }
     }
 
+    /// Begins to run a command; the closure tells its reply when there is one.
+    func begin(_ command: Document, database: String = "shop") -> () -> Document? {
+        let node = node
+        var reply: Document?
+        runtime.spawn("test command") { reply = await node.run(command, database: database) }
+        return { reply }
+    }
+
     /// Lets virtual time pass.
     func wait(_ time: Duration) throws {
         let runtime = runtime

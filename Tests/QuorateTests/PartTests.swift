@@ -52,7 +52,7 @@ import Testing
     func unknownParts() async {
         #expect(
             await failure(ReplicaSet("bad", members: 1).storage(.named("flie")))
-                == "no storage 'flie' is registered; there is memory, file")
+                == "no storage 'flie' is registered; there is memory, memory-paged, file")
         #expect(
             await failure(ReplicaSet("bad", members: 1).elections(.named("fixed", ["membre": "x"])))
                 == "the part 'fixed' has no option 'membre'")

@@ -36,14 +36,14 @@ struct MemberFixture {
     init(
         _ count: Int = 3, isInitiated: Bool = true, last: OpTime = OpTime(1, 10),
         policy: any ElectionPolicy = FixedElectionPolicy(host: "nobody"),
-        syncSourceSelector: (any SyncSourceSelecting)? = nil, lastVote: LastVote? = nil,
+        syncSourceSelector: (any SyncSourceSelecting)? = nil, lastVote: LastVote? = nil, commitPoint: OpTime = .null,
         _ change: (inout ReplicaSetConfig) -> Void = { _ in }
     ) {
         member = Member(
             MemberStart(
                 setName: "rs", ownHosts: ["m0:27017"], incarnation: Self.incarnation(0),
                 config: isInitiated ? Self.config(count, change) : nil, lastVote: lastVote,
-                progress: Progress(all: last), seed: 1),
+                progress: Progress(all: last), commitPoint: commitPoint, seed: 1),
             policy: policy, syncSourceSelector: syncSourceSelector)
         _ = member.onStart(now: now)
     }
@@ -60,11 +60,11 @@ struct MemberFixture {
 
     mutating func report(
         _ id: MemberID, state: MemberState = .secondary, term: Int64? = nil, at optime: OpTime = OpTime(1, 10),
-        commitPoint: OpTime = .null, incarnation: Incarnation? = nil
+        commitPoint: OpTime = .null, incarnation: Incarnation? = nil, startCount: Int64 = 1
     ) -> MemberReport {
         reportNumber += 1
         return MemberReport(
-            incarnation: incarnation ?? Self.incarnation(id), isVolatile: false, state: state,
+            incarnation: incarnation ?? Self.incarnation(id), startCount: startCount, isVolatile: false, state: state,
             term: term ?? member.term,
             config: member.config?.configVersion ?? .none, progress: Progress(all: optime), commitPoint: commitPoint,
             primaryID: state == .primary ? id : nil, syncSource: nil, electionTime: nil,
@@ -168,14 +168,14 @@ struct MemberFixture {
         return member.onVoteRequest(request, requestID, now: now)
     }
 
-    mutating func position(_ id: MemberID, _ progress: Progress, term: Int64? = nil, incarnation: Incarnation? = nil)
-        -> [Directive]
-    {
+    mutating func position(
+        _ id: MemberID, _ progress: Progress, term: Int64? = nil, incarnation: Incarnation? = nil, startCount: Int64 = 1
+    ) -> [Directive] {
         let message = UpdatePosition(
             setName: "rs", term: term ?? member.term,
             positions: [
                 .init(
-                    memberID: id, incarnation: incarnation ?? Self.incarnation(id),
+                    memberID: id, incarnation: incarnation ?? Self.incarnation(id), startCount: startCount,
                     config: member.config!.configVersion,
                     progress: progress)
             ])

@@ -31,12 +31,13 @@ import Testing
         #expect(it.position(2, Progress(all: OpTime(2, 20))).commitPoint == OpTime(2, 20))
     }
 
-    @Test("written is enough when writeConcernMajorityJournalDefault is off")
-    func commitsWritten() {
+    @Test("what is only written is not committed, also with writeConcernMajorityJournalDefault off")
+    func writtenIsNotCommitted() {
         var it = MemberFixture { $0.writeConcernMajorityJournalDefault = false }
         it.becomePrimary()
-        let written = Progress(written: OpTime(2, 20), applied: OpTime(1, 10), durable: OpTime(1, 10))
-        #expect(it.position(1, written).commitPoint == OpTime(2, 20))
+        let written = Progress(written: OpTime(2, 20), applied: OpTime(2, 20), durable: OpTime(1, 10))
+        #expect(it.position(1, written).commitPoint == nil)
+        #expect(it.position(1, Progress(all: OpTime(2, 20))).commitPoint == OpTime(2, 20))
     }
 
     @Test("an entry of an earlier term is not committed by counting (Raft §5.4.2)")
@@ -66,6 +67,41 @@ import Testing
         let earlier = Incarnation(startedAt: WallTime(milliseconds: 1), nonce: 5)
         #expect(it.position(1, Progress(all: OpTime(2, 30)), incarnation: earlier).ignored == [.olderIncarnation])
         #expect(it.member.peers[1].progress.applied == OpTime(2, 20))
+    }
+
+    @Test("a member that was started again counts for what it says now; what it said before is dropped")
+    func earlierRun() {
+        var it = MemberFixture(5)
+        it.becomePrimary()
+        _ = it.position(1, Progress(all: OpTime(2, 20)))
+        it.answer(1, it.report(1, at: OpTime(1, 10), startCount: 2))
+        #expect(it.member.peers[1].progress.durable == OpTime(1, 10))
+        #expect(it.position(1, Progress(all: OpTime(2, 20))).ignored == [.olderRun])
+        it.answer(1, it.report(1, at: OpTime(2, 20), startCount: 1))
+        #expect(it.member.peers[1].progress.written == OpTime(1, 10))
+        #expect(it.position(2, Progress(all: OpTime(2, 20))).commitPoint == nil)
+        #expect(it.position(1, Progress(all: OpTime(2, 20)), startCount: 2).commitPoint == OpTime(2, 20))
+    }
+
+    @Test("a position that is relayed may be the first of a new run")
+    func relayedRun() {
+        var it = MemberFixture(5)
+        it.becomePrimary()
+        _ = it.position(1, Progress(all: OpTime(2, 20)))
+        _ = it.position(1, Progress(all: OpTime(1, 10)), startCount: 3)
+        #expect(it.member.peers[1].progress.applied == OpTime(1, 10))
+    }
+
+    @Test("the commit point of an earlier run holds, and majority reads wait until this one has heard of it")
+    func commitPointOfEarlierRun() {
+        var it = MemberFixture(3, last: OpTime(1, 10), commitPoint: OpTime(1, 8))
+        #expect(it.member.commitPoint == OpTime(1, 8))
+        #expect(it.member.majorityReadPoint == .null)
+        it.answer(1, it.report(1, commitPoint: OpTime(1, 7)))
+        #expect(it.member.commitPoint == OpTime(1, 8))
+        #expect(it.member.majorityReadPoint == .null)
+        #expect(it.answer(2, it.report(2, commitPoint: OpTime(1, 8))).commitPoint == OpTime(1, 8))
+        #expect(it.member.majorityReadPoint == OpTime(1, 8))
     }
 
     @Test("a newly added member and one that forgot do not count")

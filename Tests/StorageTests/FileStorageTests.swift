@@ -20,53 +20,9 @@ import Testing
         }
     }
 
-    /// Writes, flushes now and then, until all is done or the disk fails. Returns how many batches are promised.
-    private static func work(
-        _ store: FileStorage, _ model: inout StoreModel, batches: Int, _ random: inout SplitMix64
-    ) async -> Int {
-        var promised = 0
-        let start = model.count
-        do {
-            for _ in 0..<batches {
-                try store.apply(model.nextBatch())
-                if random.below(4) == 0 {
-                    try await store.flush(upTo: store.appliedMark)
-                    promised = start + Int(store.durableMark)
-                }
-            }
-        } catch {}
-        return max(promised, start + Int(store.durableMark))
-    }
-
     @Test("what was flushed is there after a power cut at any call, and of the rest a beginning")
     func powerCuts() throws {
-        for cut in 1...260 {
-            let seed = UInt64(cut)
-            let disk = SimulatedDisk(seed: seed)
-            var model = StoreModel(seed: seed)
-            var random = SplitMix64(seed: seed)
-            var promised = 0
-            disk.failure = (cut, nil)
-            // The first life is cut off at that call, the second in its recovery or soon after, the third is whole.
-            for life in 0..<3 {
-                try onLoop(seed: seed) { runtime in
-                    let store = FileStorage(
-                        runtime, disk, directory: "/data", name: "store", settings: smallSettings)
-                    do { try await store.open() } catch {
-                        guard disk.isOff else { throw error }
-                        return
-                    }
-                    let found = try #require(
-                        try model.find(store, from: promised), "cut \(cut), life \(life): \(promised) are promised")
-                    promised = found
-                    model.forget(behind: found)
-                    promised = await Self.work(store, &model, batches: life == 2 ? 5 : 60, &random)
-                    if life == 2 { await store.close() }
-                }
-                disk.restart()
-                if life == 0 { disk.failure = (disk.calls + 1 + Int(random.below(40)), nil) }
-            }
-        }
+        for cut in 1...260 { #expect(try StoreRun.powerCut(at: cut) == nil, "cut \(cut)") }
     }
 
     @Test("a store that was closed is found as it was, whole")
@@ -80,7 +36,7 @@ import Testing
                 try await store.open()
                 #expect(!store.wasUnclean)
                 #expect(try model.find(store, from: model.count) == model.count)
-                _ = await Self.work(store, &model, batches: 300, &random)
+                _ = await StoreRun.work(store, &model, batches: 300, &random)
                 await store.close()
             }
             disk.restart()
@@ -91,35 +47,11 @@ import Testing
     func turnedBits() throws {
         var damages = 0
         for seed in 1...150 as ClosedRange<UInt64> {
-            let disk = SimulatedDisk(seed: seed)
-            var model = StoreModel(seed: seed)
-            var random = SplitMix64(seed: seed)
-            var promised = 0
-            let isClosed = seed.isMultiple(of: 2)
-            try onLoop(seed: seed) { runtime in
-                let store = FileStorage(runtime, disk, directory: "/data", name: "store", settings: smallSettings)
-                try await store.open()
-                promised = await Self.work(store, &model, batches: 80, &random)
-                // A last flush, and the mark behind it that says so.
-                try await store.flush(upTo: store.appliedMark)
-                promised = model.count
-                await runtime.sleep(for: .seconds(1))
-                if isClosed { await store.close() }
-            }
-            disk.endProcess()
-            let files = disk.paths.filter { $0 != "/data/lock" && !$0.contains("spare-") }
-            let path = files[Int(random.below(files.count))]
-            disk.flipBit(of: path, at: Int(random.below((disk.byteCount(of: path) ?? 0) * 8)))
-            try onLoop(seed: seed) { runtime in
-                let store = FileStorage(runtime, disk, directory: "/data", name: "store", settings: smallSettings)
-                do { try await store.open() } catch let damage as StorageDamage {
-                    #expect(damage.description.contains(path) || damage.description.contains("/data/"))
-                    damages += 1
-                    return
-                }
-                let found = try model.find(store, from: promised)
-                #expect(found == promised, "seed \(seed): \(path)")
-            }
+            let (path, outcome) = try StoreRun.turnedBit(seed: seed)
+            #expect(outcome != .served, "seed \(seed): \(path)")
+            guard case .refused(let why) = outcome else { continue }
+            #expect(why.contains(path) || why.contains("/data/"))
+            damages += 1
         }
         #expect(damages > 40, "\(damages)")
     }
@@ -136,7 +68,7 @@ import Testing
             disk.capacity = 40 * 1024
             var written = 0
             while store.writeRefusal == nil, written < 1000 {
-                _ = await Self.work(store, &model, batches: 1, &random)
+                _ = await StoreRun.work(store, &model, batches: 1, &random)
                 await runtime.sleep(for: .milliseconds(200))
                 written += 1
             }
@@ -183,7 +115,7 @@ import Testing
                 let store = FileStorage(runtime, disk, directory: "/data", name: "store", settings: smallSettings)
                 try await store.open()
                 disk.failure = (disk.calls + call, .other)
-                _ = await Self.work(store, &model, batches: 200, &random)
+                _ = await StoreRun.work(store, &model, batches: 200, &random)
                 let durable = store.durableMark
                 await #expect(throws: (any Error).self) {
                     try store.apply(model.nextBatch())
@@ -213,7 +145,7 @@ import Testing
                 try await store.open()
                 #expect(try model.find(store, from: model.count) == model.count)
                 let before = model.count
-                let promised = await Self.work(store, &model, batches: 300, &random)
+                let promised = await StoreRun.work(store, &model, batches: 300, &random)
                 #expect(promised > before && model.count == before + 300, "the disk did not fail")
                 await store.close()
             }

@@ -1,12 +1,16 @@
 import BSON
 import Core
 @testable import FileStorage
-import Simulation
+@testable import Simulation
 
 /// Runs `body` on the loop of a simulated node, to its end.
-func onLoop(seed: UInt64, _ body: @escaping (SimulatedRuntime) async throws -> Void) throws {
+func onLoop(seed: UInt64, mutants: Mutants = [], _ body: @escaping (SimulatedRuntime) async throws -> Void) throws {
     let world = SimulatedWorld(seed: seed)
+    if !mutants.isEmpty {
+        world.hooks = SimulationHooks(mutants: mutants, onProbe: { _ in }, onBuggify: { _ in false })
+    }
     let node = world.addNode("store")
+    node.mayHelpersBeLate = true
     var result: Result<Void, any Error>?
     node.spawn("the test") {
         do {
@@ -116,5 +120,99 @@ struct StoreModel {
             return true
         }
         return found
+    }
+}
+
+/// Runs of a store on a disk with which something goes wrong, and what they bring to light.
+enum StoreRun {
+    /// Writes, flushes now and then, until all is done or the disk fails. Returns how many batches are promised.
+    static func work(
+        _ store: FileStorage, _ model: inout StoreModel, batches: Int, _ random: inout SplitMix64
+    ) async -> Int {
+        var promised = 0
+        let start = model.count
+        do {
+            for _ in 0..<batches {
+                try store.apply(model.nextBatch())
+                if random.below(4) == 0 {
+                    try await store.flush(upTo: store.appliedMark)
+                    promised = start + Int(store.durableMark)
+                }
+            }
+        } catch {}
+        return max(promised, start + Int(store.durableMark))
+    }
+
+    /// The power is cut at that call of the first life, and in the second in its recovery or soon after; the third is
+    /// whole. What was flushed must be there, and of the rest a beginning.
+    /// - Returns: what was wrong.
+    static func powerCut(at cut: Int, mutants: Mutants = []) throws -> String? {
+        let seed = UInt64(cut)
+        let disk = SimulatedDisk(seed: seed)
+        var model = StoreModel(seed: seed)
+        var random = SplitMix64(seed: seed)
+        var promised = 0
+        var problem: String?
+        disk.failure = (cut, nil)
+        for life in 0..<3 where problem == nil {
+            try onLoop(seed: seed, mutants: mutants) { runtime in
+                let store = FileStorage(runtime, disk, directory: "/data", name: "store", settings: smallSettings)
+                do { try await store.open() } catch {
+                    if !disk.isOff { problem = "life \(life): \(error)" }
+                    return
+                }
+                guard let found = try model.find(store, from: promised) else {
+                    problem = "life \(life): \(promised) batches are promised, and what is found is something else"
+                    return
+                }
+                promised = found
+                model.forget(behind: found)
+                promised = await work(store, &model, batches: life == 2 ? 5 : 60, &random)
+                if life == 2 { await store.close() }
+            }
+            disk.restart()
+            if life == 0 { disk.failure = (disk.calls + 1 + Int(random.below(40)), nil) }
+        }
+        return problem
+    }
+
+    /// What comes of a bit that turns.
+    enum Outcome: Equatable {
+        case harmless
+        /// The store is not opened, and says why.
+        case refused(String)
+        /// Something else is served than was promised.
+        case served
+    }
+
+    /// A bit of some file turns while nobody uses it.
+    static func turnedBit(seed: UInt64, mutants: Mutants = []) throws -> (path: String, outcome: Outcome) {
+        let disk = SimulatedDisk(seed: seed)
+        var model = StoreModel(seed: seed)
+        var random = SplitMix64(seed: seed)
+        let isClosed = seed.isMultiple(of: 2)
+        try onLoop(seed: seed, mutants: mutants) { runtime in
+            let store = FileStorage(runtime, disk, directory: "/data", name: "store", settings: smallSettings)
+            try await store.open()
+            _ = await work(store, &model, batches: 80, &random)
+            // A last flush, and the mark behind it that says so.
+            try await store.flush(upTo: store.appliedMark)
+            await runtime.sleep(for: .seconds(1))
+            if isClosed { await store.close() }
+        }
+        disk.endProcess()
+        let files = disk.paths.filter { $0 != "/data/lock" && !$0.contains("spare-") }
+        let path = files[Int(random.below(files.count))]
+        disk.flipBit(of: path, at: Int(random.below((disk.byteCount(of: path) ?? 0) * 8)))
+        var outcome = Outcome.harmless
+        try onLoop(seed: seed, mutants: mutants) { runtime in
+            let store = FileStorage(runtime, disk, directory: "/data", name: "store", settings: smallSettings)
+            do { try await store.open() } catch let damage as StorageDamage {
+                outcome = .refused(damage.description)
+                return
+            }
+            if try model.find(store, from: model.count) == nil { outcome = .served }
+        }
+        return (path, outcome)
     }
 }

@@ -19,7 +19,7 @@ import Testing
         "Conformance": ["BSON", "Core"],
         "Simulation": [
             "BSON", "Core", "Wire", "Query", "Data", "Replication", "DataNode", "Client", "MemoryStorage",
-            "ElectionPolicies", "ReadSelectors", "Conformance", "CHash", "CHooks", "Glibc",
+            "FileStorage", "ElectionPolicies", "ReadSelectors", "Conformance", "CHash", "CHooks", "Glibc",
         ],
         "Quorate": [
             "BSON", "Core", "LiveRuntime", "Wire", "DataNode", "Client", "LoopbackTransport", "SocketTransport",

@@ -58,8 +58,9 @@ class Process:
         self.ready.set()
 
     def errors(self):
-        self.log.seek(0)
-        return self.log.read()
+        # The program writes where this file stands: its place must not be moved.
+        number = self.log.fileno()
+        return os.pread(number, os.fstat(number).st_size, 0).decode(errors="replace")
 
     def signal(self, number):
         self.process.send_signal(number)

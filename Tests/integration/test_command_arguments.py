@@ -49,8 +49,9 @@ def test_numbers_with_fractions_are_cut_or_rounded(database):
     assert database.command("count", "c", skip=Decimal128("1.5"))["n"] == 3
     assert database.command("count", "c", skip=float("nan"))["n"] == 5
     assert database.command("count", "c", skip=-0.5)["n"] == 5
-    batch = database.command("aggregate", "c", pipeline=[], cursor={"batchSize": 2.9})["cursor"]["firstBatch"]
-    assert len(batch) == 2
+    cursor = database.command("aggregate", "c", pipeline=[], cursor={"batchSize": 2.9})["cursor"]
+    assert len(cursor["firstBatch"]) == 2
+    database.command("killCursors", "c", cursors=[cursor["id"]])
     assert database.command({"insert": "c", "documents": [{"_id": 9}], "writeConcern": {"wtimeout": "x"}})["n"] == 1
 
 

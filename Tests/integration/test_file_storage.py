@@ -5,6 +5,7 @@ import socket
 import subprocess
 import threading
 
+import bson.json_util
 import pymongo
 import pytest
 from conftest import PROGRAM, Process, ReplicaSet, close_client, eventually, free_port
@@ -13,12 +14,12 @@ from conftest import PROGRAM, Process, ReplicaSet, close_client, eventually, fre
 class FileSet(ReplicaSet):
     """A set whose members have a directory each."""
 
-    def __init__(self, directory, count=3, name="rs0"):
+    def __init__(self, directory, count=3, name="rs0", arguments=()):
         super().__init__(0, name)
         from conftest import Member
 
         self.members = [
-            Member(index, name, ("--data", str(directory / f"m{index}"))) for index in range(count)
+            Member(index, name, ("--data", str(directory / f"m{index}"), *arguments)) for index in range(count)
         ]
         for member in self.members:
             member.start()
@@ -182,6 +183,46 @@ def test_the_whole_set_killed_at_once_keeps_what_a_majority_acknowledged(file_se
         found = {document["_id"] for document in file_set.primary.direct.test.things.find()}
         assert acknowledged <= found
         file_set.wait_for_equal_data("test")
+
+
+def test_a_member_that_was_killed_has_another_rollback_id_before_anybody_can_ask(tmp_path):
+    """What it had not synced may be gone, and others may have cloned it: a rollback that nobody has announced."""
+    def stored(member):
+        status, out, err = storage("dump", tmp_path / f"m{member.index}", "local.system.rollback.id")
+        assert status == 0, err
+        return bson.json_util.loads(out)["rollbackId"]
+
+    def shown(member):
+        member.forget_connections()
+        return member.direct.local["system.rollback.id"].find_one()["rollbackId"]
+
+    file_set = FileSet(tmp_path, arguments=("--set", "file.journal-commit-interval=500"))
+    try:
+        file_set.initiate()
+        victim = file_set.primary
+        before = shown(victim)
+        things = victim.direct.test.get_collection("things", write_concern=pymongo.WriteConcern(1))
+        things.insert_many([{"_id": i, "bulk": "x" * 500} for i in range(2000)])
+        victim.kill()
+        # It is raised when it listens, and in the journal: it is not shown again after another kill.
+        victim.start()
+        victim.kill()
+        raised = stored(victim)
+        assert raised > before
+        victim.start()
+        again = shown(victim)
+        assert again > raised
+        file_set.wait_until_healthy()
+        file_set.wait_for_equal_data("test")
+        # Who stops in order loses nothing.
+        victim.forget_connections()
+        assert victim.stop() == 0
+        assert stored(victim) == again
+        victim.start()
+        assert shown(victim) == again
+        file_set.wait_until_healthy()
+    finally:
+        file_set.close()
 
 
 def test_two_members_cannot_have_one_directory(tmp_path):

@@ -8,6 +8,7 @@ struct NodeFlags: Sendable {
     var parts = PartChoices()
     let logLevel: LogLevel
     private var enableTestCommands = false
+    private var sessionRecordLifetimeMinutes: Int32?
     private let oplogMegabytes: Int?
     private let arguments: [String]
 
@@ -51,22 +52,32 @@ struct NodeFlags: Sendable {
         for (name, value) in flags.others { try set(name, to: value) }
     }
 
+    private static let settings = ["enableTestCommands", "TransactionRecordMinimumLifetimeMinutes"]
+
     private mutating func set(_ name: String, to value: String) throws(UsageError) {
-        guard name == "enableTestCommands" else {
+        switch name {
+        case "enableTestCommands":
+            guard let flag = ["1": true, "true": true, "0": false, "false": false][value] else {
+                throw UsageError("--set enableTestCommands must be 0 or 1, not '\(value)'")
+            }
+            enableTestCommands = flag
+        case "TransactionRecordMinimumLifetimeMinutes":
+            guard let minutes = Int32(value), minutes >= 0 else {
+                throw UsageError("--set \(name) must be a whole number of minutes, not '\(value)'")
+            }
+            sessionRecordLifetimeMinutes = minutes
+        default:
             throw UsageError(
-                "unknown setting '\(name)'" + Spelling.suggestion(for: name, among: ["enableTestCommands"])
+                "unknown setting '\(name)'" + Spelling.suggestion(for: name, among: Self.settings)
                     + "; parts are set with PART.OPTION=VALUE")
         }
-        guard let flag = ["1": true, "true": true, "0": false, "false": false][value] else {
-            throw UsageError("--set enableTestCommands must be 0 or 1, not '\(value)'")
-        }
-        enableTestCommands = flag
     }
 
     /// Fills in what the flags and the machine say about a node.
     func describe(_ node: inout NodeOptions) {
         node.arguments = arguments
         node.enableTestCommands = enableTestCommands
+        if let sessionRecordLifetimeMinutes { node.sessionRecordLifetimeMinutes = sessionRecordLifetimeMinutes }
         node.oplogBytesMax = oplogMegabytes.map { $0 * 1024 * 1024 }
         node.processID = getpid()
         node.coreCount = sysconf(Int32(_SC_NPROCESSORS_ONLN))

@@ -32,6 +32,8 @@ enum SimulateCommand {
                 "members", .integer(1...Limits.votersMax), "N",
                 help: "how many members; the default is drawn from the seed"),
             OptionSpecification(
+                "files", .flag, help: "all sets keep their data in files, on disks that lose what was not synced"),
+            OptionSpecification(
                 "seconds", .integer(1...100_000), "T", default: "12",
                 help: "virtual seconds during which faults happen"),
             OptionSpecification(
@@ -62,7 +64,7 @@ enum SimulateCommand {
     /// Options that belong to the seed: its workers and whoever repeats it need them.
     private static func passedOn(_ arguments: Arguments) -> [String] {
         ["members", "seconds", "lines", "mutant"].filter { arguments.isGiven($0) }
-            .flatMap { ["--\($0)", arguments.text($0) ?? ""] }
+            .flatMap { ["--\($0)", arguments.text($0) ?? ""] } + (arguments.flag("files") ? ["--files"] : [])
     }
 
     private static func scenario(_ seed: UInt64, _ arguments: Arguments) -> RandomScenario {
@@ -71,6 +73,7 @@ enum SimulateCommand {
             swarm.kinds = Array(repeating: .normal, count: members)
             swarm.spares = []
         }
+        if arguments.flag("files") { swarm.useFiles(seed: seed) }
         swarm.safetyPhase = .seconds(arguments.integer("seconds") ?? 12)
         swarm.mutants = mutants(arguments)
         return RandomScenario(swarm: swarm)
@@ -145,7 +148,7 @@ enum SimulateCommand {
         let faults = report.faults.map { "\($0.name) \($0.count)" }.joined(separator: ", ")
         let probes = report.probes.map { "\($0.name) \($0.count)" }.joined(separator: ", ")
         return "seed \(report.seed): \(report.members) members, \(report.policy), "
-            + "\(report.remembers ? "with" : "without") disks, "
+            + "\(report.usesFiles ? "files on disks" : report.remembers ? "with disks" : "without disks"), "
             + "\(report.virtualTime.wholeMilliseconds / 1000) virtual s, \(report.elections) elections, "
             + "\(report.restarts) restarts\(report.isAvailable ? "" : ", unavailable for good"); "
             + "faults: \(faults.isEmpty ? "none" : faults); probes: \(probes.isEmpty ? "none" : probes); "

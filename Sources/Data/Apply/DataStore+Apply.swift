@@ -138,6 +138,9 @@ extension DataStore {
     }
 
     private func applyDelete(_ view: OplogEntryView, _ mode: ApplyMode, _ step: WriteStep) throws {
+        if view.uuid == nil, view.namespace.elementsEqual(DataStore.transactionsNamespace.utf8) {
+            return try applyForgotten(view, step)
+        }
         guard let id = view.object["_id"] else { throw InvariantViolation("the delete at \(view.optime) has no o._id") }
         guard let collection = try collection(view, mode) else { return }
         guard let (record, old) = try record(withID: id, in: collection, at: step.point) else {

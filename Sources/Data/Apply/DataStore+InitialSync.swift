@@ -7,6 +7,7 @@ extension DataStore {
     /// The `local` database stays. The version store keeps no history until `finishInitialSync`. A member that stops
     /// before that has to begin anew when it is started again (`hasUnfinishedInitialSync`).
     public func startInitialSync() throws {
+        durability.entriesTakenBack(behind: .null)
         try versions.step(at: nil) { step in
             let one: [UInt8] = [1]
             try one.withUnsafeBytes {

@@ -38,6 +38,7 @@ final class LocalRollbackCollection: RollbackArchive {
     /// Documents that had to make room in this rollback.
     private(set) var dropped = 0
     private let bytesMax: Int
+    private var nextID: ObjectID?
 
     init(_ store: DataStore, bytesMax: Int = Limits.rollbackArchiveBytesMax) {
         self.store = store
@@ -72,7 +73,9 @@ final class LocalRollbackCollection: RollbackArchive {
     func keep(_ lost: LostDocument, in rollback: RollbackMark) throws {
         let collection = try collection()
         let wall = store.runtime.wallClock
-        let id = store.newObjectID()
+        // The same until it is kept: where a new one would stand is not in memory each time.
+        let id = nextID ?? store.newObjectID()
+        nextID = id
         let kept = Document { writer in
             writer.append("_id" as String, .objectID(id))
             writer.append("rollbackId", int32: rollback.rollbackID)
@@ -89,6 +92,7 @@ final class LocalRollbackCollection: RollbackArchive {
                 try store.insert(view, into: collection, $0, context, nil, StatementOutcome(kind: .insert, n: 1))
             }
         }
+        nextID = nil
         let before = collection.count
         try store.trimWhatIsResident(collection, context)
         dropped += before - collection.count

@@ -28,6 +28,7 @@ public final class RollbackOperation {
         self.archive = archive ?? store.makeRollbackArchive()
         mark = RollbackMark(common: common, rollbackID: rollbackID)
         lost = try LostDocuments(store, behind: common)
+        store.durability.entriesTakenBack(behind: common)
         try mark.store(store.versions)
     }
 
@@ -103,6 +104,8 @@ public final class RollbackOperation {
 
     private func finish() throws {
         try store.versions.truncateLog(after: mark.common.timestamp)
+        // A flush may have seen them since the rollback began.
+        store.durability.entriesTakenBack(behind: mark.common)
         try store.load()
         try store.catalog.forgetPendingDrops(after: mark.common.timestamp)
         try RollbackMark.clear(store.versions)

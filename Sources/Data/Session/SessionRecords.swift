@@ -129,6 +129,36 @@ public final class SessionRecords {
         if case .done = scan, stale.count < rows.limit { record.state.hasStaleRows = false }
     }
 
+    /// Puts the deletion of a session's rows into a step, of some of them when there are many, and that of its record
+    /// with the last. What is deleted follows from the rows alone, so that secondaries delete the same.
+    /// - Returns: whether nothing of the session is left.
+    func forget(_ key: [UInt8], _ step: WriteStep) throws -> Bool {
+        rows.limit = Limits.expiredSessionRowsPerBatch
+        let prefix = SessionRecords.rowPrefix(key)
+        if case .notResident = try read(from: prefix, .forward, at: step.point) {
+            throw StorageNotResident(table: DataTables.sessions, key: rows.rows.last.map { [UInt8]($0.key) } ?? prefix)
+        }
+        let found = rows.rows.map { [UInt8]($0.key) }.prefix { $0.starts(with: prefix) }
+        let isLast = found.count < rows.limit
+        for row in found { try row.withUnsafeBytes { try step.delete(DataTables.sessions, .replicated, key: $0) } }
+        guard isLast else { return false }
+        try key.withUnsafeBytes { try step.delete(DataTables.sessions, .replicated, key: $0) }
+        if let record = cached[key] {
+            step.keep(record)
+            record.state = SessionRecord.State()
+        }
+        return true
+    }
+
+    /// Whether a session has a record.
+    func exists(_ key: [UInt8]) throws -> Bool {
+        switch try key.withUnsafeBytes({ try versions.get(DataTables.sessions, $0, at: .latest) }) {
+        case .found: true
+        case .absent: false
+        case .notResident: throw StorageNotResident(table: DataTables.sessions, key: key)
+        }
+    }
+
     /// Fills `rows` with rows of the table.
     @discardableResult
     private func read(
@@ -150,6 +180,31 @@ public final class SessionRecords {
         guard let user = lsid["uid"]?.asBinary else { return [0] + id }
         guard user.bytes.count == 32 else { throw ServerError(.badValue, "lsid.uid must be a SHA-256 digest") }
         return [1] + id + user.bytes
+    }
+
+    /// The `lsid` whose key this is.
+    static func identity(ofKey key: [UInt8]) -> Document {
+        Document { writer in
+            key.withUnsafeBytes { bytes in
+                writer.append("id", binary: UnsafeRawBufferPointer(rebasing: bytes[1..<17]), subtype: 4)
+                guard bytes.count > 17 else { return }
+                writer.append("uid", binary: UnsafeRawBufferPointer(rebasing: bytes[17...]), subtype: 0)
+            }
+        }
+    }
+
+    /// Whether a stored key is that of a row, and not that of a record.
+    static func isRow(_ key: [UInt8]) -> Bool { key.first.map { $0 & 2 != 0 } ?? false }
+
+    /// The key of the session whose record or row has this key.
+    static func session(ofRow key: [UInt8]) throws(InvariantViolation) -> [UInt8] {
+        let count = key.first.map { $0 & 1 == 0 ? 17 : 49 } ?? 0
+        guard count > 0, key.count == (isRow(key) ? count + 12 : count) else {
+            throw InvariantViolation("the key of a session's row has \(key.count) bytes")
+        }
+        var session = Array(key[..<count])
+        session[0] &= 1
+        return session
     }
 
     /// What the keys of a session's rows begin with. No key is the prefix of another, and all records come before the

@@ -6,6 +6,7 @@ import Core
 /// Key: `timestamp (8) | term (8) | sequence (4)`, big-endian. Value: what the keys of one step were before it, as
 /// operations that restore them, laid out as in a `WriteBatch`. A step has one record, or several when it replaced a
 /// lot. The key of time zero holds the floor: everything at or before the optime in its value may be missing.
+/// Behind the floor, laid out in the same way, is what was known to be committed then.
 enum UndoRecord {
     static let keyBytes = 20
 
@@ -26,7 +27,20 @@ enum UndoRecord {
         return (OpTime(term: term, timestamp: Timestamp(rawValue: timestamp)), sequence)
     }
 
-    /// Behind no step's key. The floor's value is laid out as a key, whose sequence means nothing.
+    /// The floor's value: two keys, whose sequences mean nothing.
+    static func makeFloor(_ floor: OpTime, committed: OpTime, in buffer: ByteBuffer) -> [UInt8] {
+        [UInt8](makeKey(floor, 0, in: buffer)) + [UInt8](makeKey(committed, 0, in: buffer))
+    }
+
+    static func parseFloor(_ value: UnsafeRawBufferPointer) throws -> (floor: OpTime, committed: OpTime) {
+        try invariant(value.count == 2 * keyBytes, "the floor of the undo is \(value.count) bytes long")
+        return (
+            try parseKey(UnsafeRawBufferPointer(rebasing: value[..<keyBytes])).optime,
+            try parseKey(UnsafeRawBufferPointer(rebasing: value[keyBytes...])).optime
+        )
+    }
+
+    /// Before every step's key.
     static func floorKey(in buffer: ByteBuffer) -> UnsafeRawBufferPointer {
         makeKey(OpTime(term: 0, timestamp: .zero), 0, in: buffer)
     }

@@ -104,9 +104,11 @@ extension VersionStore {
         return count
     }
 
-    /// Notes in the batch that undo at or before `optime` may be missing.
+    /// Notes in the batch that undo at or before `optime` may be missing, and what is committed.
     func appendFloor(_ optime: OpTime, to batch: WriteBatch) {
-        let value = [UInt8](UndoRecord.makeKey(optime, 0, in: keyBuffer))
+        undoFloor = optime
+        notedCommitPoint = committed
+        let value = UndoRecord.makeFloor(optime, committed: committed, in: keyBuffer)
         value.withUnsafeBytes { batch.put(.undo, key: UndoRecord.floorKey(in: keyBuffer), value: $0) }
     }
 
@@ -164,9 +166,10 @@ extension VersionStore {
     private func loadRecord(_ row: RowBuffer.Row) throws {
         let (optime, sequence) = try UndoRecord.parseKey(row.key)
         if optime.timestamp == .zero {
-            let floor = try UndoRecord.parseKey(row.value).optime
+            let (floor, committed) = try UndoRecord.parseFloor(row.value)
             raiseOldestReadable(to: floor.timestamp)
             lastOptime = max(lastOptime, floor)
+            restore(floor: floor, committed: committed)
             return
         }
         var offset = 0

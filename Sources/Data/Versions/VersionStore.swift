@@ -29,6 +29,12 @@ public final class VersionStore {
     @exclusivity(unchecked) public private(set) var commitPoint = OpTime.null
     /// The commit point that was told; a secondary may learn of one that is ahead of its own data.
     @exclusivity(unchecked) private var knownCommitPoint = OpTime.null
+    /// Of these, what a majority was said to have; the others count because there is no way back beyond a clone.
+    @exclusivity(unchecked) private var toldCommitPoint = OpTime.null
+    /// What a restart would find of it.
+    @exclusivity(unchecked) var notedCommitPoint = OpTime.null
+    /// Undo at or before it may be missing.
+    @exclusivity(unchecked) var undoFloor = OpTime.null
 
     let history = VersionHistory()
     @exclusivity(unchecked) var undoLog = UndoLog()
@@ -63,12 +69,16 @@ public final class VersionStore {
     public func open() async throws {
         try await engine.open()
         for table in DataTables.resident { engine.keepResident(table) }
-        if keepsHistory { try await loadUndo() }
+        guard keepsHistory else { return }
+        try await loadUndo()
+        advanceCommitPoint()
+        engine.log.setCommitPoint(committed.timestamp)
     }
 
     /// Flushes and closes the engine.
     public func close() async {
         for step in openSteps { abort(step) }
+        try? noteCommitPoint()
         history.removeAll()
         undoLog.removeAll()
         snapshots = SnapshotList()
@@ -77,14 +87,13 @@ public final class VersionStore {
         await engine.close()
     }
 
-    /// Makes everything that was committed durable.
-    public func flush() async throws { try await engine.flush(upTo: engine.appliedMark) }
+    /// Makes everything that was committed durable, and with it what is known of the commit point.
+    public func flush() async throws {
+        try noteCommitPoint()
+        try await engine.flush(upTo: engine.appliedMark)
+    }
     public var appliedMark: UInt64 { engine.appliedMark }
     public var durableMark: UInt64 { engine.durableMark }
-    /// Whether everything that was written is safe.
-    public var isDurable: Bool { engine.durableMark >= engine.appliedMark }
-    /// So much waits for the disk that writers should wait for a flush.
-    public var isBehind: Bool { engine.raw.isBehind }
 
     /// Switches history on or off, with no step open. Reads before `optime` are not possible afterwards, and neither is
     /// a rollback beyond it: its data is taken as common to all.
@@ -94,15 +103,16 @@ public final class VersionStore {
         history.removeAll()
         snapshots.removeAll()
         undoLog.removeAll()
+        // Not the later of the two: data that are thrown away take their commit point with them.
+        toldCommitPoint = .null
+        commitPoint = optime
+        knownCommitPoint = optime
         defer { upkeep.removeAll() }
         upkeep.dropTable(.undo)
         cursorDropped(.undo)
         appendFloor(optime, to: upkeep)
         try engine.apply(upkeep)
         lastOptime = optime
-        // Not the later of the two: data that are thrown away take their commit point with them.
-        commitPoint = optime
-        knownCommitPoint = optime
         oldestReadable = optime.timestamp
     }
 
@@ -128,9 +138,30 @@ extension VersionStore {
     /// undo records go with later steps, or with `pruneUndo`. Looks at a bounded number of records. A commit point
     /// ahead of the last step takes effect as steps reach it.
     public func setCommitPoint(_ optime: OpTime) {
+        toldCommitPoint = max(toldCommitPoint, optime)
         guard knownCommitPoint < optime else { return }
         knownCommitPoint = optime
         if advanceCommitPoint() { pruneHistory() }
+    }
+
+    /// What a majority is known to have, as far as the store has it. Not more than `commitPoint`, which a clone raises,
+    /// too.
+    public var committed: OpTime { min(toldCommitPoint, lastOptime) }
+
+    /// What an earlier run has noted; takes effect with `advanceCommitPoint`, when all undo is read.
+    func restore(floor: OpTime, committed: OpTime) {
+        undoFloor = floor
+        notedCommitPoint = committed
+        toldCommitPoint = committed
+        knownCommitPoint = max(floor, committed)
+    }
+
+    /// Lets a restart find what is committed now. Where pruned undo is deleted it is noted anyway.
+    private func noteCommitPoint() throws {
+        guard keepsHistory, engine.raw.survivesRestart, notedCommitPoint < committed else { return }
+        defer { upkeep.removeAll() }
+        appendFloor(undoFloor, to: upkeep)
+        try engine.apply(upkeep)
     }
 
     /// Moves the commit point as far as the store's data reaches.

@@ -15,7 +15,7 @@ final class CommandContext: RequestContext {
     var variables: [String: Value?] = [:]
     /// What the profiler gathers, when it is to.
     var profiled: ProfiledCommand?
-    /// What the reply of a command that has written waits for.
+    /// What the reply of a command that has written waits for; a null optime for a write that is not logged.
     var awaited: (optime: OpTime, concern: WriteConcern)?
 
     init(_ call: consuming Call, _ command: DataCommand, _ node: Node) {
@@ -101,8 +101,27 @@ final class CommandContext: RequestContext {
         foundCollection = usedCollection
         if profiled != nil { noteProfiled(responseBytes: responseBytes, failing: nil) }
         guard let awaited else { return completion(nil) }
-        node.role.awaitWriteConcern(
-            awaited.optime, awaited.concern, deadline: deadline, on: connection, completion: completion)
+        awaitWriteConcern(awaited.concern, at: awaited.optime, completion)
+    }
+
+    private func awaitWriteConcern(
+        _ concern: WriteConcern, at target: OpTime, _ completion: @escaping (ServerError?) -> Void
+    ) {
+        guard target.isNull else {
+            return node.role.awaitWriteConcern(
+                target, concern, deadline: deadline, on: connection, completion: completion)
+        }
+        // What has no optime is not replicated: all that may be asked for is the disk.
+        let end = concern.deadline(from: runtime.now) ?? .distantFuture
+        let isItsOwn = end <= deadline
+        node.data.durability.whenDurable(until: min(end, deadline)) { isDurable in
+            if isDurable { return completion(nil) }
+            let error =
+                isItsOwn
+                ? ServerError(.writeConcernTimeout, "waiting for the journal timed out")
+                : ServerError(.maxTimeMSExpired, "operation exceeded time limit")
+            completion(ReplicaSetRole.explained(error, by: concern, timedOut: isItsOwn))
+        }
     }
 
     /// Waits like the reply of a write does, and writes `writeConcernError` when it fails.
@@ -117,9 +136,7 @@ final class CommandContext: RequestContext {
         pause()
         defer { resume() }
         return await withUnsafeContinuation { (continuation: UnsafeContinuation<ServerError?, Never>) in
-            node.role.awaitWriteConcern(target, concern, deadline: deadline, on: connection) {
-                continuation.resume(returning: $0)
-            }
+            awaitWriteConcern(concern, at: target) { continuation.resume(returning: $0) }
         }
     }
 

@@ -16,6 +16,7 @@ struct CommandSet {
     static var all: [Command<CommandContext>] {
         var table = CommandSet()
         AuthenticationCommands.add(to: &table)
+        ReapSessionsCommand.add(to: &table)
         ServerInformation.add(to: &table)
         ProfileCommand.add(to: &table)
         ServerParameters.add(to: &table)

@@ -33,7 +33,14 @@ struct FlowControl {
 extension Node {
     /// Whether writers have to be slowed down. All that a write looks at.
     @inline(__always)
-    var isLagged: Bool { data.isUnderPressure && role.isReplicated || data.versions.isBehind }
+    var isLagged: Bool { isUnderPressure || isDiskBehind }
+
+    @inline(__always)
+    private var isUnderPressure: Bool { data.isUnderPressure && role.isReplicated }
+
+    /// Whether writers wait for the disk. Not for a full one: there they are refused.
+    @inline(__always)
+    private var isDiskBehind: Bool { data.durability.isBehind && !data.durability.isFull }
 
     var isMajorityBehind: Bool { data.isMajorityBehind && role.isReplicated }
 
@@ -42,8 +49,8 @@ extension Node {
         let began = runtime.now
         let end = min(began + Limits.flowControlWaitMax, context.deadline)
         context.operation?.wait = .flowControl
-        await awaitDisk()
-        while isLagged, runtime.now < end, !context.connection.isAbandoned, !isShuttingDown {
+        await awaitDisk(until: context.deadline, on: context.connection)
+        while isUnderPressure, runtime.now < end, !context.connection.isAbandoned, !isShuttingDown {
             guard let role = replication else { break }
             await role.oplogChanged.wait(until: end, on: context.connection)
         }
@@ -55,10 +62,11 @@ extension Node {
         try await context.runToEnd()
     }
 
-    /// Waits when more has been written than the disk keeps up with: what waits for it is memory.
-    func awaitDisk() async {
-        guard data.versions.isBehind else { return }
-        do { try await data.versions.flush() } catch { fail(error) }
+    /// Lets a client that writes wait as long as the disk is behind.
+    func awaitDisk(until deadline: Instant, on connection: ClientConnection?) async {
+        while isDiskBehind, runtime.now < deadline, !isShuttingDown, connection?.isAbandoned != true {
+            await data.durability.catchUp(until: min(deadline, runtime.now + Limits.flowControlWaitMax))
+        }
     }
 
     /// Waits while `isBehind` holds and there is hope: this member is primary, and the commit point moves.
@@ -82,7 +90,7 @@ extension CommandContext {
     /// - Throws: `MaxTimeMSExpired`.
     func awaitNextSlice() async throws {
         try await endSlice()
-        await node.awaitDisk()
+        await node.awaitDisk(until: deadline, on: connection)
         await node.awaitMajority(until: deadline, on: connection) { $0.isMajorityBehind }
         resume()
         try checkDeadline()

@@ -68,9 +68,10 @@ extension CommandContext {
 
     /// What the reply of a command that has written waits for; nil: it need not.
     func awaitedWrite(_ optime: OpTime?, _ concern: WriteConcern) -> (optime: OpTime, concern: WriteConcern)? {
-        guard node.role.isReplicated else {
-            return concern.journal == true && !node.data.versions.isDurable ? (.null, concern) : nil
-        }
+        let isLocal = arguments.database.map { KeyView($0) == "local" } ?? false
+        let isLogged = node.role.isReplicated && !isLocal
+        if !isLogged, concern.journal == true, !node.data.durability.isCurrent { return (.null, concern) }
+        guard node.role.isReplicated else { return nil }
         if case .number(let count) = concern.w, count <= 1, concern.journal != true { return nil }
         // A write that changed nothing waits for what the client may have seen.
         let target = optime ?? node.lastOpTime

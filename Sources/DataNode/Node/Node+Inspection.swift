@@ -9,6 +9,9 @@ extension Node {
     /// The replication protocol's state; nil before the start and for a standalone.
     package var member: Member? { replication?.member }
 
+    /// The rollback id that others are told.
+    package var rollbackID: Int32? { replication?.local.rollbackID }
+
     /// Whether the data are being cloned from another member.
     package var isInitialSyncRunning: Bool { replication?.initialSync != nil }
 

@@ -16,7 +16,7 @@ public final class Node {
 
     /// Where clients and members reach it.
     let frontend: Frontend
-    private(set) var role: any NodeRole
+    private(set) var role: any NodeRole = StandaloneRole()
     /// The role of a member of a replica set, once started; nil for a standalone.
     private(set) var replication: ReplicaSetRole?
     private let electionPolicy: (any ElectionPolicy)?
@@ -25,6 +25,7 @@ public final class Node {
     let profiler = Profiler()
     var flowControl = FlowControl()
     private(set) lazy var ttl = TTLMonitor(self)
+    private(set) lazy var sessionReaper = SessionReaper(self)
     /// An index build was committed or aborted.
     let indexBuildEnded: LoopSignal
     /// Something was written: tailing cursors look again.
@@ -70,14 +71,12 @@ public final class Node {
         let oplog = Oplog(versions, bytesMax: options.oplogBytesMax ?? Limits.oplogBytesVolatileDefault)
         oplog.pinnedBytesMax = runtime.buggified("little is kept for initial syncs", Limits.oplogPinnedBytesMax, 8192)
         data = DataStore(runtime: runtime, versions: versions, oplog: oplog)
-        let standalone = StandaloneRole()
-        role = standalone
+        data.durability.onFailure = { [unowned self] in fail($0) }
         frontend.service = self
         profiler.node = self
         for command in CommandSet.all {
             frontend.commands.add(command) { DataCommand($0, as: $1, of: self) }
         }
-        standalone.flush = { [unowned self] completion in flushJournal(completion) }
         frontend.failPoints.onChange = { [unowned self] in replication?.syncSource.goOn() }
     }
 
@@ -95,15 +94,20 @@ public final class Node {
         }
         try await data.keepResident(Node.residentNamespaces)
         if !options.isInspection { try ReplicationLocalState.checkOwner(data, setName: options.replicaSetName) }
+        let local =
+            options.replicaSetName == nil ? nil : try await data.whenResident { try ReplicationLocalState(self) }
+        // Before anybody is told of it.
+        try await data.durability.settle()
         data.onDatabaseDropped = { [unowned self] in profiler.forget($0) }
         try frontend.listen()
-        if let setName = options.replicaSetName {
+        if let setName = options.replicaSetName, let local {
+            try local.noteName(self)
             guard let electionPolicy else {
                 throw ServerError(.badValue, "a member of a replica set needs an election policy")
             }
             let member = ReplicaSetRole(
                 node: self, setName: setName, policy: electionPolicy, syncSourceSelector: syncSourceSelector,
-                local: try await data.whenResident { try ReplicationLocalState(self) })
+                local: local)
             role = member
             replication = member
             member.start()
@@ -115,10 +119,12 @@ public final class Node {
             data.onAppend = nil
             data.onCappedInsert = { [unowned self] in dataAppended.fire() }
         }
-        if !options.isInspection { ttl.start() }
+        if !options.isInspection { periodicPasses.forEach { $0.start() } }
         (runtime.log as? any RecentLogLines)?.endStartup()
         runtime.log.log(.info, "node", "listening on \(frontend.endpoint)")
     }
+
+    private var periodicPasses: [PeriodicPass] { [ttl.periodic, sessionReaper.periodic] }
 
     /// Small collections that it reads and writes when it cannot wait for the storage.
     private static let residentNamespaces = ReplicationLocalState.namespaces.union([
@@ -129,19 +135,6 @@ public final class Node {
     public var endpoint: Endpoint { frontend.endpoint }
     /// The last entry of the oplog; null when there is none.
     var lastOpTime: OpTime { data.oplog.last ?? .null }
-
-    /// Makes everything that was written durable.
-    private func flushJournal(_ completion: @escaping (ServerError?) -> Void) {
-        runtime.spawn("flush for a write concern") { [self] in
-            do {
-                try await data.versions.flush()
-                completion(nil)
-            } catch {
-                fail(error)
-                completion(ServerError(.interruptedAtShutdown, "the node stopped: what was written is not durable"))
-            }
-        }
-    }
 
     /// Runs one command as a client of this node would, without a connection: for the program that holds the node.
     /// - Parameter database: the command's `$db`.
@@ -157,12 +150,13 @@ public final class Node {
         guard !isStopped, !isShuttingDown else { return }
         if handingOver { await replication?.handOver() }
         frontend.isShuttingDown = true
-        ttl.stop()
+        periodicPasses.forEach { $0.stop() }
         replication?.shutdown()
         frontend.topology.bump()
         frontend.isStopped = true
         dataAppended.fire()
         frontend.close(graceful: true)
+        try? replication?.local.endRun(data)
         await data.versions.close()
     }
 
@@ -171,7 +165,7 @@ public final class Node {
         guard !isStopped else { return }
         runtime.log.log(.error, "node", "stopping: \(error)")
         frontend.isShuttingDown = true
-        ttl.stop()
+        periodicPasses.forEach { $0.stop() }
         frontend.isStopped = true
         replication?.shutdown()
         frontend.close(graceful: false)

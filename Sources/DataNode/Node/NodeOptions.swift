@@ -12,6 +12,8 @@ public struct NodeOptions: Sendable {
     public var oplogBytesMax: Int?
     /// `ttlMonitorSleepSecs` at the start.
     public var ttlMonitorPause = Limits.ttlMonitorPauseDefault
+    /// `TransactionRecordMinimumLifetimeMinutes`: how long what a session has written is remembered.
+    public var sessionRecordLifetimeMinutes = Int32(Limits.sessionRecordLifetime.wholeMilliseconds / 60_000)
     /// Whether `configureFailPoint` and the like are there.
     public var enableTestCommands = false
     /// A standalone that looks at data whosever they are, and deletes nothing of itself.

@@ -61,8 +61,6 @@ protocol NodeRole: AnyObject {
 
 /// A node by itself: always readable and writable, no oplog, no gossip.
 final class StandaloneRole: NodeRole {
-    /// Makes what was written durable, and says when it is.
-    var flush: ((@escaping (ServerError?) -> Void) -> Void)?
     var isReplicated: Bool { false }
     var term: Int64 { -1 }
     func advanceClusterTime(to time: Timestamp) throws(ServerError) {}
@@ -76,10 +74,7 @@ final class StandaloneRole: NodeRole {
     func awaitWriteConcern(
         _ optime: OpTime, _ concern: WriteConcern, deadline: Instant, on connection: ClientConnection?,
         completion: @escaping (ServerError?) -> Void
-    ) {
-        guard concern.journal == true, let flush else { return completion(nil) }
-        flush(completion)
-    }
+    ) { completion(nil) }
     func awaitReadConcern(
         _ concern: ReadConcern, deadline: Instant, on connection: ClientConnection?
     ) async throws(ServerError) {}

@@ -21,9 +21,7 @@ enum OperationCommands {
         let filter = Document { writer in
             for element in context.body.dropFirst() where !GenericArguments.isGeneric(element.key) {
                 switch element.key {
-                case "$all":
-                    report.idleConnections = element.value.isTruthy
-                    report.idleCursors = element.value.isTruthy
+                case "$all": report.idleConnections = element.value.isTruthy
                 // Without users all operations are one's own; long commands are cut off always.
                 case "$ownOps", "$truncateOps": continue
                 default: writer.append(element.key, element.value)

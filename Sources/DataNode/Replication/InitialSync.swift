@@ -124,7 +124,10 @@ final class InitialSync {
         case .applyRest: try await applyRest()
         case .becomeReadable:
             try await node.data.whenResident { try node.data.finishInitialSync(at: node.lastOpTime) }
-        case .flush: try await node.data.versions.flush()
+        case .flush: try await node.data.durability.flush()
+        case .discardData:
+            try await role.discardData()
+            link?.reconnect()
         case .yield: await node.frontend.yieldLoop()
         case .beginAgain(let pause, let why, let attempt, let isHopeless):
             noteFailure(why, attempt, isHopeless)
@@ -141,12 +144,8 @@ final class InitialSync {
         case .enter(let phase): progress.phase = phase.rawValue
         case .connect(let host): beginAttempt(from: host)
         case .disconnect: link?.close()
-        case .discardData:
-            try role.discardData()
-            link?.reconnect()
         case .beginClone(let rollbackID, let begin):
             progress.noteSource(rollbackID: rollbackID, oplogStart: begin.timestamp)
-            role.local.forgetDurable()
             try node.data.startInitialSync()
         case .startFetching(let begin):
             let fetcher = try InitialSyncFetcher(self, role.makeLink(to: progress.source), from: begin)
@@ -231,7 +230,7 @@ final class InitialSync {
         _ request: Request, over other: PeerLink? = nil, timeout: Duration = Limits.peerCallTimeout,
         _ take: (Request.Reply) throws -> T
     ) async throws -> T {
-        await node.awaitDisk()
+        await node.data.durability.catchUp()
         var outage = SourceOutage(of: progress.source)
         while true {
             guard !isCancelled, let link = other ?? link, !link.isClosed else {

@@ -57,7 +57,7 @@ final class OplogFetcher {
 
     private func situation(_ role: ReplicaSetRole) -> OplogFetch.Situation {
         OplogFetch.Situation(
-            lastEntry: node.lastOpTime, term: role.member.term, commitPoint: role.member.commitPoint,
+            lastEntry: node.lastOpTime, term: role.member.term, commitPoint: role.member.heardCommitPoint,
             isPrimary: role.member.isPrimary, primaryHost: role.member.primaryHost, delay: role.member.ownDelay,
             wallClock: node.runtime.wallClock, awaitTime: role.oplogAwaitTime,
             isPaused: node.frontend.failPoints.isOn(.stopReplProducer)
@@ -99,10 +99,11 @@ final class OplogFetcher {
     }
 
     private func send(_ request: FetchOplogRequest, _ exchange: Exchange, _ timeout: Duration) {
-        guard node.data.versions.isBehind, let link else { return send(request, exchange, timeout, over: link) }
+        let durability = node.data.durability
+        guard durability.isBehind, let link else { return send(request, exchange, timeout, over: link) }
         // No further entries are asked for until the disk has those that came.
-        node.runtime.spawn("wait for the disk") { [self, node = node] in
-            await node.awaitDisk()
+        node.runtime.spawn("wait for the disk") { [self] in
+            await durability.catchUp()
             send(request, exchange, timeout, over: link)
         }
     }

@@ -19,13 +19,16 @@ extension ReplicaSetRole {
         case .complete(let id, let error): answer(id, .done(error))
         case .persistVote(let vote, let token):
             if !runtime.hasMutant(.voteNotPersisted) { try local.persist(vote, node.data) }
-            whenDurable { role in role.drive { member, now in member.onVotePersisted(token, now: now) } }
+            durability.whenDurable { [weak self] in
+                self?.drive { member, now in member.onVotePersisted(token, now: now) }
+            }
         case .persistConfig(let config, let token):
             try local.persist(config, node.data)
-            whenDurable { role in
-                role.drive { member, now in member.onConfigPersisted(token, now: now) }
-                role.dropUnusedLinks()
-                role.syncSource.configChanged()
+            durability.whenDurable { [weak self] in
+                guard let self else { return }
+                drive { member, now in member.onConfigPersisted(token, now: now) }
+                dropUnusedLinks()
+                syncSource.configChanged()
             }
         case .persistOwnHosts(let hosts): try local.persist(ownHosts: hosts, node)
         case .initiate(let config): try initiate(config)
@@ -90,23 +93,7 @@ extension ReplicaSetRole {
         }
     }
 
-    // MARK: Durable state
-
-    /// Calls `body` when everything written so far survives a power cut: at once where that is so already.
-    private func whenDurable(_ body: @escaping (ReplicaSetRole) -> Void) {
-        let versions = node.data.versions
-        let mark = versions.appliedMark
-        guard versions.durableMark < mark else { return body(self) }
-        runtime.spawn("flush") { [weak self] in
-            guard let self else { return }
-            do {
-                try await versions.flush()
-                body(self)
-            } catch {
-                node.fail(error)
-            }
-        }
-    }
+    // MARK: Role and data
 
     private func initiate(_ config: ReplicaSetConfig) throws {
         try local.persist(config, node.data)
@@ -116,10 +103,10 @@ extension ReplicaSetRole {
             _ = try node.data.appendNoOp(view, context)
         }
         let progress = Progress(all: node.lastOpTime)
-        whenDurable { role in role.drive { member, now in member.onInitiated(progress, now: now) } }
+        durability.whenDurable { [weak self] in
+            self?.drive { member, now in member.onInitiated(progress, now: now) }
+        }
     }
-
-    // MARK: Role and data
 
     private func stateChanged(_ state: MemberState) throws {
         try member.checkInvariants()

@@ -41,7 +41,7 @@ extension ReplicaSetRole {
     }
 
     /// A failed write concern's `errInfo` says which one it was, and whose.
-    private static func explained(
+    static func explained(
         _ error: ServerError, by concern: WriteConcern, timedOut: Bool = false
     ) -> ServerError {
         guard error.details == nil else { return error }

@@ -38,7 +38,6 @@ final class ReplicaSetRole: NodeRole {
     private var waiters: [WaiterID: (WaiterResult) -> Void] = [:]
     /// The step of telling the member about its own writes is queued, once for all writes of a turn of the loop.
     private var isProgressQueued = false
-    private var isFlushing = false
     /// The cluster time that the primary was asked to write up to, and when.
     var requestedTime = Timestamp.zero
     var requestedTimeAt = Instant.zero
@@ -75,17 +74,21 @@ final class ReplicaSetRole: NodeRole {
         let last = node.lastOpTime
         let start = MemberStart(
             setName: setName, ownHosts: [node.frontend.advertisedName] + local.learnedHosts,
-            incarnation: local.incarnation,
+            incarnation: local.incarnation, startCount: local.startCount,
             isVolatile: !node.engine.survivesRestart, config: local.config, lastVote: local.lastVote,
-            progress: Progress(all: last), seed: node.runtime.randomNumber(),
+            progress: Progress(all: last),
+            commitPoint: node.runtime.hasMutant(.commitPointForgotten) ? .null : node.data.versions.committed,
+            seed: node.runtime.randomNumber(),
             mutants: node.runtime.simulation?.mutants ?? [])
         member = Member(start, policy: policy, syncSourceSelector: syncSourceSelector)
         syncSource = OplogFetcher(node: node)
     }
 
     var runtime: any NodeRuntime { node.runtime }
+    var durability: Durability { node.data.durability }
 
     func start() {
+        durability.onAdvance = { [unowned self] in reportProgress() }
         node.data.onAppend = { [unowned self] _ in appended() }
         syncSource.role = self
         refreshDefaults()
@@ -259,9 +262,9 @@ final class ReplicaSetRole: NodeRole {
     }
 
     /// As a new member, because it forgets what it has acknowledged.
-    func discardData() throws {
-        let incarnation = try local.renewIncarnation(node)
+    func discardData() async throws {
         isDiscarding = true
+        let incarnation = try await local.renewIncarnation(node)
         drive { member, now in member.onDataDiscarded(newIncarnation: incarnation, now: now) }
         isDiscarding = false
     }
@@ -335,7 +338,7 @@ final class ReplicaSetRole: NodeRole {
     func reportProgress() {
         isProgressQueued = false
         guard !isStopped else { return }
-        flushIfNeeded()
+        durability.request()
         refreshDefaults()
         let progress = currentProgress()
         drive { member, now in member.onLocalProgress(progress, now: now) }
@@ -343,32 +346,11 @@ final class ReplicaSetRole: NodeRole {
         node.dataAppended.fire()
     }
 
-    /// Makes what was written durable, one flush at a time: what comes meanwhile goes with the next.
-    private func flushIfNeeded() {
-        let versions = node.data.versions
-        guard !isFlushing, versions.durableMark < versions.appliedMark else { return }
-        isFlushing = true
-        let last = node.lastOpTime
-        let history = local.history
-        runtime.spawn("flush of the journal") { [weak self] in
-            do {
-                try await versions.flush()
-            } catch {
-                self?.node.fail(error)
-                return
-            }
-            guard let self else { return }
-            isFlushing = false
-            local.noteDurable(last, asOf: history)
-            reportProgress()
-        }
-    }
-
     /// What this member holds. While an initial sync runs it holds nothing that counts.
     private func currentProgress() -> Progress {
         if let initialSync, !initialSync.mustDiscard { return Progress() }
         let last = node.lastOpTime
         return Progress(
-            written: last, applied: last, durable: local.durable(last, node.data), appliedAt: node.data.lastEntryWall)
+            written: last, applied: last, durable: durability.optime, appliedAt: node.data.lastEntryWall)
     }
 }

@@ -4,27 +4,36 @@ internal import Data
 internal import Frontend
 internal import Replication
 
-/// What replication keeps in the `local` database: the configuration, the last vote, the incarnation, the rollback id.
+/// What replication keeps in the `local` database: the configuration, the last vote, the incarnation, which run of the
+/// member this is and whether the one before has come to its end in order, the rollback id.
 ///
 /// Local tables are never versioned and never undone: a vote that was undone would be cast twice.
 final class ReplicationLocalState {
     private(set) var config: ReplicaSetConfig?
     private(set) var lastVote: LastVote?
     private(set) var incarnation: Incarnation
+    /// The same, or the next one, which is on its way to the disk.
+    private var storedIncarnation: Incarnation
     /// Names under which others have reached this member, beside its own for itself.
     private(set) var learnedHosts: [String]
     private(set) var rollbackID: Int32 = 1
+    /// How often the member was started with its data, this run included.
+    let startCount: Int64
 
     private static let systemReplset = Namespace("local", "system.replset")
     private static let election = Namespace("local", "replset.election")
     private static let minvalid = Namespace("local", "replset.minvalid")
     private static let rollback = Namespace("local", "system.rollback.id")
+    private static let run = Namespace("local", "replset.run")
     private static let me = Namespace("local", "me")
     private static let startupLog = Namespace("local", "startup_log")
     /// Where it is kept.
-    static let namespaces: Set<Namespace> = [systemReplset, election, minvalid, rollback, me, startupLog]
+    static let namespaces: Set<Namespace> = [systemReplset, election, minvalid, rollback, run, me, startupLog]
 
-    /// Loads what an earlier run left; draws a new incarnation where there is none: a volatile engine forgets.
+    /// Begins a run: loads what earlier ones have left, and notes that this one is under way. Draws a new incarnation
+    /// where there is none: a volatile engine forgets.
+    ///
+    /// Nothing of it may be shown to others before it is durable.
     init(_ node: Node) throws {
         let data = node.data
         let runtime = node.runtime
@@ -35,14 +44,18 @@ final class ReplicationLocalState {
         let me = try data.getLocal(Self.me)
         learnedHosts = me?["hosts"]?.asArray?.compactMap(\.asString) ?? []
         let known = me?["incarnation"]?.asDocument?.withView { Incarnation($0) }
-        // What an engine finds when it is opened is durable.
-        durableOpTime = node.lastOpTime
         incarnation = known ?? Incarnation(startedAt: runtime.wallClock, nonce: runtime.randomNumber())
+        storedIncarnation = incarnation
         if let stored = try data.getLocal(Self.rollback)?["rollbackId"]?.asInteger {
             rollbackID = Int32(truncatingIfNeeded: stored)
         }
+        let before = try data.getLocal(Self.run)
+        startCount = (before?["number"]?.asInteger ?? 0) &+ 1
+        // The end of the log may be lost, and others may have seen it: a rollback that nobody has announced.
+        if before != nil, before?["isEnded"]?.asBool != true, !runtime.hasMutant(.lossNotAnnounced) { rollbackID &+= 1 }
+        try noteRun(data, isEnded: false)
         try persistIdentity(node)
-        try data.putLocal(Self.rollback, ["_id": "rollbackId", "rollbackId": .int32(rollbackID)])
+        try persist(rollbackID: rollbackID, data)
         try data.putLocal(Self.minvalid, ["_id": "minvalid", "ts": .timestamp(.zero), "t": .int64(-1)])
         try data.putLocal(
             Self.startupLog,
@@ -63,6 +76,16 @@ final class ReplicationLocalState {
                 + (setName.map { ", not of '\($0)'" } ?? ": start it with --replset \(owner)"))
     }
 
+    /// The name under which the node listens, for people.
+    func noteName(_ node: Node) throws { try persistIdentity(node) }
+
+    /// The run ends in order: what was written is about to be flushed.
+    func endRun(_ data: DataStore) throws { try noteRun(data, isEnded: true) }
+
+    private func noteRun(_ data: DataStore, isEnded: Bool) throws {
+        try data.putLocal(Self.run, ["_id": "run", "number": .int64(startCount), "isEnded": .bool(isEnded)])
+    }
+
     func persist(ownHosts hosts: [String], _ node: Node) throws {
         learnedHosts = hosts.filter { $0 != node.frontend.advertisedName }
         try persistIdentity(node)
@@ -75,7 +98,7 @@ final class ReplicationLocalState {
                 writer.append("_id", string: "me")
                 writer.append("host", string: node.frontend.advertisedName)
                 writer.array("hosts") { for host in self.learnedHosts { $0.append(string: host) } }
-                writer.document("incarnation") { self.incarnation.encode(to: $0) }
+                writer.document("incarnation") { self.storedIncarnation.encode(to: $0) }
             })
     }
 
@@ -94,45 +117,27 @@ final class ReplicationLocalState {
         lastVote = vote
     }
 
-    /// The data were thrown away: a new incarnation begins.
-    func renewIncarnation(_ node: Node) throws -> Incarnation {
-        incarnation = Incarnation(startedAt: node.runtime.wallClock, nonce: node.runtime.randomNumber())
-        rollbackID &+= 1
-        forgetDurable()
+    private func persist(rollbackID: Int32, _ data: DataStore) throws {
+        try data.putLocal(Self.rollback, ["_id": "rollbackId", "rollbackId": .int32(rollbackID)])
+    }
+
+    /// The data are about to be thrown away: a new incarnation begins, when it is durable.
+    func renewIncarnation(_ node: Node) async throws -> Incarnation {
+        let next = Incarnation(startedAt: node.runtime.wallClock, nonce: node.runtime.randomNumber())
+        storedIncarnation = next
         try persistIdentity(node)
-        try node.data.putLocal(Self.rollback, ["_id": "rollbackId", "rollbackId": .int32(rollbackID)])
-        return incarnation
+        _ = try await raiseRollbackID(node)
+        incarnation = next
+        return next
     }
 
-    /// Entries are about to be taken back: others that sync from us must not mistake our new entries for what follows
-    /// those. Returns the rollback id, which is on its way to the disk before anything is undone.
-    func beginRollback(to common: OpTime, _ node: Node) throws -> Int32 {
-        forgetDurable(behind: common)
-        rollbackID &+= 1
-        try node.data.putLocal(Self.rollback, ["_id": "rollbackId", "rollbackId": .int32(rollbackID)])
-        return rollbackID
+    /// Returns the next rollback id, which is shown from now on: it is durable.
+    func raiseRollbackID(_ node: Node) async throws -> Int32 {
+        let next = rollbackID &+ 1
+        if node.runtime.hasMutant(.rollbackIDShownEarly) { rollbackID = next }
+        try persist(rollbackID: next, node.data)
+        try await node.data.durability.flush()
+        rollbackID = next
+        return next
     }
-
-    /// How far the oplog survives a power cut. On a volatile engine everything is as durable as it gets.
-    func durable(_ last: OpTime, _ data: DataStore) -> OpTime {
-        data.versions.durableMark >= data.versions.appliedMark ? last : min(last, durableOpTime)
-    }
-
-    /// A flush has ended that began when `last` was the newest entry, of the history that is named here.
-    func noteDurable(_ last: OpTime, asOf history: UInt64) {
-        if history == self.history { durableOpTime = max(durableOpTime, last) }
-    }
-
-    /// Entries behind `common` are taken back, or all of them thrown away: flushes under way say nothing of what
-    /// follows.
-    func forgetDurable(behind common: OpTime = .null) {
-        durableOpTime = min(durableOpTime, common)
-        history += 1
-    }
-
-    /// Counts how often entries were taken back.
-    private(set) var history: UInt64 = 0
-
-    /// The last optime that a finished flush has covered.
-    private var durableOpTime: OpTime
 }

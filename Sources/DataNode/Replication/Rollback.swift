@@ -103,7 +103,9 @@ final class Rollback {
         let last = node.lastOpTime
         // Cursors hold on to what is about to be replaced.
         node.frontend.cursors.closeAll()
-        let id = try role.local.beginRollback(to: common, node)
+        // Before anything is undone: others that sync from us must not mistake our new entries for what follows these.
+        let id = try await role.local.raiseRollbackID(node)
+        if isCancelled { return }
         let kept = try await data.whenResident { try firstKept(common) }
         let operation = try RollbackOperation(data, to: kept, rollbackID: id)
         // A member that stops here goes on when it starts again.

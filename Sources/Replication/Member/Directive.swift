@@ -105,6 +105,8 @@ public enum StepDownReason: Hashable, Sendable {
 public enum Ignored: Hashable, Sendable {
     case olderTerm
     case olderIncarnation
+    /// What a member said before it was started again.
+    case olderRun
     case olderExchange
     case unknownMember
     /// A member that has a place already answers under the name of another.

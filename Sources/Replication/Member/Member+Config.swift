@@ -165,7 +165,7 @@ extension Member {
     /// The same for the voters of another configuration.
     func oplogIsCommitted(in config: ReplicaSetConfig) -> Bool {
         guard let leadership, let first = leadership.firstOpTime else { return false }
-        let reached = majorityReached(of: config, durable: config.writeConcernMajorityJournalDefault)
+        let reached = majorityReached(of: config)
         return reached >= max(leadership.committedInPreviousConfig, first)
     }
 }

@@ -7,7 +7,8 @@ extension Member {
     /// What this member says of itself.
     mutating func makeReport() -> MemberReport {
         return MemberReport(
-            setID: settings.replicaSetID, incarnation: incarnation, isVolatile: isVolatile, state: state, term: term,
+            setID: settings.replicaSetID, incarnation: incarnation, startCount: startCount,
+            isVolatile: isVolatile, state: state, term: term,
             config: config?.configVersion ?? .none, progress: showsProgress ? progress : Progress(),
             commitPoint: commitPoint, primaryID: primaryID,
             syncSource: syncSourceHost,
@@ -236,8 +237,8 @@ extension Member {
     private mutating func note(_ report: MemberReport, of index: Int, now: Instant) {
         peers[index].lastHeard = now
         adoptTerm(report.term, now: now)
+        guard noteRun(index, report.startCount) else { return }
         if report.run == peers[index].reportRun, report.number < peers[index].reportNumber { return }
-        let isNewRun = report.run != peers[index].reportRun
         peers[index].reportRun = report.run
         peers[index].reported = report.progress.applied
         peers[index].reportNumber = report.number
@@ -250,10 +251,7 @@ extension Member {
         peers[index].electionTime = report.electionTime
         switch report.state {
         case .rollback, .recovering, .startup2, .startup: peers[index].progress = report.progress
-        default:
-            // A restart may have lost what was written and not yet durable.
-            if isNewRun { peers[index].progress = report.progress }
-            peers[index].progress.advance(to: report.progress)
+        default: peers[index].progress.advance(to: report.progress)
         }
         needsReadmissionCheck = true
         standIfFounded(now)

@@ -57,12 +57,30 @@ extension Member {
         return true
     }
 
+    /// Takes note of the run of its process that a member speaks of. False: an earlier one, to be ignored.
+    ///
+    /// In a new run it may have lost what it had written and not flushed, so nothing that it said before counts.
+    mutating func noteRun(_ index: Int, _ startCount: Int64) -> Bool {
+        if mutants.isActive(.runIgnored) { return true }
+        guard startCount >= peers[index].startCount else {
+            probe("message of an earlier run ignored")
+            ignore(.olderRun)
+            return false
+        }
+        if startCount > peers[index].startCount {
+            peers[index].startCount = startCount
+            peers[index].progress = Progress()
+        }
+        return true
+    }
+
     /// This member threw its data away to be synchronised anew: it has forgotten what it acknowledged, and says so by a
     /// new name. Never called for the data of a member that never held an entry.
     public mutating func onDataDiscarded(newIncarnation: Incarnation, now: Instant) -> [Directive] {
         incarnation = newIncarnation
         progress = Progress()
         commitPoint = .null
+        isCommitPointOfEarlierRun = false
         setSyncSource(nil)
         abandonCandidacy("data discarded", now: now)
         followerState = .startup2
@@ -150,7 +168,7 @@ extension Member {
         // Next to arbiters a majority of voters can elect this member without those that made a majority for writes:
         // it must have all that they committed, and goes on having it while the configuration is stored
         // (`advanceCommitPoint`).
-        guard majorityReached(of: next, durable: next.writeConcernMajorityJournalDefault) >= commitPoint else {
+        guard majorityReached(of: next) >= commitPoint else {
             waitForCommitment()
             return false
         }

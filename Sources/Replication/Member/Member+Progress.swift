@@ -43,15 +43,15 @@ extension Member {
             if index == selfIndex {
                 message.positions.append(
                     .init(
-                        memberID: peers[index].id, incarnation: incarnation, config: config.configVersion,
-                        progress: progress))
+                        memberID: peers[index].id, incarnation: incarnation, startCount: startCount,
+                        config: config.configVersion, progress: progress))
             } else if let spoke = peers[index].incarnation, let heard = peers[index].lastHeard,
                 now - heard < settings.electionTimeout, !peers[index].progress.written.isNull
             {
                 message.positions.append(
                     .init(
-                        memberID: peers[index].id, incarnation: spoke, config: peers[index].config,
-                        progress: peers[index].progress))
+                        memberID: peers[index].id, incarnation: spoke, startCount: peers[index].startCount,
+                        config: peers[index].config, progress: peers[index].progress))
             }
         }
         return message
@@ -82,6 +82,7 @@ extension Member {
         guard let config, let index = config.index(of: position.memberID) else { return ignore(.unknownMember) }
         guard index != selfIndex else { return }
         guard noteIncarnation(index, position.incarnation, askedAt: nil, now: now) else { return }
+        guard noteRun(index, position.startCount) else { return }
         peers[index].lastHeard = now
         if peers[index].config.isOlder(than: position.config) { peers[index].config = position.config }
         var taken = position.progress
@@ -96,17 +97,21 @@ extension Member {
 
     // MARK: The commit point
 
-    /// A primary's rule: a majority of the voters hold an entry of this term. Earlier terms are committed by what
-    /// follows them (Raft §5.4.2).
+    /// A primary's rule: a majority of the voters hold an entry of this term durably, or for as long as they hold
+    /// anything. Earlier terms are committed by what follows them (Raft §5.4.2).
+    ///
+    /// Also with `writeConcernMajorityJournalDefault` off: members with disks could lose what is only written, and vote
+    /// as if they had not.
     mutating func advanceCommitPoint() {
         guard let leadership, let first = leadership.firstOpTime, let config else { return }
-        var reached = majorityReached(durable: config.writeConcernMajorityJournalDefault)
+        var reached = majorityReached(of: config)
         if let storing = configStore, storing.purpose == .readmission {
             // Its majority for writes must have what is committed before it comes.
             let next = storing.config
-            reached = min(reached, majorityReached(of: next, durable: next.writeConcernMajorityJournalDefault))
+            reached = min(reached, majorityReached(of: next))
         }
         if !mutants.isActive(.commitIgnoresTerm) { guard reached >= first, reached.term == term else { return } }
+        if reached >= commitPoint { isCommitPointOfEarlierRun = false }
         guard reached > commitPoint else { return }
         commitPoint = reached
         // What stands above: an entry of this term, and with it its first one.
@@ -118,7 +123,7 @@ extension Member {
     func majorityReached(durable: Bool) -> OpTime { config.map { majorityReached(of: $0, durable: durable) } ?? .null }
 
     /// `config`: the one in force, or one of the same members in which others have votes.
-    func majorityReached(of config: ReplicaSetConfig, durable: Bool) -> OpTime {
+    func majorityReached(of config: ReplicaSetConfig, durable: Bool = true) -> OpTime {
         guard let selfIndex else { return .null }
         var positions = [7 of OpTime](repeating: .null)
         var count = 0
@@ -150,23 +155,26 @@ extension Member {
             }
             point = min(learned, progress.written)
         }
+        if point >= commitPoint, isCommitPointOfEarlierRun {
+            isCommitPointOfEarlierRun = false
+            // As if it were new: majority reads have waited for it.
+            if point == commitPoint, !point.isNull { directives.append(.commitPointAdvanced(point)) }
+        }
         guard point > commitPoint else { return }
         commitPoint = point
         directives.append(.commitPointAdvanced(point))
     }
 
     /// What a majority read may show now; null: nothing yet.
-    public var majorityReadPoint: OpTime { min(commitPoint, progress.applied) }
+    public var majorityReadPoint: OpTime { min(heardCommitPoint, progress.applied) }
+
+    /// The commit point, as far as this run has heard of it.
+    public var heardCommitPoint: OpTime { isCommitPointOfEarlierRun ? .null : commitPoint }
 
     /// What the one that syncs from us learns with each reply.
     public func replicationMetadata(rollbackID: Int32) -> ReplicationMetadata {
         ReplicationMetadata(
             term: term, commitPoint: commitPoint, applied: progress.applied, config: config?.configVersion ?? .none,
             primaryID: primaryID, syncSourceID: syncSource, isPrimary: leadership != nil, rollbackID: rollbackID)
-    }
-
-    /// What is to persist now and then, so that a rollback below it is noticed after a restart.
-    public mutating func restoreCommitPoint(_ point: OpTime) {
-        commitPoint = max(commitPoint, min(point, progress.written))
     }
 }

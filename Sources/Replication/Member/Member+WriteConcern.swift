@@ -133,10 +133,9 @@ extension Member {
         case .committed: return OpTime(term: 0, timestamp: majorityReadPoint.timestamp)
         case .write(.majority, let journal):
             let isDefault = config?.writeConcernMajorityJournalDefault ?? true
-            // `j: false` settles for written; every other majority wait also means that a majority read sees it.
-            if journal == false, isDefault { return ownTerm(majorityReached(durable: false)) }
-            if journal == true, !isDefault { return min(commitPoint, ownTerm(majorityReached(durable: true))) }
-            return commitPoint
+            // `j: false` settles for written, which a majority may lose together; every other majority wait also means
+            // that a majority read sees it.
+            return journal == false && isDefault ? ownTerm(majorityReached(durable: false)) : commitPoint
         case .write(.number(let count), let journal):
             let own = progress(of: selfIndex ?? 0, durable: journal == true)
             return count <= 1 ? own : min(own, reachedBy(count, durable: journal == true))

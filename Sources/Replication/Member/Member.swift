@@ -8,28 +8,34 @@ public struct MemberStart: Sendable {
     /// Every `host:port` under which others reach this member, as far as it knows: the first is what it calls itself.
     public var ownHosts: [String]
     public var incarnation: Incarnation
+    /// How often the member was started with its data, this time included; durable before the member starts.
+    public var startCount: Int64
     /// The engine forgets at a restart.
     public var isVolatile: Bool
     public var config: ReplicaSetConfig?
     public var lastVote: LastVote?
     /// The top of the oplog; null when it is empty or an initial sync was under way.
     public var progress: Progress
+    /// What an earlier run knew to be committed.
+    public var commitPoint: OpTime
     public var seed: UInt64
     /// Planted bugs, in the simulator.
     public var mutants: Mutants
 
     public init(
-        setName: String, ownHosts: [String], incarnation: Incarnation, isVolatile: Bool = false,
-        config: ReplicaSetConfig? = nil, lastVote: LastVote? = nil, progress: Progress = Progress(), seed: UInt64,
-        mutants: Mutants = []
+        setName: String, ownHosts: [String], incarnation: Incarnation, startCount: Int64 = 1, isVolatile: Bool = false,
+        config: ReplicaSetConfig? = nil, lastVote: LastVote? = nil, progress: Progress = Progress(),
+        commitPoint: OpTime = .null, seed: UInt64, mutants: Mutants = []
     ) {
         self.setName = setName
         self.ownHosts = ownHosts
         self.incarnation = incarnation
+        self.startCount = startCount
         self.isVolatile = isVolatile
         self.config = config
         self.lastVote = lastVote
         self.progress = progress
+        self.commitPoint = commitPoint
         self.seed = seed
         self.mutants = mutants
     }
@@ -54,6 +60,8 @@ public struct Member: Sendable {
     /// Names of this member: its own for itself, and those under which others have reached it.
     public internal(set) var ownHosts: [String]
     let isVolatile: Bool
+    /// How often it was started with its data.
+    public let startCount: Int64
     let policy: any ElectionPolicy
     /// Nil for the nearest sync source, as MongoDB has it.
     var syncSourceSelector: (any SyncSourceSelecting)?
@@ -78,7 +86,11 @@ public struct Member: Sendable {
     var peers: [Peer] = []
 
     public internal(set) var progress: Progress
-    public internal(set) var commitPoint = OpTime.null
+    /// What is known to be committed: nothing at or before it is rolled back.
+    public internal(set) var commitPoint: OpTime
+    /// The commit point is that of an earlier run, and this one has not heard of it yet. Later ones may have been read
+    /// here before, so majority reads wait.
+    var isCommitPointOfEarlierRun: Bool
     /// The write concern that `setDefaultRWConcern` has set for the whole set, as this member's data say.
     var clusterDefault: WriteConcern?
     var waiters = WaiterTable()
@@ -137,6 +149,9 @@ public struct Member: Sendable {
         setName = start.setName
         ownHosts = start.ownHosts
         isVolatile = start.isVolatile
+        startCount = start.startCount
+        commitPoint = min(start.commitPoint, start.progress.written)
+        isCommitPointOfEarlierRun = !start.commitPoint.isNull
         incarnation = start.incarnation
         config = start.config
         lastVote = start.lastVote

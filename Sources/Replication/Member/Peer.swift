@@ -24,6 +24,8 @@ struct Peer: Sendable {
     var electionTime: Timestamp?
     var message = ""
 
+    /// The newest run of its process that spoke, as the member counts them in its incarnation.
+    var startCount: Int64 = 0
     /// The newest report that was taken in.
     var reportRun: UInt64 = 0
     var reportNumber: UInt64 = 0
@@ -79,6 +81,7 @@ struct Peer: Sendable {
 
     /// A new incarnation: what was known of the old one is void.
     mutating func forget() {
+        startCount = 0
         progress = Progress()
         reported = .null
         state = .unknown

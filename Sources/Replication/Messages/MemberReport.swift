@@ -56,6 +56,8 @@ public struct MemberReport: Sendable, Equatable {
     /// `settings.replicaSetId` of its configuration: sets of one name are told apart by it.
     public var setID: ObjectID?
     public var incarnation: Incarnation
+    /// How often it was started with its data: what it said in an earlier run it may have lost.
+    public var startCount: Int64
     /// Its engine forgets at a restart.
     public var isVolatile: Bool
     public var state: MemberState
@@ -78,6 +80,7 @@ public struct MemberReport: Sendable, Equatable {
     func encode(to writer: DocumentWriter) {
         if let setID { writer.append("replicaSetId", objectID: setID) }
         writer.document("incarnation") { incarnation.encode(to: $0) }
+        writer.append("startCount", int64: startCount)
         if isVolatile { writer.append("volatile", bool: true) }
         writer.append("state", int32: state.rawValue)
         writer.append("term", int64: term)
@@ -96,6 +99,7 @@ public struct MemberReport: Sendable, Equatable {
     init(_ fields: MessageFields) throws(ServerError) {
         setID = try fields.optional("replicaSetId", fields.objectID)
         incarnation = try fields.incarnation("incarnation")
+        startCount = try fields.int64("startCount")
         isVolatile = try fields.optional("volatile", fields.bool) ?? false
         state = try fields.read("state", "a member's state") {
             $0.asInteger.flatMap { Int32(exactly: $0) }.flatMap(MemberState.init(rawValue:))
@@ -113,13 +117,14 @@ public struct MemberReport: Sendable, Equatable {
     }
 
     init(
-        setID: ObjectID? = nil, incarnation: Incarnation, isVolatile: Bool, state: MemberState, term: Int64,
-        config: ConfigVersion,
+        setID: ObjectID? = nil, incarnation: Incarnation, startCount: Int64 = 1, isVolatile: Bool, state: MemberState,
+        term: Int64, config: ConfigVersion,
         progress: Progress, commitPoint: OpTime, primaryID: MemberID?, syncSource: String?, electionTime: Timestamp?,
         isElectable: Bool, run: UInt64, number: UInt64
     ) {
         self.setID = setID
         self.incarnation = incarnation
+        self.startCount = startCount
         self.isVolatile = isVolatile
         self.state = state
         self.term = term

@@ -13,6 +13,8 @@ public struct UpdatePosition: MemberRequest, Sendable, Equatable {
     public struct Position: Sendable, Equatable {
         public var memberID: MemberID
         public var incarnation: Incarnation
+        /// Which run of its process it is of (`MemberReport.startCount`).
+        public var startCount: Int64 = 1
         public var config: ConfigVersion
         public var progress: Progress
     }
@@ -26,6 +28,7 @@ public struct UpdatePosition: MemberRequest, Sendable, Equatable {
                 array.document { document in
                     document.append("memberId", int32: position.memberID)
                     document.document("incarnation") { position.incarnation.encode(to: $0) }
+                    document.append("startCount", int64: position.startCount)
                     document.append("cfgver", int64: position.config.version)
                     document.append("cfgterm", int64: position.config.term)
                     position.progress.encode(to: document)
@@ -41,6 +44,7 @@ public struct UpdatePosition: MemberRequest, Sendable, Equatable {
         positions = try fields.list("optimes", limit: Limits.membersMax) { fields throws(ServerError) in
             Position(
                 memberID: try fields.int32("memberId"), incarnation: try fields.incarnation("incarnation"),
+                startCount: try fields.int64("startCount"),
                 config: ConfigVersion(version: try fields.int64("cfgver"), term: try fields.int64("cfgterm")),
                 progress: try Progress(fields))
         }

@@ -21,6 +21,15 @@ final class ReplicationChecker {
         var config = ConfigVersion.none
         /// Where its oplog begins.
         var first: OpTime?
+        /// What it last called durable.
+        var durable = OpTime.null
+        /// Which run of the member showed itself last, the rollback id that it showed, and how often crashes had taken
+        /// the end of what it had written.
+        var startCount: Int64 = 0
+        var rollbackID: Int32 = 0
+        var lostTails = 0
+        /// A crash has taken the end of its log: what it had called durable by then, until the log is compared again.
+        var durableBeforeLoss: OpTime?
     }
 
     private struct Vote: Hashable {
@@ -68,24 +77,52 @@ final class ReplicationChecker {
         let object = ObjectIdentifier(node)
         var life = lives[name] ?? Life(incarnation: member.incarnation, node: object)
         if life.incarnation != member.incarnation { life = Life(incarnation: member.incarnation, node: object) }
-        if life.node != object {
-            // What a commit point was is learned again after a restart; what is in the log stays.
-            life.node = object
-            life.commitPoint = .null
-        }
+        noteRun(simulated, member, node, &life)
         if member.commitPoint < life.commitPoint {
             fail("\(name): the commit point went back from \(life.commitPoint) to \(member.commitPoint)")
         }
         let hasAdvanced = member.commitPoint > life.commitPoint
         life.commitPoint = member.commitPoint
         lives[name] = life
-        compareLog(name, node)
+        compareLog(simulated, node)
         checkVote(name, member)
         if member.isPrimary { checkPrimary(name, member, node) }
         if hasAdvanced, member.isPrimary { checkCommitPoint(name, member, set) }
         if member.commitPoint > committed { committed = member.commitPoint }
         checkConfig(name, member, set)
         checkOplogStart(name, member, node)
+        checkDurable(simulated, member)
+    }
+
+    /// Each run of a member is told from the one before, and what a crash has taken is as if it had been rolled back.
+    private func noteRun(_ simulated: SimulatedMember, _ member: Member, _ node: Node, _ life: inout Life) {
+        guard let rollbackID = node.rollbackID else { return }
+        if life.node != ObjectIdentifier(node) {
+            life.node = ObjectIdentifier(node)
+            // What a commit point was is learned again after a restart, though not all of it; what is in the log stays.
+            life.commitPoint = .null
+            if simulated.lostTails > life.lostTails { life.durableBeforeLoss = life.durable }
+            if member.startCount <= life.startCount {
+                fail("\(simulated.name) is in its run \(member.startCount), and was in \(life.startCount) before")
+            }
+            if simulated.lostTails > life.lostTails, rollbackID <= life.rollbackID {
+                fail("\(simulated.name) has lost what it had written, and shows the rollback id \(rollbackID) again")
+            }
+        }
+        life.startCount = member.startCount
+        life.rollbackID = rollbackID
+        life.lostTails = simulated.lostTails
+    }
+
+    /// What a member with a disk calls durable is on it.
+    private func checkDurable(_ simulated: SimulatedMember, _ member: Member) {
+        guard let disk = simulated.disk, var life = lives[simulated.name], life.durable != member.progress.durable
+        else { return }
+        life.durable = member.progress.durable
+        lives[simulated.name] = life
+        if !disk.holds(life.durable) {
+            fail("\(simulated.name) calls \(life.durable) durable, and it is not on its disk")
+        }
     }
 
     private func checkVote(_ name: String, _ member: Member) {
@@ -134,13 +171,16 @@ final class ReplicationChecker {
         return try node.oplogContains(optime)
     }
 
-    /// A primary that moves its commit point says that a majority holds the entry. Members that died have taken what
-    /// they held with them, or will show it again.
+    /// A primary that moves its commit point says that a majority holds the entry, on their disks where they have any.
+    /// Members without that died have taken what they held with them.
     private func checkCommitPoint(_ name: String, _ member: Member, _ set: SimulatedReplicaSet) {
         guard let config = member.config else { return }
         let lacking = config.members.filter { voter in
-            guard voter.isVoter, voter.isDataBearing, let other = set.members.first(where: { $0.id == voter.id }),
-                other.isAlive, let node = other.node, let their = node.member,
+            guard voter.isVoter, voter.isDataBearing, let other = set.members.first(where: { $0.id == voter.id })
+            else { return false }
+            // What was on a disk that is lost is not known any more.
+            if let disk = other.disk { return other.lostDisks == 0 && !disk.holds(member.commitPoint) }
+            guard other.isAlive, let node = other.node, let their = node.member,
                 voter.incarnation == nil || voter.incarnation == their.incarnation
             else { return false }
             return (try? holds(node, member.commitPoint)) == false
@@ -179,12 +219,20 @@ final class ReplicationChecker {
 
     /// Compares what a member's log has gained with what the others' logs hold (log matching, Raft §5.3), and what it
     /// has lost with what was committed.
-    func compareLog(_ name: String, _ node: Node) {
+    func compareLog(_ simulated: SimulatedMember, _ node: Node) {
+        let name = simulated.name
         guard let member = node.member, var life = lives[name], life.incarnation == member.incarnation,
-            let last = node.oplogLast, last != life.compared
+            let last = node.oplogLast
         else { return }
+        noteRun(simulated, member, node, &life)
+        let durableBeforeLoss = life.durableBeforeLoss
+        life.durableBeforeLoss = nil
+        lives[name] = life
+        guard last != life.compared else { return }
         do {
-            if !life.compared.isNull, try !holds(node, life.compared) { try noteRollback(name, &life, node) }
+            if !life.compared.isNull, try !holds(node, life.compared) {
+                try noteRollback(name, &life, node, durableBeforeLoss)
+            }
             // What was dropped in front before it was seen here leaves a gap, and no predecessor.
             let isGap = node.oplogFirst.map { $0 > life.compared } ?? true
             var previous = isGap ? .null : life.compared
@@ -203,11 +251,15 @@ final class ReplicationChecker {
     }
 
     /// Finds where the log goes on from: behind what was rolled back, or nowhere when it was thrown away to be cloned
-    /// anew. What is lost of one life must not have been committed (I5).
-    private func noteRollback(_ name: String, _ life: inout Life, _ node: Node) throws {
+    /// anew. What is lost of one life must not have been committed (I5), but by a crash before the member had flushed
+    /// it: then others have it.
+    private func noteRollback(
+        _ name: String, _ life: inout Life, _ node: Node, _ durableBeforeLoss: OpTime?
+    ) throws {
         var kept = life.compared
         while !kept.isNull, try !node.oplogContains(kept) {
-            if history.isPrefix(kept, of: committed), !node.isInitialSyncRunning {
+            let isExcused = durableBeforeLoss.map { kept > $0 } ?? false
+            if !isExcused, history.isPrefix(kept, of: committed), !node.isInitialSyncRunning {
                 fail("\(name) rolled back \(kept), which was committed")
             }
             kept = history.previous(kept) ?? .null

@@ -24,6 +24,10 @@ public final class SimulatedDisk: Disk, @unchecked Sendable {
     public private(set) var isOff = false
     /// Bytes that all files together may have; nil for as many as one likes.
     public var capacity: Int?
+    /// Called when the power is cut.
+    var onPowerCut: (() -> Void)?
+    /// How many calls have failed, of others than a full disk.
+    public private(set) var failures = 0
 
     public init(seed: UInt64) { generator = SeededGenerator(seed: seed) }
 
@@ -54,13 +58,18 @@ public final class SimulatedDisk: Disk, @unchecked Sendable {
     /// How long a file is; nil when there is none.
     public func byteCount(of path: String) -> Int? { names[path]?.contents.count }
 
+    /// Bytes of all files together.
+    var usedBytes: Int { names.values.reduce(0) { $0 + $1.contents.count } }
+
     /// Counts a call, and lets it fail when it is its turn.
     fileprivate func call(_ operation: String, _ path: String) throws(DiskError) {
         if isOff { throw DiskError(.other, operation, path, "the power is off") }
         calls += 1
         guard let failure, failure.call == calls else { return }
+        failures += 1
         guard let kind = failure.kind else {
             isOff = true
+            onPowerCut?()
             throw DiskError(.other, operation, path, "the power is cut")
         }
         throw DiskError(kind, operation, path, "an error of the simulated disk")
@@ -68,8 +77,9 @@ public final class SimulatedDisk: Disk, @unchecked Sendable {
 
     fileprivate func takeRoom(_ more: Int, _ path: String) throws(DiskError) {
         guard let capacity, more > 0 else { return }
-        let used = names.values.reduce(0) { $0 + $1.contents.count }
-        if used + more > capacity { throw DiskError(.full, "writing to", path, "no space left on the simulated disk") }
+        if usedBytes + more > capacity {
+            throw DiskError(.full, "writing to", path, "no space left on the simulated disk")
+        }
     }
 
     // MARK: Disk
@@ -176,6 +186,8 @@ private final class SimulatedFile {
         dirtySectors = []
     }
 
+    func forgetDirty() { dirtySectors = [] }
+
     /// Makes one sector of the contents durable.
     private func copy(_ sector: Int) {
         let start = sector * SimulatedDisk.sectorBytes
@@ -246,7 +258,11 @@ private final class OpenSimulatedFile: DiskFile, @unchecked Sendable {
     }
 
     func sync() throws(DiskError) {
-        try disk.call("syncing", path)
+        do { try disk.call("syncing", path) } catch {
+            // The system takes what it could not write for written: it is read until the power is cut.
+            if !disk.isOff { file.forgetDirty() }
+            throw error
+        }
         file.sync()
     }
 }

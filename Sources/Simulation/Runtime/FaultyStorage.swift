@@ -3,13 +3,13 @@ import Core
 
 /// What a simulated storage engine is told to do wrong.
 final class StorageFaults {
-    /// The next batch is refused with an error.
+    /// The next batch, or the next flush, is refused with an error.
     var throwsNext = false
     fileprivate(set) var hasThrown = false
 }
 
 /// An engine that breaks when it is told to: before a batch has had any effect, so that what its disk keeps stays
-/// whole.
+/// whole, or instead of a flush.
 final class FaultyStorage: StorageManyReading {
     struct Broken: Error, CustomStringConvertible {
         var description: String { "the simulator broke it" }
@@ -23,12 +23,15 @@ final class FaultyStorage: StorageManyReading {
         self.faults = faults
     }
 
+    private func breakIfTold() throws {
+        guard faults.throwsNext || faults.hasThrown else { return }
+        faults.hasThrown = true
+        faults.throwsNext = false
+        throw Broken()
+    }
+
     func apply(_ batch: WriteBatch) throws {
-        guard !faults.throwsNext, !faults.hasThrown else {
-            faults.hasThrown = true
-            faults.throwsNext = false
-            throw Broken()
-        }
+        try breakIfTold()
         try engine.apply(batch)
     }
 
@@ -53,8 +56,13 @@ final class FaultyStorage: StorageManyReading {
     func makeCursor(_ table: TableID) throws -> any StorageCursor { try engine.makeCursor(table) }
     var appliedMark: UInt64 { engine.appliedMark }
     var durableMark: UInt64 { engine.durableMark }
-    func flush(upTo mark: UInt64) async throws { try await engine.flush(upTo: mark) }
+    func flush(upTo mark: UInt64) async throws {
+        try breakIfTold()
+        try await engine.flush(upTo: mark)
+    }
     var log: (any StorageLog)? { engine.log }
+    var writeRefusal: ServerError? { engine.writeRefusal }
+    var isBehind: Bool { engine.isBehind }
     func checkpoint() async throws { try await engine.checkpoint() }
     func statistics(_ table: TableID) -> StorageTableStatistics { engine.statistics(table) }
     var statistics: Document { engine.statistics }

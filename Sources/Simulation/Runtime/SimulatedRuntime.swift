@@ -24,6 +24,21 @@ public final class SimulatedRuntime: NodeRuntime {
     /// How long `offload` takes: drawn evenly from this range.
     public var offloadDelay: ClosedRange<Duration> = .microseconds(50) ... .milliseconds(2)
 
+    /// Helper threads hang: what is handed to them is not begun.
+    var areHelpersStuck = false {
+        didSet {
+            guard !areHelpersStuck else { return }
+            let waiting = stuckWork
+            stuckWork = []
+            for (work, completion) in waiting { offload(work, completion: completion) }
+        }
+    }
+    /// Helper threads may do late what they are handed: what happens meanwhile comes before it, and after a crash it
+    /// never happens.
+    var mayHelpersBeLate = false
+    private var helpers: SeededGenerator
+    private var stuckWork: [(work: @Sendable () -> Void, completion: () -> Void)] = []
+
     private let executor: SimulatedExecutor
     private var generator: SeededGenerator
     /// Draws of the environment, apart from the node's own: changing one does not shift the other.
@@ -42,6 +57,7 @@ public final class SimulatedRuntime: NodeRuntime {
         self.index = index
         self.log = log
         generator = SeededGenerator(seed: world.seed, purpose: "node \(name) \(run)")
+        helpers = SeededGenerator(seed: world.seed, purpose: "helpers of \(name) \(run)")
         environment = SeededGenerator(seed: world.seed, purpose: "environment of \(name) \(run)")
         executor = SimulatedExecutor(world: world, runtime: index)
     }
@@ -83,12 +99,17 @@ public final class SimulatedRuntime: NodeRuntime {
 
     public func offload(_ work: @escaping @Sendable () -> Void, completion: @escaping () -> Void) {
         guard isAlive else { return }
-        work()
+        if areHelpersStuck { return stuckWork.append((work, completion)) }
+        let isLate = mayHelpersBeLate && helpers.nextBool(probability: 0.5)
+        if !isLate { work() }
         let spread = offloadDelay.upperBound.nanoseconds - offloadDelay.lowerBound.nanoseconds
         let extra = Int64(environment.next(below: UInt64(max(spread, 0)) + 1))
         world.schedule(
-            at: now + offloadDelay.lowerBound + .nanoseconds(extra), runtime: index, kind: .offload, payload: 0,
-            completion)
+            at: now + offloadDelay.lowerBound + .nanoseconds(extra), runtime: index, kind: .offload, payload: 0
+        ) {
+            if isLate { work() }
+            completion()
+        }
     }
 
     public var mailbox: any LoopMailbox { SimulatedMailbox(self) }

@@ -1,4 +1,4 @@
-/// What can go wrong in a random run. Disks only vanish here: their other faults come with storage in files.
+/// What can go wrong in a random run.
 public enum FaultKind: String, CaseIterable, Sendable {
     // Processes.
     case crash
@@ -12,6 +12,11 @@ public enum FaultKind: String, CaseIterable, Sendable {
     case slowCPU = "slow CPU"
     case lostDisk = "disk lost"
     case storageThrows = "storage engine throws"
+    case diskStalls = "disk stalls"
+    case lostTail = "unflushed tail lost"
+    case powerCut = "power cut"
+    case diskFails = "disk fails"
+    case diskFull = "disk full"
     // The network.
     case slowLink = "slow link"
     case loss
@@ -47,6 +52,9 @@ public enum FaultKind: String, CaseIterable, Sendable {
 
     /// What clients do of themselves, drawn or not.
     var isOfWorkload: Bool { self == .duplicate || self == .killedCursor || self == .sharedSession }
+
+    /// Drawn apart from the others; a tail is lost by whatever crash comes.
+    var isOfDisk: Bool { [.diskStalls, .lostTail, .powerCut, .diskFails, .diskFull].contains(self) }
 
     /// Takes the memory of a majority away from members without disks: such a set is unavailable from then on.
     var needsMemory: Bool { self == .crashMajority || self == .crashAll }

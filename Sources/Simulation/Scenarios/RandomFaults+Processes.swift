@@ -52,6 +52,21 @@ extension RandomFaults {
         return true
     }
 
+    /// A disk is at other work: what is flushed waits.
+    mutating func stallDisk() -> Bool {
+        guard let victim = pick(set.members.filter { $0.disk?.isStalled == false }) else { return false }
+        victim.stallDisk()
+        set.later(milliseconds(20..<(generator.nextBool(probability: 0.2) ? 10_000 : 1000))) { victim.unstallDisk() }
+        return true
+    }
+
+    /// A disk is full for a while.
+    mutating func fillDisk() -> Bool {
+        guard let victim = pick(alive), victim.setRoom(Int(generator.next(below: 64 * 1024))) else { return false }
+        set.later(milliseconds(100..<6000)) { _ = victim.setRoom(nil) }
+        return true
+    }
+
     mutating func crashSeveral(_ count: Int) -> Bool {
         var choice = set.members.filter(\.isAlive)
         guard choice.count >= count else { return false }

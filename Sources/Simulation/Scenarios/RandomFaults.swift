@@ -83,6 +83,11 @@ struct RandomFaults {
         case .slowCPU: slowCPU()
         case .lostDisk: loseDisk()
         case .storageThrows: failStorage()
+        case .diskStalls: stallDisk()
+        case .lostTail: false  // crashes do it
+        case .powerCut: pick(alive)?.cutPower(afterCalls: Int(generator.next(below: 40))) ?? false
+        case .diskFails: pick(alive)?.failDisk(afterCalls: Int(generator.next(below: 40))) ?? false
+        case .diskFull: fillDisk()
         case .slowLink, .loss, .reorder: disturbLinks(kind)
         case .partition: cut()
         case .oneWay: cutOneWay()
@@ -130,6 +135,7 @@ struct RandomFaults {
         }
         set.world.network.resetHalfMessages()
         for member in set.members {
+            member.calmDisk()
             member.mendStorage()
             if member.isPaused { member.resume() }
             if !member.isAlive { member.restart() }

@@ -37,7 +37,8 @@ public struct RandomScenario {
         let set = SimulatedReplicaSet(
             world, kinds: swarm.kinds, spares: swarm.spares, policy: swarm.policy, policies: swarm.policies,
             syncSourceSelector: swarm.syncSourceSelector, remembers: swarm.remembers, flushTime: swarm.flushTime,
-            notResidentOneIn: swarm.notResidentOneIn, oplogBytesMax: swarm.oplogBytesMax, timing: swarm.timing)
+            usesFiles: swarm.usesFiles, notResidentOneIn: swarm.notResidentOneIn, oplogBytesMax: swarm.oplogBytesMax,
+            timing: swarm.timing)
         do {
             return try run(set, probes)
         } catch {
@@ -63,14 +64,19 @@ public struct RandomScenario {
         }
         faults.endAll()
         let isAvailable = try heal(set, load)
-        // A member that was cloned anew, or lost its disk, has thrown away what it held alone.
-        let hasThrownAway = probes.counts["resynchronisation"] != nil || set.members.contains { $0.lostDisks > 0 }
+        // A member that was cloned anew, or lost its disk or what it had not flushed, has not kept what it held alone.
+        let hasThrownAway =
+            probes.counts["resynchronisation"] != nil
+            || set.members.contains { $0.lostDisks > 0 || $0.lostTails > 0 }
         try load.check(isAvailable: isAvailable, keepsAll: swarm.remembers && !hasThrownAway)
         if isAvailable { try checkAtRest(set, load) }
         var counts = faults.counts
         counts.merge(load.faults) { $0 + $1 }
         counts[.crashInRollback] = set.crashedInRollback > 0 ? set.crashedInRollback : nil
         counts[.crashInInitialSync] = set.crashedInInitialSync > 0 ? set.crashedInInitialSync : nil
+        counts[.lostTail] = set.members.reduce(0) { $0 + $1.lostTails }
+        counts[.powerCut] = set.members.reduce(0) { $0 + $1.powerCuts }
+        counts[.diskFails] = set.members.reduce(0) { $0 + $1.diskFailures }
         counts[.storageThrows] = set.members.reduce(0) { $0 + $1.storageFailures }
         return SeedReport(
             set, swarm, probes, faults: counts, operations: load.operations, isAvailable: isAvailable)

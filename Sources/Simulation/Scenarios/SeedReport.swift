@@ -6,6 +6,8 @@ public struct SeedReport: Sendable {
     public var members: Int
     public var policy: String
     public var remembers: Bool
+    /// Disks with files.
+    public var usesFiles: Bool
     /// False: a majority's memory was lost, or a policy elects nobody.
     public var isAvailable: Bool
     public var virtualTime: Duration
@@ -26,6 +28,7 @@ public struct SeedReport: Sendable {
         members = set.initialCount
         policy = swarm.isHostile ? "hostile" : swarm.policy.name
         remembers = swarm.remembers
+        usesFiles = swarm.usesFiles
         self.isAvailable = isAvailable
         virtualTime = set.world.now - .zero
         elections = set.elections

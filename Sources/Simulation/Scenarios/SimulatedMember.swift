@@ -57,7 +57,8 @@ public final class SimulatedMember {
     /// The present run's node. Earlier ones are kept: their tasks, which never run again, hold on to them.
     package private(set) var node: Node?
     private var earlier: [Node] = []
-    private var disk: RememberingStorage?
+    /// nil: its storage forgets everything.
+    private(set) var disk: (any MemberDisk)?
     /// What the storage engine of the present life does when it is told to.
     private var faults = StorageFaults()
     /// How often it was started again.
@@ -69,12 +70,22 @@ public final class SimulatedMember {
         self.id = id
         self.kind = kind
         self.set = set
-        disk = set.remembers ? SimulatedMember.newDisk(of: id) : nil
+        disk = set.remembers ? newDisk() : nil
     }
 
     /// An empty disk. Of two members one has an engine of tables only, so that its oplog is a table.
-    private static func newDisk(of id: MemberID) -> RememberingStorage {
-        RememberingStorage(keepsLog: id.isMultiple(of: 2))
+    private func newDisk() -> any MemberDisk {
+        let label = lostDisks == 0 ? name : "\(name), number \(lostDisks)"
+        guard set.usesFiles else {
+            return LossyDisk(
+                name: label, seed: set.world.seed, keepsLog: id.isMultiple(of: 2), flushTime: set.flushTime)
+        }
+        let number = lostDisks
+        return FileDisk(name: label, seed: set.world.seed) { [unowned self] in
+            set.timeline.add(name, "POWER IS CUT")
+            powerCuts += 1
+            set.later(.zero) { [unowned self] in if number == lostDisks { endRun(.halfOpen) } }
+        }
     }
 
     /// Builds and starts what runs on the member; without a disk, each run begins with an empty engine.
@@ -92,31 +103,43 @@ public final class SimulatedMember {
             engine: makeEngine(runtime),
             electionPolicy: set.policy(of: self), syncSourceSelector: set.syncSourceSelector, options: options)
         self.node = node
-        let world = runtime.world
-        let name = name
-        let faults = faults
-        node.onFailure = { [unowned self, unowned world] error in
-            guard faults.hasThrown, "\(error)".contains("\(FaultyStorage.Broken())") else {
-                return world.fail("\(name) stopped itself: \(error)")
-            }
-            // As the process that runs it would end.
-            storageFailures += 1
-            runtime.enqueue { [unowned self] in if self.node === node { crash() } }
-        }
+        node.onFailure = { [unowned self, unowned node] in noteFailure(of: node, $0, isOpening: false) }
         let set = set
-        runtime.spawn("start the node") { [unowned self, unowned set, unowned world] in
+        runtime.spawn("start the node") { [unowned self, unowned set] in
             do {
                 try await node.start()
                 node.onMemberEvent = { [unowned self, unowned set] in set.memberChanged(self) }
             } catch {
-                guard !faults.hasThrown else { return node.onFailure?(error) ?? () }
-                world.fail("\(name) did not start: \(error)")
+                noteFailure(of: node, error, isOpening: true)
             }
         }
     }
 
+    /// The node has stopped itself, or could not be started.
+    private func noteFailure(of node: Node, _ error: any Error, isOpening: Bool) {
+        guard self.node === node, let runtime else { return }
+        if faults.hasThrown, "\(error)".contains("\(FaultyStorage.Broken())") {
+            storageFailures += 1
+        } else if disk?.hasCaused(error, opening: isOpening) == true {
+            diskFailures += 1
+        } else {
+            return set.world.fail("\(name) \(isOpening ? "did not start" : "stopped itself"): \(error)")
+        }
+        set.timeline.add(name, "ENDS ITSELF: \(error)")
+        // As the process that runs it would end.
+        runtime.enqueue { [unowned self, unowned node] in if self.node === node { endRun(.reset) } }
+    }
+
+    /// Its process has ended. When all should go well, somebody starts it again.
+    private func endRun(_ connections: DeadConnections) {
+        guard isAlive else { return }
+        crash(connections)
+        guard isCalm else { return }
+        set.later(.milliseconds(10)) { [unowned self] in if !isAlive { restart() } }
+    }
+
     private func makeEngine(_ runtime: SimulatedRuntime) -> any StorageEngine {
-        let engine = FaultyStorage(disk?.engine(runtime, flushTime: set.flushTime) ?? MemoryStorage(), faults)
+        let engine = FaultyStorage(disk?.engine(runtime) ?? MemoryStorage(), faults)
         guard let oneIn = set.notResidentOneIn else { return engine }
         return NotResidentStorage(
             engine, seed: set.world.seed &+ UInt64(id) &* 1000 &+ UInt64(restarts), oneIn: oneIn,
@@ -171,11 +194,56 @@ public final class SimulatedMember {
         set.timeline.add(name, "CRASH (\(connections))")
         set.world.apply(.crash(name, connections: connections))
     }
+    /// Stops it in order; its process ends.
+    func shutDown() throws {
+        guard let node, let runtime else { return }
+        set.timeline.add(name, "STOPS")
+        var hasStopped = false
+        runtime.spawn("stop") {
+            await node.stop(handingOver: false)
+            hasStopped = true
+        }
+        try set.world.run(until: { hasStopped }, atMost: .seconds(60), "the stop of \(name)")
+        crash()
+    }
+
     /// Takes its disk away: the next run begins empty.
     func loseDisk() {
         set.timeline.add(name, "LOSES ITS DISK")
-        disk = SimulatedMember.newDisk(of: id)
+        tailsOfLostDisks += disk?.lostTails ?? 0
         lostDisks += 1
+        disk = newDisk()
+    }
+
+    /// What was written and not flushed: what the next crash leaves of it.
+    func nextCrash(leaves survivors: DiskSurvivors) { disk?.survivors = survivors }
+
+    /// Flushes do not end before the disk is at work again.
+    func stallDisk() {
+        set.timeline.add(name, "DISK STALLS")
+        disk?.isStalled = true
+    }
+    func unstallDisk() {
+        guard disk?.isStalled == true else { return }
+        set.timeline.add(name, "DISK GOES ON")
+        disk?.isStalled = false
+    }
+
+    /// Cuts its power in the middle of what its disk does, after so many calls.
+    func cutPower(afterCalls count: Int) -> Bool { disk?.cutPower(afterCalls: count) ?? false }
+    /// Lets its disk fail once, after so many calls.
+    func failDisk(afterCalls count: Int) -> Bool { disk?.failCall(after: count) ?? false }
+    /// Leaves its disk room for so many bytes; for any number with nil.
+    func setRoom(_ bytes: Int?) -> Bool {
+        guard disk?.setRoom(bytes) == true else { return false }
+        set.timeline.add(name, bytes.map { "DISK HAS ROOM FOR \($0) BYTES" } ?? "DISK HAS ROOM")
+        return true
+    }
+    /// Its disk does all that it should from now on.
+    func calmDisk() {
+        isCalm = true
+        unstallDisk()
+        disk?.calm()
     }
 
     /// Lets the storage engine throw at the next batch that it is given.
@@ -190,7 +258,14 @@ public final class SimulatedMember {
     }
     /// How often its disk was lost, or its storage engine has thrown.
     private(set) var lostDisks = 0
+    private var tailsOfLostDisks = 0
+    /// How often a crash has taken what was written and not flushed.
+    var lostTails: Int { tailsOfLostDisks + (disk?.lostTails ?? 0) }
     private(set) var storageFailures = 0
+    private var isCalm = false
+    /// How often its power was cut in the middle of a call, and how often it has stopped because its disk had failed.
+    private(set) var powerCuts = 0
+    private(set) var diskFailures = 0
 
     /// Starts the next run: empty, or with what the disk kept.
     public func restart() {

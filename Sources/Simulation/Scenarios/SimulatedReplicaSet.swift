@@ -36,10 +36,12 @@ public final class SimulatedReplicaSet {
     private let policies: [Int: any ElectionPolicy]
     /// Says whom each member copies; nil for the nearest.
     let syncSourceSelector: (any SyncSourceSelecting)?
-    /// What was written is still there after a crash: members have disks, which never fail.
+    /// Members have disks: what was flushed is still there after a crash.
     public let remembers: Bool
-    /// How long a disk takes at most to make what was written durable.
+    /// How long a disk takes at most to flush; zero: what was written is safe at once.
     public let flushTime: Duration
+    /// Members keep their data in files, on disks that lose what was not synced.
+    public let usesFiles: Bool
     /// One read in so many finds nothing in memory, where the storage is larger than that.
     let notResidentOneIn: Int?
     public let oplogBytesMax: Int?
@@ -74,15 +76,17 @@ public final class SimulatedReplicaSet {
     ///   - spares: further nodes, which no configuration names yet.
     ///   - policies: for members, by place, that elect differently from the others.
     ///   - syncSourceSelector: each run of each member has one of its own.
-    ///   - remembers: what was written is still there after a crash.
-    ///   - flushTime: how long a disk takes at most to make what was written durable; zero: it is so at once.
+    ///   - remembers: members have disks: what was flushed is still there after a crash.
+    ///   - flushTime: how long a disk takes at most to flush; zero: what was written is safe at once. Otherwise a crash
+    ///     takes of the rest what chance has it.
+    ///   - usesFiles: members that remember keep their data in files, on disks that lose what was not synced.
     ///   - notResidentOneIn: one read in so many finds nothing in memory; nil for storage that is all there.
     ///   - oplogBytesMax: nil for the default.
     public init(
         _ world: SimulatedWorld, name: String = "rs0", kinds: [MemberKind], spares: [MemberKind] = [],
         policy: any ElectionPolicy = FastElectionPolicy(), policies: [Int: any ElectionPolicy] = [:],
         syncSourceSelector: (any SyncSourceSelecting)? = nil, remembers: Bool = false, flushTime: Duration = .zero,
-        notResidentOneIn: Int? = nil, oplogBytesMax: Int? = nil, timing: Timing = Timing(),
+        usesFiles: Bool = false, notResidentOneIn: Int? = nil, oplogBytesMax: Int? = nil, timing: Timing = Timing(),
         logLevel: LogLevel = .info
     ) {
         self.world = world
@@ -92,6 +96,7 @@ public final class SimulatedReplicaSet {
         self.syncSourceSelector = syncSourceSelector
         self.remembers = remembers
         self.flushTime = flushTime
+        self.usesFiles = usesFiles
         self.notResidentOneIn = notResidentOneIn
         // By which checkers say that they are no part of what is checked.
         if notResidentOneIn != nil, world.hooks == nil {
@@ -160,7 +165,7 @@ public final class SimulatedReplicaSet {
 
     private func compareLogs() {
         for member in members where member.isAlive {
-            if let node = member.node { checker.compareLog(member.name, node) }
+            if let node = member.node { checker.compareLog(member, node) }
         }
         checker.compareData(self)
     }

@@ -17,10 +17,13 @@ public struct Swarm: Sendable {
     public var syncSourceSelector: (any SyncSourceSelecting)?
     /// A policy never elects anybody, perhaps: nothing is demanded of liveness.
     public var isHostile = false
-    /// Members have disks that never fail.
+    /// Members have disks.
     public var remembers = false
-    /// How long their disks take at most to make what was written durable.
+    /// How long their disks take at most to flush; zero: what was written is safe at once. Otherwise a crash takes of
+    /// the rest what chance has it.
     public var flushTime = Duration.zero
+    /// Members that have disks keep their data in files; what is not synced is lost with the power.
+    public var usesFiles = false
     /// Storage larger than memory: one read in so many finds nothing there. Nil for all in memory.
     public var notResidentOneIn: Int?
     /// A majority's memory may be lost.
@@ -68,6 +71,7 @@ public struct Swarm: Sendable {
         if generator.nextBool(probability: 0.25) { oplogBytesMax = 4096 + Int(generator.next(below: 60_000)) }
         if generator.nextBool(probability: 0.4) { buggifyProbability = 0.02 + generator.nextFraction() * 0.3 }
         drawFaults(&generator)
+        drawDiskFaults(seed)
         listClients = 1 + Int(generator.next(below: 3))
         sessions = Int(generator.next(below: 4))
         writers = generator.nextBool(probability: 0.6)
@@ -88,9 +92,30 @@ public struct Swarm: Sendable {
             }
         } else {
             faultInterval = .milliseconds(200 + Int64(generator.next(below: 1500)))
-            for kind in FaultKind.allCases where !kind.isOfWorkload && generator.nextBool(probability: 0.4) {
+            for kind in FaultKind.allCases
+            where !kind.isOfWorkload && !kind.isOfDisk && generator.nextBool(probability: 0.4) {
                 faults.append((kind, 1 + generator.next(below: 4)))
             }
+        }
+    }
+
+    /// A generator of its own, so that a seed stands for the same set with or without them.
+    private mutating func drawDiskFaults(_ seed: UInt64) {
+        var generator = SeededGenerator(seed: seed, purpose: "disks")
+        if flushTime > .zero, generator.nextBool(probability: 0.5) {
+            faults.append((.diskStalls, 1 + generator.next(below: 4)))
+        }
+        if remembers, generator.nextBool(probability: 0.4) { useFiles(seed: seed) }
+    }
+
+    /// Lets the members keep their data in files, on disks that fail as the seed has it.
+    public mutating func useFiles(seed: UInt64) {
+        guard !usesFiles else { return }
+        (remembers, losesMajorities, usesFiles) = (true, true, true)
+        var generator = SeededGenerator(seed: seed, purpose: "files")
+        for kind: FaultKind in [.powerCut, .diskFails, .diskFull, .diskStalls]
+        where !faults.contains(where: { $0.kind == kind }) && generator.nextBool(probability: 0.6) {
+            faults.append((kind, 1 + generator.next(below: 4)))
         }
     }
 

@@ -166,6 +166,54 @@ struct RollbackOperationTests {
         #expect(slices >= 3)
     }
 
+    @Test("what is committed is known again after a restart, and a rollback below it is refused")
+    func commitPointAfterRestart() async throws {
+        let node = try await Fixture(engine: LastingStorage())
+        try node.insertOne(["_id": 1])
+        let common = try #require(node.store.oplog.last)
+        try node.insertOne(["_id": 2])
+        let committed = try #require(node.store.oplog.last)
+        try node.store.onCommitPoint(committed)
+        try node.insertOne(["_id": 3])
+        let started = try await Fixture(restarting: node)
+        try started.store.load()
+        #expect(started.versions.committed == committed)
+        #expect(throws: InvariantViolation.self) { try started.rollBack(to: common) }
+        #expect(try started.find().count == 3)
+        try started.rollBack(to: committed)
+        #expect(try started.find().count == 2)
+    }
+
+    @Test("a flush notes what is committed, so that a crash finds it", arguments: [true, false])
+    func commitPointAfterCrash(keepsLog: Bool) async throws {
+        let disk = LastingStorage(keepsLog: keepsLog)
+        let node = try await Fixture(engine: disk)
+        try node.insertOne(["_id": 1])
+        let committed = try #require(node.store.oplog.last)
+        try node.store.onCommitPoint(committed)
+        try node.insertOne(["_id": 2])
+        try await node.versions.flush()
+        let started = try await Fixture(reopening: disk)
+        #expect(started.versions.committed == committed)
+        // What is open is what a rollback may still take back.
+        #expect(started.store.oplog.uncommittedBytes > 0)
+        #expect(started.store.oplog.uncommittedBytes < started.store.oplog.byteCount)
+    }
+
+    @Test("a rollback into undo that was pruned before a crash is refused")
+    func belowPrunedUndo() async throws {
+        let disk = LastingStorage()
+        let node = try await Fixture(engine: disk)
+        try node.insertOne(["_id": 0])
+        let common = try #require(node.store.oplog.last)
+        for id in 1...20 as ClosedRange<Int32> { try node.insertOne(["_id": .int32(id)]) }
+        try node.store.onCommitPoint(try #require(node.store.oplog.last))
+        while try !node.versions.pruneUndo(limit: 7) {}
+        let started = try await Fixture(reopening: disk)
+        #expect(throws: InvariantViolation.self) { try started.rollBack(to: common) }
+        #expect(try started.find().count == 21)
+    }
+
     @Test("a rollback below the commit point is refused with an explanation, and changes nothing")
     func belowCommitPoint() async throws {
         let node = try await Fixture()

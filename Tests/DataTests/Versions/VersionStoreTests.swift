@@ -255,6 +255,9 @@ import Testing
         try store.write(table, [1, 0], [2], at: time(11))
         let again = try await openStore(engine)
         #expect(again.oldestReadable == time(10).timestamp)
+        // There is no way back beyond it, but no majority has said that it has it.
+        #expect(again.commitPoint == time(10))
+        #expect(again.committed == .null)
         #expect(try await again.value(table, [1, 0], at: .at(time(10).timestamp)) == [1])
     }
 

@@ -146,8 +146,8 @@ struct MergeSpecification {
         let names = try OutputStage.names("$merge.into", document)
         guard let name = names.collection else {
             throw ServerError(
-                ErrorCode(rawValue: 5_786_801), "$merge 'into' field must specify a 'coll' that is not empty, null or "
-                    + "undefined")
+                ErrorCode(rawValue: 5_786_801),
+                "$merge 'into' field must specify a 'coll' that is not empty, null or undefined")
         }
         let other = names.database.flatMap { $0.isEmpty ? nil : $0 }
         return try target(other ?? database, name)

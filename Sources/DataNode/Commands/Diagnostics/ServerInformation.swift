@@ -86,7 +86,7 @@ enum ServerInformation {
                         .commandNotSupported, "fsync with lock is not supported; take a snapshot read instead")
                 }
                 return .later {
-                    try await context.node.data.versions.flush()
+                    try await context.node.data.durability.flush()
                     context.writer.append("numFiles", int32: 1)
                 }
             })

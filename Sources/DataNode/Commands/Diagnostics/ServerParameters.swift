@@ -75,7 +75,7 @@ enum ServerParameters {
         case "ttlMonitorEnabled":
             guard value.type == .bool || value.type.isNumber else { throw wrongType(name, value, "bool") }
             node.ttl.isEnabled = value.isTruthy
-        case "ttlMonitorSleepSecs": node.ttl.pause = .seconds(try positive(name, value))
+        case "ttlMonitorSleepSecs": node.ttl.periodic.pause = .seconds(try positive(name, value))
         case "cursorTimeoutMillis": node.frontend.cursors.idleMax = .milliseconds(try positive(name, value))
         default: return false
         }
@@ -106,9 +106,11 @@ enum ServerParameters {
             ("transactionLifetimeLimitSeconds", 60),
             ("cursorTimeoutMillis", .int64(node.frontend.cursors.idleMax.wholeMilliseconds)),
             ("localLogicalSessionTimeoutMinutes", .int32(ServerVersion.sessionTimeoutMinutes)),
+            ("logicalSessionRefreshMillis", .int64(Limits.sessionReaperPause.wholeMilliseconds)),
+            ("TransactionRecordMinimumLifetimeMinutes", .int32(node.options.sessionRecordLifetimeMinutes)),
             ("requireApiVersion", false),
             ("ttlMonitorEnabled", .bool(node.ttl.isEnabled)),
-            ("ttlMonitorSleepSecs", .int32(Int32(clamping: node.ttl.pause.wholeMilliseconds / 1000))),
+            ("ttlMonitorSleepSecs", .int32(Int32(clamping: node.ttl.periodic.pause.wholeMilliseconds / 1000))),
         ]
     }
 }

@@ -85,6 +85,7 @@ enum ServerStatus {
         }
         writer.document("logicalSessionRecordCache") {
             $0.append("activeSessionsCount", int32: Int32(truncatingIfNeeded: node.frontend.sessions.count))
+            node.sessionReaper.write(to: $0)
         }
         writer.document("metrics") {
             $0.document("cursor") {

@@ -10,7 +10,9 @@ public struct NamedScenario: Sendable {
     let script: @Sendable (ScenarioStage) throws -> String
 
     /// All of them, in the order of their names.
-    public static let all: [NamedScenario] = (stale + terms + memory + sources + expiry).sorted { $0.name < $1.name }
+    public static let all: [NamedScenario] = (stale + terms + memory + disks + sources + expiry).sorted {
+        $0.name < $1.name
+    }
 
     /// Runs it; what is random in it comes from the seed.
     /// - Returns: what happened, in one line and in many.

@@ -13,49 +13,13 @@ final class TTLMonitor {
     private(set) var deletedDocuments: Int64 = 0
     /// `ttlMonitorEnabled`: a pass that runs when it is switched off ends.
     var isEnabled = true
-    /// `ttlMonitorSleepSecs`: the pause between two passes. Takes effect at once.
-    var pause = Limits.ttlMonitorPauseDefault {
-        didSet { if timer != nil { schedule() } }
-    }
-
     private unowned let node: Node
-    private var timer: TimerToken?
-    private var lastPass: Instant
+    private(set) lazy var periodic = PeriodicPass(
+        "TTL monitor", node, pause: node.options.ttlMonitorPause,
+        isDue: { [unowned self] in isEnabled && !due.isEmpty }, pass: { [unowned self] in await pass() },
+        ended: { [unowned self] in if isEnabled, isWritable("admin") { passes += 1 } })
 
-    init(_ node: Node) {
-        self.node = node
-        pause = node.options.ttlMonitorPause
-        lastPass = node.runtime.now
-    }
-
-    func start() { schedule() }
-
-    func stop() {
-        if let timer { node.runtime.cancel(timer) }
-        timer = nil
-    }
-
-    private func schedule() {
-        stop()
-        guard !node.isShuttingDown else { return }
-        timer = node.runtime.schedule(at: max(lastPass + pause, node.runtime.now)) { [weak self] in self?.wake() }
-    }
-
-    private func wake() {
-        timer = nil
-        guard isEnabled, !due.isEmpty else { return ended() }
-        // A pass that runs keeps the node.
-        node.runtime.spawn("TTL monitor") { [self, node = node] in
-            await pass()
-            withExtendedLifetime(node) { ended() }
-        }
-    }
-
-    private func ended() {
-        if isEnabled, isWritable("admin") { passes += 1 }
-        lastPass = node.runtime.now
-        schedule()
-    }
+    init(_ node: Node) { self.node = node }
 
     /// The collections in which something may expire, and that this node may write to: `local` ones always.
     private var due: [Collection] {
