@@ -158,9 +158,9 @@ final class Profiler {
 
     /// Goes on when what the next entry needs is in memory.
     private func awaitStorage(_ missing: StorageNotResident) {
-        guard !isScheduled else { return }
+        guard !isScheduled, let node else { return }
         isScheduled = true
-        node.runtime.spawn("profiler") { [self, node = node] in
+        node.runtime.spawn("profiler") { [self, node] in
             do { try await node.data.prefetch(missing) } catch { node.fail(error) }
             isScheduled = false
             drain()
