@@ -127,6 +127,28 @@ def test_a_set_in_one_process_is_found_as_it_was(tmp_path):
     up.stop()
 
 
+def test_an_oplog_keeps_the_size_that_it_was_given(tmp_path):
+    file_set = FileSet(tmp_path, count=1, arguments=("--oplog-size", "8"))
+    try:
+        file_set.initiate()
+        member = file_set.members[0]
+        assert member.direct.local.command("collStats", "oplog.rs")["maxSize"] == 8 << 20
+        assert member.direct.admin.command("replSetResizeOplog", 1, size=3.0)["ok"]
+        assert member.direct.local.command("collStats", "oplog.rs")["maxSize"] == 3 << 20
+        member.kill()
+        member.start()
+        member.forget_connections()
+        assert member.direct.local.command("collStats", "oplog.rs")["maxSize"] == 3 << 20
+        file_set.wait_until_healthy()
+        things = member.direct.test.things
+        for start in range(0, 4000, 200):
+            things.insert_many([{"_id": i, "noise": os.urandom(2000)} for i in range(start, start + 200)])
+        # The newest piece may stand out.
+        assert member.direct.local.command("collStats", "oplog.rs")["storageSize"] < 5 << 20
+    finally:
+        file_set.close()
+
+
 def test_one_of_three_comes_back_without_a_new_clone(file_set):
     client = file_set.client()
     things = client.test.get_collection("things", write_concern=pymongo.WriteConcern("majority"))

@@ -43,8 +43,13 @@ enum MaintenanceCommands {
                     "BSON field 'size' must be from \(Limits.oplogMegabytesMin) to \(Limits.oplogMegabytesMax) "
                         + "megabytes, not \(megabytes)")
             }
-            context.node.data.oplog.bytesMax = Int(megabytes * 1024 * 1024)
-        } else if context.body["minRetentionHours"] == nil {
+            let bytes = Int(megabytes * 1024 * 1024)
+            return .later {
+                try role.local.persist(oplogBytesMax: bytes, context.node.data)
+                try await context.node.data.durability.flush()
+            }
+        }
+        if context.body["minRetentionHours"] == nil {
             throw ServerError(.badValue, "replSetResizeOplog needs 'size', in megabytes")
         }
         return .done

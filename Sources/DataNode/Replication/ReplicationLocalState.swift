@@ -5,7 +5,7 @@ internal import Frontend
 internal import Replication
 
 /// What replication keeps in the `local` database: the configuration, the last vote, the incarnation, which run of the
-/// member this is and whether the one before has come to its end in order, the rollback id.
+/// member this is and whether the one before has come to its end in order, the rollback id, the size of the oplog.
 ///
 /// Local tables are never versioned and never undone: a vote that was undone would be cast twice.
 final class ReplicationLocalState {
@@ -25,10 +25,11 @@ final class ReplicationLocalState {
     private static let minvalid = Namespace("local", "replset.minvalid")
     private static let rollback = Namespace("local", "system.rollback.id")
     private static let run = Namespace("local", "replset.run")
+    private static let oplog = Namespace("local", "replset.oplog")
     private static let me = Namespace("local", "me")
     private static let startupLog = Namespace("local", "startup_log")
     /// Where it is kept.
-    static let namespaces: Set<Namespace> = [systemReplset, election, minvalid, rollback, run, me, startupLog]
+    static let namespaces: Set<Namespace> = [systemReplset, election, minvalid, rollback, run, oplog, me, startupLog]
 
     /// Begins a run: loads what earlier ones have left, and notes that this one is under way. Draws a new incarnation
     /// where there is none: a volatile engine forgets.
@@ -48,6 +49,9 @@ final class ReplicationLocalState {
         storedIncarnation = incarnation
         if let stored = try data.getLocal(Self.rollback)?["rollbackId"]?.asInteger {
             rollbackID = Int32(truncatingIfNeeded: stored)
+        }
+        if let bytes = try data.getLocal(Self.oplog)?["bytesMax"]?.asInteger.flatMap({ Int(exactly: $0) }), bytes > 0 {
+            data.oplog.bytesMax = bytes
         }
         let before = try data.getLocal(Self.run)
         startCount = (before?["number"]?.asInteger ?? 0) &+ 1
@@ -115,6 +119,12 @@ final class ReplicationLocalState {
                 vote.encode(to: writer)
             })
         lastVote = vote
+    }
+
+    /// What the oplog may take, in this run and in later ones, whatever they are started with.
+    func persist(oplogBytesMax bytes: Int, _ data: DataStore) throws {
+        try data.putLocal(Self.oplog, ["_id": "oplog", "bytesMax": .int64(Int64(bytes))])
+        data.oplog.bytesMax = bytes
     }
 
     private func persist(rollbackID: Int32, _ data: DataStore) throws {
