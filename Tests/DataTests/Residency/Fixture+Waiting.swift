@@ -19,7 +19,7 @@ extension Fixture {
         let array = Document(array: [.document(document)])
         var operation: InsertOperation?
         try await array.withBytesWaiting { view in
-            var running = InsertOperation(Fixture.orders, DocumentRun(array: view))
+            var running = InsertOperation(into: .namespace(Fixture.orders), DocumentRun(array: view))
             try await waiting { try running.run(store, context, until: runtime.now) }
             operation = running
         }

@@ -173,7 +173,7 @@ import Testing
                 let documents = (0..<12).map { (id: Int32) -> Value in ["_id": .int32(id)] }
                 let array = Document(array: documents)
                 try await array.withBytesWaiting { view in
-                    var operation = InsertOperation(Fixture.orders, DocumentRun(array: view))
+                    var operation = InsertOperation(into: .namespace(Fixture.orders), DocumentRun(array: view))
                     try await node.waiting {
                         try operation.run(
                             node.store, try node.context(session: 1, number: 5), until: node.runtime.now)
