@@ -221,6 +221,22 @@ public enum Limits {
     public static let initiateWaitMax: Duration = .seconds(10)
     /// How many keys that were prefetched a storage engine larger than memory keeps there, for the step that asked.
     public static let prefetchedKeysMin = 1024
+    /// Bytes of data that a storage engine larger than memory keeps there when nobody says how many.
+    public static let storageCacheBytesDefault = 256 * 1024 * 1024
+    /// The least and the most that a write buffer of such an engine takes; beyond it it becomes a file.
+    public static let writeBufferBytesMin = 1024 * 1024
+    public static let writeBufferBytesMax = 64 * 1024 * 1024
+    /// Bytes of batches that wait together to be written: more of them wait in a piece of their own.
+    public static let writeGenerationBytes = 4 * 1024 * 1024
+    /// Bytes of rows that one read of a cursor copies out of such an engine; at least one row.
+    public static let scannedBytesPerRead = 1024 * 1024
+    /// Bytes that are read ahead of a scan that comes to what is not in memory: at first, and when it goes on and on.
+    public static let readAheadBytesMin = 32 * 1024
+    public static let readAheadBytesMax = 1024 * 1024
+    /// Reads that found nothing in memory of which it is known what they looked for.
+    public static let storageMissesNotedMax = 64
+    /// How long what was prefetched for a scan is held at least, for the step that asked.
+    public static let prefetchedScanMax: Duration = .seconds(1)
     /// Statements and bytes of a write command that runs to its end within one step of the loop.
     public static let shortWriteStatements = 16
     public static let shortWriteBytes = 64 * 1024
