@@ -40,10 +40,13 @@ ReadOptions job_reads() {
 
 }  // namespace crocks
 
+// Blocks are small where the cache is: those of the keys that were prefetched last take no more than half of it.
+static size_t block_bytes(size_t cache_bytes) { return std::clamp<size_t>(cache_bytes / 2048, 4 << 10, 16 << 10); }
+
 static rocksdb::Options library_options(const crocks_options &options, std::shared_ptr<rocksdb::Cache> cache) {
     rocksdb::BlockBasedTableOptions blocks;
     blocks.block_cache = std::move(cache);
-    blocks.block_size = 16 * 1024;
+    blocks.block_size = block_bytes(options.cache_bytes);
     blocks.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
     // Indexes and filters of all files are in memory, beside the cache: a read misses data only.
     blocks.cache_index_and_filter_blocks = false;
@@ -81,8 +84,8 @@ static rocksdb::Options library_options(const crocks_options &options, std::shar
     return made;
 }
 
-static Status read_rows(rocksdb::DB &db, uint32_t number, Resident &resident) {
-    TableBounds bounds(number);
+static Status read_rows(rocksdb::DB &db, const std::string &prefix, Resident &resident) {
+    TableBounds bounds(prefix);
     std::unique_ptr<Iterator> iterator(db.NewIterator(bounds.options(job_reads())));
     for (iterator->SeekToFirst(); iterator->Valid(); iterator->Next()) {
         Slice key = iterator->key();
@@ -105,10 +108,19 @@ static Status read_records(crocks_store &store) {
     if (status.ok() && !decode_number(value, &store.applied))
         return Status::Corruption("the record of the last batch is not one");
     if (!status.ok() && !status.IsNotFound()) return status;
-    TableBounds bounds(0);
+    value.Reset();
+    uint64_t lives = 0;
+    status = store.db->Get(job_reads(), column, lives_key(), &value);
+    if (status.ok() && !decode_number(value, &lives))
+        return Status::Corruption("the record of the lives of tables is not one");
+    if (!status.ok() && !status.IsNotFound()) return status;
+    store.lives = uint32_t(lives);
+    TableBounds bounds(prefix_of(0, 0));
     std::unique_ptr<Iterator> iterator(store.db->NewIterator(bounds.options(job_reads())));
     for (iterator->SeekToFirst(); iterator->Valid(); iterator->Next()) {
         uint32_t number;
+        std::string remains;
+        if (decode_remains_key(iterator->key(), &remains)) store.remains.push_back({remains, 0});
         if (!decode_table_key(iterator->key(), &number)) continue;
         Table &table = store.make(number);
         bool is_resident;
@@ -116,9 +128,11 @@ static Status read_records(crocks_store &store) {
             return Status::Corruption("the record of table " + std::to_string(number) + " is not one");
         if (!is_resident) continue;
         table.resident = std::make_unique<Resident>();
-        status = read_rows(*store.db, number, *table.resident);
+        status = read_rows(*store.db, prefix_of(number, table.life), *table.resident);
         if (!status.ok()) return status;
     }
+    store.remains_noted = store.remains.size();
+    store.written = store.applied;
     return iterator->status();
 }
 
@@ -141,6 +155,7 @@ static Status check_log(const rocksdb::Options &library, const crocks_options &o
 
 crocks_store *crocks_open(const crocks_options *options, crocks_status *status, crocks_error *error) {
     auto store = std::make_unique<crocks_store>();
+    store->block_bytes = block_bytes(options->cache_bytes);
     // One shard: the last keys that were prefetched are then the last of all to go.
     store->cache = rocksdb::NewLRUCache(options->cache_bytes, 0);
     rocksdb::Options library = library_options(*options, store->cache);

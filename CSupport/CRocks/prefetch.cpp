@@ -17,12 +17,8 @@ void crocks_keep(crocks_store *store, uint32_t number) {
     store->changed.insert(number);
     if (resident.is_complete) return;
     // What is not written yet would be missed by the job that reads the table.
-    std::string prefix = prefix_of(number);
+    std::string prefix = prefix_of(number, table.life);
     for (auto &generation : store->generations) {
-        if (generation->dropped.count(number)) {
-            resident.rows.clear();
-            resident.is_complete = true;
-        }
         if (generation->operations == 0) continue;
         std::unique_ptr<rocksdb::WBWIIterator> iterator(generation->batch.NewIterator());
         for (iterator->Seek(prefix); iterator->Valid(); iterator->Next()) {
@@ -33,13 +29,13 @@ void crocks_keep(crocks_store *store, uint32_t number) {
             else row = std::nullopt;
         }
     }
-    if (resident.is_complete) std::erase_if(resident.rows, [](const auto &row) { return !row.second; });
 }
 
 namespace {
 
 struct Wanted {
     uint32_t table;
+    std::string prefix;
     std::string key;
     int what;
     size_t scanned_bytes;
@@ -51,6 +47,7 @@ struct Wanted {
 
 struct crocks_prefetch {
     rocksdb::DB *db;
+    size_t block_bytes;
     std::vector<Wanted> wanted;
     std::vector<Prefetched> values;
     std::vector<std::unique_ptr<HeldScan>> scans;
@@ -61,6 +58,7 @@ struct crocks_prefetch {
 crocks_prefetch *crocks_prefetch_begin(crocks_store *store) {
     auto prefetch = std::make_unique<crocks_prefetch>();
     prefetch->db = store->db.get();
+    prefetch->block_bytes = store->block_bytes;
     return prefetch.release();
 }
 
@@ -70,17 +68,17 @@ void crocks_prefetch_add(
     if (!table) return;
     bool is_resident = table->resident != nullptr;
     if (is_resident && table->resident->is_complete) return;
-    std::string start(view(key));
+    std::string start(view(key)), prefix = prefix_of(number, table->life);
     // A scan forward begins no earlier than there.
     if (what & CROCKS_FORWARD && start < table->floor) {
-        prefetch->wanted.push_back({number, table->floor, CROCKS_FORWARD, scanned_bytes, is_resident});
+        prefetch->wanted.push_back({number, prefix, table->floor, CROCKS_FORWARD, scanned_bytes, is_resident});
         what &= ~CROCKS_FORWARD;
     }
-    prefetch->wanted.push_back({number, std::move(start), what, scanned_bytes, is_resident});
+    prefetch->wanted.push_back({number, prefix, std::move(start), what, scanned_bytes, is_resident});
 }
 
-static Status read_table(crocks_prefetch &prefetch, uint32_t number) {
-    TableBounds bounds(number);
+static Status read_table(crocks_prefetch &prefetch, uint32_t number, const std::string &prefix) {
+    TableBounds bounds(prefix);
     std::unique_ptr<Iterator> iterator(prefetch.db->NewIterator(bounds.options(job_reads())));
     auto &rows = prefetch.tables[number];
     rows.clear();
@@ -104,7 +102,7 @@ static void seek(Iterator &iterator, const std::string &full, bool backward) {
 
 // Reads on from a place, and finds out how far the loop can go then.
 static Status read_ahead(crocks_prefetch &prefetch, const Wanted &wanted, const std::string &from, bool backward) {
-    TableBounds bounds(wanted.table);
+    TableBounds bounds(wanted.prefix);
     ReadOptions options = bounds.options(job_reads());
     options.readahead_size = wanted.scanned_bytes;
     std::unique_ptr<Iterator> iterator(prefetch.db->NewIterator(options));
@@ -129,7 +127,7 @@ static Status read_ahead(crocks_prefetch &prefetch, const Wanted &wanted, const 
 static Status scan(crocks_prefetch &prefetch, const Wanted &wanted, bool backward) {
     // At the key itself, which a scan comes by, and at the one behind it.
     for (bool steps : {false, true}) {
-        auto held = std::make_unique<HeldScan>(wanted.table);
+        auto held = std::make_unique<HeldScan>(wanted.prefix);
         held->iterator.reset(prefetch.db->NewIterator(held->bounds.options(job_reads())));
         Iterator &iterator = *held->iterator;
         std::string from = wanted.key.empty() && backward ? held->bounds.upper : held->bounds.lower + wanted.key;
@@ -149,14 +147,14 @@ crocks_status crocks_prefetch_run(crocks_prefetch *prefetch, crocks_error *error
     for (const Wanted &wanted : prefetch->wanted) {
         Status status;
         if (wanted.is_table) {
-            status = read_table(*prefetch, wanted.table);
+            status = read_table(*prefetch, wanted.table, wanted.prefix);
         } else {
             if (!wanted.key.empty()) {
                 auto value = std::make_unique<PinnableSlice>();
-                std::string full = prefix_of(wanted.table) + wanted.key;
+                std::string full = wanted.prefix + wanted.key;
                 status = prefetch->db->Get(job_reads(), prefetch->db->DefaultColumnFamily(), full, value.get());
                 if (status.ok()) {
-                    size_t bytes = value->size();
+                    size_t bytes = std::max(value->size(), prefetch->block_bytes);
                     prefetch->values.push_back({std::move(value), bytes});
                 }
                 if (status.IsNotFound()) status = Status::OK();

@@ -3,7 +3,7 @@
 
 using namespace crocks;
 
-std::optional<crocks_status> crocks_store::find_waiting(uint32_t table, Slice full, Slice *value) {
+std::optional<crocks_status> crocks_store::find_waiting(Slice full, Slice *value) {
     for (auto place = generations.rbegin(); place != generations.rend(); ++place) {
         Generation &generation = **place;
         if (generation.operations > 0) {
@@ -18,7 +18,6 @@ std::optional<crocks_status> crocks_store::find_waiting(uint32_t table, Slice fu
                 }
             }
         }
-        if (generation.dropped.count(table)) return CROCKS_ABSENT;
     }
     return std::nullopt;
 }
@@ -37,9 +36,9 @@ crocks_status crocks_get(
         }
         return table->resident->is_complete ? CROCKS_ABSENT : CROCKS_NOT_RESIDENT;
     }
-    Slice full = store->full_key(number, view(key));
+    Slice full = store->full_key(number, table->life, view(key));
     Slice waiting;
-    if (auto found = store->find_waiting(number, full, &waiting)) {
+    if (auto found = store->find_waiting(full, &waiting)) {
         *value = bytes_of(view(waiting));
         return *found;
     }
@@ -65,21 +64,12 @@ void crocks_count(crocks_store *store, uint32_t number, int64_t *entries, int64_
 // --- Scans
 
 // The rows of a table, those that are not written yet in place of those that are.
-static std::unique_ptr<Iterator> open_scan(crocks_store &store, uint32_t table, const ReadOptions &options) {
-    size_t first = 0;
-    bool is_dropped = false;
-    for (size_t index = 0; index < store.generations.size(); index++) {
-        if (!store.generations[index]->dropped.count(table)) continue;
-        first = index;
-        is_dropped = true;
-    }
+static std::unique_ptr<Iterator> open_scan(crocks_store &store, const ReadOptions &options) {
     auto column = store.db->DefaultColumnFamily();
-    std::unique_ptr<Iterator> iterator(
-        is_dropped ? rocksdb::NewEmptyIterator() : store.db->NewIterator(options, column));
-    for (size_t index = first; index < store.generations.size(); index++) {
-        Generation &generation = *store.generations[index];
-        if (generation.operations == 0) continue;
-        iterator.reset(generation.batch.NewIteratorWithBase(column, iterator.release(), &options));
+    std::unique_ptr<Iterator> iterator(store.db->NewIterator(options, column));
+    for (auto &generation : store.generations) {
+        if (generation->operations == 0) continue;
+        iterator.reset(generation->batch.NewIteratorWithBase(column, iterator.release(), &options));
     }
     return iterator;
 }
@@ -143,10 +133,10 @@ crocks_status crocks_scan(
             }
         }
     }
-    TableBounds bounds(number);
+    TableBounds bounds(prefix_of(number, table->life));
     ReadOptions options = bounds.options(loop_reads());
-    std::unique_ptr<Iterator> iterator = open_scan(*store, number, options);
-    seek(*iterator, kind, store->full_key(number, view(bound)), bounds, backward);
+    std::unique_ptr<Iterator> iterator = open_scan(*store, options);
+    seek(*iterator, kind, store->full_key(number, table->life, view(bound)), bounds, backward);
     while (iterator->Valid() && iterator->key().starts_with(bounds.lower_slice)) {
         if (*filled == capacity) break;
         Slice key = iterator->key();

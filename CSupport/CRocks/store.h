@@ -25,21 +25,19 @@ using rocksdb::ReadOptions;
 using rocksdb::Slice;
 using rocksdb::Status;
 
-constexpr size_t prefix_bytes = 4;
+constexpr size_t prefix_bytes = 8;
 
 inline void append_number(std::string &to, uint32_t number) {
     for (int shift = 24; shift >= 0; shift -= 8) to.push_back(char(number >> shift & 0xFF));
 }
 
-// Where a table's keys begin; those of the next one begin where they end.
-inline std::string prefix_of(uint32_t table) {
+// Where the keys of a table begin in one of its lives; those of the next one begin where they end. Table 0, which is the
+// store's own, has one life.
+inline std::string prefix_of(uint32_t table, uint32_t life) {
     std::string prefix;
     append_number(prefix, table);
+    append_number(prefix, life);
     return prefix;
-}
-
-inline std::string end_of(uint32_t table) {
-    return table == UINT32_MAX ? std::string(5, char(0xFF)) : prefix_of(table + 1);
 }
 
 inline std::string_view view(Slice slice) { return {slice.data(), slice.size()}; }
@@ -62,8 +60,8 @@ struct Table {
     // Never too small.
     int64_t entries = 0;
     int64_t bytes = 0;
-    // Changes when the table is dropped.
-    uint64_t life = 0;
+    // A table that is dropped begins another, whose keys begin otherwise.
+    uint32_t life = 0;
     // No key is larger; what is put behind it is new. Not known of a table whose keys are long.
     bool knows_ceiling = true;
     std::string ceiling;
@@ -75,7 +73,7 @@ struct Table {
 // What a table has more, or less, than was counted.
 struct Correction {
     uint32_t table;
-    uint64_t life;
+    uint32_t life;
     int64_t entries;
     int64_t bytes;
 };
@@ -83,15 +81,13 @@ struct Correction {
 // A key that was written while it was not known whether it is there.
 struct BlindWrite {
     uint32_t table;
-    uint64_t life;
+    uint32_t life;
     std::string key;
 };
 
 // Batches that are written together, and that reads look through until they are.
 struct Generation {
     rocksdb::WriteBatchWithIndex batch{rocksdb::BytewiseComparator(), 0, true};
-    // Nothing older of these tables is seen. With the number of entries that went.
-    std::map<uint32_t, int64_t> dropped;
     std::vector<BlindWrite> blind;
     std::vector<Correction> corrections;
     uint64_t last = 0;
@@ -101,13 +97,23 @@ struct Generation {
     bool is_written = false;
 };
 
+// A life that is over: its rows are still to be removed.
+struct Remains {
+    std::string prefix;
+    // The batch that ended it; nothing is removed before that is written.
+    uint64_t batch;
+};
+
 // The bounds of a table for iterators, at an address that stays.
 struct TableBounds {
     std::string lower, upper;
     Slice lower_slice, upper_slice;
 
-    explicit TableBounds(uint32_t table)
-        : lower(prefix_of(table)), upper(end_of(table)), lower_slice(lower), upper_slice(upper) {}
+    explicit TableBounds(const std::string &prefix)
+        : lower(prefix), upper(prefix), lower_slice(lower), upper_slice(upper) {
+        for (size_t index = upper.size(); index-- > 0;)
+            if (uint8_t(++upper[index]) != 0) break;
+    }
     TableBounds(const TableBounds &) = delete;
     ReadOptions options(ReadOptions base) const {
         base.iterate_lower_bound = &lower_slice;
@@ -120,7 +126,7 @@ struct TableBounds {
 struct HeldScan {
     TableBounds bounds;
     std::unique_ptr<Iterator> iterator;
-    explicit HeldScan(uint32_t table) : bounds(table) {}
+    explicit HeldScan(const std::string &prefix) : bounds(prefix) {}
 };
 
 // Memory for rows, which stays where it is until all of it is given back.
@@ -150,9 +156,10 @@ class Arena {
     size_t left = 0;
 };
 
-// A value that was prefetched.
+// A value that was prefetched, with the block that it lies in.
 struct Prefetched {
     std::unique_ptr<PinnableSlice> value;
+    // Of the block, about.
     size_t bytes;
 };
 
@@ -164,13 +171,19 @@ ReadOptions job_reads();
 struct crocks_store {
     std::unique_ptr<rocksdb::DB> db;
     std::shared_ptr<rocksdb::Cache> cache;
+    size_t block_bytes = 0;
     uint64_t number = 0;
     uint64_t applied = 0;
 
     std::unordered_map<uint32_t, crocks::Table> tables;
-    uint64_t lives = 0;
+    uint32_t lives = 0;
     // Tables whose counts are not as they were written last.
     std::set<uint32_t> changed;
+    // Oldest first. Those that the batch that is being filled has ended are not written down yet.
+    std::deque<crocks::Remains> remains;
+    size_t remains_noted = 0;
+    // The last batch that was written.
+    uint64_t written = 0;
 
     // Oldest first; the last takes what is applied. Never empty.
     std::deque<std::unique_ptr<crocks::Generation>> generations;
@@ -197,9 +210,10 @@ struct crocks_store {
         return place->second;
     }
     // The key as the library knows it; valid until the next call.
-    crocks::Slice full_key(uint32_t table, std::string_view bytes) {
+    crocks::Slice full_key(uint32_t table, uint32_t life, std::string_view bytes) {
         key.clear();
         crocks::append_number(key, table);
+        crocks::append_number(key, life);
         key.append(bytes);
         return key;
     }
@@ -209,7 +223,7 @@ struct crocks_store {
     }
     // Whether a key is in the generations, and with which value; absent when it was deleted there, nothing when they do
     // not say.
-    std::optional<crocks_status> find_waiting(uint32_t table, crocks::Slice full, crocks::Slice *value);
+    std::optional<crocks_status> find_waiting(crocks::Slice full, crocks::Slice *value);
 };
 
 namespace crocks {
@@ -217,7 +231,9 @@ namespace crocks {
 // The records of the store itself, in table 0.
 std::string number_key();
 std::string mark_key();
+std::string lives_key();
 std::string table_key(uint32_t table);
+std::string remains_key(const std::string &prefix);
 std::string encode_number(uint64_t number);
 std::string encode_table(const Table &table);
 // False when it is no such record.
@@ -225,5 +241,6 @@ bool decode_number(Slice bytes, uint64_t *number);
 bool decode_table(Slice bytes, Table *table, bool *is_resident);
 // False for the key of another record.
 bool decode_table_key(Slice key, uint32_t *table);
+bool decode_remains_key(Slice key, std::string *prefix);
 
 }  // namespace crocks

@@ -1,16 +1,13 @@
 #ifdef CROCKS_ENABLED
 #include "store.h"
 
-#include <rocksdb/experimental.h>
+#include <rocksdb/convenience.h>
 
 using namespace crocks;
 
 // Core's WriteBatch: kind u8, table u32, key length u32, value length u32, key, value; little-endian.
 static constexpr size_t header_bytes = 13;
 enum { PUT = 1, DELETE = 2, DROP = 3 };
-
-// The entries of a drop from which on it is worth to look for files that hold nothing else.
-static constexpr int64_t large_drop = 10000;
 
 namespace {
 
@@ -66,7 +63,7 @@ static Former former(crocks_store &store, Table &table, const Operation &operati
         if (table.resident->is_complete) return {true, false, 0};
     }
     Slice waiting;
-    if (auto found = store.find_waiting(operation.table, full, &waiting))
+    if (auto found = store.find_waiting(full, &waiting))
         return {true, *found == CROCKS_OK, waiting.size()};
     PinnableSlice value;
     Status status = store.db->Get(loop_reads(), store.db->DefaultColumnFamily(), full, &value);
@@ -77,7 +74,7 @@ static Former former(crocks_store &store, Table &table, const Operation &operati
 
 static void apply_key(crocks_store &store, Generation &generation, const Operation &operation) {
     Table &table = store.make(operation.table);
-    Slice full = store.full_key(operation.table, operation.key_view());
+    Slice full = store.full_key(operation.table, table.life, operation.key_view());
     Former before = former(store, table, operation, full);
     std::string_view key = operation.key_view();
     if (operation.kind == DELETE && before.is_known && !before.is_there) return;
@@ -105,24 +102,12 @@ static void apply_key(crocks_store &store, Generation &generation, const Operati
     if (table.resident) table.resident->rows[std::string(key)] = std::string(value);
 }
 
-static void drop(crocks_store &store, Generation &generation, uint32_t number) {
+// Begins another life. What RocksDB calls a range delete is not used: version 7.8 may lose rows of an iterator that
+// meets an error beside one, and that something is not in memory is an error there.
+static void drop(crocks_store &store, uint32_t number) {
     Table *table = store.find(number);
     if (!table || table->entries == 0) return;
-    // The index knows of no ranges: what the generation has put itself is deleted one by one.
-    std::vector<std::string> own;
-    TableBounds bounds(number);
-    std::unique_ptr<rocksdb::WBWIIterator> iterator(generation.batch.NewIterator());
-    for (iterator->Seek(bounds.lower); iterator->Valid(); iterator->Next()) {
-        rocksdb::WriteEntry entry = iterator->Entry();
-        if (!entry.key.starts_with(bounds.lower_slice)) break;
-        if (entry.type == rocksdb::kPutRecord) own.push_back(entry.key.ToString());
-    }
-    iterator.reset();
-    for (const std::string &key : own) generation.batch.Delete(key).PermitUncheckedError();
-    generation.batch.GetWriteBatch()->DeleteRange(bounds.lower, bounds.upper).PermitUncheckedError();
-    generation.operations++;
-    generation.dropped[number] += table->entries;
-    std::erase_if(generation.blind, [&](const BlindWrite &write) { return write.table == number; });
+    store.remains.push_back({prefix_of(number, table->life), store.applied + 1});
     table->entries = table->bytes = 0;
     table->life = ++store.lives;
     table->knows_ceiling = true;
@@ -142,7 +127,7 @@ void crocks_apply(crocks_store *store, const void *operations, size_t length) {
     auto end = at + length;
     while (at < end) {
         Operation operation(at);
-        if (operation.kind == DROP) drop(*store, generation, operation.table);
+        if (operation.kind == DROP) drop(*store, operation.table);
         else apply_key(*store, generation, operation);
         at += operation.bytes();
     }
@@ -172,6 +157,9 @@ void crocks_seal(crocks_store *store) {
         }
     }
     store->changed.clear();
+    for (; store->remains_noted < store->remains.size(); store->remains_noted++)
+        batch->Put(remains_key(store->remains[store->remains_noted].prefix), Slice()).PermitUncheckedError();
+    batch->Put(lives_key(), encode_number(store->lives)).PermitUncheckedError();
     batch->Put(mark_key(), encode_number(generation.last)).PermitUncheckedError();
     generation.is_sealed = true;
     store->sealed_bytes += generation.batch.GetDataSize();
@@ -205,7 +193,7 @@ static Status count_blind(rocksdb::DB &db, Generation &generation) {
         PinnableSlice value;
         ReadOptions options = job_reads();
         options.fill_cache = false;
-        Status status = db.Get(options, db.DefaultColumnFamily(), prefix_of(write.table) + write.key, &value);
+        Status status = db.Get(options, db.DefaultColumnFamily(), prefix_of(write.table, write.life) + write.key, &value);
         if (status.IsNotFound()) continue;
         if (!status.ok()) return status;
         generation.corrections.push_back({write.table, write.life, -1, -int64_t(write.key.size() + value.size())});
@@ -224,12 +212,6 @@ crocks_status crocks_write_run(crocks_write *write, crocks_properties *propertie
         options.sync = generation == write->generations.back();
         status = db.Write(options, generation->batch.GetWriteBatch());
         if (!status.ok()) break;
-        for (auto [table, entries] : generation->dropped) {
-            if (entries < large_drop) continue;
-            std::string begin = prefix_of(table), end = end_of(table);
-            Slice begin_slice(begin), end_slice(end);
-            rocksdb::experimental::SuggestCompactRange(&db, &begin_slice, &end_slice).PermitUncheckedError();
-        }
     }
     // Without the sync of the last none of them is durable: all are written again.
     if (status.ok())
@@ -250,9 +232,56 @@ void crocks_write_end(crocks_store *store, crocks_write *write) {
             table->bytes += correction.bytes;
             store->changed.insert(correction.table);
         }
+        store->written = generation.last;
         store->sealed_bytes -= generation.batch.GetDataSize();
         store->generations.pop_front();
     }
+}
+
+// --- Removing what is left of tables that were dropped
+
+struct crocks_sweep {
+    rocksdb::DB *db;
+    std::string prefix;
+    bool is_through = false;
+};
+
+crocks_sweep *crocks_sweep_begin(crocks_store *store) {
+    if (store->remains.empty() || store->remains.front().batch > store->written) return nullptr;
+    auto sweep = std::make_unique<crocks_sweep>();
+    sweep->db = store->db.get();
+    sweep->prefix = store->remains.front().prefix;
+    return sweep.release();
+}
+
+crocks_status crocks_sweep_run(crocks_sweep *sweep, size_t rows_max, crocks_error *error) {
+    TableBounds bounds(sweep->prefix);
+    // Whole files first: nothing is ever written to this life again.
+    Status status = rocksdb::DeleteFilesInRange(
+        sweep->db, sweep->db->DefaultColumnFamily(), &bounds.lower_slice, &bounds.upper_slice, false);
+    ReadOptions options = bounds.options(job_reads());
+    options.fill_cache = false;
+    std::unique_ptr<Iterator> iterator(sweep->db->NewIterator(options));
+    rocksdb::WriteBatch batch;
+    size_t rows = 0;
+    for (iterator->SeekToFirst(); status.ok() && iterator->Valid() && rows < rows_max; iterator->Next()) {
+        batch.Delete(iterator->key()).PermitUncheckedError();
+        rows++;
+    }
+    sweep->is_through = status.ok() && iterator->status().ok() && !iterator->Valid();
+    if (status.ok()) status = iterator->status();
+    if (sweep->is_through) batch.Delete(remains_key(sweep->prefix)).PermitUncheckedError();
+    if (status.ok()) status = sweep->db->Write(rocksdb::WriteOptions(), &batch);
+    if (!status.ok()) sweep->is_through = false;
+    return status_of(status, error);
+}
+
+void crocks_sweep_end(crocks_store *store, crocks_sweep *sweep) {
+    if (sweep->is_through) {
+        store->remains.pop_front();
+        store->remains_noted--;
+    }
+    delete sweep;
 }
 
 void crocks_resume(crocks_store *store) { store->db->Resume().PermitUncheckedError(); }

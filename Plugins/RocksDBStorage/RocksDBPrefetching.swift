@@ -25,7 +25,7 @@ extension RocksDBStorage: StoragePrefetching {
             let scanned = [UInt8](UnsafeRawBufferPointer(crocks_prefetch_scanned(prefetch)))
             if !scanned.isEmpty { streams.note(table, scanned, stream.direction, bytes: stream.bytes) }
         }
-        crocks_prefetch_end(store, prefetch, Limits.prefetchedKeysMin, settings.cacheBytes)
+        crocks_prefetch_end(store, prefetch, Limits.prefetchedKeysMin, settings.cacheBytes / 2)
         lastPrefetch = runtime.now
         if let failure { throw failure.error("reading", layout.data) }
     }

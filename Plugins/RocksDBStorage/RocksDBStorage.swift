@@ -27,6 +27,8 @@ public final class RocksDBStorage: StorageEngine {
     private var jobs = 0
     private var jobWaiters: [UnsafeContinuation<Void, Never>] = []
     private var checkpoints: Int64 = 0
+    private var isSweeping = false
+    private var isClosing = false
     /// Whether what was opened had not been closed: what was not synced then may be missing.
     public private(set) var wasUnclean = false
 
@@ -99,7 +101,11 @@ public final class RocksDBStorage: StorageEngine {
                     ? "the disk of \(layout.root) is full: writes are refused until there is room"
                     : "the disk of \(layout.root) has room again: writes go on")
         }
-        writer.onWritten = { [weak self] in self?.forgetScans() }
+        writer.onWritten = { [weak self] in
+            self?.forgetScans()
+            self?.sweepSoon()
+        }
+        sweepSoon()
     }
 
     /// A process that has just been killed may still be held to have it.
@@ -124,6 +130,8 @@ public final class RocksDBStorage: StorageEngine {
 
     public func close() async {
         guard let writer, let store, var identity else { return }
+        isClosing = true
+        defer { isClosing = false }
         var isWritten = false
         do {
             try await writer.finishWriting()
@@ -160,15 +168,40 @@ public final class RocksDBStorage: StorageEngine {
     /// Runs a job that uses the store, which is not closed before that has ended.
     func job<Answer>(_ work: @escaping @Sendable () throws -> Answer) async throws -> Answer {
         jobs += 1
-        defer {
-            jobs -= 1
-            if jobs == 0 {
-                let waiting = jobWaiters
-                jobWaiters.removeAll()
-                for waiter in waiting { waiter.resume() }
-            }
-        }
+        defer { endJob() }
         return try await runtime.onHelper(work)
+    }
+
+    private func endJob() {
+        jobs -= 1
+        guard jobs == 0 else { return }
+        let waiting = jobWaiters
+        jobWaiters.removeAll()
+        for waiter in waiting { waiter.resume() }
+    }
+
+    /// Removes what is left of tables that were dropped, a piece at a time.
+    private func sweepSoon() {
+        guard !isSweeping, !isClosing, let store, let sweep = crocks_sweep_begin(store) else { return }
+        isSweeping = true
+        jobs += 1
+        let confined = Confined(sweep)
+        let outcome = SweepOutcome()
+        runtime.offload {
+            outcome.failure = RocksDBFailure.of { crocks_sweep_run(confined.value, Limits.sweptRowsPerJob, $0) }
+        } completion: { [self] in
+            crocks_sweep_end(store, sweep)
+            isSweeping = false
+            endJob()
+            // A disk that is full has room later; what else is wrong, the next read or write says.
+            if outcome.failure == nil { sweepSoon() }
+        }
+    }
+
+    /// What a job says of its end.
+    private final class SweepOutcome: @unchecked Sendable {
+        // Written by the job, read when it has ended.
+        var failure: RocksDBFailure?
     }
 
     // MARK: The engine

@@ -228,6 +228,8 @@ public enum Limits {
     public static let writeBufferBytesMax = 64 * 1024 * 1024
     /// Bytes of batches that wait together to be written: more of them wait in a piece of their own.
     public static let writeGenerationBytes = 4 * 1024 * 1024
+    /// Rows of a dropped table that one job of such an engine removes.
+    public static let sweptRowsPerJob = 10_000
     /// Bytes of rows that one read of a cursor copies out of such an engine; at least one row.
     public static let scannedBytesPerRead = 1024 * 1024
     /// Bytes that are read ahead of a scan that comes to what is not in memory: at first, and when it goes on and on.

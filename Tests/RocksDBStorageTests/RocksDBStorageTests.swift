@@ -128,6 +128,50 @@
             }
         }
 
+        @Test("a scan that writes what it comes by, and beside it, misses nothing", arguments: [1, 5])
+        func scanUnderWrites(step: Int) throws {
+            let directory = try TemporaryDirectory()
+            let rows = 3000
+            try Self.fill(directory, rows: rows, bytes: 1000)
+            let others = [TableID(rawValue: 2), TableID(rawValue: 40)]
+            for direction in [ScanDirection.forward, .backward] {
+                try onLoop { runtime in
+                    let store = directory.store(runtime)
+                    try await store.open()
+                    let cursor = try store.makeCursor(Self.table)
+                    let page = RowBuffer(limit: 40)
+                    var last: [UInt8] = []
+                    var seen = 0
+                    while true {
+                        let scan = try last.withUnsafeBytes {
+                            try cursor.read(from: last.isEmpty ? .start : .behind($0), direction: direction, into: page)
+                        }
+                        let keys = page.rows.map { [UInt8]($0.key) }
+                        for found in keys {
+                            last = found
+                            let number = direction == .forward ? seen : rows - 1 - seen
+                            #expect(found == key(number))
+                            seen += 1
+                            guard seen.isMultiple(of: step) else { continue }
+                            try store.apply { batch in
+                                batch.put(Self.table, found, [UInt8](repeating: 9, count: 1100))
+                                for other in others { batch.put(other, found, [1]) }
+                            }
+                            if seen.isMultiple(of: 100) { try await store.flush(upTo: store.appliedMark) }
+                            break
+                        }
+                        if keys.isEmpty {
+                            if case .done = scan { break }
+                            try await store.prefetch(Self.table, [last])
+                        }
+                        if seen > rows { break }
+                    }
+                    #expect(seen == rows)
+                    await store.close()
+                }
+            }
+        }
+
         @Test("rows larger than the whole cache can be read, in both directions")
         func largeRows() throws {
             let directory = try TemporaryDirectory()
@@ -266,6 +310,59 @@
                     }
                     await store.close()
                 }
+            }
+        }
+
+        @Test("scans that meet the disk miss nothing beside tables that are dropped and filled again")
+        func scansBesideDrops() throws {
+            let directory = try TemporaryDirectory()
+            try onLoop { runtime in
+                let store = directory.store(runtime)
+                try await store.open()
+                for round in 0..<6 {
+                    for start in stride(from: 0, to: 1500, by: 50) {
+                        try store.apply { batch in
+                            for number in start..<(start + 50) {
+                                for table in 19...21 as ClosedRange<UInt32> {
+                                    batch.put(
+                                        TableID(rawValue: table), key(number), [UInt8](repeating: 1, count: 600))
+                                }
+                            }
+                            if start == 700 {
+                                for table in [19, 21] as [UInt32] { batch.dropTable(TableID(rawValue: table)) }
+                            }
+                        }
+                        if start.isMultiple(of: 250) { try await store.flush(upTo: store.appliedMark) }
+                    }
+                    for direction in [ScanDirection.forward, .backward] {
+                        #expect(try await allRows(store, Self.table, direction).count == 1500, "round \(round)")
+                        #expect(try await allRows(store, TableID(rawValue: 21), direction).count == 750)
+                    }
+                }
+                await store.close()
+            }
+        }
+
+        @Test("what is left of dropped tables is removed, over a restart too")
+        func sweeping() throws {
+            let directory = try TemporaryDirectory()
+            try Self.fill(directory, rows: 25_000, bytes: 200)
+            try onLoop { runtime in
+                let store = directory.store(runtime)
+                try await store.open()
+                try store.apply { $0.dropTable(Self.table) }
+                try await store.flush(upTo: store.appliedMark)
+            }
+            try onLoop { runtime in
+                let store = directory.store(runtime)
+                try await store.open()
+                await runtime.sleep(for: .seconds(1))
+                try store.apply { $0.put(Self.table, key(1), [1]) }
+                try await store.flush(upTo: store.appliedMark)
+                let files = store.statistics["fileBytes"]?.asInteger ?? .max
+                #expect(files < 1 << 20, "\(files)")
+                #expect(try await allRows(store, Self.table, .forward) == [Entry(key: key(1), value: [1])])
+                await store.close()
             }
         }
 

@@ -7,7 +7,9 @@
 // yet (generations, in memory) over what RocksDB has in its write buffers and its block cache. Whatever is called "job"
 // is run on another thread, between its begin and its end on the loop.
 //
-// All tables are in one key space, each key behind its table's number (4 bytes, big-endian). Table 0 is the store's own.
+// All tables are in one key space, each key behind its table's number and the number of the table's life (4 bytes each,
+// big-endian). A table that is dropped begins another life; what is left of the old one is swept up later. Table 0 is the
+// store's own.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -127,6 +129,14 @@ uint64_t crocks_write_last(const crocks_write *write);
 crocks_status crocks_write_run(crocks_write *write, crocks_properties *properties, crocks_error *error);
 // Loop.
 void crocks_write_end(crocks_store *store, crocks_write *write);
+
+typedef struct crocks_sweep crocks_sweep;
+// Removes some of what is left of a table that was dropped; NULL when nothing is. One job of this kind at a time. Loop.
+crocks_sweep *crocks_sweep_begin(crocks_store *store);
+crocks_status crocks_sweep_run(crocks_sweep *sweep, size_t rows_max, crocks_error *error);
+// Loop.
+void crocks_sweep_end(crocks_store *store, crocks_sweep *sweep);
+
 // Lets the library take writes again after the disk was full. A job without begin and end.
 void crocks_resume(crocks_store *store);
 
