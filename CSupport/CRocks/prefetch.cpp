@@ -5,6 +5,8 @@ using namespace crocks;
 
 // Places of scans that are held: those of the last prefetches.
 static constexpr size_t held_scans_max = 32;
+// Values that are held however large they are.
+static constexpr size_t keys_min = 64;
 // Rows that are looked at to find out where what is in memory ends.
 static constexpr size_t rows_behind_max = 512;
 
@@ -47,9 +49,8 @@ struct Wanted {
 
 struct crocks_prefetch {
     rocksdb::DB *db;
-    size_t block_bytes;
     std::vector<Wanted> wanted;
-    std::vector<Prefetched> values;
+    std::vector<std::unique_ptr<PinnableSlice>> values;
     std::vector<std::unique_ptr<HeldScan>> scans;
     std::map<uint32_t, std::vector<std::pair<std::string, std::string>>> tables;
     std::string scanned;
@@ -58,7 +59,6 @@ struct crocks_prefetch {
 crocks_prefetch *crocks_prefetch_begin(crocks_store *store) {
     auto prefetch = std::make_unique<crocks_prefetch>();
     prefetch->db = store->db.get();
-    prefetch->block_bytes = store->block_bytes;
     return prefetch.release();
 }
 
@@ -153,10 +153,7 @@ crocks_status crocks_prefetch_run(crocks_prefetch *prefetch, crocks_error *error
                 auto value = std::make_unique<PinnableSlice>();
                 std::string full = wanted.prefix + wanted.key;
                 status = prefetch->db->Get(job_reads(), prefetch->db->DefaultColumnFamily(), full, value.get());
-                if (status.ok()) {
-                    size_t bytes = std::max(value->size(), prefetch->block_bytes);
-                    prefetch->values.push_back({std::move(value), bytes});
-                }
+                if (status.ok()) prefetch->values.push_back(std::move(value));
                 if (status.IsNotFound()) status = Status::OK();
             }
             if (status.ok() && wanted.what & CROCKS_FORWARD) status = scan(*prefetch, wanted, false);
@@ -184,18 +181,14 @@ static void complete(crocks_store &store, uint32_t number, std::vector<std::pair
 
 void crocks_prefetch_end(crocks_store *store, crocks_prefetch *prefetch, size_t keys_max, size_t bytes_max) {
     for (auto &[number, rows] : prefetch->tables) complete(*store, number, rows);
-    for (Prefetched &value : prefetch->values) {
-        store->prefetched_bytes += value.bytes;
-        store->prefetched.push_back(std::move(value));
-    }
+    for (auto &value : prefetch->values) store->prefetched.push_back(std::move(value));
     for (auto &scan : prefetch->scans) store->held_scans.push_back(std::move(scan));
     delete prefetch;
-    while (store->prefetched.size() > keys_max
-           || (store->prefetched_bytes > bytes_max && store->prefetched.size() > held_scans_max)) {
-        store->prefetched_bytes -= store->prefetched.front().bytes;
-        store->prefetched.pop_front();
-    }
     while (store->held_scans.size() > held_scans_max) store->held_scans.pop_front();
+    // A value holds its whole block: where they fill the cache, nothing could be read ahead.
+    while (store->prefetched.size() > keys_max
+           || (store->prefetched.size() > keys_min && store->cache->GetPinnedUsage() > bytes_max))
+        store->prefetched.pop_front();
 }
 
 void crocks_forget_scans(crocks_store *store) { store->held_scans.clear(); }

@@ -156,13 +156,6 @@ class Arena {
     size_t left = 0;
 };
 
-// A value that was prefetched, with the block that it lies in.
-struct Prefetched {
-    std::unique_ptr<PinnableSlice> value;
-    // Of the block, about.
-    size_t bytes;
-};
-
 ReadOptions loop_reads();
 ReadOptions job_reads();
 
@@ -171,7 +164,6 @@ ReadOptions job_reads();
 struct crocks_store {
     std::unique_ptr<rocksdb::DB> db;
     std::shared_ptr<rocksdb::Cache> cache;
-    size_t block_bytes = 0;
     uint64_t number = 0;
     uint64_t applied = 0;
 
@@ -195,8 +187,7 @@ struct crocks_store {
     crocks::Arena arena;
     std::string key;
 
-    std::deque<crocks::Prefetched> prefetched;
-    size_t prefetched_bytes = 0;
+    std::deque<std::unique_ptr<crocks::PinnableSlice>> prefetched;
     std::deque<std::unique_ptr<crocks::HeldScan>> held_scans;
 
     crocks::Generation &open_generation() { return *generations.back(); }

@@ -102,8 +102,7 @@ static void apply_key(crocks_store &store, Generation &generation, const Operati
     if (table.resident) table.resident->rows[std::string(key)] = std::string(value);
 }
 
-// Begins another life. What RocksDB calls a range delete is not used: version 7.8 may lose rows of an iterator that
-// meets an error beside one, and that something is not in memory is an error there.
+// Begins another life. What RocksDB calls a range delete is not used: `job_reads` says why.
 static void drop(crocks_store &store, uint32_t number) {
     Table *table = store.find(number);
     if (!table || table->entries == 0) return;

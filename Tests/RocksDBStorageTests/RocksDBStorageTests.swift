@@ -172,6 +172,35 @@
             }
         }
 
+        @Test("a scan misses nothing where single rows of many files are in memory, and the others are not")
+        func scansAmongSingleRows() throws {
+            let directory = try TemporaryDirectory()
+            let rows = 6000
+            // Twice: rows of one place in several files.
+            try Self.fill(directory, rows: rows, bytes: 4000)
+            try onLoop { runtime in
+                let store = directory.store(runtime)
+                try await store.open()
+                for number in stride(from: 0, to: rows, by: 11) {
+                    try store.apply { $0.put(Self.table, key(number), [UInt8](repeating: 2, count: 4000)) }
+                    if number.isMultiple(of: 100) { try await store.flush(upTo: store.appliedMark) }
+                }
+                await store.close()
+            }
+            var settings = smallSettings
+            settings.cacheBytes = 8 << 20
+            try onLoop { runtime in
+                let store = directory.store(runtime, settings)
+                try await store.open()
+                var random = SplitMix64(seed: 1)
+                for direction in [ScanDirection.forward, .backward, .forward, .backward] {
+                    for _ in 0..<1000 { _ = try await read(store, Self.table, key(random.below(rows))) }
+                    #expect(try await allRows(store, Self.table, direction).count == rows)
+                }
+                await store.close()
+            }
+        }
+
         @Test("rows larger than the whole cache can be read, in both directions")
         func largeRows() throws {
             let directory = try TemporaryDirectory()

@@ -158,8 +158,8 @@ crocks_status crocks_prefetch_run(crocks_prefetch *prefetch, crocks_error *error
 // Where the scan of the last key ends that was added: the last row of it that is in memory. Empty when it has not got
 // there.
 crocks_bytes crocks_prefetch_scanned(const crocks_prefetch *prefetch);
-// What it has found stays in memory until `keys_max` further keys have come, or fewer when they take more than
-// `bytes_max`. Loop.
+// What it has found stays in memory until `keys_max` further keys have come, or fewer when what is held takes more than
+// `bytes_max` of the cache. Loop.
 void crocks_prefetch_end(crocks_store *store, crocks_prefetch *prefetch, size_t keys_max, size_t bytes_max);
 // Lets go of the places that prefetched scans hold, which keep old files and buffers from being given back. Loop.
 void crocks_forget_scans(crocks_store *store);
