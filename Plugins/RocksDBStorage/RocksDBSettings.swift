@@ -22,7 +22,7 @@ extension RocksDBSettings {
     public static let options = [
         PartOption(
             "cache-mb", default: "\(Limits.storageCacheBytesDefault >> 20)",
-            help: "megabytes of data that are kept in memory; up to three write buffers of a quarter of it come on top"),
+            help: "megabytes of data kept in memory; up to three write buffers of a quarter of it come on top"),
         PartOption(
             "journal-commit-interval", default: "\(Limits.journalCommitInterval.wholeMilliseconds)",
             help: "milliseconds that what was written may stay unsynced, unless somebody waits for it"),

@@ -223,8 +223,9 @@ public enum Limits {
     public static let prefetchedKeysMin = 1024
     /// Bytes of data that a storage engine larger than memory keeps there when nobody says how many.
     public static let storageCacheBytesDefault = 256 * 1024 * 1024
-    /// The least and the most that a write buffer of such an engine takes; beyond it it becomes a file.
+    /// The least that a write buffer of such an engine takes before it becomes a file.
     public static let writeBufferBytesMin = 1024 * 1024
+    /// The most that it takes.
     public static let writeBufferBytesMax = 64 * 1024 * 1024
     /// Bytes of batches that wait together to be written: more of them wait in a piece of their own.
     public static let writeGenerationBytes = 4 * 1024 * 1024
@@ -232,8 +233,9 @@ public enum Limits {
     public static let sweptRowsPerJob = 10_000
     /// Bytes of rows that one read of a cursor copies out of such an engine; at least one row.
     public static let scannedBytesPerRead = 1024 * 1024
-    /// Bytes that are read ahead of a scan that comes to what is not in memory: at first, and when it goes on and on.
+    /// Bytes that are read ahead of a scan that comes to what is not in memory.
     public static let readAheadBytesMin = 32 * 1024
+    /// The most of them, when it goes on and on.
     public static let readAheadBytesMax = 1024 * 1024
     /// Reads that found nothing in memory of which it is known what they looked for.
     public static let storageMissesNotedMax = 64

@@ -63,8 +63,8 @@ public protocol StorageEngine: AnyObject {
     /// Whether what was opened had not been closed: what was not durable then may be missing.
     var wasUnclean: Bool { get }
 
-    /// Entry count and bytes of keys and values of a table. Exact when what was applied is durable, and too large at most
-    /// before; approximate is allowed after a crash.
+    /// Entry count and bytes of keys and values of a table. Exact when what was applied is durable, and at most too
+    /// large before; approximate is allowed after a crash.
     func statistics(_ table: TableID) -> StorageTableStatistics
     /// For `serverStatus`: memory, files, work done. Flat field names of the engine's own.
     var statistics: Document { get }
