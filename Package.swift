@@ -39,6 +39,9 @@ func plugin(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .target(name: name, dependencies: dependencies, path: "Plugins/\(name)", swiftSettings: swiftSettings)
 }
 
+/// What is built into the program with `--traits RocksDB` only.
+let withRocksDB: TargetDependencyCondition? = .when(traits: ["RocksDB"])
+
 /// A test target under Tests/.
 func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
     .testTarget(
@@ -67,6 +70,9 @@ let package = Package(
         .library(name: "QuorateCommandLine", targets: ["CommandLine"]),
         .executable(name: "quorate", targets: ["quorate"]),
     ],
+    traits: [
+        .trait(name: "RocksDB", description: "The storage 'rocksdb', which needs Debian's librocksdb-dev.")
+    ],
     targets: [
         // System libraries.
         system("CLZ4", "liblz4", "liblz4-dev"),
@@ -88,6 +94,14 @@ let package = Package(
             linkerSettings: [.linkedLibrary("bidgcc000")]),
         hot("CRun"),
         hot("CHooks"),
+        // Without its trait it is empty, and needs nothing.
+        .target(
+            name: "CRocks", path: "CSupport/CRocks",
+            cxxSettings: [
+                .unsafeFlags(["-std=c++20", "-Wall", "-Wextra", "-O2", "-fno-omit-frame-pointer"]),
+                .define("CROCKS_ENABLED", .when(traits: ["RocksDB"])),
+            ],
+            linkerSettings: [.linkedLibrary("rocksdb", .when(traits: ["RocksDB"]))]),
 
         // The framework, in import order.
         module("BSON", ["CBSON", "CDecimal"]),
@@ -104,7 +118,7 @@ let package = Package(
             "Quorate",
             [
                 "BSON", "Core", "LiveRuntime", "Wire", "DataNode", "Client", "LoopbackTransport", "SocketTransport",
-                "MemoryStorage", "FileStorage",
+                "MemoryStorage", "FileStorage", .target(name: "RocksDBStorage", condition: withRocksDB),
                 "ElectionPolicies", "ReadSelectors", "Conformance",
             ]),
         module(
@@ -127,6 +141,7 @@ let package = Package(
         plugin("SocketTransport", ["Core", "LiveRuntime", "CUV"]),
         plugin("MemoryStorage", ["Core", "CTree"]),
         plugin("FileStorage", ["Core", "BSON", "MemoryStorage", "CRun", "CHash", "CLZ4"]),
+        plugin("RocksDBStorage", ["Core", "BSON", "CRocks", "CHash"]),
         plugin("ElectionPolicies", ["Core"]),
         plugin("ReadSelectors", ["Core"]),
 
@@ -156,6 +171,12 @@ let package = Package(
         tests(
             "StorageTests",
             ["FileStorage", "MemoryStorage", "Simulation", "Conformance", "LiveRuntime", "BSON", "Core", "CRun"]),
+        tests(
+            "RocksDBStorageTests",
+            [
+                .target(name: "RocksDBStorage", condition: withRocksDB), "Simulation", "Conformance", "LiveRuntime",
+                "BSON", "Core",
+            ]),
         tests("FrontendTests", ["Frontend", "EchoService", "Simulation", "Wire", "BSON", "Core"]),
         .target(
             name: "EchoService", dependencies: ["Frontend", "BSON", "Core"], path: "Tests/EchoService",

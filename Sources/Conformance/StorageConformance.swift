@@ -176,6 +176,7 @@ public struct StorageConformance {
                     limit: 1 + random.below(30))
             }
         }
+        try await engine.engine.flush(upTo: engine.engine.appliedMark)
         for (table, entries) in model {
             let size = engine.engine.statistics(table)
             let bytes = entries.reduce(0) { $0 + $1.key.count + $1.value.count }

@@ -230,6 +230,26 @@ public enum Limits {
     public static let initiateWaitMax: Duration = .seconds(10)
     /// How many keys that were prefetched a storage engine larger than memory keeps there, for the step that asked.
     public static let prefetchedKeysMin = 1024
+    /// Bytes of data that a storage engine larger than memory keeps there when nobody says how many.
+    public static let storageCacheBytesDefault = 256 * 1024 * 1024
+    /// The least that a write buffer of such an engine takes before it becomes a file.
+    public static let writeBufferBytesMin = 1024 * 1024
+    /// The most that it takes.
+    public static let writeBufferBytesMax = 64 * 1024 * 1024
+    /// Bytes of batches that wait together to be written: more of them wait in a piece of their own.
+    public static let writeGenerationBytes = 4 * 1024 * 1024
+    /// Rows of a dropped table that one job of such an engine removes.
+    public static let sweptRowsPerJob = 10_000
+    /// Bytes of rows that one read of a cursor copies out of such an engine; at least one row.
+    public static let scannedBytesPerRead = 1024 * 1024
+    /// Bytes that are read ahead of a scan that comes to what is not in memory.
+    public static let readAheadBytesMin = 32 * 1024
+    /// The most of them, when it goes on and on.
+    public static let readAheadBytesMax = 1024 * 1024
+    /// Reads that found nothing in memory of which it is known what they looked for.
+    public static let storageMissesNotedMax = 64
+    /// How long what was prefetched for a scan is held at least, for the step that asked.
+    public static let prefetchedScanMax: Duration = .seconds(1)
     /// Statements and bytes of a write command that runs to its end within one step of the loop.
     public static let shortWriteStatements = 16
     public static let shortWriteBytes = 64 * 1024

@@ -61,7 +61,8 @@ public protocol StorageEngine: AnyObject {
     /// Whether so much waits for the disk that writers should wait for a flush.
     var isBehind: Bool { get }
 
-    /// Entry count and bytes of keys and values of a table; approximate is allowed after a crash.
+    /// Entry count and bytes of keys and values of a table. Exact when what was applied is durable, and at most too
+    /// large before; approximate is allowed after a crash.
     func statistics(_ table: TableID) -> StorageTableStatistics
     /// For `serverStatus`: memory, files, work done. Flat field names of the engine's own.
     var statistics: Document { get }

@@ -31,6 +31,26 @@ import Testing
         return registry
     }()
 
+    @Test("a part that is left out says what to do to have it, in place of the names that are there")
+    func leftOut() throws {
+        var registry = Self.registry
+        registry.leaveOut(Self.cheese, "roquefort", "needs a cave")
+        #expect(registry.sections.last?.entries.map(\.name) == ["brie", "gouda", "fast"])
+        #expect(throws: PartOptionError.self) { try registry.part(Self.cheese, "roquefort") }
+        let parser = ArgumentParser(QuorateProgram.specification(registry))
+        let words = ["quorate", "node", "--cheese", "roquefort"]
+        do {
+            _ = try parser.parse(words)
+            Issue.record("it was taken")
+        } catch {
+            #expect("\(error)".contains("needs a cave"))
+        }
+        // Whoever brings it has it.
+        registry.register(Self.cheese, Part("roquefort", summary: "blue") { _ in Cheese(age: "ripe") })
+        _ = try parser.parse(["quorate", "node", "--cheese", "brie"])
+        #expect(try registry.part(Self.cheese, "roquefort").make().age == "ripe")
+    }
+
     private func flags(_ words: String...) throws -> PartFlags {
         let parser = ArgumentParser(QuorateProgram.specification(Self.registry))
         guard case .run(_, let arguments) = try parser.parse(["quorate", "node"] + words) else {

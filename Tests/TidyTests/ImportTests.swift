@@ -23,7 +23,7 @@ import Testing
         ],
         "Quorate": [
             "BSON", "Core", "LiveRuntime", "Wire", "DataNode", "Client", "LoopbackTransport", "SocketTransport",
-            "MemoryStorage", "FileStorage", "ElectionPolicies", "ReadSelectors", "Conformance",
+            "MemoryStorage", "FileStorage", "RocksDBStorage", "ElectionPolicies", "ReadSelectors", "Conformance",
         ],
         "CommandLine": [
             "BSON", "Core", "LiveRuntime", "Wire", "Quorate", "Frontend", "DataNode", "Client", "Simulation",
@@ -38,6 +38,7 @@ import Testing
         "MemoryStorage": ["BSON", "Core", "CTree"],
         // The tree of memory, written down.
         "FileStorage": ["BSON", "Core", "MemoryStorage", "CRun", "CHash", "CLZ4"],
+        "RocksDBStorage": ["BSON", "Core", "CRocks", "CHash"],
         "ElectionPolicies": ["Core"],
         "ReadSelectors": ["Core"],
     ]

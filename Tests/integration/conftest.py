@@ -17,6 +17,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = os.environ.get("QUORATE", str(ROOT / ".build/release/quorate"))
 # The storage that nodes are given which do not name one.
 STORAGE = os.environ.get("QUORATE_STORAGE")
+# Whether that needs a directory: a process has one of its own, which goes with it; a member keeps its own.
+KEEPS_FILES = STORAGE in ("file", "rocksdb")
 READY_SECONDS = 20
 
 
@@ -32,6 +34,9 @@ class Process:
     def __init__(self, *arguments, ready):
         if STORAGE and arguments[0] in ("node", "up") and "--storage" not in arguments:
             arguments = (*arguments, "--storage", STORAGE)
+            if KEEPS_FILES and "--data" not in arguments:
+                self.directory = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+                arguments = (*arguments, "--data", self.directory.name)
         self.log = tempfile.TemporaryFile(mode="w+")
         self.process = subprocess.Popen(
             [PROGRAM, *map(str, arguments)], stdout=subprocess.PIPE, stderr=self.log, text=True
@@ -115,6 +120,9 @@ class Member:
         self.index = index
         self.set_name = set_name
         self.arguments = arguments
+        if KEEPS_FILES and "--data" not in arguments and "--storage" not in arguments:
+            self.directory = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+            self.arguments = (*arguments, "--data", self.directory.name)
         self.port = 0
         self.process = None
         self.is_paused = False

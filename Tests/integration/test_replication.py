@@ -19,7 +19,7 @@ from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import Nearest, ReadPreference, Secondary
 from pymongo.write_concern import WriteConcern
 
-EVERYWHERE = WriteConcern(w=3, wtimeout=5000)
+EVERYWHERE = WriteConcern(w=3, j=True, wtimeout=5000)
 
 
 @pytest.fixture

@@ -97,6 +97,7 @@ public struct ArgumentParser {
                 )
             }
         case .choice(let names):
+            if let why = option.refusals[value] { throw UsageError(why) }
             guard names.contains(value) else {
                 throw UsageError(
                     "--\(option.name) must be one of \(names.joined(separator: ", ")), not '\(value)'"

@@ -45,10 +45,14 @@ public struct OptionSpecification: Sendable {
     public let placeholder: String
     public let defaultValue: String?
     public let help: String
+    /// Values that are refused with a line of their own.
+    public let refusals: [String: String]
 
     public init(
-        _ name: String, _ kind: Kind, _ placeholder: String = "", default defaultValue: String? = nil, help: String
+        _ name: String, _ kind: Kind, _ placeholder: String = "", default defaultValue: String? = nil, help: String,
+        refusals: [String: String] = [:]
     ) {
+        self.refusals = refusals
         self.name = name
         self.kind = kind
         self.placeholder = placeholder

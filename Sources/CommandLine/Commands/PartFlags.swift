@@ -15,7 +15,7 @@ struct PartFlags: Sendable {
         registry.sections.filter { flags?.contains($0.flag) ?? true }.map { section in
             OptionSpecification(
                 section.flag, .choice(section.entries.map(\.name)), "NAME", default: section.defaultPart,
-                help: section.help)
+                help: section.help, refusals: section.leftOut)
         } + [
             OptionSpecification(
                 "set", .repeated, "PART.OPTION=VALUE",

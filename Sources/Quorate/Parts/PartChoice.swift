@@ -41,6 +41,11 @@ extension PartChoice where Product == StorageMaker {
     public static var memory: PartChoice { .named("memory") }
     /// The same tree with a journal and checkpoints in files: needs a directory, and survives restarts.
     public static var file: PartChoice { .named("file") }
+    /// RocksDB, for data larger than memory: needs a directory, and Quorate built with the trait `RocksDB`.
+    /// - Parameter cacheMegabytes: how much data each member keeps in memory.
+    public static func rocksdb(cacheMegabytes: Int = Limits.storageCacheBytesDefault >> 20) -> PartChoice {
+        .named("rocksdb", ["cache-mb": "\(cacheMegabytes)"])
+    }
     /// An engine of your own; made once for each start of a member, on its loop.
     public static func custom(
         _ name: String, directory: StorageDirectory = .refused, _ make: @escaping StorageMaker

@@ -83,6 +83,8 @@ public struct PartRegistry: Sendable {
         public let defaultPart: String
         /// In the order in which they were first registered.
         public fileprivate(set) var entries: [Entry] = []
+        /// By name, why a part is not there that could be, and what to do to have it.
+        public fileprivate(set) var leftOut: [String: String] = [:]
     }
 
     /// By kind, in the order in which they were first registered.
@@ -94,13 +96,8 @@ public struct PartRegistry: Sendable {
     /// Adds a part, in place of one of the same kind and name if there is one.
     public mutating func register<Product>(_ kind: PartKind<Product>, _ part: Part<Product>) {
         let entry = Entry(name: part.name, summary: part.summary, options: part.options, part: part)
-        guard let section = sections.firstIndex(where: { $0.flag == kind.flag }) else {
-            var section = Section(
-                flag: kind.flag, title: kind.title, help: kind.help, defaultPart: kind.defaultPart)
-            section.entries = [entry]
-            sections.append(section)
-            return
-        }
+        let section = section(kind)
+        sections[section].leftOut[part.name] = nil
         if let index = sections[section].entries.firstIndex(where: { $0.name == part.name }) {
             sections[section].entries[index] = entry
         } else {
@@ -108,9 +105,26 @@ public struct PartRegistry: Sendable {
         }
     }
 
+    /// The place of a kind's section, made when it is not there.
+    private mutating func section<Product>(_ kind: PartKind<Product>) -> Int {
+        if let section = sections.firstIndex(where: { $0.flag == kind.flag }) { return section }
+        sections.append(
+            Section(flag: kind.flag, title: kind.title, help: kind.help, defaultPart: kind.defaultPart))
+        return sections.count - 1
+    }
+
+    /// Says of a part that it is not in this program: whoever asks for it gets the reason in place of the list of
+    /// names.
+    /// - Parameter why: one line, with what to do to have it.
+    public mutating func leaveOut<Product>(_ kind: PartKind<Product>, _ name: String, _ why: String) {
+        sections[section(kind)].leftOut[name] = why
+    }
+
     /// - Throws: `PartOptionError` when no part of that kind has the name.
     public func part<Product>(_ kind: PartKind<Product>, _ name: String) throws -> Part<Product> {
-        let entries = sections.first { $0.flag == kind.flag }?.entries ?? []
+        let section = sections.first { $0.flag == kind.flag }
+        if let why = section?.leftOut[name] { throw PartOptionError(why) }
+        let entries = section?.entries ?? []
         guard let part = entries.first(where: { $0.name == name })?.part as? Part<Product> else {
             throw PartOptionError(
                 "no \(kind.title) '\(name)' is registered; there is \(entries.map(\.name).joined(separator: ", "))")

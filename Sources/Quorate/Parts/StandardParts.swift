@@ -5,6 +5,9 @@ internal import FileStorage
 internal import LiveRuntime
 internal import MemoryStorage
 internal import ReadSelectors
+#if RocksDB
+    internal import RocksDBStorage
+#endif
 
 extension PartRegistry {
     /// The parts that come with Quorate.
@@ -24,6 +27,7 @@ extension PartRegistry {
                     context.runtime, LiveDisk(), directory: context.directory ?? "", name: context.memberName,
                     settings: try FileSettings(context.options))
             })
+        parts.registerRocksDB()
         parts.register(
             .transport,
             Part("socket", summary: "TCP, and Unix sockets for paths; reaches other processes") { _ in
@@ -54,6 +58,27 @@ extension PartRegistry {
                 }
                 return NotResidentStorage(MemoryStorage(), seed: context.runtime.randomNumber(), oneIn: number)
             })
+    }
+
+    /// In programs that were built with it.
+    private mutating func registerRocksDB() {
+        #if RocksDB
+            register(
+                .storage,
+                Part(
+                    "rocksdb", summary: "RocksDB, for data larger than memory: survives restarts",
+                    options: RocksDBSettings.options, directory: .required
+                ) { context in
+                    RocksDBStorage(
+                        context.runtime, LiveDisk(), directory: context.directory ?? "", name: context.memberName,
+                        settings: try RocksDBSettings(context.options))
+                })
+        #else
+            leaveOut(
+                .storage, "rocksdb",
+                "the storage 'rocksdb' is not built into this program: install librocksdb-dev, and build with "
+                    + "'scripts/build --traits RocksDB'")
+        #endif
     }
 
     private mutating func registerElectionPolicies() {
