@@ -1,5 +1,6 @@
 """Members that keep their data in files: kill -9, restarts, and directories that cannot be used."""
 import contextlib
+import os
 import random
 import socket
 import subprocess
