@@ -3,6 +3,7 @@
 
 #include <rocksdb/convenience.h>
 #include <rocksdb/filter_policy.h>
+#include <rocksdb/listener.h>
 #include <rocksdb/table.h>
 #include <rocksdb/utilities/table_properties_collectors.h>
 
@@ -12,6 +13,12 @@
 using namespace crocks;
 
 namespace crocks {
+
+// The library's own way back from a full disk waits until there is room for a whole write buffer and more, looks every five
+// seconds, and keeps others from trying meanwhile. The writer of the store tries itself (`crocks_resume`).
+struct NoRecoveryOfItsOwn : rocksdb::EventListener {
+    void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, Status, bool *is_automatic) override { *is_automatic = false; }
+};
 
 crocks_status status_of(const Status &status, crocks_error *error) {
     if (status.ok()) return CROCKS_OK;
@@ -72,6 +79,7 @@ static rocksdb::Options library_options(const crocks_options &options, std::shar
     made.level_compaction_dynamic_level_bytes = true;
     made.bytes_per_sync = 1 << 20;
     made.max_background_jobs = 2;
+    made.listeners.push_back(std::make_shared<NoRecoveryOfItsOwn>());
     // Files full of deletes, as queues leave them, are compacted before a scan has to walk over them often.
     made.table_properties_collector_factories.push_back(rocksdb::NewCompactOnDeletionCollectorFactory(4096, 2048));
     // What comes behind a batch that is not whole never happened. That it was not durable is for the caller to know.
