@@ -26,6 +26,7 @@ public final class NotResidentStorage: StoragePrefetching {
 
     /// Wraps `inner`.
     /// - Parameters:
+    ///   - inner: what keeps the data.
     ///   - seed: what is drawn from.
     ///   - oneIn: one read in so many finds nothing in memory; with 1, none does that was not prefetched.
     ///   - keeps: how many keys that were prefetched last stay; with fewer than a step needs at once, it never ends.

@@ -115,7 +115,10 @@ public struct PartRegistry: Sendable {
 
     /// Says of a part that it is not in this program: whoever asks for it gets the reason in place of the list of
     /// names.
-    /// - Parameter why: one line, with what to do to have it.
+    /// - Parameters:
+    ///   - kind: what it would be.
+    ///   - name: how it would be asked for.
+    ///   - why: one line, with what to do to have it.
     public mutating func leaveOut<Product>(_ kind: PartKind<Product>, _ name: String, _ why: String) {
         sections[section(kind)].leftOut[name] = why
     }
