@@ -15,6 +15,8 @@ public final class ExpiredSessions {
     /// The key that was looked at last.
     private var position: [UInt8] = []
     private let rows = RowBuffer(limit: Limits.expiredSessionRowsPerBatch)
+    /// The session of the rows that were looked at last, which has a record.
+    private var remembered: [UInt8] = []
 
     /// - Parameter threshold: sessions whose newest write is older are forgotten.
     public init(_ store: DataStore, lastWriteBefore threshold: WallTime) {
@@ -33,7 +35,8 @@ public final class ExpiredSessions {
                 if clock.isOver(store.runtime) || store.endsSlice(context, deadline) { return .yield }
             }
             if batch.isLast { return .done }
-            if clock.isOverNow(store.runtime) { return .yield }
+            // What comes next may have to be read from the disk first.
+            if batch.candidates.isEmpty || clock.isOverNow(store.runtime) { return .yield }
         }
     }
 
@@ -52,20 +55,29 @@ public final class ExpiredSessions {
                 DataTables.sessions, from: position.isEmpty ? .start : .behind($0), direction: .forward, at: .latest,
                 into: rows)
         }
-        let found = try rows.rows.map { row -> (key: [UInt8], lastWall: WallTime?) in
+        let candidates = try rows.rows.map { row in
             let key = [UInt8](row.key)
-            guard !SessionRecords.isRow(key) else { return (key, nil) }
-            let record = try SessionRecord(stored: try storedDocument(row.value), key: key)
-            return (key, record.state.lastWall)
-        }
-        let candidates = try found.map { key, lastWall in
             let session = try SessionRecords.session(ofRow: key)
-            // A row without a record is what an initial sync has cloned while its session was forgotten.
-            let isExpired = try lastWall.map { $0 < threshold } ?? !store.sessions.exists(session)
-            return Candidate(key: key, session: session, isExpired: isExpired)
+            return Candidate(key: key, session: session, isExpired: try isExpired(key, row.value, of: session))
         }
         if case .notResident = scan { return (candidates, false) }
         return (candidates, !rows.isFull)
+    }
+
+    private func isExpired(
+        _ key: [UInt8], _ value: UnsafeRawBufferPointer, of session: [UInt8]
+    ) throws -> Bool {
+        guard SessionRecords.isRow(key) else {
+            guard let lastWrite = try storedDocument(value)["lastWriteDate"]?.asDateTime else {
+                throw InvariantViolation("a stored session record is not readable")
+            }
+            return lastWrite < threshold.milliseconds
+        }
+        // A row without a record is what an initial sync has cloned while its session was forgotten.
+        if session == remembered { return false }
+        guard try store.sessions.exists(session) else { return true }
+        remembered = session
+        return false
     }
 
     /// Forgets a session, or a part of it. Returns whether there is more of it.

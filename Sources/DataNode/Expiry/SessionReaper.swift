@@ -23,13 +23,18 @@ final class SessionReaper {
 
     init(_ node: Node) { self.node = node }
 
-    private var isWritable: Bool {
-        var database = "config"
-        return database.withUTF8 { bytes in (try? node.role.checkWritable(UnsafeRawBufferPointer(bytes))) != nil }
-    }
+    private var isWritable: Bool { node.isWritable("config") }
 
     private func periodicPass() async {
-        do { try await pass() } catch { node.fail(error) }
+        do {
+            try await pass()
+        } catch let error as ServerError {
+            // A full disk, or an oplog that is: the next pass goes on.
+            node.runtime.log.log(
+                .warning, "session", "what idle sessions have written is not forgotten: \(error.message)")
+        } catch {
+            node.fail(error)
+        }
     }
 
     /// Goes over all records once; over none when a pass is under way or the node takes no writes.

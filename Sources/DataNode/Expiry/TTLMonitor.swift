@@ -29,9 +29,7 @@ final class TTLMonitor {
     }
 
     private func isWritable(_ database: String) -> Bool {
-        if node.runtime.hasMutant(.secondariesExpire) { return true }
-        var database = database
-        return database.withUTF8 { bytes in (try? node.role.checkWritable(UnsafeRawBufferPointer(bytes))) != nil }
+        node.runtime.hasMutant(.secondariesExpire) || node.isWritable(database)
     }
 
     private func pass() async {

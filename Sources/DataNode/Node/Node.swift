@@ -133,6 +133,12 @@ public final class Node {
 
     /// Where the node listens, once started.
     public var endpoint: Endpoint { frontend.endpoint }
+    /// Whether this node may write to a database of its own accord.
+    func isWritable(_ database: String) -> Bool {
+        var database = database
+        return database.withUTF8 { bytes in (try? role.checkWritable(UnsafeRawBufferPointer(bytes))) != nil }
+    }
+
     /// The last entry of the oplog; null when there is none.
     var lastOpTime: OpTime { data.oplog.last ?? .null }
 
