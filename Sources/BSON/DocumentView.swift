@@ -78,6 +78,9 @@ extension DocumentView: Sequence {
             self.init(at: document.base + offset, end: document.base + (document.byteCount &- 1))
         }
 
+        /// Where the next field of `document` starts, in bytes from its beginning.
+        @inlinable public func offset(in document: DocumentView) -> Int { at - document.base }
+
         @inlinable public mutating func next() -> Element? {
             guard at < end else { return nil }
             let type = at.load(as: UInt8.self)

@@ -13,7 +13,7 @@ public struct ElementCursor {
             let (value, end) = document.withView({ view -> (Value, Int)? in
                 var iterator = DocumentView.Iterator(of: view, at: start)
                 guard let element = iterator.next() else { return nil }
-                return (Value(element.value), iterator.at - view.base)
+                return (Value(element.value), iterator.offset(in: view))
             })
         else { return nil }
         offset = end

@@ -57,6 +57,8 @@ public enum Limits {
     public static let evaluationStepsPerLook = 256
     /// Steps of one evaluation that nothing else watches over (an expression of a validator, a constant).
     public static let evaluationStepsMax = 20_000_000
+    /// Bytes of a document, times the conditions of a filter, that are matched without a look at the time.
+    public static let matchedAtOnceBytesMax = 1024 * 1024
     /// Looks at the time that saying why a document failed validation may take.
     public static let explanationLooksMax = 1000
     /// Names in one dotted path.

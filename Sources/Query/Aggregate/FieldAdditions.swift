@@ -10,11 +10,7 @@ final class FieldAdditions: DocumentTransform {
             case given(Int)
             case nested(Node)
         }
-        var children: [(name: [UInt8], action: Action)] = []
-
-        func index(_ key: KeyView) -> Int? {
-            children.firstIndex { $0.name.count == key.count && $0.name.elementsEqual(key.bytes) }
-        }
+        var children = NamedList<Action>()
     }
 
     private let root = Node()
@@ -69,17 +65,17 @@ final class FieldAdditions: DocumentTransform {
         var node = root
         for (index, name) in names.enumerated() {
             let isLast = index + 1 == names.count
-            guard let at = node.children.firstIndex(where: { $0.name == name }) else {
+            guard let at = node.children.index(name) else {
                 if isLast {
-                    node.children.append((name, try action()))
+                    node.children.append(name, try action())
                 } else {
                     let next = Node()
-                    node.children.append((name, .nested(next)))
+                    node.children.append(name, .nested(next))
                     node = next
                 }
                 continue
             }
-            guard case .nested(let next) = node.children[at].action, !isLast else {
+            guard case .nested(let next) = node.children[at], !isLast else {
                 throw ServerError(
                     location: 40176,
                     "specification contains two conflicting paths. Cannot specify both '\(path)' and one that "
@@ -112,17 +108,17 @@ final class FieldAdditions: DocumentTransform {
         var isDone = [Bool](repeating: false, count: node.children.count)
         if let existing {
             for element in existing {
-                guard let index = node.index(element.key), !isDone[index] else {
+                guard let index = node.children.index(element.key), !isDone[index] else {
                     writer.append(element.key, element.value)
                     continue
                 }
                 isDone[index] = true
-                try write(node.children[index].action, element.key.bytes, element.value, input, to: writer)
+                try write(node.children[index], element.key.bytes, element.value, input, to: writer)
             }
         }
-        for (index, child) in node.children.enumerated() where !isDone[index] {
+        for (index, child) in node.children.items.enumerated() where !isDone[index] {
             try child.name.withName { (name) throws(ServerError) in
-                try write(child.action, name, nil, input, to: writer)
+                try write(child.element, name, nil, input, to: writer)
             }
         }
     }

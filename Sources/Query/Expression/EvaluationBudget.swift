@@ -1,3 +1,4 @@
+import BSON
 public import Core
 
 /// Watches over the evaluations of one operation, so that none of them holds the loop: what one document asks for can
@@ -16,8 +17,12 @@ public final class EvaluationBudget {
     private var looksLeft: Int
     private var sliceEnd: Instant = .distantFuture
     private var canInterrupt = false
-    /// Counts what may be interrupted: who is asked twice in one attempt is asked two things.
-    private(set) var attempts: UInt64 = 0
+    private var wasInterrupted = false
+    /// Whether the last attempt was interrupted, so that this one shows its document again. What is computed now is
+    /// remembered, however short it was: together with the others it takes longer than a slice.
+    private(set) var isRepeated = false
+    /// The last document that outcomes were remembered for.
+    private var remembered = Document()
     /// Looks that evaluations took in this slice that could not be interrupted.
     private var looksHeld = 0
     /// Steps until the next look.
@@ -51,12 +56,20 @@ public final class EvaluationBudget {
     public func interruptibly<R>(_ body: () throws(ServerError) -> R) throws(ServerError) -> R? {
         let outer = canInterrupt
         canInterrupt = true
-        attempts &+= 1
+        isRepeated = wasInterrupted
+        wasInterrupted = false
         defer { canInterrupt = outer }
         do throws(ServerError) { return try body() } catch {
             guard error.isInterruption else { throw error }
+            wasInterrupted = true
             return nil
         }
+    }
+
+    /// A copy of a document, one for all who ask for the same.
+    func copy(of document: DocumentView) -> Document {
+        if !remembered.hasBytes(document) { remembered = document.document }
+        return remembered
     }
 
     /// An evaluation that cannot be interrupted here goes on all the same, if not for ever.

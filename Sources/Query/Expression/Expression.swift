@@ -15,7 +15,8 @@ public final class Expression {
     private let wholeSlot: Int?
     /// An evaluation that was interrupted, and the document that it is of.
     private var interrupted: (root: Document, scope: EvaluationScope)?
-    /// The outcome of a long evaluation: others, for the same document, may be interrupted before it is used.
+    /// The outcome of a long evaluation, or of a repeated one: others, for the same document, may be interrupted
+    /// before it is used.
     private var outcome: (root: Document, value: Value?)?
 
     /// Compiles an expression: a literal, a `"$path"`, a `"$$variable"`, or an operator document.
@@ -62,7 +63,9 @@ public final class Expression {
             let value = try node.evaluate(&scope)
             scope.handBackSteps()
             interrupted = nil
-            if scope.isLong, isPure, budget?.isInterruptible == true { outcome = (root.document, value) }
+            if isPure, let budget, budget.isInterruptible, scope.isLong || budget.isRepeated {
+                outcome = (budget.copy(of: root), value)
+            }
             return value
         } catch {
             interrupted = scope.isInterrupted ? (interrupted?.root ?? root.document, scope) : nil
@@ -108,7 +111,7 @@ extension Expression {
 }
 
 extension Document {
-    fileprivate func hasBytes(_ view: DocumentView) -> Bool { withView { $0.bytes.isSame(as: view.bytes) } }
+    func hasBytes(_ view: DocumentView) -> Bool { withView { $0.bytes.isSame(as: view.bytes) } }
 }
 
 /// One node of a compiled expression.

@@ -38,6 +38,11 @@ enum ObjectOperators {
         let input: ExpressionTree
 
         func evaluate(_ state: inout Never?, _ scope: inout EvaluationScope) throws(ServerError) -> Value? {
+            // A field of the root is found in place: its bytes are not copied for one of them.
+            if case .root = input, case .constant(.string(let name)) = self.name {
+                scope.count(bytes: scope.root.byteCount)
+                return scope.root[name].map { Value($0) }
+            }
             let operands = try scope.evaluate([name, input])
             guard case .string(let name) = operands[0] else { throw notString(operands[0]) }
             guard let value = operands[1] else { return Value?.none }

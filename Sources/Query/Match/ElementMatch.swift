@@ -9,17 +9,14 @@ final class ElementMatchValuePredicate: ValuePredicate {
 
     override func matches(_ value: ValueView?, _ details: inout MatchDetails) throws(ServerError) -> Bool {
         guard let array = value?.asArray else { return false }
-        var index = 0
-        for element in array {
-            if try condition.matches(element.value, &details) {
-                details.position = index
-                return true
-            }
-            index += 1
+        let found = try details.first(in: array) { (element, _, details) throws(ServerError) in
+            try condition.matches(element.value, &details)
         }
-        return false
+        guard let found else { return false }
+        details.position = found
+        return true
     }
-    override func watch(by budget: EvaluationBudget?) -> Bool { condition.watch(by: budget) }
+    override var weight: MatchWeight { condition.weight }
     override func describe() -> Document { ["$elemMatch": .document(condition.describe())] }
 }
 
@@ -31,18 +28,14 @@ final class ElementMatchObjectPredicate: ValuePredicate {
 
     override func matches(_ value: ValueView?, _ details: inout MatchDetails) throws(ServerError) -> Bool {
         guard let array = value?.asArray else { return false }
-        var index = 0
-        for element in array {
-            if let document = element.value.asDocument ?? element.value.asArray,
-                try filter.matches(document, &details)
-            {
-                details.position = index
-                return true
-            }
-            index += 1
+        let found = try details.first(in: array) { (element, _, details) throws(ServerError) in
+            guard let document = element.value.asDocument ?? element.value.asArray else { return false }
+            return try filter.matches(document, &details)
         }
-        return false
+        guard let found else { return false }
+        details.position = found
+        return true
     }
-    override func watch(by budget: EvaluationBudget?) -> Bool { filter.watch(by: budget) }
+    override var weight: MatchWeight { filter.weight }
     override func describe() -> Document { ["$elemMatch": .document(filter.describe())] }
 }

@@ -14,8 +14,11 @@ public final class Filter {
     private let source: OwnedBytes
     /// Whether it may take long on one document, however short: with `$expr`, with regular expressions.
     public let mayTakeLong: Bool
-    /// Of filters that may take long.
+    /// A longer document is matched in steps.
+    private let bytesAtOnce: Int
     private let budget: EvaluationBudget?
+    /// Where the match of a document stands that was interrupted.
+    private let progress: MatchProgress?
 
     /// Compiles a filter document. Owns what it needs of it.
     public init(_ document: DocumentView, context: QueryContext) throws(ServerError) {
@@ -23,8 +26,11 @@ public final class Filter {
         tree = try FilterParser(context: context).conjunction(source.view)
         program = SimpleConjunction(tree) ?? tree
         valuePredicate = nil
-        mayTakeLong = tree.watch(by: context.budget?.value)
-        budget = mayTakeLong ? context.budget?.value : nil
+        let weight = tree.weight
+        mayTakeLong = weight.mayTakeLong
+        bytesAtOnce = weight.bytesAtOnce
+        budget = context.budget?.value
+        progress = budget.map { MatchProgress($0) }
     }
 
     /// Compiles a condition on one value, for `matches(value:)`: what `{field: condition}` means for the field's
@@ -48,39 +54,56 @@ public final class Filter {
             valuePredicate = try parser.condition(condition, field: "", depth: 0).predicate
         }
         program = SimpleConjunction(tree) ?? tree
-        mayTakeLong = false
-        _ = tree.watch(by: context.budget?.value)
-        _ = valuePredicate?.watch(by: context.budget?.value)
-        budget = nil
+        let weight = valuePredicate?.weight ?? tree.weight
+        mayTakeLong = weight.mayTakeLong
+        bytesAtOnce = weight.bytesAtOnce
+        budget = context.budget?.value
+        progress = budget.map { MatchProgress($0) }
     }
 
     /// Whether the filter matches every document.
     public var isEmpty: Bool { valuePredicate == nil && ((tree as? AndNode)?.children.isEmpty ?? false) }
 
     /// Whether `document` matches. `$expr` errors surface here.
+    @inline(__always)
     public func matches(_ document: DocumentView) throws(ServerError) -> Bool {
-        var details = MatchDetails()
-        return try program.matches(document, &details)
+        guard document.byteCount > bytesAtOnce, progress != nil else {
+            var details = MatchDetails()
+            return try program.matches(document, &details)
+        }
+        var position: Int?
+        return try matchesInSteps(document, &position)
     }
 
     /// The same, and the index of the first array element that an array path matched at: what positional `$` means.
     /// `position` is nil when no array was searched.
     public func matches(_ document: DocumentView, position: inout Int?) throws(ServerError) -> Bool {
-        var details = MatchDetails()
-        let matched = try program.matches(document, &details)
-        position = matched && details.position >= 0 ? details.position : nil
+        guard document.byteCount > bytesAtOnce, progress != nil else {
+            var details = MatchDetails()
+            let matched = try program.matches(document, &details)
+            position = matched && details.position >= 0 ? details.position : nil
+            return matched
+        }
+        return try matchesInSteps(document, &position)
+    }
+
+    private func matchesInSteps(_ document: DocumentView, _ position: inout Int?) throws(ServerError) -> Bool {
+        guard let progress else { return false }
+        var found = -1
+        let matched = try progress.matches(tree, document, position: &found)
+        position = matched && found >= 0 ? found : nil
         return matched
     }
 
     /// The same, for a caller who can come back with the same document: nil when the slice was used up meanwhile.
     @inline(__always)
     public func matchesInterruptibly(_ document: DocumentView) throws(ServerError) -> Bool? {
-        guard budget != nil else { return try matches(document) }
+        guard document.byteCount > bytesAtOnce else { return try matches(document) }
         return try budget.interruptibly { () throws(ServerError) in try matches(document) }
     }
 
     public func matchesInterruptibly(_ document: DocumentView, position: inout Int?) throws(ServerError) -> Bool? {
-        guard budget != nil else { return try matches(document, position: &position) }
+        guard document.byteCount > bytesAtOnce else { return try matches(document, position: &position) }
         return try budget.interruptibly { () throws(ServerError) in try matches(document, position: &position) }
     }
 
@@ -88,10 +111,17 @@ public final class Filter {
     ///
     /// For a filter made of a document, the value must be a document that matches.
     public func matches(value: ValueView) throws(ServerError) -> Bool {
-        var details = MatchDetails()
+        guard value.byteCount > bytesAtOnce, let progress else {
+            var details = MatchDetails()
+            return try matches(value, &details)
+        }
+        return try progress.atOnce { (details) throws(ServerError) in try matches(value, &details) }
+    }
+
+    private func matches(_ value: ValueView, _ details: inout MatchDetails) throws(ServerError) -> Bool {
         if let valuePredicate { return try valuePredicate.matches(value, &details) }
         guard let document = value.asDocument else { return false }
-        return try program.matches(document, &details)
+        return try tree.matches(document, &details)
     }
 
     /// The same for an element of an array, as `$elemMatch` asks: an array among them counts as a document of its

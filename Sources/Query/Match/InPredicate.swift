@@ -18,26 +18,13 @@ final class InPredicate: ValuePredicate {
 
     override func matches(_ value: ValueView?, _ details: inout MatchDetails) throws(ServerError) -> Bool {
         guard let value else { return hasNull }
-        if contains(value) { return true }
-        for expression in expressions where try expression.matches(value, &details) { return true }
-        return false
+        if values.binarySearch(value) != nil { return true }
+        return try details.first(of: expressions.count) { (index, details) throws(ServerError) in
+            try expressions[index].matches(value, &details)
+        } != nil
     }
 
-    private func contains(_ value: ValueView) -> Bool {
-        var low = 0
-        var high = values.count
-        while low < high {
-            let middle = (low + high) / 2
-            let order = ValueView.compare(values[middle], value)
-            if order == 0 { return true }
-            if order < 0 { low = middle + 1 } else { high = middle }
-        }
-        return false
-    }
-
-    override func watch(by budget: EvaluationBudget?) -> Bool {
-        expressions.reduce(false) { mayTakeLong, expression in expression.watch(by: budget) || mayTakeLong }
-    }
+    override var weight: MatchWeight { expressions.reduce(.one) { $0 + $1.weight } }
 
     override func describe() -> Document { ["$in": source] }
 }

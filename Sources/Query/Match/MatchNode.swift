@@ -1,26 +1,25 @@
 import BSON
 import Core
 
-/// What matching reports besides yes or no.
-struct MatchDetails {
-    /// Index of the element of the outermost array at which the last array path matched, or -1.
-    var position = -1
-}
-
 /// A compiled condition on a document. Not a plug point: a closed family of final classes, so that a walk over the tree
 /// costs one virtual call a node.
 class MatchNode {
     func matches(_ document: DocumentView, _ details: inout MatchDetails) throws(ServerError) -> Bool { true }
     /// The condition in normal form, for `explain`.
     func describe() -> Document { Document() }
-    /// Has the budget watch over what may take long on one document; whether there is such a thing.
-    func watch(by budget: EvaluationBudget?) -> Bool { false }
+    /// What matching one document may take.
+    var weight: MatchWeight { .one }
 }
 
 extension [MatchNode] {
-    /// Every one of them.
-    func watch(by budget: EvaluationBudget?) -> Bool {
-        reduce(false) { mayTakeLong, node in node.watch(by: budget) || mayTakeLong }
+    var weight: MatchWeight { reduce(.one) { $0 + $1.weight } }
+    /// The first that is true of the document, or false.
+    @inline(__always) fileprivate func first(
+        _ isTrue: Bool, of document: DocumentView, _ details: inout MatchDetails
+    ) throws(ServerError) -> Int? {
+        try details.first(of: count) { (index, details) throws(ServerError) in
+            try self[index].matches(document, &details) == isTrue
+        }
     }
 }
 
@@ -30,10 +29,9 @@ final class AndNode: MatchNode {
     init(_ children: [MatchNode]) { self.children = children }
 
     override func matches(_ document: DocumentView, _ details: inout MatchDetails) throws(ServerError) -> Bool {
-        for child in children where try !child.matches(document, &details) { return false }
-        return true
+        try children.first(false, of: document, &details) == nil
     }
-    override func watch(by budget: EvaluationBudget?) -> Bool { children.watch(by: budget) }
+    override var weight: MatchWeight { children.weight }
     override func describe() -> Document {
         children.isEmpty ? Document() : ["$and": .array(children.map { .document($0.describe()) })]
     }
@@ -45,10 +43,9 @@ final class OrNode: MatchNode {
     init(_ children: [MatchNode]) { self.children = children }
 
     override func matches(_ document: DocumentView, _ details: inout MatchDetails) throws(ServerError) -> Bool {
-        for child in children where try child.matches(document, &details) { return true }
-        return false
+        try children.first(true, of: document, &details) != nil
     }
-    override func watch(by budget: EvaluationBudget?) -> Bool { children.watch(by: budget) }
+    override var weight: MatchWeight { children.weight }
     override func describe() -> Document { ["$or": .array(children.map { .document($0.describe()) })] }
 }
 
@@ -58,11 +55,10 @@ final class NorNode: MatchNode {
     init(_ children: [MatchNode]) { self.children = children }
 
     override func matches(_ document: DocumentView, _ details: inout MatchDetails) throws(ServerError) -> Bool {
-        var ignored = MatchDetails()
-        for child in children where try child.matches(document, &ignored) { return false }
-        return true
+        var ignored = details.ignored
+        return try children.first(true, of: document, &ignored) == nil
     }
-    override func watch(by budget: EvaluationBudget?) -> Bool { children.watch(by: budget) }
+    override var weight: MatchWeight { children.weight }
     override func describe() -> Document { ["$nor": .array(children.map { .document($0.describe()) })] }
 }
 
@@ -72,10 +68,10 @@ final class NotNode: MatchNode {
     init(_ child: MatchNode) { self.child = child }
 
     override func matches(_ document: DocumentView, _ details: inout MatchDetails) throws(ServerError) -> Bool {
-        var ignored = MatchDetails()
+        var ignored = details.ignored
         return try !child.matches(document, &ignored)
     }
-    override func watch(by budget: EvaluationBudget?) -> Bool { child.watch(by: budget) }
+    override var weight: MatchWeight { child.weight }
     /// `{path: {$not: condition}}` for a condition on a path, `$nor` for the rest.
     override func describe() -> Document {
         if let path = child as? PathNode { return [path.path.string: ["$not": .document(path.predicate.describe())]] }
@@ -108,6 +104,6 @@ final class ExpressionNode: MatchNode {
         case .some(let value): value.type.isNumber ? value.asNumber != 0 : true
         }
     }
-    override func watch(by budget: EvaluationBudget?) -> Bool { true }
+    override var weight: MatchWeight { .long }
     override func describe() -> Document { ["$expr": source] }
 }

@@ -20,13 +20,13 @@ final class PathNode: MatchNode {
 
     override func describe() -> Document { [path.string: .document(predicate.describe())] }
 
-    override func watch(by budget: EvaluationBudget?) -> Bool { predicate.watch(by: budget) }
+    override var weight: MatchWeight { predicate.weight }
 
     private func enter(
         _ document: DocumentView, _ part: Int, _ details: inout MatchDetails
     ) throws(ServerError) -> Bool {
         let name = path.parts[part]
-        guard let value = document.find(name.base, count: name.count) else {
+        guard let value = details.find(KeyView(base: name.base, count: name.count), in: document) else {
             return try predicate.matches(nil, &details)
         }
         return try descend(value, part + 1, &details)
@@ -49,28 +49,38 @@ final class PathNode: MatchNode {
     private func search(
         _ array: DocumentView, _ part: Int, _ details: inout MatchDetails
     ) throws(ServerError) -> Bool {
-        var index = 0
-        for element in array {
-            let value = element.value
-            if value.type == .document, try enter(DocumentView(base: value.pointer), part, &details) {
-                details.position = index
-                return true
-            }
-            if index == path.parts[part].index, try descend(value, part + 1, &details) { return true }
-            index += 1
-        }
-        return false
+        let named = path.parts[part].index
+        return try details.first(in: array) { (element, index, details) throws(ServerError) in
+            guard index == named else { return try enter(element.value, at: index, part, &details) }
+            return try details.first(of: 2) { (step, details) throws(ServerError) in
+                try step == 0
+                    ? enter(element.value, at: index, part, &details) : descend(element.value, part + 1, &details)
+            } != nil
+        } != nil
     }
 
-    private func expand(_ value: ValueView, _ details: inout MatchDetails) throws(ServerError) -> Bool {
-        var index = 0
-        for element in DocumentView(base: value.pointer) {
-            if try predicate.matches(element.value, &details) {
-                details.position = index
-                return true
-            }
-            index += 1
+    /// An element of an array, when it is a document.
+    @inline(__always) private func enter(
+        _ element: ValueView, at index: Int, _ part: Int, _ details: inout MatchDetails
+    ) throws(ServerError) -> Bool {
+        guard element.type == .document, try enter(DocumentView(base: element.pointer), part, &details) else {
+            return false
         }
-        return try predicate.matches(value, &details)
+        details.position = index
+        return true
+    }
+
+    /// The elements of an array, then the array.
+    private func expand(_ value: ValueView, _ details: inout MatchDetails) throws(ServerError) -> Bool {
+        try details.first(of: 2) { (step, details) throws(ServerError) in
+            if step == 1 { return try predicate.matches(value, &details) }
+            let array = DocumentView(base: value.pointer)
+            let found = try details.first(in: array) { (element, _, details) throws(ServerError) in
+                try predicate.matches(element.value, &details)
+            }
+            guard let found else { return false }
+            details.position = found
+            return true
+        } != nil
     }
 }

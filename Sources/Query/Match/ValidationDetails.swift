@@ -131,8 +131,11 @@ public struct ValidationDetails {
             if isNegated {
                 details.append("reason", "schema matched")
             } else {
+                // Whoever asks does not come back: an explanation that is interrupted takes too long.
+                var match = MatchDetails(progress: context.budget.map { MatchProgress($0.value) })
                 details.append(
-                    "schemaRulesNotSatisfied", .documents(try node.schema.unsatisfied(ValueView(document))))
+                    "schemaRulesNotSatisfied",
+                    .documents(try node.schema.unsatisfied(ValueView(document), &match)))
             }
             return details
         case "$expr":

@@ -9,8 +9,8 @@ class ValuePredicate {
     func matches(_ value: ValueView?, _ details: inout MatchDetails) throws(ServerError) -> Bool { true }
     /// The operator document, for `explain`.
     func describe() -> Document { Document() }
-    /// Has the budget watch over what may take long on one value; whether there is such a thing.
-    func watch(by budget: EvaluationBudget?) -> Bool { false }
+    /// What matching one value may take.
+    var weight: MatchWeight { .one }
 }
 
 /// All of several conditions, on the same value.
@@ -20,12 +20,11 @@ final class AllPredicate: ValuePredicate {
     override var expandsArrays: Bool { false }
 
     override func matches(_ value: ValueView?, _ details: inout MatchDetails) throws(ServerError) -> Bool {
-        for child in children where try !child.matches(value, &details) { return false }
-        return true
+        try details.first(of: children.count) { (index, details) throws(ServerError) in
+            try !children[index].matches(value, &details)
+        } == nil
     }
-    override func watch(by budget: EvaluationBudget?) -> Bool {
-        children.reduce(false) { mayTakeLong, child in child.watch(by: budget) || mayTakeLong }
-    }
+    override var weight: MatchWeight { children.reduce(.one) { $0 + $1.weight } }
     override func describe() -> Document {
         Document { writer in
             for child in children { for (name, value) in child.describe().fields { writer.append(name, value) } }
@@ -40,10 +39,10 @@ final class NotPredicate: ValuePredicate {
     override var expandsArrays: Bool { false }
 
     override func matches(_ value: ValueView?, _ details: inout MatchDetails) throws(ServerError) -> Bool {
-        var ignored = MatchDetails()
+        var ignored = details.ignored
         return try !child.matches(value, &ignored)
     }
-    override func watch(by budget: EvaluationBudget?) -> Bool { child.watch(by: budget) }
+    override var weight: MatchWeight { child.weight }
     override func describe() -> Document { ["$not": .document(child.describe())] }
 }
 
@@ -105,79 +104,5 @@ final class ModPredicate: ValuePredicate {
         if let integer = value.asInteger { return integer }
         guard value.type.isNumber, let number = value.asNumber, number.isFinite else { return nil }
         return Int64(exactly: number.rounded(.towardZero))
-    }
-}
-
-/// A regular expression on strings; also equal to the same expression stored as a value.
-final class RegexPredicate: ValuePredicate {
-    let expression: RegularExpression
-    private var budget: EvaluationBudget?
-    /// The long texts of the document that is being looked at: how the search of each ended, and last the one that was
-    /// interrupted. Who comes back with the document asks for all of them again, in the same order.
-    private var searches: [LongSearch] = []
-    private var attempt: UInt64 = 0
-    /// How many of them were asked for in this attempt.
-    private var asked = 0
-
-    private struct LongSearch {
-        let search: RegexSearch
-        var outcome: Bool?
-    }
-
-    init(_ expression: RegularExpression) { self.expression = expression }
-
-    override func matches(_ value: ValueView?, _ details: inout MatchDetails) throws(ServerError) -> Bool {
-        guard let value else { return false }
-        switch value.type {
-        case .string, .symbol:
-            guard let text = value.asStringBytes else { return false }
-            return text.count > Limits.regexShortTextBytesMax ? try search(text) : try expression.matches(text)
-        case .regex:
-            guard let stored = value.asRegex else { return false }
-            return stored.pattern == expression.pattern && String(stored.options.sorted()) == expression.options
-        default: return false
-        }
-    }
-    override func watch(by budget: EvaluationBudget?) -> Bool {
-        self.budget = budget
-        return true
-    }
-
-    /// Searches a long text in parts, between which the time is looked at.
-    private func search(_ text: UnsafeRawBufferPointer) throws(ServerError) -> Bool {
-        guard let budget, budget.isInterruptible else {
-            return try finish(try RegexSearch(expression, [UInt8](text)))
-        }
-        if attempt != budget.attempts {
-            attempt = budget.attempts
-            asked = 0
-        }
-        let index = asked
-        asked += 1
-        if index >= searches.count || !searches[index].search.isOf(text) {
-            // Another document, or this one as it has become.
-            searches.removeSubrange(min(index, searches.count)...)
-            searches.append(LongSearch(search: try RegexSearch(expression, [UInt8](text))))
-        }
-        if let outcome = searches[index].outcome { return outcome }
-        let outcome = try finish(searches[index].search)
-        searches[index].outcome = outcome
-        return outcome
-    }
-
-    private func finish(_ search: RegexSearch) throws(ServerError) -> Bool {
-        while true {
-            switch try search.next() {
-            case .match: return true
-            case .end: return false
-            case .none: if try budget?.look() == true { throw .evaluationInterrupted }
-            }
-        }
-    }
-
-    override func describe() -> Document {
-        expression.options.isEmpty
-            ? ["$regex": .string(expression.pattern)]
-            : ["$regex": .string(expression.pattern), "$options": .string(expression.options)]
     }
 }

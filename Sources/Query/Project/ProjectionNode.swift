@@ -53,15 +53,19 @@ final class ProjectionNode {
     }
 
     private(set) var entries: [Entry] = []
+    private var table = NameTable()
     /// Whether an entry here or below makes fields that the document may not have.
     var hasComputed = false
     /// Whether the path of `field.$` ends or passes here: the first array below keeps one element.
     var isPositional = false
 
     @inline(__always) func entry(_ key: KeyView) -> Entry? {
-        for entry in entries where entry.isNamed(key) { return entry }
-        return nil
+        table.find(key) { entries[$0].isNamed(key) }.map { entries[$0] }
     }
-    func entry(named name: String) -> Entry? { entries.first { $0.path.string == name } }
-    func add(_ entry: Entry) { entries.append(entry) }
+    func entry(named name: String) -> Entry? { KeyView.with(name) { entry($0) } }
+    /// Adds an entry with a name that is not there yet.
+    func add(_ entry: Entry) {
+        table.append(entry.key) { place, body in body(entries[place].key) }
+        entries.append(entry)
+    }
 }

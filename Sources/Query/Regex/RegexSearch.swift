@@ -64,9 +64,6 @@ final class RegexSearch {
         ServerError(.exceededMemoryLimit, "no memory for the groups of a regular expression")
     }
 
-    /// Whether this is a search of these bytes.
-    func isOf(_ bytes: UnsafeRawBufferPointer) -> Bool { text.withUnsafeBytes { $0.isSame(as: bytes) } }
-
     /// Looks at the next part. Throws 51156 when a limit is reached.
     func next() throws(ServerError) -> Outcome {
         if isEnded { return .end }

@@ -177,7 +177,8 @@ extension JSONSchemaParser {
         }
         if let list = try array("enum") {
             guard !list.isEmpty else { throw wrongValue("enum", "cannot be an empty array") }
-            guard SchemaEquality.duplicate(in: list) == nil else {
+            var match = MatchDetails()
+            guard try DuplicateSearch.duplicate(in: list, &match) == nil else {
                 throw wrongValue("enum", "array cannot contain duplicate values.")
             }
             rules.append(SchemaEnumRule(list))

@@ -7,8 +7,10 @@ struct SchemaItemCountRule: SchemaRule {
     let allowed: ClosedRange<Int64>
     let source: Value
 
-    func holds(_ value: ValueView) -> Bool { value.asArray.map { allowed.contains(Int64($0.fieldCount)) } ?? true }
-    func explain(_ value: ValueView) -> Document {
+    func holds(_ value: ValueView, _ match: inout MatchDetails) -> Bool {
+        value.asArray.map { allowed.contains(Int64($0.fieldCount)) } ?? true
+    }
+    func explain(_ value: ValueView, _ match: inout MatchDetails) -> Document {
         [
             "operatorName": .string(keyword), "specifiedAs": .document([keyword: source]),
             "reason": "array did not match specified length", "consideredValue": Value(value),
@@ -18,13 +20,16 @@ struct SchemaItemCountRule: SchemaRule {
 
 /// `uniqueItems: true`.
 struct SchemaUniqueItemsRule: SchemaRule {
-    func holds(_ value: ValueView) -> Bool { value.asArray.map { SchemaEquality.duplicate(in: $0) == nil } ?? true }
-    func explain(_ value: ValueView) -> Document {
+    func holds(_ value: ValueView, _ match: inout MatchDetails) throws(ServerError) -> Bool {
+        guard let array = value.asArray else { return true }
+        return try DuplicateSearch.duplicate(in: array, &match) == nil
+    }
+    func explain(_ value: ValueView, _ match: inout MatchDetails) throws(ServerError) -> Document {
         var details: Document = [
             "operatorName": "uniqueItems", "specifiedAs": ["uniqueItems": true], "reason": "found a duplicate item",
             "consideredValue": Value(value),
         ]
-        if let value = value.asArray.flatMap({ SchemaEquality.duplicate(in: $0) }) {
+        if let array = value.asArray, let value = try DuplicateSearch.duplicate(in: array, &match) {
             details.append("duplicatedValue", value)
         }
         return details
@@ -37,20 +42,28 @@ struct SchemaEachItemRule: SchemaRule {
     let schema: JSONSchema
     let start: Int
 
-    func holds(_ value: ValueView) throws(ServerError) -> Bool { try firstFault(value) == nil }
+    var weight: MatchWeight { schema.weight }
 
-    private func firstFault(_ value: ValueView) throws(ServerError) -> (index: Int, item: ValueView)? {
-        guard let array = value.asArray else { return nil }
-        var index = 0
-        for element in array {
-            if index >= start, try !schema.matches(element.value) { return (index, element.value) }
-            index += 1
-        }
-        return nil
+    func holds(_ value: ValueView, _ match: inout MatchDetails) throws(ServerError) -> Bool {
+        try firstFault(value, &match) == nil
     }
 
-    func explain(_ value: ValueView) throws(ServerError) -> Document {
-        guard let fault = try firstFault(value) else { return Document() }
+    private func firstFault(
+        _ value: ValueView, _ match: inout MatchDetails
+    ) throws(ServerError) -> (index: Int, item: ValueView)? {
+        guard let array = value.asArray else { return nil }
+        var fault: ValueView?
+        let index = try match.first(in: array) { (element, index, match) throws(ServerError) in
+            guard index >= start, try !schema.matches(element.value, &match) else { return false }
+            fault = element.value
+            return true
+        }
+        guard let index, let fault else { return nil }
+        return (index, fault)
+    }
+
+    func explain(_ value: ValueView, _ match: inout MatchDetails) throws(ServerError) -> Document {
+        guard let fault = try firstFault(value, &match) else { return Document() }
         let reason =
             start == 0
             ? "At least one item did not match the sub-schema"
@@ -59,7 +72,7 @@ struct SchemaEachItemRule: SchemaRule {
             [
                 "operatorName": .string(keyword), "reason": .string(reason),
                 "itemIndex": .init(integerLiteral: Int64(fault.index)),
-            ], fault.item)
+            ], fault.item, &match)
     }
 }
 
@@ -67,16 +80,20 @@ struct SchemaEachItemRule: SchemaRule {
 struct SchemaItemListRule: SchemaRule {
     let schemas: [JSONSchema]
 
-    func holds(_ value: ValueView) throws(ServerError) -> Bool {
+    var weight: MatchWeight { schemas.weight }
+
+    func holds(_ value: ValueView, _ match: inout MatchDetails) throws(ServerError) -> Bool {
         guard let array = value.asArray else { return true }
-        for (schema, element) in zip(schemas, array) where try !schema.matches(element.value) { return false }
-        return true
+        return try match.first(in: array) { (element, index, match) throws(ServerError) in
+            guard index < schemas.count else { return false }
+            return try !schemas[index].matches(element.value, &match)
+        } == nil
     }
-    func explain(_ value: ValueView) throws(ServerError) -> Document {
+    func explain(_ value: ValueView, _ match: inout MatchDetails) throws(ServerError) -> Document {
         var faults: [Document] = []
         for (index, (schema, element)) in zip(schemas, value.asArray.map(Array.init) ?? []).enumerated()
-        where try !schema.matches(element.value) {
-            faults.append(try schema.entry(["itemIndex": .init(integerLiteral: Int64(index))], element.value))
+        where try !schema.matches(element.value, &match) {
+            faults.append(try schema.entry(["itemIndex": .init(integerLiteral: Int64(index))], element.value, &match))
         }
         return ["operatorName": "items", "details": .documents(faults)]
     }
@@ -86,8 +103,10 @@ struct SchemaItemListRule: SchemaRule {
 struct SchemaNoMoreItemsRule: SchemaRule {
     let count: Int
 
-    func holds(_ value: ValueView) -> Bool { value.asArray.map { $0.fieldCount <= count } ?? true }
-    func explain(_ value: ValueView) -> Document {
+    func holds(_ value: ValueView, _ match: inout MatchDetails) -> Bool {
+        value.asArray.map { $0.fieldCount <= count } ?? true
+    }
+    func explain(_ value: ValueView, _ match: inout MatchDetails) -> Document {
         let items = value.asArray.map { $0.dropFirst(count).map { Value($0.value) } } ?? []
         return [
             "operatorName": "additionalItems", "specifiedAs": ["additionalItems": false],

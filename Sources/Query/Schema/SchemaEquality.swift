@@ -13,18 +13,4 @@ enum SchemaEquality {
         default: return value
         }
     }
-
-    /// The first value of the list that is in it before; nil when there is none.
-    static func duplicate(in array: DocumentView) -> Value? {
-        let values = array.map { canonical(Value($0.value)) }
-        let order = values.indices.sorted {
-            let order = Value.order(values[$0], values[$1])
-            return order < 0 || (order == 0 && $0 < $1)
-        }
-        var first: Int?
-        for (a, b) in zip(order, order.dropFirst()) where Value.equal(values[a], values[b]) {
-            first = min(first ?? b, b)
-        }
-        return first.map { values[$0] }
-    }
 }

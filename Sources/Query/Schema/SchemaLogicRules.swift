@@ -7,23 +7,33 @@ struct SchemaCombinationRule: SchemaRule {
     let kind: Kind
     let schemas: [JSONSchema]
 
-    func holds(_ value: ValueView) throws(ServerError) -> Bool {
-        var matched = 0
-        for schema in schemas {
-            if try schema.matches(value) { matched += 1 } else if kind == .allOf { return false }
-            if kind == .anyOf, matched > 0 { return true }
-            if kind == .oneOf, matched > 1 { return false }
+    var weight: MatchWeight { schemas.weight }
+
+    func holds(_ value: ValueView, _ match: inout MatchDetails) throws(ServerError) -> Bool {
+        var matched = match.kept(Int.self) ?? 0
+        do throws(ServerError) {
+            let decisive = try match.first(of: schemas.count) { (index, match) throws(ServerError) in
+                if try schemas[index].matches(value, &match) { matched += 1 } else if kind == .allOf { return true }
+                return (kind == .anyOf && matched > 0) || (kind == .oneOf && matched > 1)
+            }
+            switch kind {
+            case .allOf: return decisive == nil
+            case .anyOf: return decisive != nil
+            case .oneOf: return decisive == nil && matched == 1
+            }
+        } catch {
+            match.keep(matched, error)
+            throw error
         }
-        return kind == .allOf || (kind == .oneOf && matched == 1)
     }
-    func explain(_ value: ValueView) throws(ServerError) -> Document {
+    func explain(_ value: ValueView, _ match: inout MatchDetails) throws(ServerError) -> Document {
         var (matching, faults): ([Value], [Document]) = ([], [])
         for (index, schema) in schemas.enumerated() {
             let number = Value(integerLiteral: Int64(index))
-            if try schema.matches(value) {
+            if try schema.matches(value, &match) {
                 matching.append(number)
             } else {
-                faults.append(try schema.entry(["index": number], value))
+                faults.append(try schema.entry(["index": number], value, &match))
             }
         }
         if kind == .oneOf, matching.count > 1 {
@@ -40,6 +50,12 @@ struct SchemaCombinationRule: SchemaRule {
 struct SchemaNotRule: SchemaRule {
     let schema: JSONSchema
 
-    func holds(_ value: ValueView) throws(ServerError) -> Bool { try !schema.matches(value) }
-    func explain(_ value: ValueView) -> Document { ["operatorName": "not", "reason": "child expression matched"] }
+    var weight: MatchWeight { schema.weight }
+
+    func holds(_ value: ValueView, _ match: inout MatchDetails) throws(ServerError) -> Bool {
+        try !schema.matches(value, &match)
+    }
+    func explain(_ value: ValueView, _ match: inout MatchDetails) -> Document {
+        ["operatorName": "not", "reason": "child expression matched"]
+    }
 }

@@ -5,18 +5,23 @@ import Core
 struct SchemaPropertiesRule: SchemaRule {
     let properties: [(name: String, schema: JSONSchema)]
 
-    func holds(_ value: ValueView) throws(ServerError) -> Bool {
+    var weight: MatchWeight { properties.map(\.schema).weight }
+
+    func holds(_ value: ValueView, _ match: inout MatchDetails) throws(ServerError) -> Bool {
         guard let document = value.asDocument else { return true }
-        for property in properties {
-            if let value = document[property.name], try !property.schema.matches(value) { return false }
-        }
-        return true
+        return try match.first(of: properties.count) { (index, match) throws(ServerError) in
+            guard let value = match.find(properties[index].name, in: document) else { return false }
+            return try !properties[index].schema.matches(value, &match)
+        } == nil
     }
-    func explain(_ value: ValueView) throws(ServerError) -> Document {
+    func explain(_ value: ValueView, _ match: inout MatchDetails) throws(ServerError) -> Document {
         var faults: [Document] = []
         for (name, schema) in properties {
-            guard let value = value.asDocument?[name], try !schema.matches(value) else { continue }
-            faults.append(try schema.entry(["propertyName": .string(name)], value))
+            try match.spend(1)
+            guard let document = value.asDocument, let value = match.find(name, in: document),
+                try !schema.matches(value, &match)
+            else { continue }
+            faults.append(try schema.entry(["propertyName": .string(name)], value, &match))
         }
         return ["operatorName": "properties", "propertiesNotSatisfied": .documents(faults)]
     }
@@ -26,25 +31,34 @@ struct SchemaPropertiesRule: SchemaRule {
 struct SchemaPatternPropertiesRule: SchemaRule {
     let patterns: [(expression: RegularExpression, schema: JSONSchema)]
 
-    func holds(_ value: ValueView) throws(ServerError) -> Bool {
+    var weight: MatchWeight { patterns.reduce(.one) { $0 + .pattern + $1.schema.weight } }
+
+    func holds(_ value: ValueView, _ match: inout MatchDetails) throws(ServerError) -> Bool {
         guard let document = value.asDocument else { return true }
-        for element in document {
-            for (expression, schema) in patterns where try expression.matches(element.key.bytes) {
-                if try !schema.matches(element.value) { return false }
-            }
-        }
-        return true
+        return try match.first(in: document) { (element, _, match) throws(ServerError) in
+            try match.first(of: patterns.count) { (index, match) throws(ServerError) in
+                let accepting = try match.first(of: 2) { (step, match) throws(ServerError) in
+                    try step == 0
+                        ? !patterns[index].expression.matches(element.key.bytes, match)
+                        : patterns[index].schema.matches(element.value, &match)
+                }
+                return accepting == nil
+            } != nil
+        } == nil
     }
-    func explain(_ value: ValueView) throws(ServerError) -> Document {
+    func explain(_ value: ValueView, _ match: inout MatchDetails) throws(ServerError) -> Document {
         var faults: [Document] = []
         for (expression, schema) in patterns {
             for element in value.asDocument.map(Array.init) ?? [] {
-                guard try expression.matches(element.key.bytes), try !schema.matches(element.value) else { continue }
+                try match.spend(1)
+                guard try expression.matches(element.key.bytes), try !schema.matches(element.value, &match) else {
+                    continue
+                }
                 faults.append(
                     try schema.entry(
                         [
                             "propertyName": .string(element.key.string), "regexMatched": .string(expression.pattern),
-                        ], element.value))
+                        ], element.value, &match))
             }
         }
         return ["operatorName": "patternProperties", "details": .documents(faults)]
@@ -59,21 +73,32 @@ struct SchemaAdditionalPropertiesRule: SchemaRule {
     let names: Set<String>
     let patterns: [RegularExpression]
 
-    func holds(_ value: ValueView) throws(ServerError) -> Bool {
+    var weight: MatchWeight { patterns.reduce(schema?.weight ?? .one) { weight, _ in weight + .pattern } }
+
+    func holds(_ value: ValueView, _ match: inout MatchDetails) throws(ServerError) -> Bool {
         guard let document = value.asDocument else { return true }
-        for element in document where try isFault(element) { return false }
-        return true
+        return try match.first(in: document) { (element, _, match) throws(ServerError) in
+            try isFault(element, &match)
+        } == nil
     }
 
-    private func isFault(_ element: DocumentView.Element) throws(ServerError) -> Bool {
+    private func isFault(
+        _ element: DocumentView.Element, _ match: inout MatchDetails
+    ) throws(ServerError) -> Bool {
         if names.contains(element.key.string) { return false }
-        for pattern in patterns where try pattern.matches(element.key.bytes) { return false }
-        return try schema.map { (schema) throws(ServerError) in try !schema.matches(element.value) } ?? true
+        // The schema is asked last, and only when no pattern matches.
+        let accepting = try match.first(of: patterns.count + 1) { (index, match) throws(ServerError) in
+            guard index == patterns.count else { return try patterns[index].matches(element.key.bytes, match) }
+            return try schema?.matches(element.value, &match) ?? false
+        }
+        return accepting == nil
     }
 
-    func explain(_ value: ValueView) throws(ServerError) -> Document {
+    func explain(_ value: ValueView, _ match: inout MatchDetails) throws(ServerError) -> Document {
         var faults: [DocumentView.Element] = []
-        for element in value.asDocument.map(Array.init) ?? [] where try isFault(element) { faults.append(element) }
+        for element in value.asDocument.map(Array.init) ?? [] where try isFault(element, &match) {
+            faults.append(element)
+        }
         guard let schema else {
             return [
                 "operatorName": "additionalProperties", "specifiedAs": ["additionalProperties": false],
@@ -86,7 +111,7 @@ struct SchemaAdditionalPropertiesRule: SchemaRule {
                 "operatorName": "additionalProperties",
                 "reason": "at least one additional property did not match the subschema",
                 "failingProperty": .string(fault.key.string),
-            ], fault.value)
+            ], fault.value, &match)
     }
 }
 
@@ -94,15 +119,27 @@ struct SchemaAdditionalPropertiesRule: SchemaRule {
 struct SchemaRequiredRule: SchemaRule {
     let names: [String]
 
-    func holds(_ value: ValueView) -> Bool { missing(value).isEmpty }
-    private func missing(_ value: ValueView) -> [String] {
-        guard let document = value.asDocument else { return [] }
-        return names.filter { document[$0] == nil }
+    var weight: MatchWeight { MatchWeight(conditions: names.count) }
+
+    func holds(_ value: ValueView, _ match: inout MatchDetails) throws(ServerError) -> Bool {
+        guard let document = value.asDocument else { return true }
+        return try match.first(of: names.count) { (index, match) in
+            match.find(names[index], in: document) == nil
+        } == nil
     }
-    func explain(_ value: ValueView) -> Document {
+    private func missing(_ value: ValueView, _ match: MatchDetails) throws(ServerError) -> [String] {
+        guard let document = value.asDocument else { return [] }
+        var missing: [String] = []
+        for name in names {
+            try match.spend(1)
+            if match.find(name, in: document) == nil { missing.append(name) }
+        }
+        return missing
+    }
+    func explain(_ value: ValueView, _ match: inout MatchDetails) throws(ServerError) -> Document {
         [
             "operatorName": "required", "specifiedAs": ["required": .strings(names)],
-            "missingProperties": .strings(missing(value)),
+            "missingProperties": .strings(try missing(value, match)),
         ]
     }
 }
@@ -113,8 +150,10 @@ struct SchemaPropertyCountRule: SchemaRule {
     let allowed: ClosedRange<Int64>
     let source: Value
 
-    func holds(_ value: ValueView) -> Bool { value.asDocument.map { allowed.contains(Int64($0.fieldCount)) } ?? true }
-    func explain(_ value: ValueView) -> Document {
+    func holds(_ value: ValueView, _ match: inout MatchDetails) -> Bool {
+        value.asDocument.map { allowed.contains(Int64($0.fieldCount)) } ?? true
+    }
+    func explain(_ value: ValueView, _ match: inout MatchDetails) -> Document {
         [
             "operatorName": .string(keyword), "specifiedAs": .document([keyword: source]),
             "reason": "specified number of properties was not satisfied",
@@ -131,26 +170,40 @@ struct SchemaDependenciesRule: SchemaRule {
     }
     let dependencies: [(name: String, need: Need)]
 
-    func holds(_ value: ValueView) throws(ServerError) -> Bool {
+    var weight: MatchWeight {
+        dependencies.reduce(.one) { weight, dependency in
+            switch dependency.need {
+            case .properties(let names): weight + MatchWeight(conditions: names.count)
+            case .schema(let schema): weight + schema.weight
+            }
+        }
+    }
+
+    func holds(_ value: ValueView, _ match: inout MatchDetails) throws(ServerError) -> Bool {
         guard let document = value.asDocument else { return true }
-        for (name, need) in dependencies where document[name] != nil {
-            if try !isMet(need, document) { return false }
-        }
-        return true
+        return try match.first(of: dependencies.count) { (index, match) throws(ServerError) in
+            let (name, need) = dependencies[index]
+            guard match.find(name, in: document) != nil else { return false }
+            return try !isMet(need, document, &match)
+        } == nil
     }
 
-    private func isMet(_ need: Need, _ document: DocumentView) throws(ServerError) -> Bool {
+    private func isMet(
+        _ need: Need, _ document: DocumentView, _ match: inout MatchDetails
+    ) throws(ServerError) -> Bool {
         switch need {
-        case .properties(let names): names.allSatisfy { document[$0] != nil }
-        case .schema(let schema): try schema.matches(ValueView(document))
+        case .properties(let names):
+            try match.first(of: names.count) { (index, match) in match.find(names[index], in: document) == nil } == nil
+        case .schema(let schema): try schema.matches(ValueView(document), &match)
         }
     }
 
-    func explain(_ value: ValueView) throws(ServerError) -> Document {
+    func explain(_ value: ValueView, _ match: inout MatchDetails) throws(ServerError) -> Document {
         var faults: [Document] = []
         guard let document = value.asDocument else { return Document() }
-        for (name, need) in dependencies where document[name] != nil {
-            guard try !isMet(need, document) else { continue }
+        for (name, need) in dependencies {
+            try match.spend(1)
+            guard match.find(name, in: document) != nil, try !isMet(need, document, &match) else { continue }
             switch need {
             case .properties(let names):
                 faults.append([
@@ -158,7 +211,7 @@ struct SchemaDependenciesRule: SchemaRule {
                     "missingProperties": .strings(names.filter { document[$0] == nil }),
                 ])
             case .schema(let schema):
-                faults.append(try schema.entry(["conditionalProperty": .string(name)], value))
+                faults.append(try schema.entry(["conditionalProperty": .string(name)], value, &match))
             }
         }
         return ["operatorName": "dependencies", "failingDependencies": .documents(faults)]

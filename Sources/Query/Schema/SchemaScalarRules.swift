@@ -7,8 +7,8 @@ struct SchemaTypeRule: SchemaRule {
     let types: Set<BSONType>
     let source: Value
 
-    func holds(_ value: ValueView) -> Bool { types.contains(value.type) }
-    func explain(_ value: ValueView) -> Document {
+    func holds(_ value: ValueView, _ match: inout MatchDetails) -> Bool { types.contains(value.type) }
+    func explain(_ value: ValueView, _ match: inout MatchDetails) -> Document {
         [
             "operatorName": .string(keyword), "specifiedAs": .document([keyword: source]),
             "reason": "type did not match", "consideredValue": Value(value),
@@ -28,7 +28,7 @@ struct SchemaEnumRule: SchemaRule {
         source = .array(Document(copying: list))
     }
 
-    func holds(_ value: ValueView) -> Bool {
+    func holds(_ value: ValueView, _ match: inout MatchDetails) -> Bool {
         let sought = SchemaEquality.canonical(Value(value))
         var (low, high) = (0, values.count)
         while low < high {
@@ -39,7 +39,7 @@ struct SchemaEnumRule: SchemaRule {
         }
         return false
     }
-    func explain(_ value: ValueView) -> Document {
+    func explain(_ value: ValueView, _ match: inout MatchDetails) -> Document {
         [
             "operatorName": "enum", "specifiedAs": ["enum": source], "reason": "value was not found in enum",
             "consideredValue": Value(value),
@@ -54,8 +54,10 @@ struct SchemaBoundRule: SchemaRule {
     /// As in the schema, with the flag that belongs to it.
     let source: Document
 
-    func holds(_ value: ValueView) -> Bool { !value.type.isNumber || comparison.matches(value) }
-    func explain(_ value: ValueView) -> Document {
+    func holds(_ value: ValueView, _ match: inout MatchDetails) -> Bool {
+        !value.type.isNumber || comparison.matches(value)
+    }
+    func explain(_ value: ValueView, _ match: inout MatchDetails) -> Document {
         [
             "operatorName": .string(keyword), "specifiedAs": .document(source), "reason": "comparison failed",
             "consideredValue": Value(value),
@@ -68,11 +70,11 @@ struct SchemaMultipleRule: SchemaRule {
     let divisor: Decimal128
     let source: Value
 
-    func holds(_ value: ValueView) -> Bool {
+    func holds(_ value: ValueView, _ match: inout MatchDetails) -> Bool {
         guard let number = Number(Value(value)) else { return true }
         return number.decimalValue.remainder(truncatingBy: divisor).isZero
     }
-    func explain(_ value: ValueView) -> Document {
+    func explain(_ value: ValueView, _ match: inout MatchDetails) -> Document {
         [
             "operatorName": "multipleOf", "specifiedAs": ["multipleOf": source],
             "reason": "considered value is not a multiple of the specified value", "consideredValue": Value(value),
@@ -86,11 +88,11 @@ struct SchemaLengthRule: SchemaRule {
     let allowed: ClosedRange<Int64>
     let source: Value
 
-    func holds(_ value: ValueView) -> Bool {
+    func holds(_ value: ValueView, _ match: inout MatchDetails) -> Bool {
         guard value.type == .string, let bytes = value.asStringBytes else { return true }
         return allowed.contains(bytes.reduce(0) { $0 + ($1 & 0xC0 == 0x80 ? 0 : 1) })
     }
-    func explain(_ value: ValueView) -> Document {
+    func explain(_ value: ValueView, _ match: inout MatchDetails) -> Document {
         [
             "operatorName": .string(keyword), "specifiedAs": .document([keyword: source]),
             "reason": "specified string length was not satisfied", "consideredValue": Value(value),
@@ -102,11 +104,13 @@ struct SchemaLengthRule: SchemaRule {
 struct SchemaPatternRule: SchemaRule {
     let expression: RegularExpression
 
-    func holds(_ value: ValueView) throws(ServerError) -> Bool {
+    var weight: MatchWeight { .pattern }
+
+    func holds(_ value: ValueView, _ match: inout MatchDetails) throws(ServerError) -> Bool {
         guard value.type == .string, let bytes = value.asStringBytes else { return true }
-        return try expression.matches(bytes)
+        return try expression.matches(bytes, match)
     }
-    func explain(_ value: ValueView) -> Document {
+    func explain(_ value: ValueView, _ match: inout MatchDetails) -> Document {
         [
             "operatorName": "pattern", "specifiedAs": ["pattern": .string(expression.pattern)],
             "reason": "regular expression did not match", "consideredValue": Value(value),

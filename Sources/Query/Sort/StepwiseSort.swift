@@ -22,10 +22,14 @@ public struct StepwiseSort<Element> {
         self.isBefore = isBefore
     }
 
-    /// Does a piece of the work; true when all is in order.
+    /// Whether all is in order.
+    private var isDone: Bool { width > 0 && width >= elements.count && position == 0 }
+
+    /// Does a piece of the work, if there is any; true when all is in order.
     public mutating func step() -> Bool {
+        if isDone { return true }
         if width == 0 { makeRun() } else { mergeSome() }
-        return width >= elements.count && position == 0
+        return isDone
     }
 
     private mutating func makeRun() {

@@ -73,12 +73,12 @@ struct PushModifier: UpdateModifier {
 /// `$addToSet`, with `$each`.
 struct AddToSetModifier: UpdateModifier {
     let path: String
-    private let values: [Value]
+    private let values: SortedValues
 
     init(path: String, _ argument: ValueView) throws(ServerError) {
         self.path = path
         guard let document = argument.asDocument, let first = document.first, first.key == "$each" else {
-            values = [Value(argument)]
+            values = Document { $0.append("0", argument) }.withView { SortedValues($0) }
             return
         }
         guard let list = first.value.asArray else {
@@ -92,25 +92,18 @@ struct AddToSetModifier: UpdateModifier {
             throw ServerError(
                 .badValue, "Found unexpected fields after $each in $addToSet: \(ValueText.text(argument))")
         }
-        var distinct: [Value] = []
-        for element in list {
-            let value = Value(element.value)
-            if !distinct.contains(where: { Value.equal($0, value) }) { distinct.append(value) }
-        }
-        values = distinct
+        values = SortedValues(list)
     }
 
     func apply(to existing: ValueView?, in document: DocumentView) throws(ServerError) -> ModifierResult {
-        guard let existing else { return .value(.array(values)) }
+        guard let existing else { return .value(.array(values.missing(from: .empty))) }
         guard let array = existing.asArray else {
             throw ServerError(
                 .badValue,
                 "Cannot apply $addToSet to non-array field. Field named '\(path)' has non-array type "
                     + existing.type.operatorName)
         }
-        let missing = values.filter { value in
-            value.withView { value in !array.contains { ValueView.compare($0.value, value) == 0 } }
-        }
+        let missing = values.missing(from: array)
         return missing.isEmpty ? .unchanged : .appended(missing)
     }
 }
@@ -149,7 +142,7 @@ struct PopModifier: UpdateModifier {
 struct PullModifier: UpdateModifier {
     private enum Condition {
         /// Elements that equal one of these.
-        case values([Value])
+        case values(SortedValues)
         /// Elements that satisfy a condition, or, as documents, match a filter.
         case filter(Filter)
     }
@@ -166,7 +159,7 @@ struct PullModifier: UpdateModifier {
         }
         name = "$pullAll"
         self.path = path
-        condition = .values(list.map { Value($0.value) })
+        condition = .values(SortedValues(list))
     }
 
     /// `$pull`.
@@ -193,7 +186,7 @@ struct PullModifier: UpdateModifier {
     private func matches(_ element: ValueView) throws(ServerError) -> Bool {
         switch condition {
         case .values(let values):
-            return values.contains { value in value.withView { ValueView.compare($0, element) == 0 } }
+            return values.contains(element)
         case .filter(let filter): return try filter.matches(value: element)
         }
     }

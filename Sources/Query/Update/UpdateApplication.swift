@@ -14,17 +14,17 @@ struct UpdateApplication {
         if let existing {
             for element in existing {
                 // Of fields with the same name the first is meant.
-                guard let index = node.childIndex(element.key), !isDone[index] else {
+                guard let index = node.children.index(element.key), !isDone[index] else {
                     writer.append(element.key, element.value)
                     continue
                 }
                 isDone[index] = true
-                try write(node.children[index].node, element.key.bytes, element.value, to: writer)
+                try write(node.children[index], element.key.bytes, element.value, to: writer)
             }
         }
-        for (index, child) in node.children.enumerated() where !isDone[index] {
-            try child.name.withName { (name) throws(ServerError) in
-                _ = try create(child.node, name, to: writer)
+        for index in node.creationOrder where !isDone[index] {
+            try node.children.items[index].name.withName { (name) throws(ServerError) in
+                _ = try create(node.children[index], name, to: writer)
             }
         }
     }
@@ -118,16 +118,18 @@ struct UpdateApplication {
     private func writeElements(_ node: UpdateNode, of array: DocumentView, to writer: DocumentWriter)
         throws(ServerError)
     {
+        let children = node.creationOrder.map {
+            (identifier: String(decoding: node.children.items[$0].name, as: UTF8.self), node: node.children[$0])
+        }
         for element in array {
             var chosen: [UpdateNode] = []
-            for child in node.children {
-                let identifier = String(decoding: child.name, as: UTF8.self)
+            for (identifier, child) in children {
                 if identifier.isEmpty {
-                    chosen.append(child.node)
+                    chosen.append(child)
                 } else if let filter = arrayFilters[identifier] {
                     let wrapped = Document { $0.append(identifier, element.value) }
                     let isMatch = try wrapped.withChecked { (view) throws(ServerError) in try filter.matches(view) }
-                    if isMatch { chosen.append(child.node) }
+                    if isMatch { chosen.append(child) }
                 }
             }
             guard !chosen.isEmpty else {
@@ -153,17 +155,18 @@ struct UpdateApplication {
     ) throws(ServerError) {
         let node = try node.resolvingPositional(position)
         var changes: [Int: UpdateNode] = [:]
-        for child in node.children {
-            try refuseRename(child.node, into: name)
-            guard let index = arrayIndex(child.name) else {
-                guard let strict = child.node.firstStrictModifier(in: document) else { continue }
-                throw unreachable(strict, child.name, name, "[...]")
+        for place in node.creationOrder {
+            let (childName, child) = node.children.items[place]
+            try refuseRename(child, into: name)
+            guard let index = arrayIndex(childName) else {
+                guard let strict = child.firstStrictModifier(in: document) else { continue }
+                throw unreachable(strict, childName, name, "[...]")
             }
             // `0` and `00` are two names and one element.
             if let other = changes[index] {
-                changes[index] = try UpdateNode.merge([other, child.node])
+                changes[index] = try UpdateNode.merge([other, child])
             } else {
-                changes[index] = child.node
+                changes[index] = child
             }
         }
         var count = 0
@@ -205,7 +208,8 @@ struct UpdateApplication {
         _ node: UpdateNode, _ name: UnsafeRawBufferPointer, _ value: ValueView
     ) throws(ServerError) {
         guard let strict = node.firstStrictModifier(in: document) else { return }
-        throw unreachable(strict, node.children.first?.name ?? [], name, ValueText.text(value))
+        let child = node.creationOrder.first.map { node.children.items[$0].name }
+        throw unreachable(strict, child ?? [], name, ValueText.text(value))
     }
 
     private func unreachable(

@@ -12,12 +12,11 @@ final class UpdateNode {
     }
 
     let kind: Kind
-    /// In the order in which new fields are added: names by their bytes, numbers by their value.
-    private(set) var children: [(name: [UInt8], node: UpdateNode)] = []
+    private(set) var children = NamedList<UpdateNode>()
     /// What applies to the element that the query matched.
     private(set) var positional: UpdateNode?
-    /// Finds children of wide nodes.
-    private var indexes: [[UInt8]: Int]?
+    /// Children in the order in which new fields are added; nil when one was added since.
+    private var sorted: [Int]?
 
     init(_ kind: Kind) { self.kind = kind }
 
@@ -62,14 +61,9 @@ final class UpdateNode {
     private func child(_ component: UpdatePath.Component) -> UpdateNode? {
         switch component {
         case .positional: positional
-        case .name(let name): childIndex(name).map { children[$0].node }
-        case .elements(let identifier): childIndex(Array(identifier.utf8)).map { children[$0].node }
+        case .name(let name): children.index(name).map { children[$0] }
+        case .elements(let identifier): children.index(Array(identifier.utf8)).map { children[$0] }
         }
-    }
-
-    private func childIndex(_ name: [UInt8]) -> Int? {
-        if let indexes { return indexes[name] }
-        return children.firstIndex { $0.name == name }
     }
 
     private func add(_ component: UpdatePath.Component, _ node: UpdateNode) {
@@ -81,28 +75,30 @@ final class UpdateNode {
     }
 
     private func add(_ name: [UInt8], _ node: UpdateNode) {
-        let at = children.firstIndex { UpdateNode.precedes(name, $0.name) } ?? children.count
-        children.insert((name, node), at: at)
-        if children.count > 16 {
-            indexes = Dictionary(uniqueKeysWithValues: children.enumerated().map { ($1.name, $0) })
-        }
+        children.append(name, node)
+        sorted = nil
+    }
+
+    /// Children in the order in which new fields are added: names by their bytes, numbers by their value.
+    var creationOrder: [Int] {
+        if let sorted { return sorted }
+        let names = children.items
+        let order = (0..<children.count).sorted { UpdateNode.precedes(names[$0].name, names[$1].name) }
+        sorted = order
+        return order
     }
 
     static func precedes(_ a: [UInt8], _ b: [UInt8]) -> Bool {
-        if let x = arrayIndex(a), let y = arrayIndex(b) { return x < y }
-        return a.lexicographicallyPrecedes(b)
+        switch (arrayIndex(a), arrayIndex(b)) {
+        case (let x?, let y?) where x != y: x < y
+        // Numbers come first, so that the order is one.
+        case (.some, nil): true
+        case (nil, .some): false
+        default: a.lexicographicallyPrecedes(b)
+        }
     }
 
     // MARK: Applying
-
-    /// Position among the children of the one for a field.
-    func childIndex(_ key: KeyView) -> Int? {
-        if let indexes { return indexes[Array(key.bytes)] }
-        for (index, child) in children.enumerated() where child.name.count == key.count {
-            if child.name.elementsEqual(key.bytes) { return index }
-        }
-        return nil
-    }
 
     /// The node with the matched element's modifications under its index.
     func resolvingPositional(_ position: Int?) throws(ServerError) -> UpdateNode {
@@ -112,11 +108,11 @@ final class UpdateNode {
                 .badValue, "The positional operator did not find the match needed from the query.")
         }
         let resolved = UpdateNode(.fields)
-        for child in children { resolved.add(child.name, child.node) }
+        for child in children.items { resolved.add(child.name, child.element) }
         let name = Array(String(position).utf8)
-        if let index = resolved.childIndex(name) {
-            let merged = try UpdateNode.merge([resolved.children[index].node, positional])
-            resolved.children[index].node = merged
+        if let index = resolved.children.index(name) {
+            let merged = try UpdateNode.merge([resolved.children[index], positional])
+            resolved.children[index] = merged
         } else {
             resolved.add(name, positional)
         }
@@ -132,13 +128,11 @@ final class UpdateNode {
                 "Update created a conflict at '\(nodes.compactMap { $0.firstPath }.first ?? "")'")
         }
         let merged = UpdateNode(nodes[0].kind)
-        var names: [[UInt8]] = []
         for node in nodes {
-            for child in node.children where !names.contains(child.name) { names.append(child.name) }
-        }
-        for name in names {
-            let same = nodes.compactMap { node in node.childIndex(name).map { node.children[$0].node } }
-            merged.add(name, try merge(same))
+            for (name, _) in node.children.items where merged.children.index(name) == nil {
+                let same = nodes.compactMap { node in node.children.index(name).map { node.children[$0] } }
+                merged.add(name, try merge(same))
+            }
         }
         let positionals = nodes.compactMap { $0.positional }
         if !positionals.isEmpty { merged.positional = try merge(positionals) }
@@ -148,7 +142,7 @@ final class UpdateNode {
     /// The path of some modifier below, for messages.
     private var firstPath: String? {
         if case .leaf(let modifier) = kind { return modifier.path }
-        return children.first?.node.firstPath ?? positional?.firstPath
+        return creationOrder.first.flatMap { children[$0].firstPath } ?? positional?.firstPath
     }
 
     /// The target of the first rename below whose source is there.
@@ -157,21 +151,21 @@ final class UpdateNode {
             guard let target = modifier as? RenameTarget, try target.find(in: document) != nil else { return nil }
             return target
         }
-        for child in children { if let found = try child.node.firstRename(in: document) { return found } }
+        for index in creationOrder { if let found = try children[index].firstRename(in: document) { return found } }
         return nil
     }
 
     /// What reaches one field or element: by its name, else as what the query or an array filter may have chosen.
     func reaching(_ key: KeyView) -> UpdateNode? {
-        if let index = childIndex(key) { return children[index].node }
-        if case .elements = kind { return children.first?.node }
+        if let index = children.index(key) { return children[index] }
+        if case .elements = kind { return creationOrder.first.map { children[$0] } }
         return positional
     }
 
     /// The first modifier below that does not accept a path that cannot exist.
     func firstStrictModifier(in document: DocumentView) -> (any UpdateModifier)? {
         if case .leaf(let modifier) = kind { return modifier.ignoresUnreachablePath(in: document) ? nil : modifier }
-        for child in children { if let found = child.node.firstStrictModifier(in: document) { return found } }
+        for index in creationOrder { if let found = children[index].firstStrictModifier(in: document) { return found } }
         return positional?.firstStrictModifier(in: document)
     }
 }

@@ -219,6 +219,27 @@ struct InterruptionTests {
         #expect(results == wanted)
         #expect(wanted.count == 1)
     }
+
+    @Test(
+        "many short expressions over one document come to an end, though together they take many slices",
+        arguments: ["$project", "$set"])
+    func manyShort(stage: String) throws {
+        let fields = (0..<400).map { "'g\($0)': {'$getField': 'f\($0)'}" }.joined(separator: ", ")
+        let document = Document { writer in for index in 0..<400 { writer.append("f\(index)", .int32(Int32(index))) } }
+        let stages = "[{'\(stage)': {\(fields)}}]"
+        let wanted = try run(try pipeline(stages), over: [document])
+        let budget = EvaluationBudget(TickingClock(), looksPerSlice: 0)
+        var context = QueryContext()
+        context.budget = Confined(budget)
+        var slices = 0
+        let results = try run(try pipeline(stages, context: context), over: [document]) {
+            slices += 1
+            precondition(slices < 10_000, "no end")
+            budget.beginSlice(until: .distantFuture)
+        }
+        #expect(results == wanted)
+        #expect(slices > 3)
+    }
 }
 
 @Suite("Regular expressions in expressions")
