@@ -228,18 +228,3 @@ final class Journal {
         await withUnsafeContinuation { idleWaiters.append($0) }
     }
 }
-
-/// What a job on a helper thread hands back to the loop. Written by the job, read when it has ended.
-final class JobResult<Success, Failure: Error>: @unchecked Sendable {
-    private var outcome: Result<Success, Failure>?
-
-    func run(_ work: () throws(Failure) -> Success) {
-        do { outcome = .success(try work()) } catch { outcome = .failure(error) }
-    }
-
-    /// To be called when the job has ended.
-    func take() -> Result<Success, Failure> {
-        guard let outcome else { preconditionFailure("a job ended and did not run") }
-        return outcome
-    }
-}

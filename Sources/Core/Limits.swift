@@ -302,6 +302,8 @@ public enum Limits {
     public static let rollbackKeysPerSlice = 2000
     /// Bytes of documents that `local.rollback` keeps of rollbacks; the oldest go first.
     public static let rollbackArchiveBytesMax = 64 * 1024 * 1024
+    /// Bytes of documents that a rollback gathers before it writes them to its files.
+    public static let rollbackWriteBytes = 1024 * 1024
     /// Pause before an initial sync that failed tries again.
     public static let initialSyncRetryDelay: Duration = .milliseconds(100)
     /// Documents and bytes of one batch of an initial sync.

@@ -4,10 +4,14 @@ import Core
 @testable import Simulation
 
 /// Runs `body` on the loop of a simulated node, to its end.
-func onLoop(seed: UInt64, mutants: Mutants = [], _ body: @escaping (SimulatedRuntime) async throws -> Void) throws {
+/// - Parameter buggifies: places that may behave oddly do.
+func onLoop(
+    seed: UInt64, mutants: Mutants = [], buggifies: Bool = false,
+    _ body: @escaping (SimulatedRuntime) async throws -> Void
+) throws {
     let world = SimulatedWorld(seed: seed)
-    if !mutants.isEmpty {
-        world.hooks = SimulationHooks(mutants: mutants, onProbe: { _ in }, onBuggify: { _ in false })
+    if !mutants.isEmpty || buggifies {
+        world.hooks = SimulationHooks(mutants: mutants, onProbe: { _ in }, onBuggify: { _ in buggifies })
     }
     let node = world.addNode("store")
     node.mayHelpersBeLate = true

@@ -8,6 +8,7 @@ struct NodeFlags: Sendable {
     var parts = PartChoices()
     let logLevel: LogLevel
     private var enableTestCommands = false
+    private var createRollbackDataFiles = true
     private var sessionRecordLifetimeMinutes: Int32?
     private let oplogMegabytes: Int?
     private let arguments: [String]
@@ -52,15 +53,21 @@ struct NodeFlags: Sendable {
         for (name, value) in flags.others { try set(name, to: value) }
     }
 
-    private static let settings = ["enableTestCommands", "TransactionRecordMinimumLifetimeMinutes"]
+    private static let settings = [
+        "createRollbackDataFiles", "enableTestCommands", "TransactionRecordMinimumLifetimeMinutes",
+    ]
+
+    private static func flag(_ name: String, _ value: String) throws(UsageError) -> Bool {
+        guard let flag = ["1": true, "true": true, "0": false, "false": false][value] else {
+            throw UsageError("--set \(name) must be 0 or 1, not '\(value)'")
+        }
+        return flag
+    }
 
     private mutating func set(_ name: String, to value: String) throws(UsageError) {
         switch name {
-        case "enableTestCommands":
-            guard let flag = ["1": true, "true": true, "0": false, "false": false][value] else {
-                throw UsageError("--set enableTestCommands must be 0 or 1, not '\(value)'")
-            }
-            enableTestCommands = flag
+        case "createRollbackDataFiles": createRollbackDataFiles = try Self.flag(name, value)
+        case "enableTestCommands": enableTestCommands = try Self.flag(name, value)
         case "TransactionRecordMinimumLifetimeMinutes":
             guard let minutes = Int32(value), minutes >= 0 else {
                 throw UsageError("--set \(name) must be a whole number of minutes, not '\(value)'")
@@ -77,6 +84,7 @@ struct NodeFlags: Sendable {
     func describe(_ node: inout NodeOptions) {
         node.arguments = arguments
         node.enableTestCommands = enableTestCommands
+        node.createRollbackDataFiles = createRollbackDataFiles
         if let sessionRecordLifetimeMinutes { node.sessionRecordLifetimeMinutes = sessionRecordLifetimeMinutes }
         node.oplogBytesMax = oplogMegabytes.map { $0 * 1024 * 1024 }
         node.processID = getpid()

@@ -55,6 +55,9 @@ extension Node {
     /// What does not agree between collections, indexes and counters; empty when all is well.
     package func inconsistencies() throws -> [String] { try inspecting { try data.checkConsistency() } }
 
+    /// Where the storage engine keeps its files; nil when it has none.
+    package var directory: DataDirectory? { engine.directory }
+
     /// Calls `body` with every document of a collection, in the order of insertion.
     package func forEachDocument(in database: String, _ collection: String, _ body: (DocumentView) throws -> Void)
         throws

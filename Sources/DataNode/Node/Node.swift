@@ -71,6 +71,7 @@ public final class Node {
         let oplog = Oplog(versions, bytesMax: options.oplogBytesMax ?? Limits.oplogBytesVolatileDefault)
         oplog.pinnedBytesMax = runtime.buggified("little is kept for initial syncs", Limits.oplogPinnedBytesMax, 8192)
         data = DataStore(runtime: runtime, versions: versions, oplog: oplog)
+        data.keepsRolledBack = options.createRollbackDataFiles
         data.durability.onFailure = { [unowned self] in fail($0) }
         frontend.service = self
         profiler.node = self

@@ -14,6 +14,8 @@ public struct NodeOptions: Sendable {
     public var ttlMonitorPause = Limits.ttlMonitorPauseDefault
     /// `TransactionRecordMinimumLifetimeMinutes`: how long what a session has written is remembered.
     public var sessionRecordLifetimeMinutes = Int32(Limits.sessionRecordLifetime.wholeMilliseconds / 60_000)
+    /// Whether documents that a rollback takes back are kept.
+    public var createRollbackDataFiles = true
     /// Whether `configureFailPoint` and the like are there.
     public var enableTestCommands = false
     /// A standalone that looks at data whosever they are, and deletes nothing of itself.
