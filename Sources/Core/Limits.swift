@@ -304,6 +304,10 @@ public enum Limits {
     public static let rollbackArchiveBytesMax = 64 * 1024 * 1024
     /// Bytes of documents that a rollback gathers before it writes them to its files.
     public static let rollbackWriteBytes = 1024 * 1024
+    /// How long `fsync` waits for its lock when the client does not say.
+    public static let fsyncLockWaitDefault: Duration = .seconds(90)
+    /// How often it looks whether it can have it.
+    public static let fsyncLockRetry: Duration = .milliseconds(100)
     /// Pause before an initial sync that failed tries again.
     public static let initialSyncRetryDelay: Duration = .milliseconds(100)
     /// Documents and bytes of one batch of an initial sync.

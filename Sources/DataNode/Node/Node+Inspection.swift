@@ -55,6 +55,9 @@ extension Node {
     /// What does not agree between collections, indexes and counters; empty when all is well.
     package func inconsistencies() throws -> [String] { try inspecting { try data.checkConsistency() } }
 
+    /// How many batches the storage engine was given.
+    package var appliedMark: UInt64 { engine.appliedMark }
+
     /// Where the storage engine keeps its files; nil when it has none.
     package var directory: DataDirectory? { engine.directory }
 

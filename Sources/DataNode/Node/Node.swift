@@ -24,6 +24,8 @@ public final class Node {
     let data: DataStore
     let profiler = Profiler()
     var flowControl = FlowControl()
+    /// That of `fsync` with `lock: true`.
+    let lock: FsyncLock
     private(set) lazy var ttl = TTLMonitor(self)
     private(set) lazy var sessionReaper = SessionReaper(self)
     /// An index build was committed or aborted.
@@ -65,6 +67,7 @@ public final class Node {
                 endpoint: options.endpoint, advertisedHost: options.advertisedHost,
                 enableTestCommands: options.enableTestCommands))
         indexBuildEnded = LoopSignal(runtime: runtime)
+        lock = FsyncLock(runtime)
         dataAppended = LoopSignal(runtime: runtime)
         let versions = VersionStore(
             engine: engine, keepsHistory: options.replicaSetName != nil, historyWindow: Limits.historyWindow)
@@ -157,6 +160,7 @@ public final class Node {
         guard !isStopped, !isShuttingDown else { return }
         if handingOver { await replication?.handOver() }
         frontend.isShuttingDown = true
+        lock.wakeWaiters()
         periodicPasses.forEach { $0.stop() }
         replication?.shutdown()
         frontend.topology.bump()
@@ -172,6 +176,7 @@ public final class Node {
         guard !isStopped else { return }
         runtime.log.log(.error, "node", "stopping: \(error)")
         frontend.isShuttingDown = true
+        lock.wakeWaiters()
         periodicPasses.forEach { $0.stop() }
         frontend.isStopped = true
         replication?.shutdown()

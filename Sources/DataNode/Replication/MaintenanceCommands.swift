@@ -45,6 +45,7 @@ enum MaintenanceCommands {
             }
             let bytes = Int(megabytes * 1024 * 1024)
             return .later {
+                try await context.awaitUnlock()
                 try role.local.persist(oplogBytesMax: bytes, context.node.data)
                 try await context.node.data.durability.flush()
             }

@@ -121,7 +121,7 @@ extension ReplicaSetRole {
         let seen = node.lastOpTime
         runtime.schedule(after: Limits.idleNoOpInterval) { [weak self] in
             guard let self, acceptsWrites, member.term == term, !node.isStopped else { return }
-            if node.lastOpTime == seen { _ = try? appendNoOp(["msg": "periodic noop"]) }
+            if node.lastOpTime == seen, !node.lock.isHeld { _ = try? appendNoOp(["msg": "periodic noop"]) }
             scheduleIdleNoOp()
         }
     }
