@@ -308,6 +308,10 @@ public enum Limits {
     public static let fsyncLockWaitDefault: Duration = .seconds(90)
     /// How often it looks whether it can have it.
     public static let fsyncLockRetry: Duration = .milliseconds(100)
+    /// How long a backup asks its source again that does not answer, before it gives up.
+    public static let backupOutageMax: Duration = .seconds(10)
+    /// How often a backup is begun because its source rolled back or was started again.
+    public static let backupAttemptsMax = 5
     /// Pause before an initial sync that failed tries again.
     public static let initialSyncRetryDelay: Duration = .milliseconds(100)
     /// Documents and bytes of one batch of an initial sync.

@@ -7,6 +7,8 @@ internal import DataNode
 struct NodeFlags: Sendable {
     var parts = PartChoices()
     let logLevel: LogLevel
+    /// The data of a backup are to become a new set's.
+    let startsNewSet: Bool
     private var enableTestCommands = false
     private var createRollbackDataFiles = true
     private var sessionRecordLifetimeMinutes: Int32?
@@ -19,6 +21,8 @@ struct NodeFlags: Sendable {
                 "data", .text, "DIRECTORY",
                 help: "where storage keeps its files; with it, --storage is 'file' unless it is given"),
             OptionSpecification("dbpath", .text, "DIRECTORY", help: "another name of --data"),
+            OptionSpecification(
+                "new-set", .flag, help: "makes a new replica set of the data of a backup; refused for a member's data"),
             OptionSpecification(
                 "oplog-size", .integer(Limits.oplogMegabytesMin...Limits.oplogMegabytesMax), "MB",
                 help: "size of a member's oplog; without it, what suits the storage"),
@@ -41,13 +45,8 @@ struct NodeFlags: Sendable {
         if arguments.isGiven("data"), arguments.isGiven("dbpath"), arguments.text("dbpath") != directory {
             throw UsageError("--data and --dbpath are one option, and were given different directories")
         }
-        logLevel =
-            switch arguments.text("log-level") {
-            case "debug": .debug
-            case "info": .info
-            case "error": .error
-            default: .warning
-            }
+        logLevel = LogLevel(named: arguments.text("log-level"))
+        startsNewSet = arguments.isGiven("new-set")
         oplogMegabytes = arguments.integer("oplog-size")
         self.arguments = arguments.all
         for (name, value) in flags.others { try set(name, to: value) }
@@ -83,6 +82,7 @@ struct NodeFlags: Sendable {
     /// Fills in what the flags and the machine say about a node.
     func describe(_ node: inout NodeOptions) {
         node.arguments = arguments
+        node.startsNewSet = startsNewSet
         node.enableTestCommands = enableTestCommands
         node.createRollbackDataFiles = createRollbackDataFiles
         if let sessionRecordLifetimeMinutes { node.sessionRecordLifetimeMinutes = sessionRecordLifetimeMinutes }
@@ -94,5 +94,18 @@ struct NodeFlags: Sendable {
         if gethostname(&name, name.count - 1) == 0 {
             node.hostname = name.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
         }
+    }
+}
+
+extension LogLevel {
+    /// As `--log-level` names it.
+    init(named name: String?) {
+        self =
+            switch name {
+            case "debug": .debug
+            case "info": .info
+            case "error": .error
+            default: .warning
+            }
     }
 }

@@ -97,7 +97,10 @@ public final class Node {
             }
         }
         try await data.keepResident(Node.residentNamespaces)
-        if !options.isInspection { try ReplicationLocalState.checkOwner(data, setName: options.replicaSetName) }
+        if !options.isInspection {
+            try ReplicationLocalState.checkOwner(
+                data, setName: options.replicaSetName, startsNewSet: options.startsNewSet)
+        }
         let local =
             options.replicaSetName == nil ? nil : try await data.whenResident { try ReplicationLocalState(self) }
         // Before anybody is told of it.

@@ -8,6 +8,8 @@ public struct NodeOptions: Sendable {
     public var advertisedHost: String?
     /// The set that it belongs to; nil for a standalone.
     public var replicaSetName: String?
+    /// The data are to become a new set's: those of a backup may, those of a member may not.
+    public var startsNewSet = false
     /// Oplog size in bytes; nil for the default of the storage engine.
     public var oplogBytesMax: Int?
     /// `ttlMonitorSleepSecs` at the start.

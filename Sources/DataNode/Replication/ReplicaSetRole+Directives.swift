@@ -110,7 +110,9 @@ extension ReplicaSetRole {
         try local.persist(config, node.data)
         let message: Document = ["msg": "initiating set"]
         try message.withView { view in
-            let context = WriteContext(term: Member.initiatingTerm, wall: runtime.wallClock, isReplicated: true)
+            // A set that is made of a backup goes on with the terms of the one that it was taken from.
+            let term = max(Member.initiatingTerm, node.lastOpTime.term)
+            let context = WriteContext(term: term, wall: runtime.wallClock, isReplicated: true)
             _ = try node.data.appendNoOp(view, context)
         }
         let progress = Progress(all: node.lastOpTime)

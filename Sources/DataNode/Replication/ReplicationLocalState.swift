@@ -72,9 +72,12 @@ final class ReplicationLocalState {
     }
 
     /// Whether the data are those of a member of that set, or nobody's yet.
+    /// - Parameter startsNewSet: a backup may be made a new set.
     /// - Throws: `StorageDamage`, saying whose they are.
-    static func checkOwner(_ data: DataStore, setName: String?) throws {
-        guard let owner = try data.getLocal(systemReplset)?["_id"]?.asString, owner != setName else { return }
+    static func checkOwner(_ data: DataStore, setName: String?, startsNewSet: Bool) throws {
+        let owner = try data.getLocal(systemReplset)?["_id"]?.asString
+        try BackupMark.check(data, startsNewSet: startsNewSet, owner: owner)
+        guard let owner, owner != setName else { return }
         throw StorageDamage(
             "the data are those of a member of the replica set '\(owner)'"
                 + (setName.map { ", not of '\($0)'" } ?? ": start it with --replset \(owner)"))
@@ -109,6 +112,7 @@ final class ReplicationLocalState {
     func persist(_ config: ReplicaSetConfig, _ data: DataStore) throws {
         try data.putLocal(Self.systemReplset, Document { config.encode(to: $0, internalFields: true) })
         self.config = config
+        try BackupMark.remove(data)
     }
 
     func persist(_ vote: LastVote, _ data: DataStore) throws {
