@@ -214,6 +214,8 @@ public enum Limits {
     /// Bounds of `replSetResizeOplog`, in megabytes.
     public static let oplogMegabytesMin = 1
     public static let oplogMegabytesMax = 1 << 30
+    /// The longest that entries of an oplog can be kept whatever its size, in hours.
+    public static let oplogRetentionHoursMax = 1_000_000
     /// Changes of sync source within an hour only because another is closer.
     public static let syncSourcePingChangesMax = 3
     /// A sync source may lag this much behind the primary, and no other may be ahead of it by more.

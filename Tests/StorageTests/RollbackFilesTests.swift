@@ -79,10 +79,82 @@ private func kept(_ disk: SimulatedDisk) throws -> [String: [Int64]] {
     return found
 }
 
+/// A rollback on a disk whose power is cut, and what is found of it afterwards.
+enum RollbackRun {
+    static let lostOrders = (10..<30 as Range<Int64>).map { $0 }
+    static let lostCustomers = lostOrders.filter { $0.isMultiple(of: 3) }
+
+    enum Outcome {
+        /// The next life went on with it.
+        case resumed
+        /// It was not known of any more, and was begun again.
+        case begunAgain
+        /// It had ended by then.
+        case done
+        /// There are not so many calls.
+        case wasOver
+        case wrong(String)
+    }
+
+    static func powerCut(at cut: Int, buggifies: Bool, mutants: Mutants = []) throws -> Outcome {
+        let disk = SimulatedDisk(seed: UInt64(cut))
+        var (common, wasOver) = (OpTime.null, false)
+        try onLoop(seed: UInt64(cut), mutants: mutants, buggifies: buggifies) { runtime in
+            let life = try await Life(runtime, disk)
+            common = try await life.write()
+            let before = disk.calls
+            disk.failure = (before + cut, nil)
+            do {
+                try await life.rollBack(to: common, id: 2)
+                wasOver = disk.calls - before < cut
+            } catch {}
+        }
+        if wasOver { return .wasOver }
+        disk.restart()
+        let hadFiles = disk.paths.contains { $0.hasPrefix("/data/rollback/") }
+        var outcome = Outcome.done
+        try onLoop(seed: UInt64(cut), mutants: mutants, buggifies: buggifies) { runtime in
+            let life = try await Life(runtime, disk)
+            if try await life.store.resumeRollback() != nil {
+                outcome = .resumed
+            } else {
+                try life.store.load()
+                // The mark was not on the disk, or is not there any more.
+                if life.store.oplog.last != common {
+                    if hadFiles { outcome = .wrong("there are files of a rollback that never was") }
+                    guard !hadFiles else { return }
+                    try await life.rollBack(to: common, id: 3)
+                    outcome = .begunAgain
+                }
+            }
+            if let what = try difference(life, disk, common) { outcome = .wrong(what) }
+            await life.versions.close()
+        }
+        return outcome
+    }
+
+    private static func difference(_ life: Life, _ disk: SimulatedDisk, _ common: OpTime) throws -> String? {
+        guard life.store.oplog.last == common, life.count(Life.orders) == 3, life.count(Life.customers) == 3 else {
+            return "not everything was undone"
+        }
+        let expected = [
+            "/data/rollback/\(try life.uuid(Life.orders))/": lostOrders,
+            "/data/rollback/\(try life.uuid(Life.customers))/": lostCustomers,
+        ]
+        let found: [String: [Int64]]
+        do { found = try kept(disk) } catch { return "a file is not whole: \(error)" }
+        guard found.count == expected.count else { return "\(found.keys.sorted())" }
+        for (folder, ids) in expected {
+            guard found.first(where: { $0.key.hasPrefix(folder) })?.value == ids else { return "\(folder): \(found)" }
+        }
+        return nil
+    }
+}
+
 @Suite("Rollback files")
 struct RollbackFilesTests {
-    private static let lostOrders = (10..<30 as Range<Int64>).map { $0 }
-    private static let lostCustomers = lostOrders.filter { $0.isMultiple(of: 3) }
+    private static let lostOrders = RollbackRun.lostOrders
+    private static let lostCustomers = RollbackRun.lostCustomers
 
     @Test("lost documents are in one file a collection, named by time and number, and not in local.rollback")
     func files() throws {
@@ -108,47 +180,15 @@ struct RollbackFilesTests {
 
     @Test("after a power cut at any call of a rollback each lost document is kept once", arguments: [false, true])
     func powerCuts(buggifies: Bool) throws {
-        var cut = 1
-        var (resumed, begunAgain) = (0, 0)
+        var (cut, resumed, begunAgain) = (1, 0, 0)
         while true {
-            let disk = SimulatedDisk(seed: UInt64(cut))
-            var (common, isWhole, calls) = (OpTime.null, false, 0)
-            try onLoop(seed: UInt64(cut), buggifies: buggifies) { runtime in
-                let life = try await Life(runtime, disk)
-                common = try await life.write()
-                disk.failure = (disk.calls + cut, nil)
-                calls = disk.calls
-                do {
-                    try await life.rollBack(to: common, id: 2)
-                    isWhole = disk.calls - calls < cut
-                } catch {}
-            }
-            if isWhole { break }
-            disk.restart()
-            let before = disk.paths.filter { $0.hasPrefix("/data/rollback/") }
-            try onLoop(seed: UInt64(cut), buggifies: buggifies) { runtime in
-                let life = try await Life(runtime, disk)
-                if let mark = try await life.store.resumeRollback() {
-                    #expect(mark.common == common)
-                    resumed += 1
-                } else {
-                    try life.store.load()
-                    // The mark was not on the disk, or is not there any more.
-                    if life.store.oplog.last != common {
-                        #expect(before.isEmpty, "cut \(cut): files of a rollback that never was")
-                        try await life.rollBack(to: common, id: 3)
-                        begunAgain += 1
-                    }
-                }
-                #expect(life.store.oplog.last == common)
-                #expect(life.count(Life.orders) == 3 && life.count(Life.customers) == 3)
-                let found = try kept(disk)
-                let orders = "/data/rollback/\(try life.uuid(Life.orders))/"
-                #expect(found.count == 2, "cut \(cut): \(found.keys.sorted())")
-                for (path, ids) in found {
-                    #expect(ids == (path.hasPrefix(orders) ? Self.lostOrders : Self.lostCustomers), "cut \(cut)")
-                }
-                await life.versions.close()
+            let outcome = try RollbackRun.powerCut(at: cut, buggifies: buggifies)
+            if case .wasOver = outcome { break }
+            switch outcome {
+            case .resumed: resumed += 1
+            case .begunAgain: begunAgain += 1
+            case .wrong(let what): Issue.record("cut \(cut): \(what)")
+            case .done, .wasOver: break
             }
             cut += 1
         }

@@ -13,6 +13,7 @@ struct NodeFlags: Sendable {
     private var createRollbackDataFiles = true
     private var sessionRecordLifetimeMinutes: Int32?
     private let oplogMegabytes: Int?
+    private let oplogMinRetentionHours: Double
     private let arguments: [String]
 
     static func specifications(_ registry: PartRegistry) -> [OptionSpecification] {
@@ -26,6 +27,9 @@ struct NodeFlags: Sendable {
             OptionSpecification(
                 "oplog-size", .integer(Limits.oplogMegabytesMin...Limits.oplogMegabytesMax), "MB",
                 help: "size of a member's oplog; without it, what suits the storage"),
+            OptionSpecification(
+                "oplog-min-retention-hours", .text, "HOURS", default: "0",
+                help: "entries of a member's oplog are kept so long, whatever its size; fractions are allowed"),
             OptionSpecification(
                 "log-level", .choice(["debug", "info", "warning", "error"]), "LEVEL", default: "warning",
                 help: "which lines go to standard error"),
@@ -48,6 +52,12 @@ struct NodeFlags: Sendable {
         logLevel = LogLevel(named: arguments.text("log-level"))
         startsNewSet = arguments.isGiven("new-set")
         oplogMegabytes = arguments.integer("oplog-size")
+        let hours = arguments.text("oplog-min-retention-hours") ?? "0"
+        guard let number = Double(hours), (0...Double(Limits.oplogRetentionHoursMax)).contains(number) else {
+            throw UsageError(
+                "--oplog-min-retention-hours must be from 0 to \(Limits.oplogRetentionHoursMax), not '\(hours)'")
+        }
+        oplogMinRetentionHours = number
         self.arguments = arguments.all
         for (name, value) in flags.others { try set(name, to: value) }
     }
@@ -86,6 +96,7 @@ struct NodeFlags: Sendable {
         node.enableTestCommands = enableTestCommands
         node.createRollbackDataFiles = createRollbackDataFiles
         if let sessionRecordLifetimeMinutes { node.sessionRecordLifetimeMinutes = sessionRecordLifetimeMinutes }
+        node.oplogMinRetentionHours = oplogMinRetentionHours
         node.oplogBytesMax = oplogMegabytes.map { $0 * 1024 * 1024 }
         node.processID = getpid()
         node.coreCount = sysconf(Int32(_SC_NPROCESSORS_ONLN))

@@ -20,7 +20,7 @@ final class RollbackFiles: RollbackArchive {
     init(_ directory: DataDirectory, _ runtime: any NodeRuntime) {
         self.directory = directory
         self.runtime = runtime
-        writer = RollbackFileWriter(directory.disk)
+        writer = RollbackFileWriter(directory.disk, syncs: !runtime.hasMutant(.rollbackFileNotSynced))
         bytesMax = runtime.buggified("rollback files are written often", Limits.rollbackWriteBytes, 200)
     }
 
@@ -70,13 +70,18 @@ private final class RollbackFileWriter: @unchecked Sendable {
     }
 
     private let disk: any Disk
+    private let syncs: Bool
     private var file: (any DiskFile)?
     private var folder = ""
     private var size = 0
     /// How many pieces of the present call are written: one that has failed comes again.
     private var done = 0
 
-    init(_ disk: any Disk) { self.disk = disk }
+    /// - Parameter syncs: false with a bug planted.
+    init(_ disk: any Disk, syncs: Bool) {
+        self.disk = disk
+        self.syncs = syncs
+    }
 
     func write(_ pieces: [Piece], isLast: Bool) throws {
         for piece in pieces[done...] {
@@ -108,7 +113,7 @@ private final class RollbackFileWriter: @unchecked Sendable {
     /// What the file holds, and that it is there, survives a power cut from here on.
     private func close() throws {
         guard let file else { return }
-        do { try file.sync() } catch {
+        do { if syncs { try file.sync() } } catch {
             // What was written since the last one may be gone, whatever reads say: there is no second try.
             throw DiskError(.other, error.operation, error.path, error.reason)
         }

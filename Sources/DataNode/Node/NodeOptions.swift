@@ -12,6 +12,8 @@ public struct NodeOptions: Sendable {
     public var startsNewSet = false
     /// Oplog size in bytes; nil for the default of the storage engine.
     public var oplogBytesMax: Int?
+    /// How many hours entries of the oplog are kept whatever its size.
+    public var oplogMinRetentionHours: Double = 0
     /// `ttlMonitorSleepSecs` at the start.
     public var ttlMonitorPause = Limits.ttlMonitorPauseDefault
     /// `TransactionRecordMinimumLifetimeMinutes`: how long what a session has written is remembered.

@@ -82,6 +82,7 @@ extension ReplicaSetRole {
             $0.append("entries", int64: Int64(oplog.count))
             $0.append("bytes", int64: Int64(oplog.byteCount))
             $0.append("storedBytes", int64: Int64(oplog.storedBytes))
+            $0.append("minRetentionHours", double: Double(oplog.retention) / 3600)
             $0.append("maxBytes", int64: Int64(oplog.bytesMax))
         }
     }

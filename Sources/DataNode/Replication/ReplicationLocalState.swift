@@ -53,6 +53,9 @@ final class ReplicationLocalState {
         if let bytes = try data.getLocal(Self.oplog)?["bytesMax"]?.asInteger.flatMap({ Int(exactly: $0) }), bytes > 0 {
             data.oplog.bytesMax = bytes
         }
+        if let seconds = try data.getLocal(Self.oplog)?["retentionSeconds"]?.asInteger, seconds >= 0 {
+            data.oplog.retention = seconds
+        }
         let before = try data.getLocal(Self.run)
         startCount = (before?["number"]?.asInteger ?? 0) &+ 1
         // The end of the log may be lost, and others may have seen it: a rollback that nobody has announced.
@@ -125,10 +128,14 @@ final class ReplicationLocalState {
         lastVote = vote
     }
 
-    /// What the oplog may take, in this run and in later ones, whatever they are started with.
-    func persist(oplogBytesMax bytes: Int, _ data: DataStore) throws {
-        try data.putLocal(Self.oplog, ["_id": "oplog", "bytesMax": .int64(Int64(bytes))])
+    /// What the oplog may take, and how long it keeps its entries, in this run and in later ones, whatever they are
+    /// started with.
+    func persist(oplogBytesMax bytes: Int, retention: Int64, _ data: DataStore) throws {
+        try data.putLocal(
+            Self.oplog,
+            ["_id": "oplog", "bytesMax": .int64(Int64(bytes)), "retentionSeconds": .int64(retention)])
         data.oplog.bytesMax = bytes
+        data.oplog.retention = retention
     }
 
     private func persist(rollbackID: Int32, _ data: DataStore) throws {
