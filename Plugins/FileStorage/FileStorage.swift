@@ -81,13 +81,17 @@ public final class FileStorage: StorageEngine {
             let outcome = try recovery.run(into: confined.value, newStore: newStore)
             let writer = JournalWriter(
                 disk, layout, store: outcome.manifest.store, epoch: outcome.manifest.epoch,
-                firstSegment: outcome.manifest.journal.segment, synced: outcome.manifest.checkpoint,
-                settings: settings)
-            let begun = try writer.begin(spares: outcome.spares)
+                firstSegment: outcome.manifest.journal.segment, synced: outcome.last, settings: settings)
+            let begun =
+                if let place = outcome.continuation {
+                    try writer.goOn(place, spares: outcome.spares)
+                } else {
+                    try writer.begin(spares: outcome.spares)
+                }
             return (outcome, writer, begun)
         }
         manifest = outcome.manifest
-        base = outcome.manifest.checkpoint
+        base = outcome.last
         wasUnclean = outcome.wasUnclean
         counters.replayed = outcome.replayedBatches
         counters.recovery = runtime.now - began
@@ -136,6 +140,7 @@ public final class FileStorage: StorageEngine {
             self?.runtime.log.log(.error, "storage", "the journal cannot be written any more: \(error)")
         }
         journal.onFull = { [weak self] isFull in self?.diskBecame(full: isFull) }
+        journal.start()
     }
 
     private func diskBecame(full: Bool) {
