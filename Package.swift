@@ -170,7 +170,9 @@ let package = Package(
             "TransportTests", ["LoopbackTransport", "SocketTransport", "LiveRuntime", "Core", "BSON", "Conformance"]),
         tests(
             "StorageTests",
-            ["FileStorage", "MemoryStorage", "Simulation", "Conformance", "LiveRuntime", "BSON", "Core", "CRun"]),
+            [
+                "FileStorage", "MemoryStorage", "Data", "Simulation", "Conformance", "LiveRuntime", "BSON", "Core", "CRun",
+            ]),
         tests(
             "RocksDBStorageTests",
             [

@@ -16,7 +16,9 @@ struct FileLayout: Sendable {
     var journal: String { "\(root)/journal" }
     var runs: String { "\(root)/runs" }
     var oplog: String { "\(root)/oplog" }
-    static let names: Set<String> = ["lock", "manifest", "manifest.new", "journal", "runs", "oplog"]
+    /// What may be there when there is no manifest: a start that was cut off, or files of a node.
+    static let names = DataDirectory.namesOfNodes
+        .union(["lock", "manifest", "manifest.new", "journal", "runs", "oplog"])
     static let sparePrefix = "spare-"
 
     /// The number that a file is called by; nil for one that nobody here gives.

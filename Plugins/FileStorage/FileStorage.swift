@@ -71,23 +71,27 @@ public final class FileStorage: StorageEngine {
 
     private func openToWrite() async throws {
         try await memory.open()
-        lock = try await takeLock()
+        lock = try await files.takeLock(name, runtime)
         let newStore = runtime.randomNumber()
         let began = runtime.now
         let recovery = Recovery(disk: disk, layout: layout, settings: settings, progress: progress)
         // Nobody else looks at memory until this has ended.
         let (disk, layout, settings, confined) = (disk, layout, settings, Confined(memory))
-        let (outcome, writer, begun) = try await onHelper {
+        let (outcome, writer, begun) = try await runtime.onHelper {
             let outcome = try recovery.run(into: confined.value, newStore: newStore)
             let writer = JournalWriter(
                 disk, layout, store: outcome.manifest.store, epoch: outcome.manifest.epoch,
-                firstSegment: outcome.manifest.journal.segment, synced: outcome.manifest.checkpoint,
-                settings: settings)
-            let begun = try writer.begin(spares: outcome.spares)
+                firstSegment: outcome.manifest.journal.segment, synced: outcome.last, settings: settings)
+            let begun =
+                if let place = outcome.continuation {
+                    try writer.goOn(place, spares: outcome.spares)
+                } else {
+                    try writer.begin(spares: outcome.spares)
+                }
             return (outcome, writer, begun)
         }
         manifest = outcome.manifest
-        base = outcome.manifest.checkpoint
+        base = outcome.last
         wasUnclean = outcome.wasUnclean
         counters.replayed = outcome.replayedBatches
         counters.recovery = runtime.now - began
@@ -102,14 +106,14 @@ public final class FileStorage: StorageEngine {
 
     private func openToInspect() async throws {
         let (disk, layout) = (disk, layout)
-        guard try await onHelper({ try Manifest.read(disk, layout) != nil }) else {
+        guard try await runtime.onHelper({ try Manifest.read(disk, layout) != nil }) else {
             throw StorageDamage("\(layout.root) is not a data directory of quorate: it has no manifest")
         }
         try await memory.open()
-        lock = try await takeLock()
+        lock = try await files.takeLock(name, runtime)
         let recovery = Recovery(disk: disk, layout: layout, settings: settings, progress: progress)
         let confined = Confined(memory)
-        let outcome = try await onHelper { try recovery.inspect(into: confined.value) }
+        let outcome = try await runtime.onHelper { try recovery.inspect(into: confined.value) }
         manifest = outcome.manifest
         base = memory.appliedMark
         wasUnclean = outcome.wasUnclean
@@ -136,6 +140,7 @@ public final class FileStorage: StorageEngine {
             self?.runtime.log.log(.error, "storage", "the journal cannot be written any more: \(error)")
         }
         journal.onFull = { [weak self] isFull in self?.diskBecame(full: isFull) }
+        journal.start()
     }
 
     private func diskBecame(full: Bool) {
@@ -144,26 +149,6 @@ public final class FileStorage: StorageEngine {
             full
                 ? "the disk of \(layout.root) is full: writes are refused until there is room"
                 : "the disk of \(layout.root) has room again: writes go on")
-    }
-
-    /// A process that has just been killed may still be held to have it.
-    private func takeLock() async throws -> any DiskLock {
-        let deadline = runtime.now + Limits.directoryLockWait
-        let (disk, layout, name) = (disk, layout, name)
-        while true {
-            do {
-                return try await onHelper {
-                    try disk.makeDirectory(layout.root)
-                    return try disk.lock(layout.lock, note: name)
-                }
-            } catch let error as DiskError where error.kind == .locked {
-                guard runtime.now < deadline else {
-                    throw StorageDamage(
-                        "\(layout.root) is in use: \(error.reason). Each member needs a directory of its own")
-                }
-                await runtime.sleep(for: .milliseconds(50))
-            }
-        }
     }
 
     public func close() async {
@@ -187,7 +172,7 @@ public final class FileStorage: StorageEngine {
         if failure == nil, journal.failure == nil, var manifest, manifest.checkpoint == journal.last {
             manifest.isClean = true
             let (disk, layout, mutants, closed) = (disk, layout, settings.mutants, manifest)
-            do { try await onHelper { try closed.write(disk, layout, mutants) } } catch {
+            do { try await runtime.onHelper { try closed.write(disk, layout, mutants) } } catch {
                 runtime.log.log(.error, "storage", "\(layout.root) could not be closed in good order: \(error)")
             }
         }
@@ -197,25 +182,15 @@ public final class FileStorage: StorageEngine {
         lock = nil
     }
 
-    /// Runs what blocks on a helper thread.
-    private func onHelper<Answer>(_ work: @escaping @Sendable () throws -> Answer) async throws -> Answer {
-        let box = JobResult<Answer, any Error>()
-        await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
-            runtime.offload {
-                box.run(work)
-            } completion: {
-                continuation.resume()
-            }
-        }
-        return try box.take().get()
-    }
-
     // MARK: The engine
 
     /// Number of the last batch, counted from the first that the directory was given.
     public var lastBatch: UInt64 { base + appliedMark }
     public var log: (any StorageLog)? { memory.log }
     public var survivesRestart: Bool { true }
+    /// Nothing of a node's own is put into a directory that is only looked at.
+    public var directory: DataDirectory? { access == .inspect ? nil : files }
+    private var files: DataDirectory { DataDirectory(disk, layout.root) }
     public var appliedMark: UInt64 { journal.map { $0.last - base } ?? inspectedMark }
     public var durableMark: UInt64 { journal.map { $0.durable - base } ?? inspectedMark }
     /// What was written to a directory that is not to be changed.
@@ -316,7 +291,7 @@ public final class FileStorage: StorageEngine {
         let (through, end) = (journal.durable, journal.end)
         if settings.mutants.isActive(.journalReusedEarly) { journal.checkpointed(to: end) }
         let (disk, layout, settings) = (disk, layout, settings)
-        let (next, written) = try await onHelper {
+        let (next, written) = try await runtime.onHelper {
             var checkpoint = Checkpoint(disk, layout, manifest, settings)
             let unused = try checkpoint.run(through: through, end: end)
             for path in unused { try disk.remove(path) }

@@ -37,7 +37,7 @@ final class Journal {
     /// Why nothing is written any more, for good.
     private(set) var failure: DiskError?
     /// No file for the next segment can be had: the disk is full.
-    private(set) var isFull = false { didSet { if isFull != oldValue { onFull?(isFull) } } }
+    private(set) var isFull: Bool { didSet { if isFull != oldValue { onFull?(isFull) } } }
     var onFull: ((Bool) -> Void)?
     var onFailure: ((DiskError) -> Void)?
     /// Something was written.
@@ -57,6 +57,14 @@ final class Journal {
         durable = last
         end = begun.end
         segments = begun.begun
+        isFull = !begun.hasReserve
+    }
+
+    /// Everybody who wants to be told can be.
+    func start() {
+        guard isFull else { return }
+        onFull?(true)
+        scheduleRetry()
     }
 
     /// Bytes that wait to be written.
@@ -226,20 +234,5 @@ final class Journal {
         if let retryTimer { runtime.cancel(retryTimer) }
         guard isWriting else { return }
         await withUnsafeContinuation { idleWaiters.append($0) }
-    }
-}
-
-/// What a job on a helper thread hands back to the loop. Written by the job, read when it has ended.
-final class JobResult<Success, Failure: Error>: @unchecked Sendable {
-    private var outcome: Result<Success, Failure>?
-
-    func run(_ work: () throws(Failure) -> Success) {
-        do { outcome = .success(try work()) } catch { outcome = .failure(error) }
-    }
-
-    /// To be called when the job has ended.
-    func take() -> Result<Success, Failure> {
-        guard let outcome else { preconditionFailure("a job ended and did not run") }
-        return outcome
     }
 }

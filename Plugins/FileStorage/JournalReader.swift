@@ -13,7 +13,8 @@ final class JournalReader {
     private var file: (any DiskFile)?
     /// Number of the batch that comes next.
     private(set) var next: UInt64
-    private var previous: UInt64?
+    /// Checksum of the last frame that was read.
+    private(set) var previous: UInt64?
 
     /// A window of the segment, and where it begins.
     private let window = ByteBuffer(capacity: 1 << 20)

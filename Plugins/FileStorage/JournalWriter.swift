@@ -55,8 +55,22 @@ final class JournalWriter: @unchecked Sendable {
         lastSpare = numbers.max() ?? 0
         var outcome = Outcome()
         try beginSegment(bytes: segmentBytes, &outcome)
-        try reserve()
+        do { try reserve() } catch  where error.kind == .full { outcome.hasReserve = false }
         outcome.end = JournalPosition(segment: segment.number, offset: offset)
+        return outcome
+    }
+
+    /// Goes on in a segment that is there: the disk has no room for another one.
+    func goOn(_ place: JournalContinuation, spares numbers: [UInt64]) throws(DiskError) -> Outcome {
+        spares = numbers
+        lastSpare = numbers.max() ?? 0
+        segment = JournalFormat.Segment(number: place.end.segment, epoch: epoch, store: store)
+        let opened = try disk.open(layout.segment(segment.number), create: false)
+        (file, room, offset, previous) = (opened, try opened.size(), place.end.offset, place.checksum)
+        var outcome = Outcome()
+        outcome.begun = place.segments
+        outcome.end = place.end
+        do { try reserve() } catch  where error.kind == .full { outcome.hasReserve = false }
         return outcome
     }
 
@@ -153,6 +167,16 @@ final class JournalWriter: @unchecked Sendable {
             }
         }
     }
+}
+
+/// Where a journal goes on that found no room to begin anew.
+struct JournalContinuation: Sendable {
+    /// Behind the last frame.
+    let end: JournalPosition
+    /// Of the last frame.
+    let checksum: UInt64
+    /// Numbers of the segments in use, oldest first.
+    let segments: [UInt64]
 }
 
 /// A place in a journal.

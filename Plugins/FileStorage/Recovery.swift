@@ -7,6 +7,10 @@ import MemoryStorage
 /// Runs, then the oplog's segments, then the journal up to the first frame that is not whole. What the journal held
 /// goes into a checkpoint before anything is called durable: what recovery could read may be in the page cache only.
 /// Then a new epoch begins in a segment of its own, so that nothing of an older one is ever taken for its own.
+///
+/// A disk that is full has no room for that. What the journal holds is written over itself then, which makes it durable
+/// where it is, and the journal goes on behind its last frame, in the same epoch: frames name the checksum of the one
+/// before, so that nothing that stood there before follows on a new one.
 struct Recovery {
     let disk: any Disk
     let layout: FileLayout
@@ -29,25 +33,95 @@ struct Recovery {
         var wasUnclean = false
         var replayedBatches: UInt64 = 0
         var journalBytes = 0
+        /// Number of the last batch.
+        var last: UInt64 = 0
+        /// Where the journal goes on, when there was no room for a new segment.
+        var continuation: JournalContinuation?
+    }
+
+    /// What the journal held, read to its end.
+    private struct Tail {
+        var last: UInt64
+        /// Where the last frame with batches ends.
+        var end: JournalPosition
+        /// Checksum of that frame; 0 when there is none.
+        var checksum: UInt64 = 0
     }
 
     /// - Parameter newStore: names the store if there is none yet.
     func run(into memory: MemoryStorage, newStore: UInt64) throws -> Outcome {
         guard let manifest = try Manifest.read(disk, layout) else { return try create(newStore) }
         var outcome = Outcome(manifest: manifest)
-        let (last, end) = try load(into: memory, &outcome)
-        var checkpoint = Checkpoint(disk, layout, manifest, settings)
-        if last > manifest.checkpoint { _ = try checkpoint.run(through: last, end: end) }
-        outcome.manifest = checkpoint.manifest
-        outcome.manifest.epoch &+= 1
-        outcome.manifest.isClean = false
+        let tail = try load(into: memory, &outcome)
+        outcome.last = tail.last
         let files = try journalFiles()
-        let newest = max(files.segments.last ?? 0, outcome.manifest.journal.segment)
-        outcome.manifest.journal = JournalPosition(segment: newest &+ 1, offset: JournalFormat.headerBytes)
-        try outcome.manifest.write(disk, layout, settings.mutants)
+        do {
+            outcome.manifest = try beginEpoch(manifest, tail, files)
+        } catch let error as DiskError where error.kind == .full {
+            try goOn(behind: tail, files, &outcome, because: error)
+            return outcome
+        }
         try removeStrangers(outcome.manifest)
         outcome.spares = try recycle(files)
         return outcome
+    }
+
+    /// Moves what the journal holds into a checkpoint. Returns the manifest of the next epoch, which is durable.
+    private func beginEpoch(
+        _ manifest: Manifest, _ tail: Tail, _ files: (segments: [UInt64], spares: [UInt64])
+    ) throws -> Manifest {
+        var checkpoint = Checkpoint(disk, layout, manifest, settings)
+        if tail.last > manifest.checkpoint { _ = try checkpoint.run(through: tail.last, end: tail.end) }
+        var next = checkpoint.manifest
+        next.epoch &+= 1
+        next.isClean = false
+        let newest = max(files.segments.last ?? 0, next.journal.segment)
+        next.journal = JournalPosition(segment: newest &+ 1, offset: JournalFormat.headerBytes)
+        try next.write(disk, layout, settings.mutants)
+        return next
+    }
+
+    // MARK: A full disk
+
+    /// Makes what the journal holds durable where it is, and says where it goes on.
+    private func goOn(
+        behind tail: Tail, _ files: (segments: [UInt64], spares: [UInt64]), _ outcome: inout Outcome,
+        because error: DiskError
+    ) throws {
+        // The checkpoint may have come to its end; the next epoch may not have begun.
+        guard let manifest = try Manifest.read(disk, layout), manifest.epoch == outcome.manifest.epoch,
+            manifest.journal.segment <= tail.end.segment, files.segments.contains(tail.end.segment)
+        else { throw error }
+        outcome.manifest = manifest
+        try removeStrangers(manifest)
+        let first = manifest.journal.segment
+        // No batch stands in those behind the last frame.
+        for number in files.segments where number > tail.end.segment { try disk.remove(layout.segment(number)) }
+        let kept = files.segments.filter { $0 >= first && $0 <= tail.end.segment }
+        for number in kept {
+            try rewrite(number, through: number == tail.end.segment ? tail.end.offset : .max)
+        }
+        outcome.spares = try recycle((files.segments.filter { $0 < first }, files.spares))
+        try disk.syncDirectory(layout.journal)
+        outcome.continuation = JournalContinuation(end: tail.end, checksum: tail.checksum, segments: kept)
+    }
+
+    /// What could be read may be in the page cache only, and the system may hold it for written.
+    private func rewrite(_ segment: UInt64, through end: Int) throws {
+        let file = try disk.open(layout.segment(segment), create: false)
+        let size = min(try file.size(), end)
+        let chunk = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 8)
+        defer { chunk.deallocate() }
+        var offset = 0
+        while offset < size {
+            let part = UnsafeMutableRawBufferPointer(rebasing: chunk[..<min(chunk.count, size - offset)])
+            guard try file.read(into: part, at: offset) == part.count else {
+                throw StorageDamage(layout.segment(segment), offset: offset, "it became shorter while it was read")
+            }
+            try file.write(UnsafeRawBufferPointer(part), at: offset)
+            offset += part.count
+        }
+        try file.sync()
     }
 
     /// Only reads.
@@ -60,8 +134,7 @@ struct Recovery {
         return outcome
     }
 
-    /// Returns the number of the last batch and where it ends in the journal.
-    private func load(into memory: MemoryStorage, _ outcome: inout Outcome) throws -> (UInt64, JournalPosition) {
+    private func load(into memory: MemoryStorage, _ outcome: inout Outcome) throws -> Tail {
         outcome.wasUnclean = !outcome.manifest.isClean
         try loadRuns(outcome.manifest, memory)
         try loadOplog(outcome.manifest.oplog, memory)
@@ -118,26 +191,24 @@ struct Recovery {
         }
     }
 
-    /// Applies the journal. Returns the number of its last batch and where it ends.
-    private func replay(
-        _ manifest: Manifest, _ memory: MemoryStorage, _ outcome: inout Outcome
-    ) throws -> (UInt64, JournalPosition) {
+    /// Applies the journal.
+    private func replay(_ manifest: Manifest, _ memory: MemoryStorage, _ outcome: inout Outcome) throws -> Tail {
         let reader = JournalReader(
             disk, layout, store: manifest.store, epoch: manifest.epoch, from: manifest.journal,
             next: manifest.checkpoint &+ 1, mutants: settings.mutants)
         let frame = ByteBuffer(capacity: 1 << 20)
         let batch = WriteBatch()
-        var end = manifest.journal
+        var tail = Tail(last: manifest.checkpoint, end: manifest.journal)
         while let found = try reader.nextFrame(into: frame) {
             outcome.journalBytes += frame.count
             try forEachBatch(frame.bytes, found.count, batch, layout.segment(reader.position.segment)) {
                 try memory.apply(batch)
                 outcome.replayedBatches += 1
             }
-            end = reader.position
+            tail = Tail(last: reader.next &- 1, end: reader.position, checksum: reader.previous ?? 0)
             frame.removeAll(keeping: 8 << 20)
         }
-        return (reader.next &- 1, end)
+        return tail
     }
 
     // MARK: What is left over

@@ -35,24 +35,3 @@ struct RocksDBFailure: Error, Sendable {
         }
     }
 }
-
-/// What a job on a helper thread hands back to the loop. Written by the job, read when it has ended.
-private final class JobOutcome<Answer>: @unchecked Sendable {
-    var result: Result<Answer, any Error>?
-}
-
-extension NodeRuntime {
-    /// Runs what blocks on a helper thread.
-    func onHelper<Answer>(_ work: @escaping @Sendable () throws -> Answer) async throws -> Answer {
-        let outcome = JobOutcome<Answer>()
-        await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
-            offload {
-                outcome.result = Result { try work() }
-            } completion: {
-                continuation.resume()
-            }
-        }
-        guard let result = outcome.result else { throw InvariantViolation("a job ended and did not run") }
-        return try result.get()
-    }
-}

@@ -28,7 +28,8 @@ struct RocksDBOpening: Sendable {
     }
 
     private func checkEmpty() throws {
-        let names = Set(try disk.list(layout.root) ?? []).subtracting(["lock", "store.new"])
+        let names = Set(try disk.list(layout.root) ?? [])
+            .subtracting(DataDirectory.namesOfNodes).subtracting(["lock", "store.new"])
         guard !names.isEmpty else { return }
         if names.isSubset(of: ["mark", "data"]) {
             throw StorageDamage(

@@ -65,7 +65,7 @@ public final class RocksDBStorage: StorageEngine {
 
     public func open() async throws {
         try invariant(store == nil, "a store is opened twice")
-        lock = try await takeLock()
+        lock = try await files.takeLock(name, runtime)
         do {
             let newStore = runtime.randomNumber()
             let opening = RocksDBOpening(disk: disk, layout: layout, settings: settings)
@@ -106,26 +106,6 @@ public final class RocksDBStorage: StorageEngine {
             self?.sweepSoon()
         }
         sweepSoon()
-    }
-
-    /// A process that has just been killed may still be held to have it.
-    private func takeLock() async throws -> any DiskLock {
-        let deadline = runtime.now + Limits.directoryLockWait
-        let (disk, layout, name) = (disk, layout, name)
-        while true {
-            do {
-                return try await runtime.onHelper {
-                    try disk.makeDirectory(layout.root)
-                    return try disk.lock(layout.lock, note: name)
-                }
-            } catch let error as DiskError where error.kind == .locked {
-                guard runtime.now < deadline else {
-                    throw StorageDamage(
-                        "\(layout.root) is in use: \(error.reason). Each member needs a directory of its own")
-                }
-                await runtime.sleep(for: .milliseconds(50))
-            }
-        }
     }
 
     public func close() async {
@@ -207,6 +187,8 @@ public final class RocksDBStorage: StorageEngine {
     // MARK: The engine
 
     public var survivesRestart: Bool { true }
+    public var directory: DataDirectory? { files }
+    private var files: DataDirectory { DataDirectory(disk, layout.root) }
     public var appliedMark: UInt64 { writer.map { $0.last - base } ?? 0 }
     public var durableMark: UInt64 { writer.map { $0.durable - base } ?? 0 }
 

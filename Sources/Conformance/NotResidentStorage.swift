@@ -77,6 +77,7 @@ public final class NotResidentStorage: StoragePrefetching {
     public func open() async throws { try await inner.open() }
     public func close() async { await inner.close() }
     public var survivesRestart: Bool { inner.survivesRestart }
+    public var directory: DataDirectory? { inner.directory }
     public func get(_ table: TableID, _ key: UnsafeRawBufferPointer) throws -> StorageRead {
         refuses(table, key) ? .notResident : try inner.get(table, key)
     }

@@ -32,6 +32,7 @@ public final class FailingStorage: StorageEngine {
     }
     public func close() async { await inner.close() }
     public var survivesRestart: Bool { inner.survivesRestart }
+    public var directory: DataDirectory? { inner.directory }
     public func get(_ table: TableID, _ key: UnsafeRawBufferPointer) throws -> StorageRead {
         try count()
         return try inner.get(table, key)

@@ -216,6 +216,8 @@ public enum Limits {
     /// Bounds of `replSetResizeOplog`, in megabytes.
     public static let oplogMegabytesMin = 1
     public static let oplogMegabytesMax = 1 << 30
+    /// The longest that entries of an oplog can be kept whatever its size, in hours.
+    public static let oplogRetentionHoursMax = 1_000_000
     /// Changes of sync source within an hour only because another is closer.
     public static let syncSourcePingChangesMax = 3
     /// A sync source may lag this much behind the primary, and no other may be ahead of it by more.
@@ -304,6 +306,16 @@ public enum Limits {
     public static let rollbackKeysPerSlice = 2000
     /// Bytes of documents that `local.rollback` keeps of rollbacks; the oldest go first.
     public static let rollbackArchiveBytesMax = 64 * 1024 * 1024
+    /// Bytes of documents that a rollback gathers before it writes them to its files.
+    public static let rollbackWriteBytes = 1024 * 1024
+    /// How long `fsync` waits for its lock when the client does not say.
+    public static let fsyncLockWaitDefault: Duration = .seconds(90)
+    /// How often it looks whether it can have it.
+    public static let fsyncLockRetry: Duration = .milliseconds(100)
+    /// How long a backup asks its source again that does not answer, before it gives up.
+    public static let backupOutageMax: Duration = .seconds(10)
+    /// How often a backup is begun because its source rolled back or was started again.
+    public static let backupAttemptsMax = 5
     /// Pause before an initial sync that failed tries again.
     public static let initialSyncRetryDelay: Duration = .milliseconds(100)
     /// Documents and bytes of one batch of an initial sync.

@@ -90,13 +90,15 @@ public struct Mutants: OptionSet, Sendable {
     public static let oplogNotSynced = bit(30)
     /// Pieces of the journal are used again before the checkpoint is there that makes them needless.
     public static let journalReusedEarly = bit(31)
+    /// A rollback says that what it takes back is kept before the files are synced.
+    public static let rollbackFileNotSynced = bit(32)
 
     /// Those of storage in files.
     public static let ofFiles: [(name: String, mutant: Mutants)] = [
         ("frame-not-synced", .frameNotSynced), ("frame-not-checked", .frameNotChecked),
         ("witness-ignored", .witnessIgnored), ("manifest-not-named", .manifestNotNamed),
         ("run-not-named", .runNotNamed), ("run-forgotten", .runForgotten), ("oplog-not-synced", .oplogNotSynced),
-        ("journal-reused-early", .journalReusedEarly),
+        ("journal-reused-early", .journalReusedEarly), ("rollback-file-not-synced", .rollbackFileNotSynced),
     ]
 
     /// All of them, with the names that `quorate simulate --mutant` takes.

@@ -34,6 +34,8 @@ public protocol StorageEngine: AnyObject {
 
     /// Whether data is still there after `close` and `open` of the same place.
     var survivesRestart: Bool { get }
+    /// Where the engine keeps its files, and the node may keep others; nil for an engine without any.
+    var directory: DataDirectory? { get }
 
     /// The value of `key`, or absent.
     func get(_ table: TableID, _ key: UnsafeRawBufferPointer) throws -> StorageRead
@@ -69,6 +71,7 @@ public protocol StorageEngine: AnyObject {
 }
 
 extension StorageEngine {
+    public var directory: DataDirectory? { nil }
     public var log: (any StorageLog)? { nil }
     public var writeRefusal: ServerError? { nil }
     public var isBehind: Bool { false }

@@ -31,9 +31,10 @@ extension DataStore {
 
     /// Everything up to `optime` is committed by a majority: undo, kept versions and dropped data below it are given
     /// back.
-    public func onCommitPoint(_ optime: OpTime) throws {
+    /// - Parameter reclaims: whether dropped data may be given back now, which writes, or with a later commit point.
+    public func onCommitPoint(_ optime: OpTime, reclaims: Bool = true) throws {
         versions.setCommitPoint(optime)
         oplog.setCommitPoint(optime.timestamp)
-        try catalog.onCommitPoint(optime)
+        if reclaims { try catalog.onCommitPoint(optime) }
     }
 }

@@ -30,6 +30,8 @@ public final class DataStore {
     var isPrefetching = false
     /// Collections that are always in memory.
     var residentNamespaces: Set<Namespace> = []
+    /// Whether documents that a rollback takes back are kept.
+    public var keepsRolledBack = true
     /// Called after an entry was appended, in the same step: wakes tailing cursors and fetchers.
     public var onAppend: ((OpTime) -> Void)?
 

@@ -34,8 +34,11 @@ package protocol Service: AnyObject {
 package struct PeerIdentity {
     package let memberID: Int32
     package let incarnation: Incarnation
+    /// It copies data as members do, and is none.
+    package let isBackup: Bool
 
-    package init(memberID: Int32, incarnation: Incarnation) {
+    package init(memberID: Int32, incarnation: Incarnation, isBackup: Bool = false) {
+        self.isBackup = isBackup
         self.memberID = memberID
         self.incarnation = incarnation
     }

@@ -90,6 +90,27 @@ import Testing
         }
     }
 
+    @Test("a store is opened on a full disk, serves what it has, and takes writes again when there is room")
+    func openingWhenFull() throws {
+        for seed in 1...12 as ClosedRange<UInt64> {
+            let problem = try StoreRun.openedWhenFull(seed: seed)
+            #expect(problem == nil, "seed \(seed): \(problem ?? "")")
+        }
+    }
+
+    @Test("a power cut at any call of a start on a full disk takes nothing that was promised")
+    func powerCutsWhenFull() throws {
+        var cut = 1
+        while true {
+            var wasCut = false
+            let problem = try StoreRun.openedWhenFull(seed: UInt64(cut), cut: cut, &wasCut)
+            #expect(problem == nil, "cut \(cut): \(problem ?? "")")
+            if !wasCut { break }
+            cut += 1
+        }
+        #expect(cut > 5)
+    }
+
     @Test("a store whose disk is full closes nevertheless")
     func closingWhenFull() throws {
         let disk = SimulatedDisk(seed: 3)

@@ -9,6 +9,7 @@ import Testing
         ("run-forgotten", 120), ("oplog-not-synced", 120), ("journal-reused-early", 400),
     ]
     static let byTurnedBits: [(String, UInt64)] = [("witness-ignored", 400)]
+    static let byRollbacks: [(String, Int)] = [("rollback-file-not-synced", 60)]
 
     private func mutant(_ name: String) throws -> Mutants {
         try #require(Mutants.ofFiles.first { $0.name == name }).mutant
@@ -28,8 +29,20 @@ import Testing
         #expect(first != nil)
     }
 
+    @Test("power cuts in rollbacks find a planted bug", arguments: byRollbacks)
+    func isFoundByRollbacks(name: String, cuts: Int) throws {
+        let mutant = try mutant(name)
+        let first = try (1...cuts).first { cut in
+            let outcome = try RollbackRun.powerCut(at: cut, buggifies: false, mutants: mutant)
+            if case .wrong = outcome { return true }
+            return false
+        }
+        #expect(first != nil)
+    }
+
     @Test("every planted bug of files has a run that finds it")
     func isComplete() {
-        #expect(Set((Self.byPowerCuts.map(\.0) + Self.byTurnedBits.map(\.0))) == Set(Mutants.ofFiles.map(\.name)))
+        let found = Self.byPowerCuts.map(\.0) + Self.byTurnedBits.map(\.0) + Self.byRollbacks.map(\.0)
+        #expect(Set(found) == Set(Mutants.ofFiles.map(\.name)))
     }
 }

@@ -4,10 +4,14 @@ import Core
 @testable import Simulation
 
 /// Runs `body` on the loop of a simulated node, to its end.
-func onLoop(seed: UInt64, mutants: Mutants = [], _ body: @escaping (SimulatedRuntime) async throws -> Void) throws {
+/// - Parameter buggifies: places that may behave oddly do.
+func onLoop(
+    seed: UInt64, mutants: Mutants = [], buggifies: Bool = false,
+    _ body: @escaping (SimulatedRuntime) async throws -> Void
+) throws {
     let world = SimulatedWorld(seed: seed)
-    if !mutants.isEmpty {
-        world.hooks = SimulationHooks(mutants: mutants, onProbe: { _ in }, onBuggify: { _ in false })
+    if !mutants.isEmpty || buggifies {
+        world.hooks = SimulationHooks(mutants: mutants, onProbe: { _ in }, onBuggify: { _ in buggifies })
     }
     let node = world.addNode("store")
     node.mayHelpersBeLate = true
@@ -172,6 +176,79 @@ enum StoreRun {
             }
             disk.restart()
             if life == 0 { disk.failure = (disk.calls + 1 + Int(random.below(40)), nil) }
+        }
+        return problem
+    }
+
+    static func openedWhenFull(seed: UInt64) throws -> String? {
+        var wasCut = false
+        return try openedWhenFull(seed: seed, cut: nil, &wasCut)
+    }
+
+    /// A disk fills up, and its store's process ends; it is opened while there is no room, in lives that end by
+    /// themselves or, with `cut`, by the loss of power in that call; then there is room.
+    /// - Returns: what was wrong.
+    static func openedWhenFull(seed: UInt64, cut: Int?, _ wasCut: inout Bool) throws -> String? {
+        let disk = SimulatedDisk(seed: seed)
+        var model = StoreModel(seed: seed)
+        var random = SplitMix64(seed: seed)
+        var promised = 0
+        var problem: String?
+        var wasOff = false
+        /// Opens it and looks whether all is there.
+        func open(_ runtime: SimulatedRuntime, _ life: Int) async throws -> FileStorage? {
+            let store = FileStorage(runtime, disk, directory: "/data", name: "store", settings: smallSettings)
+            do { try await store.open() } catch {
+                if disk.isOff { wasOff = true } else { problem = "life \(life): \(error)" }
+                return nil
+            }
+            guard let found = try model.find(store, from: promised) else {
+                problem = "life \(life): \(promised) batches are promised, and what is found is something else"
+                return nil
+            }
+            promised = found
+            model.forget(behind: found)
+            return store
+        }
+        for life in 0..<5 where problem == nil {
+            try onLoop(seed: seed &* 10 &+ UInt64(life)) { runtime in
+                if life == 4 { disk.capacity = nil }
+                guard let store = try await open(runtime, life) else { return }
+                if life == 0 {
+                    _ = await work(store, &model, batches: 100, &random)
+                    disk.capacity = disk.paths.reduce(2000) { $0 + (disk.byteCount(of: $1) ?? 0) }
+                    // Until it is refused, and a little more, which is still taken.
+                    while store.writeRefusal == nil, model.count < 2000 {
+                        try store.apply(model.nextBatch())
+                        await runtime.sleep(for: .milliseconds(20))
+                    }
+                    disk.capacity = disk.paths.reduce(0) { $0 + (disk.byteCount(of: $1) ?? 0) }
+                } else if life < 4 {
+                    // Later ones may find room that a cut has made.
+                    if life == 1, store.writeRefusal?.code != .outOfDiskSpace { problem = "writes are not refused" }
+                    try store.apply(model.nextBatch())
+                    await runtime.sleep(for: .seconds(3))
+                    if life == 3 {
+                        // Room, while it runs.
+                        disk.capacity = nil
+                        await runtime.sleep(for: Limits.diskFullRetry * 3)
+                        if store.writeRefusal != nil { problem = "writes are refused, and there is room" }
+                        _ = await work(store, &model, batches: 60, &random)
+                    }
+                } else {
+                    _ = await work(store, &model, batches: 60, &random)
+                    await store.close()
+                }
+                promised = max(promised, model.count - Int(store.appliedMark - store.durableMark))
+                wasOff = wasOff || disk.isOff
+            }
+            // Of the lives on a full disk the first ends as told, the others as processes do.
+            if disk.isOff || life == 1 { disk.restart() } else { disk.endProcess() }
+            if life == 0, let cut { disk.failure = (disk.calls + cut, nil) }
+            if life == 1 {
+                wasCut = wasOff
+                disk.failure = nil
+            }
         }
         return problem
     }

@@ -135,6 +135,8 @@ def test_an_oplog_keeps_the_size_that_it_was_given(tmp_path):
         member = file_set.members[0]
         assert member.direct.local.command("collStats", "oplog.rs")["maxSize"] == 8 << 20
         assert member.direct.admin.command("replSetResizeOplog", 1, size=3.0)["ok"]
+        assert member.direct.admin.command("replSetResizeOplog", 1, minRetentionHours=0.5)["ok"]
+        assert member.direct.admin.command("serverStatus")["oplog"]["minRetentionHours"] == 0.5
         assert member.direct.local.command("collStats", "oplog.rs")["maxSize"] == 3 << 20
         member.kill()
         member.start()
@@ -142,8 +144,17 @@ def test_an_oplog_keeps_the_size_that_it_was_given(tmp_path):
         assert member.direct.local.command("collStats", "oplog.rs")["maxSize"] == 3 << 20
         file_set.wait_until_healthy()
         things = member.direct.test.things
-        for start in range(0, 4000, 200):
-            things.insert_many([{"_id": i, "noise": os.urandom(2000)} for i in range(start, start + 200)])
+
+        def fill(first):
+            for start in range(first, first + 4000, 200):
+                things.insert_many([{"_id": i, "noise": os.urandom(2000)} for i in range(start, start + 200)])
+
+        # Told to keep half an hour, it keeps that whatever the size; in later runs, too.
+        assert member.direct.admin.command("serverStatus")["oplog"]["minRetentionHours"] == 0.5
+        fill(0)
+        assert member.direct.local.command("collStats", "oplog.rs")["storageSize"] > 7 << 20
+        assert member.direct.admin.command("replSetResizeOplog", 1, minRetentionHours=0)["ok"]
+        fill(10_000)
         # The newest piece may stand out.
         assert member.direct.local.command("collStats", "oplog.rs")["storageSize"] < 5 << 20
     finally:

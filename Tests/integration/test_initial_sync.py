@@ -253,7 +253,7 @@ def test_a_member_whose_place_in_the_oplog_is_gone_recovers_and_copies_all(make_
 
 @pytest.mark.parametrize("arguments, code", [
     ({"size": 0}, 2), ({"size": -5.0}, 2), ({"size": "big"}, 14), ({}, 2), ({"size": 100.0, "colour": 1}, 40415),
-    ({"minRetentionHours": 2}, 115),
+    ({"minRetentionHours": -1}, 2), ({"minRetentionHours": "long"}, 14), ({"minRetentionHours": float("nan")}, 2),
 ])
 def test_a_size_of_the_oplog_that_cannot_be_is_refused(replica_set, arguments, code):
     assert code_of(replica_set.primary.command, {"replSetResizeOplog": 1, **arguments}) == code

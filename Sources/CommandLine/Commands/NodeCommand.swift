@@ -1,3 +1,4 @@
+internal import BSON
 internal import Core
 internal import LiveRuntime
 internal import Quorate
@@ -34,6 +35,9 @@ enum NodeCommand {
             if let problem = options.replicaSetName.flatMap(ReplicaSet.problem(withName:)) {
                 throw UsageError("--replset \(problem)")
             }
+            if flags.startsNewSet, options.replicaSetName == nil {
+                throw UsageError("--new-set needs --replset, which names the set")
+            }
             flags.describe(&options)
             let listensOnAll = options.endpoint.host == "0.0.0.0" || options.endpoint.host == "::"
             options.advertisedHost = arguments.text("advertise") ?? (listensOnAll ? options.hostname : nil)
@@ -46,10 +50,24 @@ enum NodeCommand {
                 node.onStopRequest = { signals.ask() }
                 return node
             }
+            if flags.startsNewSet {
+                do { try await initiate(node) } catch {
+                    await node.stop()
+                    throw error
+                }
+            }
             Console.print("listening on mongodb://\(node.endpoint)/")
             await signals.first()
             await node.stop()
             return 0
+        }
+    }
+
+    /// Makes it a set of its own.
+    private static func initiate(_ node: RunningNode) async throws {
+        let reply = try await node.withAsync { await $0.run(["replSetInitiate": .document(Document())]) }
+        guard reply["ok"]?.asNumber == 1 else {
+            throw CommandFailure("--new-set: \(reply["errmsg"]?.asString ?? "the set could not be initiated")")
         }
     }
 }

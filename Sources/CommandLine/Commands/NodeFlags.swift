@@ -7,9 +7,13 @@ internal import DataNode
 struct NodeFlags: Sendable {
     var parts = PartChoices()
     let logLevel: LogLevel
+    /// The data of a backup are to become a new set's.
+    let startsNewSet: Bool
     private var enableTestCommands = false
+    private var createRollbackDataFiles = true
     private var sessionRecordLifetimeMinutes: Int32?
     private let oplogMegabytes: Int?
+    private let oplogMinRetentionHours: Double
     private let arguments: [String]
 
     static func specifications(_ registry: PartRegistry) -> [OptionSpecification] {
@@ -19,8 +23,13 @@ struct NodeFlags: Sendable {
                 help: "where storage keeps its files; with it, --storage is 'file' unless it is given"),
             OptionSpecification("dbpath", .text, "DIRECTORY", help: "another name of --data"),
             OptionSpecification(
+                "new-set", .flag, help: "makes a new replica set of the data of a backup; refused for a member's data"),
+            OptionSpecification(
                 "oplog-size", .integer(Limits.oplogMegabytesMin...Limits.oplogMegabytesMax), "MB",
                 help: "size of a member's oplog; without it, what suits the storage"),
+            OptionSpecification(
+                "oplog-min-retention-hours", .text, "HOURS", default: "0",
+                help: "entries of a member's oplog are kept so long, whatever its size; fractions are allowed"),
             OptionSpecification(
                 "log-level", .choice(["debug", "info", "warning", "error"]), "LEVEL", default: "warning",
                 help: "which lines go to standard error"),
@@ -40,27 +49,34 @@ struct NodeFlags: Sendable {
         if arguments.isGiven("data"), arguments.isGiven("dbpath"), arguments.text("dbpath") != directory {
             throw UsageError("--data and --dbpath are one option, and were given different directories")
         }
-        logLevel =
-            switch arguments.text("log-level") {
-            case "debug": .debug
-            case "info": .info
-            case "error": .error
-            default: .warning
-            }
+        logLevel = LogLevel(named: arguments.text("log-level"))
+        startsNewSet = arguments.isGiven("new-set")
         oplogMegabytes = arguments.integer("oplog-size")
+        let hours = arguments.text("oplog-min-retention-hours") ?? "0"
+        guard let number = Double(hours), (0...Double(Limits.oplogRetentionHoursMax)).contains(number) else {
+            throw UsageError(
+                "--oplog-min-retention-hours must be from 0 to \(Limits.oplogRetentionHoursMax), not '\(hours)'")
+        }
+        oplogMinRetentionHours = number
         self.arguments = arguments.all
         for (name, value) in flags.others { try set(name, to: value) }
     }
 
-    private static let settings = ["enableTestCommands", "TransactionRecordMinimumLifetimeMinutes"]
+    private static let settings = [
+        "createRollbackDataFiles", "enableTestCommands", "TransactionRecordMinimumLifetimeMinutes",
+    ]
+
+    private static func flag(_ name: String, _ value: String) throws(UsageError) -> Bool {
+        guard let flag = ["1": true, "true": true, "0": false, "false": false][value] else {
+            throw UsageError("--set \(name) must be 0 or 1, not '\(value)'")
+        }
+        return flag
+    }
 
     private mutating func set(_ name: String, to value: String) throws(UsageError) {
         switch name {
-        case "enableTestCommands":
-            guard let flag = ["1": true, "true": true, "0": false, "false": false][value] else {
-                throw UsageError("--set enableTestCommands must be 0 or 1, not '\(value)'")
-            }
-            enableTestCommands = flag
+        case "createRollbackDataFiles": createRollbackDataFiles = try Self.flag(name, value)
+        case "enableTestCommands": enableTestCommands = try Self.flag(name, value)
         case "TransactionRecordMinimumLifetimeMinutes":
             guard let minutes = Int32(value), minutes >= 0 else {
                 throw UsageError("--set \(name) must be a whole number of minutes, not '\(value)'")
@@ -76,8 +92,11 @@ struct NodeFlags: Sendable {
     /// Fills in what the flags and the machine say about a node.
     func describe(_ node: inout NodeOptions) {
         node.arguments = arguments
+        node.startsNewSet = startsNewSet
         node.enableTestCommands = enableTestCommands
+        node.createRollbackDataFiles = createRollbackDataFiles
         if let sessionRecordLifetimeMinutes { node.sessionRecordLifetimeMinutes = sessionRecordLifetimeMinutes }
+        node.oplogMinRetentionHours = oplogMinRetentionHours
         node.oplogBytesMax = oplogMegabytes.map { $0 * 1024 * 1024 }
         node.processID = getpid()
         node.coreCount = sysconf(Int32(_SC_NPROCESSORS_ONLN))
@@ -86,5 +105,18 @@ struct NodeFlags: Sendable {
         if gethostname(&name, name.count - 1) == 0 {
             node.hostname = name.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
         }
+    }
+}
+
+extension LogLevel {
+    /// As `--log-level` names it.
+    init(named name: String?) {
+        self =
+            switch name {
+            case "debug": .debug
+            case "info": .info
+            case "error": .error
+            default: .warning
+            }
     }
 }

@@ -55,6 +55,7 @@ public enum QuorateProgram {
                 BenchCommand.specification(registry),
                 StatusCommand.specification(),
                 StorageCommand.specification(),
+                BackupCommand.specification(),
                 PluginsCommand.specification(registry),
                 CommandsCommand.specification,
             ])

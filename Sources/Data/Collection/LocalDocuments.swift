@@ -35,6 +35,13 @@ extension DataStore {
         }
     }
 
+    /// Drops a collection of `local`, if it is there.
+    public func removeLocal(_ namespace: Namespace) throws {
+        try invariant(namespace.isLocal && !namespace.isOplog, "\(namespace) is not a local collection to remove")
+        guard let collection = catalog.find(namespace) else { return }
+        try step { try drop(collection, $0) }
+    }
+
     /// The first document of a collection of `local`; nil when there is none.
     public func getLocal(_ namespace: Namespace) throws -> Document? {
         guard let collection = catalog.find(namespace) else { return nil }

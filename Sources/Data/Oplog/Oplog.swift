@@ -9,13 +9,17 @@ public import Core
 ///   their terms do not fall.
 /// - Bytes that are handed out are valid until `body` returns; nothing is written meanwhile.
 /// - A batch that appends drops pieces in front while the log takes more room than `bytesMax`, at most
-///   `Limits.oplogBlocksDroppedMax`: never an entry at or above the commit point; and an entry at or behind the pinned
-///   timestamp only when the log takes `pinnedBytesMax` more. A log whose commit point stalls outgrows its limit
+///   `Limits.oplogBlocksDroppedMax`: never an entry at or above the commit point, or one that is not `retention` older
+///   than the newest; and an entry at or behind the pinned timestamp only when the log takes `pinnedBytesMax` more. A
+///   log whose commit point stalls outgrows its limit
 ///   (`isOverfull`), and its owner refuses writes; a pin is no reason to. The entry at the commit point itself stays,
 ///   because a majority stands there or behind and asks from there on: were it gone, all of them would be stale at
 ///   once, and with them the set.
 public final class Oplog {
     public var bytesMax: Int { didSet { log.expect(bytesMax: bytesMax) } }
+    /// How old an entry has to be before it is dropped, compared with the newest one, in seconds: the log outgrows
+    /// `bytesMax` for it. Not by the clock, so that one which jumps drops nothing.
+    public var retention: Int64 = 0
     /// Bytes that a pin may keep beyond `bytesMax`.
     public var pinnedBytesMax = Limits.oplogPinnedBytesMax
 
@@ -69,11 +73,13 @@ public final class Oplog {
         var cut: OpTime?
         var index = 0
         var missing: StorageNotResident?
+        let newest = log.last
         while stored > bytesMax, index < Limits.oplogBlocksDroppedMax {
             var next: (last: OpTime, storedBytes: Int)?
             do { next = try log.frontPiece(index) } catch let error as StorageNotResident { missing = error }
             guard let piece = next else { break }
             if piece.last.timestamp >= commitPoint { break }
+            if retention > 0, let newest, newest.timestamp.seconds(since: piece.last.timestamp) < retention { break }
             if let pinned, piece.last.timestamp >= pinned, stored <= bytesMax + pinnedBytesMax { break }
             cut = piece.last
             stored -= piece.storedBytes
@@ -192,4 +198,9 @@ extension Oplog {
         }
         return before ?? lastDropped
     }
+}
+
+extension Timestamp {
+    /// Whole seconds between two times.
+    fileprivate func seconds(since other: Timestamp) -> Int64 { Int64(seconds) - Int64(other.seconds) }
 }

@@ -10,9 +10,14 @@ import Core
 struct LostDocuments {
     /// A record whose document will be lost, and the last write that made it what it is.
     struct Record {
-        let collection: Collection
         let key: [UInt8]
         var optime: OpTime
+    }
+
+    /// Those of one collection, in the order of their first writes.
+    struct Group {
+        let collection: Collection
+        var records: [Record] = []
     }
 
     private struct Place: Hashable {
@@ -20,8 +25,10 @@ struct LostDocuments {
         let key: [UInt8]
     }
 
-    private(set) var records: [Record] = []
-    /// Every record that was seen: the index of the lost ones, -1 for the others.
+    /// In the order in which their collections were first written to.
+    private(set) var groups: [Group] = []
+    private var groupOf: [TableID: Int] = [:]
+    /// Every record that was seen: the index in its group of the lost ones, -1 for the others.
     private var seen: [Place: Int] = [:]
     private let collections: [TableID: Collection]
     private let versions: VersionStore
@@ -69,7 +76,7 @@ struct LostDocuments {
             guard let collection = collections[image.table] else { continue }
             let place = Place(table: image.table, key: [UInt8](image.key))
             if let known = seen[place] {
-                if known >= 0 { records[known].optime = optime }
+                if known >= 0, let group = groupOf[image.table] { groups[group].records[known].optime = optime }
                 continue
             }
             let isLost: Bool
@@ -78,8 +85,17 @@ struct LostDocuments {
             case .absent: isLost = false
             case .notResident: throw StorageNotResident(image.table, image.key)
             }
-            seen[place] = isLost ? records.count : -1
-            if isLost { records.append(Record(collection: collection, key: place.key, optime: optime)) }
+            guard isLost else {
+                seen[place] = -1
+                continue
+            }
+            let group = groupOf[image.table] ?? groups.count
+            if group == groups.count {
+                groupOf[image.table] = group
+                groups.append(Group(collection: collection))
+            }
+            seen[place] = groups[group].records.count
+            groups[group].records.append(Record(key: place.key, optime: optime))
         }
     }
 }

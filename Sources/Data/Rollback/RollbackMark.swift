@@ -8,12 +8,15 @@ public struct RollbackMark: Equatable, Sendable {
     public let common: OpTime
     /// The rollback id that others know this rollback by.
     public let rollbackID: Int32
+    /// When it began: what is kept is named by it, so that a rollback which begins again writes the same files.
+    let began: WallTime
     /// What is lost has been kept, so undoing may begin.
     var isArchived = false
 
-    init(common: OpTime, rollbackID: Int32) {
+    init(common: OpTime, rollbackID: Int32, began: WallTime) {
         self.common = common
         self.rollbackID = rollbackID
+        self.began = began
     }
 
     private init?(stored view: DocumentView) {
@@ -21,7 +24,9 @@ public struct RollbackMark: Equatable, Sendable {
             let id = view["rollbackId"]?.asInteger.flatMap({ Int32(exactly: $0) }),
             let isArchived = view["archived"]?.asBool
         else { return nil }
-        self.init(common: common, rollbackID: id)
+        // Versions that kept no files did not note it.
+        self.init(
+            common: common, rollbackID: id, began: WallTime(milliseconds: view["began"]?.asDateTime ?? 0))
         self.isArchived = isArchived
     }
 }
@@ -42,7 +47,7 @@ extension RollbackMark {
     func store(_ versions: VersionStore) throws {
         let document: Document = [
             "common": ["ts": .timestamp(common.timestamp), "t": .int64(common.term)],
-            "rollbackId": .int32(rollbackID), "archived": .bool(isArchived),
+            "rollbackId": .int32(rollbackID), "began": .dateTime(began.milliseconds), "archived": .bool(isArchived),
         ]
         try versions.step(at: nil) { step in
             try Self.key.withUnsafeBytes { key in

@@ -42,7 +42,7 @@ final class CommandContext: RequestContext {
                 try await runToEnd()
             }
         }
-        if command.traits.contains(.write), node.isLagged {
+        if command.traits.contains(.write), node.isHeldUp {
             return .later { [self] in try await node.runSlowed(self) }
         }
         if lacksVariables { return .later { [self] in try await runToEnd() } }
@@ -60,6 +60,8 @@ final class CommandContext: RequestContext {
     /// again.
     override func runInTask() async throws -> CommandOutcome {
         while true {
+            // Who has waited for something else may find it locked by now.
+            if command.traits.contains(.write) { try await awaitUnlock() }
             do { return try run() } catch let missing as StorageNotResident { try await load(missing) }
         }
     }

@@ -41,6 +41,7 @@ struct CommandSet {
         StatisticsCommands.add(to: &table)
         CheckCommands.add(to: &table)
         OperationCommands.add(to: &table)
+        FsyncCommands.add(to: &table)
         ShutdownCommand.add(to: &table)
         TestCommands.add(to: &table)
         MemberCommands.add(to: &table)

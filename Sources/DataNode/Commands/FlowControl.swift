@@ -31,9 +31,13 @@ struct FlowControl {
 }
 
 extension Node {
-    /// Whether writers have to be slowed down. All that a write looks at.
+    /// Whether writers have to be slowed down.
     @inline(__always)
     var isLagged: Bool { isUnderPressure || isDiskBehind }
+
+    /// Whether a write may not begin at once. All that a write looks at.
+    @inline(__always)
+    var isHeldUp: Bool { lock.isHeld || isLagged }
 
     @inline(__always)
     private var isUnderPressure: Bool { data.isUnderPressure && role.isReplicated }
@@ -92,6 +96,7 @@ extension CommandContext {
         try await endSlice()
         await node.awaitDisk(until: deadline, on: connection)
         await node.awaitMajority(until: deadline, on: connection) { $0.isMajorityBehind }
+        try await awaitUnlock()
         resume()
         try checkDeadline()
     }

@@ -7,7 +7,6 @@ enum MissingCommands {
         ("commitTransaction", "multi-document transactions"),
         ("mapReduce", "there is no JavaScript; an aggregation pipeline does the same"),
         ("mapreduce", "there is no JavaScript; an aggregation pipeline does the same"),
-        ("fsyncUnlock", "fsync with lock"),
         ("planCacheClearFilters", "index filters"),
         ("planCacheListFilters", "index filters"),
         ("planCacheSetFilter", "index filters"),

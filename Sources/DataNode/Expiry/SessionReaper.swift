@@ -46,7 +46,7 @@ final class SessionReaper {
         let lifetime = Int64(node.options.sessionRecordLifetimeMinutes) * 60_000
         let work = ExpiredSessions(
             node.data, lastWriteBefore: WallTime(milliseconds: now.milliseconds - lifetime))
-        try await node.inSlices({ end in
+        try await node.inWritingSlices({ end in
             guard !node.isShuttingDown, node.role.term == term, isWritable else { return () }
             let context = WriteContext(
                 term: term, wall: node.runtime.wallClock, isReplicated: node.role.isReplicated)

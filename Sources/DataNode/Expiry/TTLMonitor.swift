@@ -51,7 +51,7 @@ final class TTLMonitor {
     private func expire(_ collection: Collection, _ index: CollectionIndex, _ now: WallTime) async throws {
         guard let deletion = ExpiredDeletion(node.data, collection, index, now: now) else { return }
         let term = node.role.term
-        try await node.inSlices({ end in
+        try await node.inWritingSlices({ end in
             guard isEnabled, !node.isShuttingDown, deletion.isCurrent, node.role.term == term,
                 isWritable(collection.namespace.database)
             else { return () }

@@ -14,7 +14,8 @@ extension Node {
         defer { indexBuildEnded.fire() }
         do {
             // Whoever is primary next finishes it.
-            try await inSlices { isPrimary ? try build.step(until: $0).ended : () }
+            try await inWritingSlices { isPrimary ? try build.step(until: $0).ended : () }
+            await awaitUnlock()
             guard isPrimary else { return }
             try data.commitIndexBuild(build, replicatedWriteContext())
         } catch let error as ServerError {

@@ -55,6 +55,12 @@ extension Node {
     /// What does not agree between collections, indexes and counters; empty when all is well.
     package func inconsistencies() throws -> [String] { try inspecting { try data.checkConsistency() } }
 
+    /// How many batches the storage engine was given.
+    package var appliedMark: UInt64 { engine.appliedMark }
+
+    /// Where the storage engine keeps its files; nil when it has none.
+    package var directory: DataDirectory? { engine.directory }
+
     /// Calls `body` with every document of a collection, in the order of insertion.
     package func forEachDocument(in database: String, _ collection: String, _ body: (DocumentView) throws -> Void)
         throws

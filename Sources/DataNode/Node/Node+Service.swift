@@ -8,7 +8,11 @@ internal import Replication
 extension Node: Service {
     package func admit(_ request: RequestContext) throws(ServerError) {
         let command = request.command
-        if command.traits.contains(.followerOnly), let peer = request.connection.peer, let replication,
+        if let peer = request.connection.peer, peer.isBackup {
+            guard !command.traits.contains(.memberOnly) || command.traits.contains(.followerOnly) else {
+                throw ServerError(.unauthorized, "\(command.name) is for members of the replica set, not for backups")
+            }
+        } else if command.traits.contains(.followerOnly), let peer = request.connection.peer, let replication,
             let obstacle = replication.member.obstacle(toFollower: peer.memberID, peer.incarnation)
         {
             throw ServerError(.unauthorized, "\(command.name) is refused: \(obstacle)")
@@ -82,7 +86,9 @@ extension Node: Service {
                 .inconsistentReplicaSetNames,
                 "this node belongs to the replica set '\(own)', not '\(introduction.setName)'")
         }
-        return PeerIdentity(memberID: introduction.memberID ?? -1, incarnation: introduction.incarnation)
+        return PeerIdentity(
+            memberID: introduction.memberID ?? -1, incarnation: introduction.incarnation,
+            isBackup: introduction.isBackup)
     }
 
     package func abandonWait(_ id: UInt64, because reason: ServerError) {

@@ -63,13 +63,16 @@ extension CommandContext {
     /// Runs the slices of a write until one has a result; each is a write of the term in which it runs.
     /// - Throws: `MaxTimeMSExpired`, `Interrupted`, `NotWritablePrimary` and its kin.
     func inWriteSlices<Result>(_ slice: (WriteContext, Instant) throws -> Result?) async throws -> Result {
-        try await node.inSlices({ try slice(try writeContext(), $0) }) { try await awaitNextSlice() }
+        try await node.inSlices({ node.lock.isHeld ? nil : try slice(try writeContext(), $0) }) {
+            try await awaitNextSlice()
+        }
     }
 
-    /// Runs the slices of work on the way to a write, which writes nothing itself.
+    /// Runs the slices of work on the way to a write, which logs nothing itself.
     func inPreparingSlices<Result>(_ slice: (Instant) throws -> Result?) async throws -> Result {
-        try await node.inSlices(slice) {
+        try await node.inSlices({ node.lock.isHeld ? nil : try slice($0) }) {
             try await endSlice()
+            try await awaitUnlock()
             try checkDeadline()
             try checkWritable()
         }

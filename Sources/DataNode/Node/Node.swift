@@ -24,6 +24,8 @@ public final class Node {
     let data: DataStore
     let profiler = Profiler()
     var flowControl = FlowControl()
+    /// That of `fsync` with `lock: true`.
+    let lock: FsyncLock
     private(set) lazy var ttl = TTLMonitor(self)
     private(set) lazy var sessionReaper = SessionReaper(self)
     /// An index build was committed or aborted.
@@ -65,12 +67,16 @@ public final class Node {
                 endpoint: options.endpoint, advertisedHost: options.advertisedHost,
                 enableTestCommands: options.enableTestCommands))
         indexBuildEnded = LoopSignal(runtime: runtime)
+        lock = FsyncLock(runtime)
         dataAppended = LoopSignal(runtime: runtime)
         let versions = VersionStore(
             engine: engine, keepsHistory: options.replicaSetName != nil, historyWindow: Limits.historyWindow)
         let oplog = Oplog(versions, bytesMax: options.oplogBytesMax ?? Limits.oplogBytesVolatileDefault)
+        let hours = min(max(options.oplogMinRetentionHours, 0), Double(Limits.oplogRetentionHoursMax))
+        oplog.retention = Int64(hours * 3600)
         oplog.pinnedBytesMax = runtime.buggified("little is kept for initial syncs", Limits.oplogPinnedBytesMax, 8192)
         data = DataStore(runtime: runtime, versions: versions, oplog: oplog)
+        data.keepsRolledBack = options.createRollbackDataFiles
         data.durability.onFailure = { [unowned self] in fail($0) }
         frontend.service = self
         profiler.node = self
@@ -93,7 +99,10 @@ public final class Node {
             }
         }
         try await data.keepResident(Node.residentNamespaces)
-        if !options.isInspection { try ReplicationLocalState.checkOwner(data, setName: options.replicaSetName) }
+        if !options.isInspection {
+            try ReplicationLocalState.checkOwner(
+                data, setName: options.replicaSetName, startsNewSet: options.startsNewSet)
+        }
         let local =
             options.replicaSetName == nil ? nil : try await data.whenResident { try ReplicationLocalState(self) }
         // Before anybody is told of it.
@@ -156,6 +165,7 @@ public final class Node {
         guard !isStopped, !isShuttingDown else { return }
         if handingOver { await replication?.handOver() }
         frontend.isShuttingDown = true
+        lock.wakeWaiters()
         periodicPasses.forEach { $0.stop() }
         replication?.shutdown()
         frontend.topology.bump()
@@ -171,6 +181,7 @@ public final class Node {
         guard !isStopped else { return }
         runtime.log.log(.error, "node", "stopping: \(error)")
         frontend.isShuttingDown = true
+        lock.wakeWaiters()
         periodicPasses.forEach { $0.stop() }
         frontend.isStopped = true
         replication?.shutdown()

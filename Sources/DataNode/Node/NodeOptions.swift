@@ -8,12 +8,18 @@ public struct NodeOptions: Sendable {
     public var advertisedHost: String?
     /// The set that it belongs to; nil for a standalone.
     public var replicaSetName: String?
+    /// The data are to become a new set's: those of a backup may, those of a member may not.
+    public var startsNewSet = false
     /// Oplog size in bytes; nil for the default of the storage engine.
     public var oplogBytesMax: Int?
+    /// How many hours entries of the oplog are kept whatever its size.
+    public var oplogMinRetentionHours: Double = 0
     /// `ttlMonitorSleepSecs` at the start.
     public var ttlMonitorPause = Limits.ttlMonitorPauseDefault
     /// `TransactionRecordMinimumLifetimeMinutes`: how long what a session has written is remembered.
     public var sessionRecordLifetimeMinutes = Int32(Limits.sessionRecordLifetime.wholeMilliseconds / 60_000)
+    /// Whether documents that a rollback takes back are kept.
+    public var createRollbackDataFiles = true
     /// Whether `configureFailPoint` and the like are there.
     public var enableTestCommands = false
     /// A standalone that looks at data whosever they are, and deletes nothing of itself.

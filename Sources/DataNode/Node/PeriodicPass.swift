@@ -46,7 +46,7 @@ final class PeriodicPass {
 
     private func wake() {
         timer = nil
-        guard isDue() else { return end() }
+        guard !node.lock.isHeld, isDue() else { return end() }
         // A pass that runs keeps the node.
         node.runtime.spawn(name) { [self, node = node] in
             await pass()

@@ -35,6 +35,11 @@ enum OperationCommands {
             shown.append(document)
         }
         context.writer.array("inprog") { for document in shown { $0.append(document) } }
+        if context.node.lock.isHeld {
+            context.writer.append("fsyncLock", bool: true)
+            context.writer.append(
+                "info", string: "use db.fsyncUnlock() to terminate the fsync write/snapshot lock")
+        }
         return .done
     }
 

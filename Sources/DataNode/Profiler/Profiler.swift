@@ -140,6 +140,7 @@ final class Profiler {
     func drain() {
         guard !queue.isEmpty else { return }
         guard !node.isStopped else { return queue.removeAll() }
+        guard !node.lock.isHeld else { return }
         let end = node.runtime.loopSliceEnd
         var written = 0
         repeat {
@@ -155,6 +156,9 @@ final class Profiler {
         }
         if !queue.isEmpty { schedule() }
     }
+
+    /// The lock of `fsync` was given back.
+    func goOn() { if !queue.isEmpty { schedule() } }
 
     /// Goes on when what the next entry needs is in memory.
     private func awaitStorage(_ missing: StorageNotResident) {

@@ -11,7 +11,7 @@ internal import Replication
 /// (`SourceOutage`).
 final class InitialSync {
     let node: Node
-    unowned let role: ReplicaSetRole
+    private unowned let host: any InitialSyncHost
     private(set) var isCancelled = false
     private var course: InitialSyncCourse
     private var link: PeerLink?
@@ -30,11 +30,11 @@ final class InitialSync {
         init(_ reason: String) { self.reason = reason }
     }
 
-    init(role: ReplicaSetRole, mustDiscard: Bool = false) {
-        self.role = role
-        node = role.node
+    init(host: any InitialSyncHost, mustDiscard: Bool = false) {
+        self.host = host
+        node = host.node
         course = InitialSyncCourse(mustDiscard: mustDiscard)
-        progress = InitialSyncProgress(now: role.node.runtime.wallClock.milliseconds)
+        progress = InitialSyncProgress(now: host.node.runtime.wallClock.milliseconds)
     }
 
     /// What this member has is thrown away once a source is found, and kept until then.
@@ -100,8 +100,8 @@ final class InitialSync {
     private func perform(_ directive: InitialSyncCourse.Directive) async throws -> [InitialSyncCourse.Directive] {
         switch directive {
         case .awaitSource:
-            let host = await chooseSource()
-            return isCancelled ? [] : course.onSource(host)
+            let source = await chooseSource()
+            return isCancelled ? [] : course.onSource(source)
         case .askPosition(let target):
             let position = try await askPosition(awaiting: target)
             return course.onPosition(position, last: node.lastOpTime)
@@ -118,19 +118,23 @@ final class InitialSync {
         case .buildIndexes:
             let hasBuilt = try await buildIndexes()
             return course.onIndexesBuilt(
-                any: hasBuilt, last: node.lastOpTime, isCountedVoter: role.member.isCountedVoter)
+                any: hasBuilt, last: node.lastOpTime, isCountedVoter: host.isCountedVoter)
         case .lookAtRest:
-            return course.onRest(isEmpty: fetcher?.buffer.isEmpty ?? true, delay: role.member.ownDelay)
+            return course.onRest(isEmpty: fetcher?.buffer.isEmpty ?? true, delay: host.ownDelay)
         case .applyRest: try await applyRest()
         case .becomeReadable:
             try await node.data.whenResident { try node.data.finishInitialSync(at: node.lastOpTime) }
         case .flush: try await node.data.durability.flush()
         case .discardData:
-            try await role.discardData()
+            try await host.discardData()
             link?.reconnect()
         case .yield: await node.frontend.yieldLoop()
         case .beginAgain(let pause, let why, let attempt, let isHopeless):
             noteFailure(why, attempt, isHopeless)
+            guard host.mayTryAgain(why, attempt: attempt) else {
+                cancel()
+                return []
+            }
             await node.runtime.sleep(for: pause)
             return course.onStart()
         default: try performAtOnce(directive)
@@ -148,7 +152,7 @@ final class InitialSync {
             progress.noteSource(rollbackID: rollbackID, oplogStart: begin.timestamp)
             try node.data.startInitialSync()
         case .startFetching(let begin):
-            let fetcher = try InitialSyncFetcher(self, role.makeLink(to: progress.source), from: begin)
+            let fetcher = try InitialSyncFetcher(self, host.makeLink(to: progress.source), from: begin)
             self.fetcher = fetcher
             fetcher.start()
         case .stopFetching: try stopFetching()
@@ -160,11 +164,11 @@ final class InitialSync {
 
     // MARK: Attempts
 
-    private func beginAttempt(from host: String) {
-        link = role.makeLink(to: host)
+    private func beginAttempt(from source: String) {
+        link = host.makeLink(to: source)
         missing = []
-        progress.beginAttempt(from: host, now: wall)
-        node.runtime.log.log(.info, "initial sync", "attempt \(progress.failedCount + 1) from \(host)")
+        progress.beginAttempt(from: source, now: wall)
+        node.runtime.log.log(.info, "initial sync", "attempt \(progress.failedCount + 1) from \(source)")
     }
 
     private func noteFailure(_ why: String, _ attempt: Int, _ isHopeless: Bool) {
@@ -179,7 +183,7 @@ final class InitialSync {
             "done: \(progress.documentsCopied) documents in \(progress.clonedCollections) collections, "
                 + "\(progress.appliedEntries) entries")
         if let progressTimer { node.runtime.cancel(progressTimer) }
-        role.initialSyncFinished(self)
+        host.initialSyncFinished(self)
     }
 
     /// The end of an attempt, whatever it came to.
@@ -192,7 +196,7 @@ final class InitialSync {
     /// Waits until some member can be cloned.
     private func chooseSource() async -> String {
         while !isCancelled {
-            if let host = role.member.initialSyncSource(now: node.runtime.now) { return host }
+            if let source = host.initialSyncSource() { return source }
             await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
                 sourceWaiter = { continuation.resume() }
             }
@@ -203,10 +207,10 @@ final class InitialSync {
     /// Called after every event of the member: a source may have come up, or ours may be down.
     func memberChanged() {
         if let waiter = sourceWaiter {
-            guard role.member.initialSyncSource(now: node.runtime.now) != nil else { return }
+            guard host.initialSyncSource() != nil else { return }
             sourceWaiter = nil
             waiter()
-        } else if link != nil, !role.member.isUp(progress.source) {
+        } else if link != nil, !host.isUp(progress.source) {
             // An answer that will not come is not waited for.
             for link in [link, fetcher?.link] { if let link, link.isConnected { link.reconnect() } }
         }
@@ -244,12 +248,12 @@ final class InitialSync {
                 }
             } catch let error as ServerError where error.code == .hostUnreachable || error.code == .networkTimeout {
                 if let failure = fetcher?.failure { throw failure }
-                let verdict = outage.onNoAnswer(error, role.member, now: node.runtime.now)
+                let verdict = host.onNoAnswer(error, &outage)
                 progress.noteRetry(now: wall)
                 switch verdict {
                 case .askAgain(let pause): await node.runtime.sleep(for: pause)
                 case .giveUp(let why, let deniesSource):
-                    if deniesSource { role.denySource(progress.source) }
+                    if deniesSource { host.denySource(progress.source) }
                     throw Failure(why)
                 }
             }

@@ -29,29 +29,34 @@ enum MaintenanceCommands {
         guard role.member.config != nil else {
             throw ServerError(.notYetInitialized, "no replset config has been received")
         }
-        guard context.body["minRetentionHours"]?.asNumber ?? 0 == 0 else {
+        let oplog = context.node.data.oplog
+        guard context.body["size"] != nil || context.body["minRetentionHours"] != nil else {
+            throw ServerError(.badValue, "replSetResizeOplog needs 'size', in megabytes, or 'minRetentionHours'")
+        }
+        let bytes = try number(context, "size", in: megabytes, "megabytes").map { Int($0 * 1024 * 1024) }
+        let retention = try number(context, "minRetentionHours", in: hours, "hours").map { Int64($0 * 3600) }
+        return .later {
+            try await context.awaitUnlock()
+            try role.local.persist(
+                oplogBytesMax: bytes ?? oplog.bytesMax, retention: retention ?? oplog.retention, context.node.data)
+            try await context.node.data.durability.flush()
+        }
+    }
+
+    private static let megabytes = Double(Limits.oplogMegabytesMin)...Double(Limits.oplogMegabytesMax)
+    private static let hours = 0...Double(Limits.oplogRetentionHoursMax)
+
+    private static func number(
+        _ context: CommandContext, _ field: StaticString, in bounds: ClosedRange<Double>, _ unit: String
+    ) throws(ServerError) -> Double? {
+        guard let value = context.body[field] else { return nil }
+        guard let number = value.asNumber else { throw wrongType("replSetResizeOplog.\(field)", value, "double") }
+        guard bounds.contains(number) else {
             throw ServerError(
-                .commandNotSupported,
-                "replSetResizeOplog.minRetentionHours must be 0: the oplog is bounded by its size alone")
+                .badValue,
+                "BSON field '\(field)' must be from \(Int(bounds.lowerBound)) to \(Int(bounds.upperBound)) \(unit), "
+                    + "not \(number)")
         }
-        let bounds = Double(Limits.oplogMegabytesMin)...Double(Limits.oplogMegabytesMax)
-        if let value = context.body["size"] {
-            guard let megabytes = value.asNumber else { throw wrongType("replSetResizeOplog.size", value, "double") }
-            guard bounds.contains(megabytes) else {
-                throw ServerError(
-                    .badValue,
-                    "BSON field 'size' must be from \(Limits.oplogMegabytesMin) to \(Limits.oplogMegabytesMax) "
-                        + "megabytes, not \(megabytes)")
-            }
-            let bytes = Int(megabytes * 1024 * 1024)
-            return .later {
-                try role.local.persist(oplogBytesMax: bytes, context.node.data)
-                try await context.node.data.durability.flush()
-            }
-        }
-        if context.body["minRetentionHours"] == nil {
-            throw ServerError(.badValue, "replSetResizeOplog needs 'size', in megabytes")
-        }
-        return .done
+        return number
     }
 }

@@ -46,6 +46,12 @@ final class OplogFetcher {
     /// Asks for more, unless a request is under way or there is nobody to ask.
     func goOn() { drive { $0.onReady($1) } }
 
+    /// The lock of `fsync` was given back: entries are asked for again, and what was held may be old enough.
+    func unlocked() {
+        drive { $0.onHeldDue($1) }
+        goOn()
+    }
+
     /// The delay may be another one.
     func configChanged() { drive { $0.onHeldDue($1) } }
 
@@ -60,7 +66,7 @@ final class OplogFetcher {
             lastEntry: node.lastOpTime, term: role.member.term, commitPoint: role.member.heardCommitPoint,
             isPrimary: role.member.isPrimary, primaryHost: role.member.primaryHost, delay: role.member.ownDelay,
             wallClock: node.runtime.wallClock, awaitTime: role.oplogAwaitTime,
-            isPaused: node.frontend.failPoints.isOn(.stopReplProducer)
+            isPaused: node.lock.isHeld || node.frontend.failPoints.isOn(.stopReplProducer)
                 || node.frontend.failPoints.isOn(.rsSyncApplyStop),
             isInInitialSync: role.initialSync != nil, isRollingBack: role.rollback != nil)
     }
@@ -229,7 +235,7 @@ final class OplogFetcher {
         awaitedBuild = nil
         node.runtime.spawn("index build") { [self] in
             do {
-                try await node.inSlices { try build.step(until: $0, .committing).ended }
+                try await node.inWritingSlices { try build.step(until: $0, .committing).ended }
             } catch {
                 return node.fail(error)
             }

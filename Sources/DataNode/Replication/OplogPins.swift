@@ -9,7 +9,8 @@ internal import Replication
 /// been silent for too long. How much may be kept has a limit, too (`Oplog.pinnedBytesMax`).
 final class OplogPins {
     private struct Pin {
-        let member: MemberID
+        /// nil for a backup.
+        let member: MemberID?
         let timestamp: Timestamp
         let timer: TimerToken
         weak var connection: ClientConnection?
@@ -31,7 +32,8 @@ final class OplogPins {
 
     /// Keeps the entries from `timestamp` on for whom this connection belongs to.
     func keep(from timestamp: Timestamp, for connection: ClientConnection) {
-        guard let member = connection.peer?.memberID, !connection.isClosed else { return }
+        guard let peer = connection.peer, !connection.isClosed else { return }
+        let member = peer.isBackup ? nil : peer.memberID
         let id = connection.id
         drop(id)
         let timer = runtime.schedule(after: Limits.oplogPinMax) { [weak self] in
@@ -45,7 +47,9 @@ final class OplogPins {
 
     /// Keeps nothing for members that the configuration does not name.
     func dropStrangers(to config: ReplicaSetConfig) {
-        for (id, pin) in pins.sorted(by: { $0.key < $1.key }) where config.index(of: pin.member) == nil { release(id) }
+        for (id, pin) in pins.sorted(by: { $0.key < $1.key }) {
+            if let member = pin.member, config.index(of: member) == nil { release(id) }
+        }
     }
 
     private func release(_ id: UInt64) {

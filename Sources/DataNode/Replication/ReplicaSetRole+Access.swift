@@ -82,6 +82,7 @@ extension ReplicaSetRole {
             $0.append("entries", int64: Int64(oplog.count))
             $0.append("bytes", int64: Int64(oplog.byteCount))
             $0.append("storedBytes", int64: Int64(oplog.storedBytes))
+            $0.append("minRetentionHours", double: Double(oplog.retention) / 3600)
             $0.append("maxBytes", int64: Int64(oplog.bytesMax))
         }
     }
@@ -121,7 +122,7 @@ extension ReplicaSetRole {
         let seen = node.lastOpTime
         runtime.schedule(after: Limits.idleNoOpInterval) { [weak self] in
             guard let self, acceptsWrites, member.term == term, !node.isStopped else { return }
-            if node.lastOpTime == seen { _ = try? appendNoOp(["msg": "periodic noop"]) }
+            if node.lastOpTime == seen, !node.lock.isHeld { _ = try? appendNoOp(["msg": "periodic noop"]) }
             scheduleIdleNoOp()
         }
     }

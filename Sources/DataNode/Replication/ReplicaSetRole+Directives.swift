@@ -7,6 +7,7 @@ internal import Replication
 /// Carrying out what the member decided, one directive at a time.
 extension ReplicaSetRole {
     func perform(_ directive: Directive) throws {
+        if node.lock.isHeld, directive.writes { return putOff(directive) }
         switch directive {
         case .sendHeartbeat(let host, let request, let exchange, let timeout):
             sendHeartbeat(to: host, request, exchange, timeout)
@@ -48,6 +49,16 @@ extension ReplicaSetRole {
         case .log(let level, let line): runtime.log.log(level, "replication", line)
         case .ignored: break
         case .probe(let name): runtime.probe(name)
+        }
+    }
+
+    /// Nothing is written while `fsync` holds its lock: a vote that is not on the disk is not given.
+    private func putOff(_ directive: Directive) {
+        node.lock.whenReleased { [weak self] in
+            guard let self, !node.isStopped else { return }
+            // It may have been deposed meanwhile.
+            if case .startWrites = directive, !member.isWritablePrimary { return }
+            do { try perform(directive) } catch { node.fail(error) }
         }
     }
 
@@ -99,7 +110,9 @@ extension ReplicaSetRole {
         try local.persist(config, node.data)
         let message: Document = ["msg": "initiating set"]
         try message.withView { view in
-            let context = WriteContext(term: Member.initiatingTerm, wall: runtime.wallClock, isReplicated: true)
+            // A set that is made of a backup goes on with the terms of the one that it was taken from.
+            let term = max(Member.initiatingTerm, node.lastOpTime.term)
+            let context = WriteContext(term: term, wall: runtime.wallClock, isReplicated: true)
             _ = try node.data.appendNoOp(view, context)
         }
         let progress = Progress(all: node.lastOpTime)
@@ -145,6 +158,7 @@ extension ReplicaSetRole {
 
     private func steppedDown(_ reason: StepDownReason) {
         setAcceptsWrites(false)
+        node.lock.wakeWaiters()
         runtime.log.log(.info, "replication", "no longer primary: \(reason)")
         node.dataAppended.fire()
         // Long writes that wait for the majority have nothing to wait for any more.
@@ -152,8 +166,19 @@ extension ReplicaSetRole {
     }
 
     private func commitPointAdvanced(_ optime: OpTime) throws {
-        try node.data.onCommitPoint(optime)
+        try node.data.onCommitPoint(optime, reclaims: !node.lock.isHeld)
         // Followers that wait for entries learn of it at once: majority reads on them wait for it.
         oplogChanged.fire()
+    }
+}
+
+extension Directive {
+    /// Whether carrying it out writes to the member's storage.
+    fileprivate var writes: Bool {
+        switch self {
+        case .persistVote, .persistConfig, .persistOwnHosts, .initiate: true
+        case .startInitialSync, .writeNoOp, .startWrites: true
+        default: false
+        }
     }
 }

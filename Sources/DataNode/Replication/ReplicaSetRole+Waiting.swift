@@ -111,7 +111,7 @@ extension ReplicaSetRole {
                 "the cluster time that a read concern asks for must not be greater than the current clusterTime")
         }
         while target > node.lastOpTime.timestamp {
-            if acceptsWrites {
+            if acceptsWrites, !node.lock.isHeld {
                 try appendNoOp(["msg": "after cluster time"])
             } else {
                 askPrimaryForNoOp(upTo: target)
@@ -171,6 +171,12 @@ extension ReplicaSetRole {
             throw ServerError(.notWritablePrimary, "not primary since the linearizable read began")
         }
         if runtime.hasMutant(.linearizableNotConfirmed) { return }
+        await node.awaitUnlock(until: deadline)
+        guard acceptsWrites, member.term == term, !node.lock.isHeld else {
+            throw runtime.now < deadline
+                ? ServerError(.notWritablePrimary, "not primary any more")
+                : ServerError(.maxTimeMSExpired, "operation exceeded time limit")
+        }
         let optime = try appendNoOp(["msg": "linearizable read"])
         let failure = await withUnsafeContinuation { (continuation: UnsafeContinuation<ServerError?, Never>) in
             awaitWriteConcern(optime, .majority, deadline: deadline, on: nil) { continuation.resume(returning: $0) }

@@ -203,7 +203,7 @@ final class ReplicaSetRole: NodeRole {
         initialSync?.cancel()
         rollback?.cancel()
         rollback = nil
-        let sync = InitialSync(role: self)
+        let sync = InitialSync(host: self)
         initialSync = sync
         sync.start()
     }
@@ -255,7 +255,7 @@ final class ReplicaSetRole: NodeRole {
         syncSource.stop()
         rollback?.cancel()
         rollback = nil
-        let sync = InitialSync(role: self, mustDiscard: true)
+        let sync = InitialSync(host: self, mustDiscard: true)
         initialSync = sync
         drive { member, now in member.onFollowerState(.recovering, now: now) }
         sync.start()

@@ -53,6 +53,9 @@ final class ReplicationLocalState {
         if let bytes = try data.getLocal(Self.oplog)?["bytesMax"]?.asInteger.flatMap({ Int(exactly: $0) }), bytes > 0 {
             data.oplog.bytesMax = bytes
         }
+        if let seconds = try data.getLocal(Self.oplog)?["retentionSeconds"]?.asInteger, seconds >= 0 {
+            data.oplog.retention = seconds
+        }
         let before = try data.getLocal(Self.run)
         startCount = (before?["number"]?.asInteger ?? 0) &+ 1
         // The end of the log may be lost, and others may have seen it: a rollback that nobody has announced.
@@ -72,9 +75,12 @@ final class ReplicationLocalState {
     }
 
     /// Whether the data are those of a member of that set, or nobody's yet.
+    /// - Parameter startsNewSet: a backup may be made a new set.
     /// - Throws: `StorageDamage`, saying whose they are.
-    static func checkOwner(_ data: DataStore, setName: String?) throws {
-        guard let owner = try data.getLocal(systemReplset)?["_id"]?.asString, owner != setName else { return }
+    static func checkOwner(_ data: DataStore, setName: String?, startsNewSet: Bool) throws {
+        let owner = try data.getLocal(systemReplset)?["_id"]?.asString
+        try BackupMark.check(data, startsNewSet: startsNewSet, owner: owner)
+        guard let owner, owner != setName else { return }
         throw StorageDamage(
             "the data are those of a member of the replica set '\(owner)'"
                 + (setName.map { ", not of '\($0)'" } ?? ": start it with --replset \(owner)"))
@@ -109,6 +115,7 @@ final class ReplicationLocalState {
     func persist(_ config: ReplicaSetConfig, _ data: DataStore) throws {
         try data.putLocal(Self.systemReplset, Document { config.encode(to: $0, internalFields: true) })
         self.config = config
+        try BackupMark.remove(data)
     }
 
     func persist(_ vote: LastVote, _ data: DataStore) throws {
@@ -121,10 +128,14 @@ final class ReplicationLocalState {
         lastVote = vote
     }
 
-    /// What the oplog may take, in this run and in later ones, whatever they are started with.
-    func persist(oplogBytesMax bytes: Int, _ data: DataStore) throws {
-        try data.putLocal(Self.oplog, ["_id": "oplog", "bytesMax": .int64(Int64(bytes))])
+    /// What the oplog may take, and how long it keeps its entries, in this run and in later ones, whatever they are
+    /// started with.
+    func persist(oplogBytesMax bytes: Int, retention: Int64, _ data: DataStore) throws {
+        try data.putLocal(
+            Self.oplog,
+            ["_id": "oplog", "bytesMax": .int64(Int64(bytes)), "retentionSeconds": .int64(retention)])
         data.oplog.bytesMax = bytes
+        data.oplog.retention = retention
     }
 
     private func persist(rollbackID: Int32, _ data: DataStore) throws {

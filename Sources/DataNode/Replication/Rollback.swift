@@ -109,9 +109,16 @@ final class Rollback {
         let kept = try await data.whenResident { try firstKept(common) }
         let operation = try RollbackOperation(data, to: kept, rollbackID: id)
         // A member that stops here goes on when it starts again.
-        try await node.inSlices { isCancelled ? () : try operation.run(until: $0).ended }
+        try await node.inSlices {
+            isCancelled ? () : try operation.run(until: $0).ended
+        } between: {
+            try await operation.settle { isCancelled }
+            try await node.endSlice()
+        }
         if isCancelled { return }
-        role.rollbackEnded(self, "from \(last) to \(common); \(operation.keptCount) documents kept as rollback \(id)")
+        role.rollbackEnded(
+            self,
+            "from \(last) to \(common); \(operation.keptCount) documents kept as rollback \(id) \(operation.place)")
     }
 }
 

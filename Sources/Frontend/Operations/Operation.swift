@@ -7,6 +7,8 @@ package final class Operation {
     /// What a command waits for, as `currentOp` says it.
     package enum Wait {
         case writeConcern, flowControl, data
+        /// For `fsyncUnlock`.
+        case lock
     }
 
     /// `opid`.

@@ -91,9 +91,9 @@ package struct OperationReport {
             switch operation.wait {
             case .writeConcern: writer.append("msg", string: "waiting for write concern")
             case .data: writer.append("msg", string: "waiting for data")
-            case .flowControl, nil: break
+            case .flowControl, .lock, nil: break
             }
-            writer.append("waitingForLock", bool: false)
+            writer.append("waitingForLock", bool: operation.wait == .lock)
             writer.append("waitingForFlowControl", bool: operation.wait == .flowControl)
         }
     }

@@ -23,7 +23,7 @@ public struct OplogFetch: Sendable {
         public var wallClock: WallTime
         /// How long the source may hold a request back.
         public var awaitTime: Duration
-        /// A fail point stops fetching; what comes in is dropped.
+        /// Nothing is fetched or applied, because of a fail point or a lock; what comes in is dropped.
         public var isPaused: Bool
         public var isInInitialSync: Bool
         public var isRollingBack: Bool
@@ -195,7 +195,7 @@ public struct OplogFetch: Sendable {
     ) -> [Directive] {
         guard exchange == awaited, let source else { return [.ignored(.olderExchange)] }
         awaited = nil
-        // Dropped, to be asked for again when the fail point is off.
+        // Dropped, to be asked for again when it goes on.
         if now.isPaused { return [] }
         if let known = source.rollbackID, known != metadata.rollbackID {
             return fail("it rolled back meanwhile", deniedFor: Limits.syncSourceDenialShort)
@@ -254,7 +254,8 @@ public struct OplogFetch: Sendable {
     public mutating func onHeldDue(_ now: Situation) -> [Directive] { applyHeld(now) }
 
     private func applyHeld(_ now: Situation) -> [Directive] {
-        guard !isHeldUp, !now.isRollingBack, let wait = held.wait(for: now.delay, at: now.wallClock) else { return [] }
+        guard !isHeldUp, !now.isRollingBack, !now.isPaused, let wait = held.wait(for: now.delay, at: now.wallClock)
+        else { return [] }
         return wait == .zero ? [.applyHeld(delay: now.delay)] : [timer(wait)]
     }
 
@@ -281,7 +282,7 @@ public struct OplogFetch: Sendable {
 
     /// What an entry waited for is in memory: on with the answer that it came with, if that still counts.
     public mutating func onPrefetched(_ now: Situation) -> [Directive] {
-        guard batch != nil, !now.isInInitialSync, !now.isRollingBack else {
+        guard batch != nil, !now.isInInitialSync, !now.isRollingBack, !now.isPaused else {
             batch = nil
             return onBuildFinished(now)
         }

@@ -19,17 +19,24 @@ public struct SourceOutage: Sendable {
     /// Whether a question has failed since the last answer.
     public var isUnderWay: Bool { since != nil }
 
-    /// A question got no answer.
+    /// A question got no answer, and others could be asked.
     public mutating func onNoAnswer(_ error: ServerError, _ member: Member, now: Instant) -> Verdict {
         let since = self.since ?? now
-        self.since = since
         let isLeft = error.code == .networkTimeout || !member.isUp(host)
         // Who hears nobody is cut off: a change of the source would only lose what has been cloned.
         if isLeft, member.initialSyncSource(now: now, otherThan: host, heardSince: since) != nil {
             return .giveUp(
                 because: "\(host) does not answer (\(error.message)), and another member may", deniesSource: true)
         }
-        guard now - since < Limits.initialSyncOutageMax else {
+        return onNoAnswer(error, atMost: Limits.initialSyncOutageMax, now: now)
+    }
+
+    /// A question got no answer.
+    /// - Parameter limit: how long it is asked again.
+    public mutating func onNoAnswer(_ error: ServerError, atMost limit: Duration, now: Instant) -> Verdict {
+        let since = self.since ?? now
+        self.since = since
+        guard now - since < limit else {
             return .giveUp(
                 because: "\(host) has not answered for \(now - since): \(error.message)", deniesSource: false)
         }

@@ -163,6 +163,7 @@ final class FileDisk: MemberDisk {
         }
 
         var survivesRestart: Bool { store.survivesRestart }
+        var directory: DataDirectory? { store.directory }
         func get(_ table: TableID, _ key: UnsafeRawBufferPointer) throws -> StorageRead { try store.get(table, key) }
         func makeCursor(_ table: TableID) throws -> any StorageCursor { try store.makeCursor(table) }
         var appliedMark: UInt64 { store.appliedMark }

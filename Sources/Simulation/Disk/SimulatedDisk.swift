@@ -84,7 +84,10 @@ public final class SimulatedDisk: Disk, @unchecked Sendable {
 
     // MARK: Disk
 
-    public func makeDirectory(_ path: String) throws(DiskError) { directories.insert(path) }
+    public func makeDirectory(_ path: String) throws(DiskError) {
+        var made = path
+        while !made.isEmpty, directories.insert(made).inserted { made = Self.directory(of: made) }
+    }
 
     public func list(_ path: String) throws(DiskError) -> [String]? {
         if isOff { throw DiskError(.other, "listing", path, "the power is off") }

@@ -52,6 +52,7 @@ final class FaultyStorage: StorageManyReading {
     func open() async throws { try await engine.open() }
     func close() async { await engine.close() }
     var survivesRestart: Bool { engine.survivesRestart }
+    var directory: DataDirectory? { engine.directory }
     func get(_ table: TableID, _ key: UnsafeRawBufferPointer) throws -> StorageRead { try engine.get(table, key) }
     func makeCursor(_ table: TableID) throws -> any StorageCursor { try engine.makeCursor(table) }
     var appliedMark: UInt64 { engine.appliedMark }

@@ -177,6 +177,47 @@ public final class SimulatedMember {
         return found
     }
 
+    /// The documents that rollbacks have taken back from this member, with the files that they lie in.
+    /// - Throws: an error of the world when a file is no sequence of whole documents.
+    func rolledBack() throws -> [(document: Document, place: String)] {
+        guard let directory = node?.directory else {
+            return try documents("local", "rollback").compactMap { entry in
+                entry["document"]?.asDocument.map { ($0, "local.rollback \(entry["rollbackId"] ?? .null)") }
+            }
+        }
+        var found: [(document: Document, place: String)] = []
+        for folder in try directory.disk.list(directory.rollback)?.sorted() ?? [] {
+            for name in try directory.disk.list("\(directory.rollback)/\(folder)")?.sorted() ?? [] {
+                let path = "\(directory.rollback)/\(folder)/\(name)"
+                for document in try documents(in: try directory.disk.open(path, create: false)) {
+                    found.append((document, path))
+                }
+            }
+        }
+        return found
+    }
+
+    private func documents(in file: any DiskFile) throws -> [Document] {
+        var bytes = [UInt8](repeating: 0, count: try file.size())
+        try bytes.withUnsafeMutableBytes { _ = try file.read(into: $0, at: 0) }
+        return try bytes.withUnsafeBytes { bytes in
+            var found: [Document] = []
+            var offset = 0
+            while offset < bytes.count {
+                let rest = UnsafeRawBufferPointer(rebasing: bytes[offset...])
+                guard rest.count >= 5 else { throw self.set.failure("\(file.path) ends in a document") }
+                let length = Int(Int32(littleEndian: rest.loadUnaligned(as: Int32.self)))
+                guard length >= 5, length <= rest.count else {
+                    throw self.set.failure("\(file.path) has no whole document at \(offset)")
+                }
+                let view = try DocumentView.validate(UnsafeRawBufferPointer(rebasing: rest[..<length]))
+                found.append(view.document)
+                offset += length
+            }
+            return found
+        }
+    }
+
     /// One line about its state, for explanations.
     public var summary: String {
         guard isAlive, let member else { return "\(name): \(isAlive ? "starting" : "dead")" }

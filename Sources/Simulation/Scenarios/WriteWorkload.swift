@@ -8,6 +8,7 @@ public import Core
 /// each of which also leaves its number in a list, so that one applied twice shows.
 public final class WriteWorkload {
     public static let database = "load"
+    private static let text: Value = "written by the workload"
     /// What is known of the outcome of one write.
     private enum Outcome { case acknowledged, unknown }
 
@@ -72,7 +73,7 @@ public final class WriteWorkload {
         let id = nextNumber()
         let target = client.client[Self.database][collection].with(writeConcern: concern)
         let outcome = await outcome {
-            _ = try await target.insertOne(["_id": .int64(id), "text": "written by the workload"])
+            _ = try await target.insertOne(["_id": .int64(id), "text": Self.text])
         }
         guard collection == "majority" else {
             unsafe[id] = outcome
@@ -121,12 +122,16 @@ public final class WriteWorkload {
         let there = Set(try primary.documents(Self.database, "one").compactMap { $0["_id"]?.asInteger })
         var kept: Set<Int64> = []
         for member in set.members {
-            for entry in try member.documents("local", "rollback") where entry["ns"]?.asString == "\(Self.database).one"
-            {
-                guard let id = entry["document"]?.asDocument?["_id"]?.asInteger, unsafe[id] != nil else {
-                    throw set.failure("\(member.name) keeps a document that nobody wrote: \(entry)")
+            var places: Set<String> = []
+            for (document, place) in try member.rolledBack() where document["text"] == Self.text {
+                // Majority writes that nobody knows the outcome of may be lost as well.
+                guard let id = document["_id"]?.asInteger, unsafe[id] != nil || inserts[id] != nil else {
+                    throw set.failure("\(member.name) keeps a document that nobody wrote in \(place): \(document)")
                 }
-                kept.insert(id)
+                guard places.insert("\(id) \(place)").inserted else {
+                    throw set.failure("\(member.name) keeps the document \(id) twice in \(place)")
+                }
+                if unsafe[id] != nil { kept.insert(id) }
             }
         }
         for (id, outcome) in unsafe.sorted(by: { $0.key < $1.key })

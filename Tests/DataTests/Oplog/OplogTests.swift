@@ -70,6 +70,27 @@ extension Oplog {
 }
 
 @Suite struct OplogTests {
+    @Test("entries are kept whatever the size until they are old enough, and then dropped", arguments: [true, false])
+    func retention(inTable: Bool) async throws {
+        let oplog = inTable ? try await Oplog.inTable(bytesMax: 4000) : Oplog.inMemory(bytesMax: 4000)
+        func append(_ second: UInt32) throws {
+            let optime = OpTime(term: 1, timestamp: Timestamp(seconds: second, increment: 1))
+            oplog.setCommitPoint(optime.timestamp)
+            try oplog.append(oplogEntry(optime, payload: 400, noise: UInt64(second) &* 0x9E37_79B9_7F4A_7C15), optime)
+        }
+        oplog.retention = 3600
+        for second in 1...1000 as ClosedRange<UInt32> { try append(second) }
+        #expect(oplog.count == 1000 && oplog.first?.timestamp.seconds == 1)
+        #expect(oplog.storedBytes > 4000)
+        // An hour later the oldest go, some with each entry.
+        for second in 4000...4300 as ClosedRange<UInt32> { try append(second) }
+        let first = try #require(oplog.first)
+        #expect(first.timestamp.seconds > 1 && first.timestamp.seconds <= 4300 - 3600)
+        oplog.retention = 0
+        for second in 4301...5000 as ClosedRange<UInt32> { try append(second) }
+        #expect(try #require(oplog.first).timestamp.seconds > 4300)
+    }
+
     @Test("the entry at the commit point stays, because a majority asks from there on", arguments: [false, true])
     func commitPointStays(isTable: Bool) async throws {
         let oplog = isTable ? try await Oplog.inTable(bytesMax: 2048) : .inMemory(bytesMax: 2048)

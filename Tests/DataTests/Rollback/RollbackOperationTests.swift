@@ -9,7 +9,8 @@ extension Fixture {
     /// Takes back everything behind `common`, in slices.
     @discardableResult
     func rollBack(to common: OpTime, id: Int32 = 2, archive: (any RollbackArchive)? = nil) throws -> RollbackOperation {
-        let operation = try RollbackOperation(store, to: common, rollbackID: id, archive: archive)
+        let operation = try RollbackOperation(
+            store, to: common, rollbackID: id, archive: archive ?? store.makeRollbackArchive())
         while case .yield = try operation.run(until: .zero) {}
         return operation
     }
@@ -244,17 +245,17 @@ struct RollbackOperationTests {
         #expect(try node.archived().map { $0["rollbackId"]?.asInteger } == [3, 3, 3, 4, 4, 4])
     }
 
-    @Test("an engine that keeps rollback files gets the documents instead of local.rollback")
-    func files() async throws {
-        let engine = FilingStorage()
-        let node = try await Fixture(engine: engine)
+    @Test("with createRollbackDataFiles off nothing is kept, and everything is undone")
+    func nothingKept() async throws {
+        let node = try await Fixture()
         try node.insertOne(["_id": 1])
         let common = try #require(node.store.oplog.last)
         try node.insertOne(["_id": 2])
-        try node.rollBack(to: common)
-        #expect(engine.files.kept == [["_id": 2]])
-        #expect(engine.files.isFinished)
+        node.store.keepsRolledBack = false
+        let operation = try node.rollBack(to: common)
+        #expect(operation.place.contains("createRollbackDataFiles"))
         #expect(try node.archived() == [])
+        #expect(try node.find() == [["_id": 1]])
     }
 
     @Test("after a rollback a retry of what was taken back is executed, of what was kept it is not")

@@ -99,6 +99,7 @@ enum IndexCommands {
             try await context.inPreparingSlices { try build.step(until: $0).ended }
             try data.commitIndexBuild(build, try context.writeContext())
         } catch {
+            await context.node.awaitUnlock()
             // A member that is no longer primary leaves the build to the one that is.
             if (try? context.checkWritable()) != nil {
                 try data.abortIndexBuild(build, String(describing: error), try context.writeContext())

@@ -19,7 +19,7 @@ enum BulkWriteCommand {
         return .later {
             let bulk = try BulkWrite(context)
             try await bulk.check(context)
-            try await context.node.inSlices({ try bulk.run(context, until: $0).ended }) {
+            try await context.node.inWritingSlices({ try bulk.run(context, until: $0).ended }) {
                 try await context.awaitNextSlice()
             }
             try await bulk.reply(context)

@@ -80,17 +80,6 @@ enum ServerInformation {
                 return .done
             })
         table.add(
-            Command("fsync", [.adminOnly], .fsync, help: "makes everything durable") { context in
-                if context.body["lock"]?.isTruthy == true {
-                    throw ServerError(
-                        .commandNotSupported, "fsync with lock is not supported; take a snapshot read instead")
-                }
-                return .later {
-                    try await context.node.data.durability.flush()
-                    context.writer.append("numFiles", int32: 1)
-                }
-            })
-        table.add(
             Command("connPoolStats", .empty, help: "connections to other members") {
                 context in
                 appendPeerConnections(to: context.writer, context.node)

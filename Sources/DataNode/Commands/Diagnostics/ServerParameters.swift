@@ -1,5 +1,6 @@
 internal import BSON
 internal import Core
+internal import Data
 internal import Frontend
 
 /// `getParameter` and `setParameter`: what can be asked for and, where it says so, set.
@@ -75,6 +76,9 @@ enum ServerParameters {
         case "ttlMonitorEnabled":
             guard value.type == .bool || value.type.isNumber else { throw wrongType(name, value, "bool") }
             node.ttl.isEnabled = value.isTruthy
+        case "createRollbackDataFiles":
+            guard value.type == .bool || value.type.isNumber else { throw wrongType(name, value, "bool") }
+            node.data.keepsRolledBack = value.isTruthy
         case "ttlMonitorSleepSecs": node.ttl.periodic.pause = .seconds(try positive(name, value))
         case "cursorTimeoutMillis": node.frontend.cursors.idleMax = .milliseconds(try positive(name, value))
         default: return false
@@ -99,6 +103,7 @@ enum ServerParameters {
             ("enableTestCommands", .bool(node.options.enableTestCommands)),
             ("authenticationMechanisms", .array([])),
             ("featureCompatibilityVersion", ["version": .string(FeatureCompatibility.version(node))]),
+            ("createRollbackDataFiles", .bool(node.data.keepsRolledBack)),
             ("quiet", false),
             ("logLevel", 0),
             ("notablescan", false),

@@ -142,13 +142,13 @@ enum ServerStatus {
             for name in ["tripwire", "rollovers"] as [StaticString] { $0.append(name, int32: 0) }
         }
         let operations = node.frontend.clientConnections.flatMap(\.operations)
-        let queued = operations.count { $0.wait == .flowControl }
+        let queued = operations.count { $0.wait == .flowControl || $0.wait == .lock }
         let reading = operations.count { $0.command.traits.contains(.read) }
         let writing = operations.count { $0.command.traits.contains(.write) }
         writer.document("globalLock") {
             $0.append("totalTime", int64: (node.runtime.now - node.startedAt).wholeMicroseconds)
             $0.document("currentQueue") {
-                // There are no locks; writers may have to wait for the majority.
+                // There is no lock but that of fsync; writers may have to wait for the majority, too.
                 $0.append("total", int32: Int32(clamping: queued))
                 $0.append("readers", int32: 0)
                 $0.append("writers", int32: Int32(clamping: queued))

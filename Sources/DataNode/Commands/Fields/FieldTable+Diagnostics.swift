@@ -57,9 +57,11 @@ extension FieldTable {
     /// Parameters are its fields.
     static let parameters = FieldTable([], isOpen: true)
     static let fsync = FieldTable([
-        .missing("lock", "locking; a snapshot read sees one state", unlessFalsy: true),
+        Field("lock", .flag, "nothing is written until `fsyncUnlock` was called as often"),
         Field("async", .flag, "older clients send it", effect: .none("MongoDB has taken it without effect for years")),
-        .missing("fsyncLockAcquisitionTimeoutMillis", "locking"),
+        Field(
+            "fsyncLockAcquisitionTimeoutMillis", .number, [.nonNegative],
+            "how long to wait for the lock; 90 seconds when left out"),
     ])
     static let profile = FieldTable([
         Field("slowms", .number, "from how many milliseconds on an operation is slow"),

@@ -24,7 +24,7 @@ extension FieldTable {
     ])
     static let replSetResizeOplog = FieldTable([
         Field("size", .number, "megabytes"),
-        Field("minRetentionHours", .number, "0: the oplog is bounded by its size alone"),
+        Field("minRetentionHours", .number, "entries are kept as long, whatever the size; 0: the size alone counts"),
     ])
     static let appendOplogNote = FieldTable([
         Field("data", .object, [.required], "the note"),
