@@ -104,7 +104,7 @@ let package = Package(
             linkerSettings: [.linkedLibrary("rocksdb", .when(traits: ["RocksDB"]))]),
 
         // The framework, in import order.
-        module("BSON", ["CBSON", "CDecimal"]),
+        module("BSON", ["CBSON", "CDecimal", "CHash"]),
         module("Core", ["BSON", "CHooks", "COplog"]),
         module("LiveRuntime", ["Core", "CUV", "CHooks"]),
         module("Wire", ["BSON", "Core", "CSnappy", "CZlib", "CZstd"]),
@@ -119,7 +119,7 @@ let package = Package(
             [
                 "BSON", "Core", "LiveRuntime", "Wire", "DataNode", "Client", "LoopbackTransport", "SocketTransport",
                 "MemoryStorage", "FileStorage", .target(name: "RocksDBStorage", condition: withRocksDB),
-                "ElectionPolicies", "ReadSelectors", "Conformance",
+                "ElectionPolicies", "ReadSelectors", "ShardKeyStrategies", "Conformance",
             ]),
         module(
             "Simulation",
@@ -144,6 +144,7 @@ let package = Package(
         plugin("RocksDBStorage", ["Core", "BSON", "CRocks", "CHash"]),
         plugin("ElectionPolicies", ["Core"]),
         plugin("ReadSelectors", ["Core"]),
+        plugin("ShardKeyStrategies", ["Core", "BSON", "CHash"]),
 
         // Executables.
         executable("quorate", path: "Sources/quorate-cli", ["CommandLine"]),
@@ -155,11 +156,13 @@ let package = Package(
         // The documentation's examples: compiled with the tests, quoted by the pages.
         example("FirstReplicaSet", ["Quorate"]),
         example("PatientElections", ["Quorate", "Core", "CommandLine", "Conformance"]),
+        example("SpreadShardKeys", ["Quorate", "Core", "BSON", "CommandLine", "Conformance"]),
 
         // Tests.
         tests("BSONTests", ["BSON", "CBSON", "Core"]),
         tests("CoreTests", ["Core", "BSON", "ReadSelectors"]),
-        tests("PolicyTests", ["Conformance", "Core", "BSON", "ElectionPolicies", "ReadSelectors"]),
+        tests(
+            "PolicyTests", ["Conformance", "Core", "BSON", "ElectionPolicies", "ReadSelectors", "ShardKeyStrategies"]),
         tests("WireTests", ["Wire", "Simulation", "BSON", "Core"]),
         tests("QueryTests", ["Query", "BSON", "Core"]),
         tests("DataTests", ["Data", "BSON", "Core", "Query", "MemoryStorage", "CTree", "COplog", "Conformance"]),
