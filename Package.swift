@@ -111,6 +111,7 @@ let package = Package(
         module("Query", ["BSON", "Core", "CHash", "CPCRE2"]),
         module("Data", ["BSON", "Core", "Query", "COplog", "CTree", "CHash"]),
         module("Replication", ["BSON", "Core"]),
+        module("Sharding", ["BSON", "Core"]),
         module("Client", ["BSON", "Core", "Wire"]),
         module("Frontend", ["BSON", "Core", "Wire"]),
         module("DataNode", ["BSON", "Core", "Wire", "Frontend", "Query", "Data", "Replication", "COplog"]),
@@ -124,9 +125,9 @@ let package = Package(
         module(
             "Simulation",
             [
-                "BSON", "Core", "Wire", "DataNode", "Client", "Replication", "Data", "MemoryStorage", "FileStorage",
-                "ElectionPolicies",
-                "ReadSelectors", "Conformance", "CHash", "CHooks",
+                "BSON", "Core", "Wire", "DataNode", "Client", "Replication", "Sharding", "Data", "MemoryStorage",
+                "FileStorage", "ElectionPolicies", "ReadSelectors", "ShardKeyStrategies", "Conformance", "CHash",
+                "CHooks",
             ]),
         module("Conformance", ["BSON", "Core"]),
         module(
@@ -150,7 +151,10 @@ let package = Package(
         executable("quorate", path: "Sources/quorate-cli", ["CommandLine"]),
         executable(
             "Benchmarks", path: "Sources/Benchmarks",
-            ["BSON", "Core", "Wire", "Data", "MemoryStorage", "CTree", "CBSON", "COplog"]),
+            [
+                "BSON", "Core", "Wire", "Data", "Sharding", "ShardKeyStrategies", "MemoryStorage", "CTree", "CBSON",
+                "COplog",
+            ]),
         executable("query-fuzz", path: "Sources/QueryFuzz", ["BSON", "Core", "Query"]),
 
         // The documentation's examples: compiled with the tests, quoted by the pages.
@@ -163,6 +167,8 @@ let package = Package(
         tests("CoreTests", ["Core", "BSON", "ReadSelectors"]),
         tests(
             "PolicyTests", ["Conformance", "Core", "BSON", "ElectionPolicies", "ReadSelectors", "ShardKeyStrategies"]),
+        tests(
+            "ShardingTests", ["Sharding", "Conformance", "Core", "BSON", "ShardKeyStrategies"], exclude: ["testdata"]),
         tests("WireTests", ["Wire", "Simulation", "BSON", "Core"]),
         tests("QueryTests", ["Query", "BSON", "Core"]),
         tests("DataTests", ["Data", "BSON", "Core", "Query", "MemoryStorage", "CTree", "COplog", "Conformance"]),

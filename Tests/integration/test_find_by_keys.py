@@ -106,6 +106,5 @@ def test_a_hashed_index_has_the_keys_of_mongodb_and_tells_values_apart_that_shar
     assert ids(collection.find({"a": 3.7}).hint(hint)) == [2]
     assert sorted(ids(collection.find({"a": {"$in": [3.2, "3"]}}).hint(hint))) == [1, 4]
     # MongoDB's manual shows the hash of this string.
-    collection.insert_one({"_id": 9, "a": "string to hash"})
-    keys = list(collection.find({"a": "string to hash"}).hint(hint).return_key(True))
-    assert keys == [{"a": 763543691661428748}]
+    plan = collection.find({"a": "string to hash"}).hint(hint).explain()["queryPlanner"]["winningPlan"]
+    assert plan["inputStage"]["indexBounds"] == {"a": ["[763543691661428748, 763543691661428748]"]}
