@@ -78,6 +78,13 @@ struct Decimal128Tests {
         #expect(Decimal128(String(repeating: "0", count: 500) + "1")?.exactInt64 == 1)
     }
 
+    @Test(
+        "a zero has the nearest exponent that there is",
+        arguments: [
+            ("0E-8000", "0E-6176"), ("-0E-2147483647", "-0E-6176"), ("0E+9000", "0E+6111"), ("0.00E-6176", "0E-6176"),
+        ])
+    func zeroExponents(text: String, shown: String) { #expect(Decimal128(text)?.description == shown) }
+
     @Test("text and value convert back and forth")
     func textRoundTrip() {
         var random = SplitMix64(seed: 32)

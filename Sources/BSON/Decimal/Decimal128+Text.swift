@@ -34,6 +34,12 @@ extension Decimal128: CustomStringConvertible {
             return
         }
         guard let number = scan.takeNumber() else { return nil }
+        if number.digits == 0, !number.sticky {
+            // A zero has the nearest exponent that there is, and is exact.
+            let exponent = min(max(number.exponent, Decimal128.exponentMin), Decimal128.exponentMax)
+            self.init(isNegative: isNegative, coefficient: 0, exponent: exponent)
+            return
+        }
         // One more digit stands for all that were cut off: it decides how a half is rounded.
         let digits = "\(isNegative ? "-" : "")\(number.digits)\(number.sticky ? "1" : "")"
         var result = cdecimal()
