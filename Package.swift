@@ -104,13 +104,14 @@ let package = Package(
             linkerSettings: [.linkedLibrary("rocksdb", .when(traits: ["RocksDB"]))]),
 
         // The framework, in import order.
-        module("BSON", ["CBSON", "CDecimal"]),
+        module("BSON", ["CBSON", "CDecimal", "CHash"]),
         module("Core", ["BSON", "CHooks", "COplog"]),
         module("LiveRuntime", ["Core", "CUV", "CHooks"]),
         module("Wire", ["BSON", "Core", "CSnappy", "CZlib", "CZstd"]),
         module("Query", ["BSON", "Core", "CHash", "CPCRE2"]),
         module("Data", ["BSON", "Core", "Query", "COplog", "CTree", "CHash"]),
         module("Replication", ["BSON", "Core"]),
+        module("Sharding", ["BSON", "Core"]),
         module("Client", ["BSON", "Core", "Wire"]),
         module("Frontend", ["BSON", "Core", "Wire"]),
         module("DataNode", ["BSON", "Core", "Wire", "Frontend", "Query", "Data", "Replication", "COplog"]),
@@ -119,14 +120,14 @@ let package = Package(
             [
                 "BSON", "Core", "LiveRuntime", "Wire", "DataNode", "Client", "LoopbackTransport", "SocketTransport",
                 "MemoryStorage", "FileStorage", .target(name: "RocksDBStorage", condition: withRocksDB),
-                "ElectionPolicies", "ReadSelectors", "Conformance",
+                "ElectionPolicies", "ReadSelectors", "ShardKeyStrategies", "Conformance",
             ]),
         module(
             "Simulation",
             [
-                "BSON", "Core", "Wire", "DataNode", "Client", "Replication", "Data", "MemoryStorage", "FileStorage",
-                "ElectionPolicies",
-                "ReadSelectors", "Conformance", "CHash", "CHooks",
+                "BSON", "Core", "Wire", "DataNode", "Client", "Replication", "Sharding", "Data", "MemoryStorage",
+                "FileStorage", "ElectionPolicies", "ReadSelectors", "ShardKeyStrategies", "Conformance", "CHash",
+                "CHooks",
             ]),
         module("Conformance", ["BSON", "Core"]),
         module(
@@ -144,22 +145,30 @@ let package = Package(
         plugin("RocksDBStorage", ["Core", "BSON", "CRocks", "CHash"]),
         plugin("ElectionPolicies", ["Core"]),
         plugin("ReadSelectors", ["Core"]),
+        plugin("ShardKeyStrategies", ["Core", "BSON", "CHash"]),
 
         // Executables.
         executable("quorate", path: "Sources/quorate-cli", ["CommandLine"]),
         executable(
             "Benchmarks", path: "Sources/Benchmarks",
-            ["BSON", "Core", "Wire", "Data", "MemoryStorage", "CTree", "CBSON", "COplog"]),
+            [
+                "BSON", "Core", "Wire", "Data", "Sharding", "ShardKeyStrategies", "MemoryStorage", "CTree", "CBSON",
+                "COplog",
+            ]),
         executable("query-fuzz", path: "Sources/QueryFuzz", ["BSON", "Core", "Query"]),
 
         // The documentation's examples: compiled with the tests, quoted by the pages.
         example("FirstReplicaSet", ["Quorate"]),
         example("PatientElections", ["Quorate", "Core", "CommandLine", "Conformance"]),
+        example("SpreadShardKeys", ["Quorate", "Core", "BSON", "CommandLine", "Conformance"]),
 
         // Tests.
         tests("BSONTests", ["BSON", "CBSON", "Core"]),
         tests("CoreTests", ["Core", "BSON", "ReadSelectors"]),
-        tests("PolicyTests", ["Conformance", "Core", "BSON", "ElectionPolicies", "ReadSelectors"]),
+        tests(
+            "PolicyTests", ["Conformance", "Core", "BSON", "ElectionPolicies", "ReadSelectors", "ShardKeyStrategies"]),
+        tests(
+            "ShardingTests", ["Sharding", "Conformance", "Core", "BSON", "ShardKeyStrategies"], exclude: ["testdata"]),
         tests("WireTests", ["Wire", "Simulation", "BSON", "Core"]),
         tests("QueryTests", ["Query", "BSON", "Core"]),
         tests("DataTests", ["Data", "BSON", "Core", "Query", "MemoryStorage", "CTree", "COplog", "Conformance"]),

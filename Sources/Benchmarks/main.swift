@@ -1,5 +1,6 @@
 /// Micro-benchmarks by name: `Benchmarks bson`.
 switch CommandLine.arguments.dropFirst().first {
 case "bson": BSONBenchmark.run()
-case let name: print("no benchmark '\(name ?? "")'; there is: bson")
+case "routing": RoutingBenchmark.run()
+case let name: print("no benchmark '\(name ?? "")'; there is: bson, routing")
 }

@@ -51,6 +51,8 @@ extension ErrorCode {
     public static let unknownReplWriteConcern = ErrorCode(79)
     public static let indexOptionsConflict = ErrorCode(85)
     public static let indexKeySpecsConflict = ErrorCode(86)
+    /// A chunk cannot be split there.
+    public static let cannotSplit = ErrorCode(87)
     public static let networkTimeout = ErrorCode(89)
     public static let shutdownInProgress = ErrorCode(91)
     public static let invalidReplicaSetConfig = ErrorCode(93)
@@ -84,6 +86,24 @@ extension ErrorCode {
     public static let cappedPositionLost = ErrorCode(136)
     public static let incompatibleShardingConfigVersion = ErrorCode(137)
     public static let exceededMemoryLimit = ErrorCode(146)
+    /// A collection was sharded anew.
+    public static let staleEpoch = ErrorCode(150)
+    /// A jumbo chunk is to be moved.
+    public static let chunkTooBig = ErrorCode(153)
+    /// A zone has ranges, and no other shard.
+    public static let zoneStillInUse = ErrorCode(163)
+    /// No shard is in the zone.
+    public static let zoneNotFound = ErrorCode(177)
+    /// Two ranges have keys in common that must not.
+    public static let rangeOverlapConflict = ErrorCode(178)
+    /// A range cannot come back before what is left of it is deleted.
+    public static let chunkRangeCleanupPending = ErrorCode(200)
+    /// Who owned a range at that time is forgotten.
+    public static let staleChunkHistory = ErrorCode(250)
+    /// A transaction is older than a range's owner.
+    public static let migrationConflict = ErrorCode(272)
+    /// An update would move a document to another shard.
+    public static let wouldChangeOwningShard = ErrorCode(283)
     public static let indexModified = ErrorCode(157)
     public static let duplicateSession = ErrorCode(159)
     public static let viewDepthLimitExceeded = ErrorCode(165)
@@ -210,6 +230,16 @@ extension ErrorCode {
         96: "OperationFailed",
         85: "IndexOptionsConflict",
         86: "IndexKeySpecsConflict",
+        87: "CannotSplit",
+        150: "StaleEpoch",
+        153: "ChunkTooBig",
+        163: "ZoneStillInUse",
+        177: "ZoneNotFound",
+        178: "RangeOverlapConflict",
+        200: "ChunkRangeCleanupPending",
+        250: "StaleChunkHistory",
+        272: "MigrationConflict",
+        283: "WouldChangeOwningShard",
         89: "NetworkTimeout",
         91: "ShutdownInProgress",
         93: "InvalidReplicaSetConfig",

@@ -2,7 +2,7 @@
 ///
 /// A run carries a set of them from the simulator's options through `SimulationHooks` to the protocol. Built without
 /// `QUORATE_SIMULATION`, no set has any of them.
-public struct Mutants: OptionSet, Sendable {
+public struct Mutants: OptionSet, Hashable, Sendable {
     public let rawValue: UInt64
     public init(rawValue: UInt64) { self.rawValue = rawValue }
 
@@ -92,6 +92,33 @@ public struct Mutants: OptionSet, Sendable {
     public static let journalReusedEarly = bit(31)
     /// A rollback says that what it takes back is kept before the files are synced.
     public static let rollbackFileNotSynced = bit(32)
+
+    /// A migration's donor that finds no decision on the config servers takes that for an abort.
+    public static let migrationOutcomeFromRead = bit(40)
+    /// A migration's donor closes reads without an entry in its oplog.
+    public static let migrationReadsClosedInMemory = bit(41)
+    /// A migration's recipient takes the range before the config servers have decided.
+    public static let migrationOwnsEarly = bit(42)
+    /// What a migration's recipient has fetched is stored although the migration was aborted.
+    public static let migrationLateBatch = bit(43)
+    /// A migration copies what its donor may still roll back.
+    public static let migrationClonesUncommitted = bit(44)
+    /// A migration's recipient says that it is done before it has all that was written.
+    public static let migrationDrainsEarly = bit(45)
+    /// The config servers tell a decision before a majority of them has it.
+    public static let migrationDecisionEarly = bit(46)
+    /// A step of a migration goes on before a majority has its checkpoint.
+    public static let checkpointNotAwaited = bit(47)
+
+    /// Those of sharding, which the model of a migration must find (`Tests/ShardingTests`).
+    public static let ofSharding: [(name: String, mutant: Mutants)] = [
+        ("migration-outcome-from-read", .migrationOutcomeFromRead),
+        ("migration-reads-closed-in-memory", .migrationReadsClosedInMemory),
+        ("migration-owns-early", .migrationOwnsEarly), ("migration-late-batch", .migrationLateBatch),
+        ("migration-clones-uncommitted", .migrationClonesUncommitted),
+        ("migration-drains-early", .migrationDrainsEarly), ("migration-decision-early", .migrationDecisionEarly),
+        ("checkpoint-not-awaited", .checkpointNotAwaited),
+    ]
 
     /// Those of storage in files.
     public static let ofFiles: [(name: String, mutant: Mutants)] = [

@@ -89,12 +89,23 @@ import Testing
             return
         }
         for section in Self.registry.sections {
+            guard section.isOffered else {
+                #expect(!page.contains("--\(section.flag)"))
+                continue
+            }
             #expect(page.contains("--\(section.flag) NAME"))
             #expect(page.contains("\(section.help) (default: \(section.defaultPart))"))
         }
         #expect(
             failure("--cheese", "goda") == "--cheese must be one of brie, gouda, fast, not 'goda'; "
                 + "did you mean 'gouda'?")
+    }
+
+    @Test("a kind of parts that no command has a use for is listed, and its flag and options are refused")
+    func notOffered() throws {
+        #expect(Self.registry.sections.contains { $0.flag == "shard-key-strategy" && !$0.isOffered })
+        #expect(failure("--shard-key-strategy", "hashed")?.contains("--shard-key-strategy") == true)
+        #expect(failure("--set", "xxhash.seed=1")?.contains("unknown part 'xxhash'") == true)
     }
 
     @Test("the flag chooses the part, and without it the default is made")

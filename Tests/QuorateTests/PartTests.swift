@@ -17,7 +17,8 @@ import Testing
     @Test("every part of the registry has a name that is its own within its kind, and its kind's default is there")
     func standardParts() {
         #expect(
-            PartRegistry.standard.sections.map(\.flag) == ["storage", "transport", "election-policy", "read-selector"])
+            PartRegistry.standard.sections.map(\.flag)
+                == ["storage", "transport", "election-policy", "read-selector", "shard-key-strategy"])
         for section in PartRegistry.standard.sections {
             let names = section.entries.map(\.name)
             #expect(Set(names).count == names.count)

@@ -1,6 +1,7 @@
 """find with min, max, returnKey and showRecordId; numbers that may not be negative."""
 import bson
 import pytest
+from bson.decimal128 import Decimal128
 from conftest import code_of
 
 
@@ -94,3 +95,16 @@ def test_show_record_id_gives_each_document_its_place(values):
 def test_with_return_key_no_record_id_is_shown(values):
     command = {"find": "c", "sort": {"_id": 1}, "returnKey": True, "showRecordId": True}
     assert [list(key) for key in values.database.command(command)["cursor"]["firstBatch"]] == [["_id"]] * 9
+
+
+def test_a_hashed_index_has_the_keys_of_mongodb_and_tells_values_apart_that_share_one(database):
+    collection = database.c
+    collection.create_index([("a", "hashed")], name="h")
+    collection.insert_many([{"_id": i, "a": a} for i, a in enumerate([3, 3.2, 3.7, Decimal128("3.2"), "3", None])])
+    hint = "h"
+    assert ids(collection.find({"a": 3}).hint(hint)) == [0]
+    assert ids(collection.find({"a": 3.7}).hint(hint)) == [2]
+    assert sorted(ids(collection.find({"a": {"$in": [3.2, "3"]}}).hint(hint))) == [1, 4]
+    # MongoDB's manual shows the hash of this string.
+    plan = collection.find({"a": "string to hash"}).hint(hint).explain()["queryPlanner"]["winningPlan"]
+    assert plan["inputStage"]["indexBounds"] == {"a": ["[763543691661428748, 763543691661428748]"]}

@@ -16,15 +16,18 @@ enum SimulateCommand {
 
             Experiments:
               election-timing  elections of five members by the spread of their timeouts, as in the Raft paper (§9.3)
+              balancer         100 shards and a million chunks brought into balance, by shard key and workload
             """,
         options: [
             OptionSpecification("seed", .integer(0...Int.max), "S", help: "runs this seed"),
             OptionSpecification("seeds", .text, "A..B", help: "runs the seeds from A to B"),
             OptionSpecification("scenario", .text, "NAME", help: "runs a scenario instead; 'list' lists them"),
             OptionSpecification(
-                "experiment", .choice(["election-timing"]), "NAME", help: "measures something, and prints a table"),
+                "experiment", .choice(["election-timing", "balancer"]), "NAME",
+                help: "measures something, and prints a table"),
             OptionSpecification(
-                "trials", .integer(1...1_000_000), "N", default: "1000", help: "trials of each setting of an experiment"
+                "trials", .integer(1...1_000_000), "N", default: "1000",
+                help: "trials of each setting of an experiment; thousands of chunks of 'balancer'"
             ),
             OptionSpecification("raw", .flag, help: "prints each trial of an experiment: scripts/election-timing-plot"),
             OptionSpecification("jobs", .integer(1...256), "N", default: "2", help: "how many processes run seeds"),
@@ -55,7 +58,11 @@ enum SimulateCommand {
         }
         if let name = arguments.text("scenario") { return try runScenario(name, arguments) }
         if arguments.flag("idle") { return try measureIdle() }
-        if arguments.isGiven("experiment") { return try runElectionTiming(arguments) }
+        switch arguments.text("experiment") {
+        case "election-timing": return try runElectionTiming(arguments)
+        case "balancer": return try runBalancer(arguments)
+        default: break
+        }
         let seeds = try seeds(arguments)
         if arguments.flag("worker") { return runHere(seeds, arguments) { for line in $0 { Console.print(line) } } }
         return seeds.count == 1 ? runOne(seeds.lowerBound, arguments) : try sweep(seeds, arguments)
@@ -211,6 +218,19 @@ enum SimulateCommand {
                 for time in times { Console.print("\(spread) \(Double(time.nanoseconds) / 1e6)") }
             } else {
                 Console.print(ElectionTiming.line(spreadMillis: spread, times))
+            }
+        }
+        return 0
+    }
+
+    private static func runBalancer(_ arguments: Arguments) throws -> Int32 {
+        Console.print(BalancerExperiment.header)
+        for sharding in BalancerExperiment.shardings {
+            for workload in BalancerExperiment.Workload.allCases {
+                Console.print(
+                    try BalancerExperiment.run(
+                        sharding, workload, shards: 100, chunks: 1000 * (arguments.integer("trials") ?? 1000),
+                        seed: UInt64(arguments.integer("seed") ?? 1)))
             }
         }
         return 0

@@ -1,5 +1,4 @@
 public import BSON
-import CHash
 public import Core
 public import Query
 
@@ -48,7 +47,7 @@ public final class CollectionIndex {
 
     /// Compiles a definition.
     static func spec(_ definition: DocumentView) throws(ServerError) -> IndexSpec {
-        try IndexSpec(validating: definition, hash: hashOfIndexedValue)
+        try IndexSpec(validating: definition, hash: { HashedKey.hash($0) })
     }
 
     public var name: String { spec.name }
@@ -101,13 +100,6 @@ public final class CollectionIndex {
         index.scannedThrough = scannedThrough
         return index
     }
-}
-
-/// The hash of a hashed index: equal numbers of all types have equal hashes.
-private func hashOfIndexedValue(_ value: ValueView) -> Int64 {
-    let buffer = ByteBuffer(capacity: 64)
-    IndexKey.append(value, to: buffer)
-    return Int64(bitPattern: chash_xxh3_64(buffer.base, buffer.count))
 }
 
 extension Collection {

@@ -1,16 +1,6 @@
 import BSON
 public import Core
 
-/// A run of index keys: from `lower` (inclusive) to `upper` (exclusive), as bytes; nil is the end of the index.
-public struct KeyRange: Equatable, Sendable {
-    public let lower: [UInt8]
-    public let upper: [UInt8]?
-    public init(lower: [UInt8], upper: [UInt8]?) {
-        self.lower = lower
-        self.upper = upper
-    }
-}
-
 /// A walk over part of an index.
 public struct IndexScan {
     public let index: IndexSpec
@@ -78,7 +68,7 @@ public struct IndexScan {
             }
             return prefixes.flatMap { prefix in intervals.map { range($0, prefix, isDescending) } }
         }
-        return prefixes.map { KeyRange(lower: $0, upper: successor($0)) }
+        return prefixes.map { KeyRange(prefix: $0) }
     }
 
     private static func bytes(_ end: IntervalEnd, _ isDescending: Bool) -> [UInt8] {
@@ -95,15 +85,7 @@ public struct IndexScan {
         let lower = prefix + bytes(first, isDescending)
         let upper = prefix + bytes(last, isDescending)
         return KeyRange(
-            lower: includesFirst ? lower : successor(lower) ?? lower, upper: includesLast ? successor(upper) : upper)
-    }
-
-    /// The smallest bytes behind all that start with `prefix`; nil when there are none.
-    static func successor(_ prefix: [UInt8]) -> [UInt8]? {
-        var bytes = prefix
-        while let last = bytes.popLast() {
-            if last < 0xFF { return bytes + [last + 1] }
-        }
-        return nil
+            lower: includesFirst ? lower : KeyRange.successor(of: lower) ?? lower,
+            upper: includesLast ? KeyRange.successor(of: upper) : upper)
     }
 }

@@ -10,13 +10,16 @@ public struct PartKind<Product>: Sendable {
     public let help: String
     /// The part that is taken when the flag is not given.
     public let defaultPart: String
+    /// Whether commands take the flag. A kind that no command has a use for yet is listed only.
+    public let isOffered: Bool
 
     /// A kind of parts; `PartRegistry.register` adds its section.
-    public init(flag: String, title: String, help: String, defaultPart: String) {
+    public init(flag: String, title: String, help: String, defaultPart: String, isOffered: Bool = true) {
         self.flag = flag
         self.title = title
         self.help = help
         self.defaultPart = defaultPart
+        self.isOffered = isOffered
     }
 }
 
@@ -53,6 +56,15 @@ extension PartKind where Product == any ReadSelector {
     }
 }
 
+extension PartKind where Product == any ShardKeyStrategy {
+    /// Shard key strategies. No command takes the flag before there are sharded clusters to use it for.
+    public static var shardKeyStrategy: PartKind {
+        PartKind(
+            flag: "shard-key-strategy", title: "shard key strategy", help: "how documents are spread over shards",
+            defaultPart: "mongodb", isOffered: false)
+    }
+}
+
 /// The parts that the builder and the command line know by name: the one list of them. A program of your own registers
 /// its parts here, and hands the registry to the same command line or to a `ReplicaSet`.
 ///
@@ -81,6 +93,8 @@ public struct PartRegistry: Sendable {
         public let help: String
         /// The part that is taken when nobody chooses.
         public let defaultPart: String
+        /// Whether commands take the flag.
+        public let isOffered: Bool
         /// In the order in which they were first registered.
         public fileprivate(set) var entries: [Entry] = []
         /// By name, why a part is not there that could be, and what to do to have it.
@@ -109,7 +123,9 @@ public struct PartRegistry: Sendable {
     private mutating func section<Product>(_ kind: PartKind<Product>) -> Int {
         if let section = sections.firstIndex(where: { $0.flag == kind.flag }) { return section }
         sections.append(
-            Section(flag: kind.flag, title: kind.title, help: kind.help, defaultPart: kind.defaultPart))
+            Section(
+                flag: kind.flag, title: kind.title, help: kind.help, defaultPart: kind.defaultPart,
+                isOffered: kind.isOffered))
         return sections.count - 1
     }
 

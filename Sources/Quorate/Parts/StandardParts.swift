@@ -5,6 +5,7 @@ internal import FileStorage
 internal import LiveRuntime
 internal import MemoryStorage
 internal import ReadSelectors
+internal import ShardKeyStrategies
 #if RocksDB
     internal import RocksDBStorage
 #endif
@@ -40,6 +41,7 @@ extension PartRegistry {
             })
         parts.registerElectionPolicies()
         parts.registerReadSelectors()
+        parts.registerShardKeyStrategies()
         return parts
     }()
 
@@ -123,5 +125,33 @@ extension PartRegistry {
             Part(LeastLag.name, summary: "the one whose data are newest; also to copy from") { _ in LeastLag() })
         register(
             .readSelector, Part(RoundRobin.name, summary: "each in turn, whatever the distances") { _ in RoundRobin() })
+    }
+
+    private mutating func registerShardKeyStrategies() {
+        register(
+            .shardKeyStrategy,
+            Part("mongodb", summary: "as the key says: 'hashed' with a hashed field, else 'ranged'") { _ in
+                MongoDBShardKeys()
+            })
+        register(
+            .shardKeyStrategy,
+            Part("ranged", summary: "in the order of the key's values: neighbours stay together") { _ in
+                RangedShardKeys()
+            })
+        register(
+            .shardKeyStrategy,
+            Part("hashed", summary: "MongoDB's hash of one field: keys that only grow are spread") { _ in
+                HashedShardKeys()
+            })
+        register(
+            .shardKeyStrategy,
+            Part("xxhash", summary: "as hashed, by XXH3: faster, other places than in MongoDB") { _ in
+                XXHashShardKeys()
+            })
+        register(
+            .shardKeyStrategy,
+            Part("zoned", summary: "as hashed behind a prefix; zones of the prefix are spread from the start") { _ in
+                ZonedShardKeys()
+            })
     }
 }

@@ -1,0 +1,1 @@
+../../ReplicationTests/Golden/GoldenFile.swift
