@@ -18,7 +18,7 @@ public final class Filter {
     private let bytesAtOnce: Int
     private let budget: EvaluationBudget?
     /// Where the match of a document stands that was interrupted.
-    private let progress: MatchProgress?
+    private var progress: MatchProgress?
 
     /// Compiles a filter document. Owns what it needs of it.
     public init(_ document: DocumentView, context: QueryContext) throws(ServerError) {
@@ -30,7 +30,6 @@ public final class Filter {
         mayTakeLong = weight.mayTakeLong
         bytesAtOnce = weight.bytesAtOnce
         budget = context.budget?.value
-        progress = budget.map { MatchProgress($0) }
     }
 
     /// Compiles a condition on one value, for `matches(value:)`: what `{field: condition}` means for the field's
@@ -58,7 +57,6 @@ public final class Filter {
         mayTakeLong = weight.mayTakeLong
         bytesAtOnce = weight.bytesAtOnce
         budget = context.budget?.value
-        progress = budget.map { MatchProgress($0) }
     }
 
     /// Whether the filter matches every document.
@@ -67,7 +65,7 @@ public final class Filter {
     /// Whether `document` matches. `$expr` errors surface here.
     @inline(__always)
     public func matches(_ document: DocumentView) throws(ServerError) -> Bool {
-        guard document.byteCount > bytesAtOnce, progress != nil else {
+        guard document.byteCount > bytesAtOnce, budget != nil else {
             var details = MatchDetails()
             return try program.matches(document, &details)
         }
@@ -78,7 +76,7 @@ public final class Filter {
     /// The same, and the index of the first array element that an array path matched at: what positional `$` means.
     /// `position` is nil when no array was searched.
     public func matches(_ document: DocumentView, position: inout Int?) throws(ServerError) -> Bool {
-        guard document.byteCount > bytesAtOnce, progress != nil else {
+        guard document.byteCount > bytesAtOnce, budget != nil else {
             var details = MatchDetails()
             let matched = try program.matches(document, &details)
             position = matched && details.position >= 0 ? details.position : nil
@@ -87,8 +85,14 @@ public final class Filter {
         return try matchesInSteps(document, &position)
     }
 
+    /// Made for the first document that needs it: most filters never meet one.
+    private func makeProgress() -> MatchProgress? {
+        if progress == nil, let budget { progress = MatchProgress(budget) }
+        return progress
+    }
+
     private func matchesInSteps(_ document: DocumentView, _ position: inout Int?) throws(ServerError) -> Bool {
-        guard let progress else { return false }
+        guard let progress = makeProgress() else { return false }
         var found = -1
         let matched = try progress.matches(tree, document, position: &found)
         position = matched && found >= 0 ? found : nil
@@ -111,7 +115,7 @@ public final class Filter {
     ///
     /// For a filter made of a document, the value must be a document that matches.
     public func matches(value: ValueView) throws(ServerError) -> Bool {
-        guard value.byteCount > bytesAtOnce, let progress else {
+        guard value.byteCount > bytesAtOnce, let progress = makeProgress() else {
             var details = MatchDetails()
             return try matches(value, &details)
         }

@@ -22,6 +22,7 @@ struct UpdateApplication {
                 try write(node.children[index], element.key.bytes, element.value, to: writer)
             }
         }
+        guard isDone.contains(false) else { return }
         for index in node.creationOrder where !isDone[index] {
             try node.children.items[index].name.withName { (name) throws(ServerError) in
                 _ = try create(node.children[index], name, to: writer)

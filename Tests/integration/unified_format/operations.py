@@ -105,7 +105,7 @@ class Operations:
 
     def createCollection(self, target, arguments):
         arguments = dict(arguments)
-        target.create_collection(arguments.pop("collection"), **arguments)
+        target.create_collection(arguments.pop("collection"), check_exists=False, **arguments)
 
     def dropCollection(self, target, arguments):
         target.drop_collection(arguments["collection"])
