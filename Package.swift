@@ -180,7 +180,8 @@ let package = Package(
         tests(
             "StorageTests",
             [
-                "FileStorage", "MemoryStorage", "Data", "Simulation", "Conformance", "LiveRuntime", "BSON", "Core", "CRun",
+                "FileStorage", "MemoryStorage", "Data", "Simulation", "Conformance", "LiveRuntime", "BSON", "Core",
+                "CRun",
             ]),
         tests(
             "RocksDBStorageTests",

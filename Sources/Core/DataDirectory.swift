@@ -22,7 +22,9 @@ public struct DataDirectory: Sendable {
 
     /// Makes the directory if need be and takes its lock. A process that has just been killed may still be held to have
     /// it, so it is tried for a while.
-    /// - Parameter name: names the holder to those who come later.
+    /// - Parameters:
+    ///   - name: names the holder to those who come later.
+    ///   - runtime: waits, and does the disk's work off its loop.
     /// - Throws: `StorageDamage` when another holds it, `DiskError`.
     public func takeLock(_ name: String, _ runtime: any NodeRuntime) async throws -> any DiskLock {
         let deadline = runtime.now + Limits.directoryLockWait

@@ -15,8 +15,9 @@ public final class RunningBackup: Sendable {
         self.copy = copy
     }
 
-    /// Prepares to copy the member at `source` over sockets.
+    /// Prepares to copy a member over sockets.
     /// - Parameters:
+    ///   - source: where the member listens.
     ///   - setName: of the set that it belongs to.
     ///   - directory: does not exist, or is empty.
     ///   - log: takes lines that say how far it is.
