@@ -17,7 +17,7 @@ public struct HashedShardKeys: ShardKeyStrategy {
     public func initialSplits(_ request: InitialChunkRequest) -> [Document] { evenSplitsOfFirst(request) }
 }
 
-/// The shape of `hashed` with XXH3 in place of MD5: a fifth of the time for each key, and other places than in MongoDB.
+/// The shape of `hashed` with XXH3 in place of MD5: a faster hash, and other places than in MongoDB.
 /// No index has its keys in this order, so a range that moves is found by looking at every document of the shard.
 public struct XXHashShardKeys: ShardKeyStrategy {
     public var name: String { "xxhash" }

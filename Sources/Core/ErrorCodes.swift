@@ -96,14 +96,8 @@ extension ErrorCode {
     public static let zoneNotFound = ErrorCode(177)
     /// Two ranges have keys in common that must not.
     public static let rangeOverlapConflict = ErrorCode(178)
-    /// A range cannot come back before what is left of it is deleted.
-    public static let chunkRangeCleanupPending = ErrorCode(200)
     /// Who owned a range at that time is forgotten.
     public static let staleChunkHistory = ErrorCode(250)
-    /// A transaction is older than a range's owner.
-    public static let migrationConflict = ErrorCode(272)
-    /// An update would move a document to another shard.
-    public static let wouldChangeOwningShard = ErrorCode(283)
     public static let indexModified = ErrorCode(157)
     public static let duplicateSession = ErrorCode(159)
     public static let viewDepthLimitExceeded = ErrorCode(165)
@@ -236,10 +230,7 @@ extension ErrorCode {
         163: "ZoneStillInUse",
         177: "ZoneNotFound",
         178: "RangeOverlapConflict",
-        200: "ChunkRangeCleanupPending",
         250: "StaleChunkHistory",
-        272: "MigrationConflict",
-        283: "WouldChangeOwningShard",
         89: "NetworkTimeout",
         91: "ShutdownInProgress",
         93: "InvalidReplicaSetConfig",

@@ -182,12 +182,8 @@ public enum Limits {
     public static let shardKeyBucketsMax = 1024
     /// Chunks that an empty collection is cut into.
     public static let initialChunksMax = 8192
-    /// How long a migration may keep a range closed for writes before it is aborted.
-    public static let rangeClosedMax: Duration = .seconds(5)
     /// How long a step of a protocol between shards waits for an answer before it asks again.
     public static let shardingRetryDelay: Duration = .milliseconds(500)
-    /// How long documents of a range that has moved stay, for reads at secondaries (`orphanCleanupDelaySecs`).
-    public static let orphanCleanupDelayDefault: Duration = .seconds(900)
     /// Chunks of a shard that the balancer looks at to find one to move.
     public static let balancerCandidatesMax = 64
     /// Previous values that are kept in memory for reads at earlier times. Above half of it only those of the last

@@ -37,6 +37,7 @@ def test_locks_are_counted_and_shown(node):
     assert code_of(node.test.command, "fsync", lock=True) == 13
     assert code_of(node.admin.command, "fsync", lock="yes") == 14
     assert code_of(node.admin.command, "fsync", lock=True, fsyncLockAcquisitionTimeoutMillis=-1) == 2
+    assert code_of(node.admin.command, "fsync", lock=True, fsyncLockAcquisitionTimeoutMillis=1.5) == 2
 
 
 WRITES = {
@@ -136,6 +137,25 @@ def test_a_locked_secondary_applies_nothing_and_catches_up(patient_set):
     locked.command("fsyncUnlock")
     patient_set.wait_for_equal_data("shop", patient_set.SOON)
     assert locked.direct.shop.things.count_documents({}) == 20_100
+
+
+def test_what_a_secondary_writes_for_itself_waits_for_its_lock(patient_set):
+    patient_set.client().shop.things.insert_one({"_id": 1})
+    locked = patient_set.secondaries[0]
+    locked.command({"fsync": 1, "lock": True})
+    clients = [patient_set.client(f"mongodb://{locked.host}/?directConnection=true") for _ in range(2)]
+    waiting = [
+        Waiting(lambda: clients[0].shop.command("profile", 2)),
+        Waiting(lambda: clients[1].admin.command("replSetResizeOplog", minRetentionHours=2.0)),
+    ]
+    eventually(lambda: sum(op["waitingForLock"] for op in operations(locked.direct)) == 2, what="both")
+    assert not any(one.outcome for one in waiting)
+    locked.command("fsyncUnlock")
+    for one in waiting:
+        assert not isinstance(one.ended_with(), int)
+    assert locked.direct.shop.command("profile", -1)["was"] == 2
+    assert locked.direct.shop.command("profile", 0)["was"] == 2
+    assert locked.command("replSetGetStatus")["ok"] == 1
 
 
 def test_a_locked_primary_can_step_down_and_those_who_wait_are_told(patient_set):

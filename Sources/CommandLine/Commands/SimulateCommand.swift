@@ -224,6 +224,7 @@ enum SimulateCommand {
     }
 
     private static func runBalancer(_ arguments: Arguments) throws -> Int32 {
+        if arguments.flag("raw") { throw UsageError("--raw is for the experiment 'election-timing'") }
         Console.print(BalancerExperiment.header)
         for sharding in BalancerExperiment.shardings {
             for workload in BalancerExperiment.Workload.allCases {

@@ -72,7 +72,8 @@ public final class Node {
         let versions = VersionStore(
             engine: engine, keepsHistory: options.replicaSetName != nil, historyWindow: Limits.historyWindow)
         let oplog = Oplog(versions, bytesMax: options.oplogBytesMax ?? Limits.oplogBytesVolatileDefault)
-        let hours = min(max(options.oplogMinRetentionHours, 0), Double(Limits.oplogRetentionHoursMax))
+        // In this order no number at all is 0.
+        let hours = min(max(0, options.oplogMinRetentionHours), Double(Limits.oplogRetentionHoursMax))
         oplog.retention = Int64(hours * 3600)
         oplog.pinnedBytesMax = runtime.buggified("little is kept for initial syncs", Limits.oplogPinnedBytesMax, 8192)
         data = DataStore(runtime: runtime, versions: versions, oplog: oplog)

@@ -117,8 +117,9 @@ extension CommandContext {
         operation?.wait = .lock
         defer { operation?.wait = before }
         while node.lock.isHeld, runtime.now < deadline, !node.isShuttingDown, !connection.isAbandoned {
-            // A member that is not primary, or not any more, takes no writes, locked or not.
-            try checkWritable()
+            // A member that is not primary, or not any more, takes no clients' writes, locked or not. What every member
+            // writes for itself (`profile`, `replSetResizeOplog`) only waits.
+            if command.traits.contains(.write) { try checkWritable() }
             await node.lock.awaitRelease(until: deadline, on: connection)
         }
         try checkDeadline()
@@ -150,7 +151,12 @@ enum FsyncCommands {
         let node = context.node
         let isLocking = context.body["lock"]?.isTruthy ?? false
         var wait = Limits.fsyncLockWaitDefault
-        if let millis = context.body["fsyncLockAcquisitionTimeoutMillis"]?.asInteger { wait = .milliseconds(millis) }
+        if let value = context.body["fsyncLockAcquisitionTimeoutMillis"], value.type != .null {
+            guard let millis = value.asInteger else {
+                throw ServerError(.badValue, "fsyncLockAcquisitionTimeoutMillis must be a whole number")
+            }
+            wait = .milliseconds(millis)
+        }
         let deadline = min(context.deadline, context.runtime.now + wait)
         return .later {
             guard isLocking else {

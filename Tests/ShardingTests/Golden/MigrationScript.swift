@@ -145,16 +145,12 @@ extension OpTime {
     fileprivate var short: String { "\(timestamp.increment)" }
 }
 
-extension MigrationOutcome {
-    fileprivate var golden: String {
-        switch self {
-        case .committed(let moment, let major): "committed, valid after \(moment.increment), major \(major)"
-        case .aborted: "aborted"
-        }
-    }
+/// What a script shows in its own words.
+private protocol Golden {
+    var golden: String { get }
 }
 
-extension StepMachine.Directive where Steps == MigrationDonor {
+extension StepMachine.Directive where Steps.Checkpoint: Golden, Steps.Directive: Golden {
     fileprivate var golden: String {
         switch self {
         case .persist(let checkpoint): "write: \(checkpoint.golden)"
@@ -167,7 +163,29 @@ extension StepMachine.Directive where Steps == MigrationDonor {
     }
 }
 
-extension MigrationDonor.Checkpoint {
+extension RangeDeletion.Checkpoint: Golden {
+    fileprivate var golden: String { "\(self)" }
+}
+
+extension RangeDeletion.Directive: Golden {
+    fileprivate var golden: String {
+        switch self {
+        case .awaitReaders: "wait for readers"
+        case .deleteSlice: "delete some documents"
+        }
+    }
+}
+
+extension MigrationOutcome {
+    fileprivate var golden: String {
+        switch self {
+        case .committed(let moment, let major): "committed, valid after \(moment.increment), major \(major)"
+        case .aborted: "aborted"
+        }
+    }
+}
+
+extension MigrationDonor.Checkpoint: Golden {
     fileprivate var golden: String {
         switch self {
         case .cloning: "cloning"
@@ -181,7 +199,7 @@ extension MigrationDonor.Checkpoint {
     }
 }
 
-extension MigrationDonor.Directive {
+extension MigrationDonor.Directive: Golden {
     fileprivate var golden: String {
         switch self {
         case .begin: "tell the recipient to begin"
@@ -195,20 +213,7 @@ extension MigrationDonor.Directive {
     }
 }
 
-extension StepMachine.Directive where Steps == MigrationRecipient {
-    fileprivate var golden: String {
-        switch self {
-        case .persist(let checkpoint): "write: \(checkpoint.golden)"
-        case .awaitMajority(let checkpoint): "wait until a majority has: \(checkpoint.golden)"
-        case .carryOut(let work): work.golden
-        case .setTimer: "set the timer"
-        case .end: "end"
-        case .ignored(let why): "ignored: \(why)"
-        }
-    }
-}
-
-extension MigrationRecipient.Checkpoint {
+extension MigrationRecipient.Checkpoint: Golden {
     fileprivate var golden: String {
         switch self {
         case .receiving: "receiving"
@@ -220,7 +225,7 @@ extension MigrationRecipient.Checkpoint {
     }
 }
 
-extension MigrationRecipient.Directive {
+extension MigrationRecipient.Directive: Golden {
     fileprivate var golden: String {
         switch self {
         case .copy(let isCommitted): isCommitted ? "copy, up to the commit point" : "copy everything"
@@ -241,20 +246,6 @@ extension MigrationRegistry.Directive {
             "write: \(outcome.golden)\(change.map { ", with \($0.added.count) chunk" } ?? "")"
         case .answer(_, let outcome): "answer: \(outcome.golden)"
         case .answerUndecided: "answer: nothing is decided"
-        case .ignored(let why): "ignored: \(why)"
-        }
-    }
-}
-
-extension StepMachine.Directive where Steps == RangeDeletion {
-    fileprivate var golden: String {
-        switch self {
-        case .persist(let checkpoint): "write: \(checkpoint)"
-        case .awaitMajority(let checkpoint): "wait until a majority has: \(checkpoint)"
-        case .carryOut(.awaitReaders): "wait for readers"
-        case .carryOut(.deleteSlice): "delete some documents"
-        case .setTimer: "set the timer"
-        case .end: "end"
         case .ignored(let why): "ignored: \(why)"
         }
     }
