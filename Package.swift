@@ -115,10 +115,11 @@ let package = Package(
         module("Client", ["BSON", "Core", "Wire"]),
         module("Frontend", ["BSON", "Core", "Wire"]),
         module("DataNode", ["BSON", "Core", "Wire", "Frontend", "Query", "Data", "Replication", "COplog"]),
+        module("Router", ["BSON", "Core", "Wire", "Client", "Frontend", "Query", "Sharding"]),
         module(
             "Quorate",
             [
-                "BSON", "Core", "LiveRuntime", "Wire", "DataNode", "Client", "LoopbackTransport", "SocketTransport",
+                "BSON", "Core", "LiveRuntime", "Wire", "DataNode", "Router", "Client", "LoopbackTransport", "SocketTransport",
                 "MemoryStorage", "FileStorage", .target(name: "RocksDBStorage", condition: withRocksDB),
                 "ElectionPolicies", "ReadSelectors", "ShardKeyStrategies", "Conformance",
             ]),

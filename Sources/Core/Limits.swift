@@ -132,9 +132,16 @@ public enum Limits {
     public static let routerAttemptsMax = 4
     /// How often a router routes one operation anew because a shard has another version.
     public static let routerStaleRetriesMax = 10
+    /// The first pause before an operation is routed anew once more; it doubles.
+    public static let routerStalePause: Duration = .milliseconds(5)
     /// Requests of one of a router's channels before it opens another to that member, and how many it opens.
     public static let routerChannelRequestsMax = 128
     public static let routerChannelsMax = 8
+    /// Databases, and collections, of which a router keeps where they are.
+    public static let routerCachedNamesMax = 10_000
+    /// Documents of the config servers that a router reads at once, and how long that may take.
+    public static let routerConfigBatchDocuments = 10_000
+    public static let routerConfigReadMax: Duration = .seconds(30)
     /// Requests of one channel that wait for a reply; the next one fails at once.
     public static let channelRequestsMax = 1000
     /// Commands of one connection of a member that may be in flight; what it sends beyond waits.

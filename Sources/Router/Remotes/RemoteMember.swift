@@ -1,5 +1,6 @@
 import BSON
 import Core
+import Sharding
 import Wire
 
 /// One member of a set, and the channels to it: one for what is answered at once, with many requests in flight, and
@@ -53,7 +54,8 @@ final class RemoteMember {
         channels[lane.rawValue].removeAll { !$0.isUsable }
         let usable = channels[lane.rawValue]
         if let free = usable.first(where: { $0.requestsInFlight < Limits.routerChannelRequestsMax }) { return free }
-        if usable.count >= Limits.routerChannelsMax, let last = usable.min(by: { $0.requestsInFlight < $1.requestsInFlight })
+        if usable.count >= Limits.routerChannelsMax,
+            let last = usable.min(by: { $0.requestsInFlight < $1.requestsInFlight })
         {
             return last
         }
@@ -63,7 +65,9 @@ final class RemoteMember {
         channel.introduce { [host] writer in
             writer.append("hello", int32: 1)
             writer.append("helloOk", bool: true)
-            host.introduction.append(to: writer)
+            ClusterIntroduction(
+                clusterID: host.introduction.clusterID, kind: .router, name: host.introduction.name
+            ).append(to: writer)
         }
         channels[lane.rawValue].append(channel)
         return channel

@@ -11,7 +11,7 @@ final class RemoteHost {
     let clock: ClusterClock
     let makeSelector: () -> any ReadSelector
     /// How the router introduces itself; the cluster's id is known once the config servers have told it.
-    var introduction = ClusterIntroduction(clusterID: nil, kind: .router, name: "router")
+    var introduction: (clusterID: ObjectID?, name: String) = (nil, "router")
 
     init(
         runtime: any NodeRuntime, transport: any Transport, clock: ClusterClock,
@@ -47,8 +47,10 @@ final class RemoteSet {
         watch.onForget = { [unowned self] in members.removeValue(forKey: $0)?.close() }
         // A member that is silent leaves requests waiting for replies that never come: they are told now.
         watch.onFailure = { [unowned self] in if $1.kind == .timedOut { members.removeValue(forKey: $0)?.close() } }
-        watch.start()
     }
+
+    /// Begins to watch the members.
+    func start() { watch.start() }
 
     private static var options: ClientOptions {
         var options = ClientOptions()
@@ -79,6 +81,9 @@ final class RemoteSet {
         members[endpoint] = member
         return member
     }
+
+    /// The members that were talked to, in order of their addresses.
+    var openMembers: [RemoteMember] { members.values.sorted { $0.endpoint.description < $1.endpoint.description } }
 
     // MARK: Selection
 

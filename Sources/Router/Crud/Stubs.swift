@@ -1,0 +1,93 @@
+import BSON
+import Core
+import Frontend
+import Sharding
+
+enum FindRouting {
+    static func run(_ context: RouterContext, _ collection: RoutedCollection) async throws(ServerError) {
+        throw RouterCommands.unsupported(context)
+    }
+}
+enum CountRouting {
+    static func count(_ context: RouterContext, _ collection: RoutedCollection) async throws(ServerError) {
+        throw RouterCommands.unsupported(context)
+    }
+    static func distinct(_ context: RouterContext, _ collection: RoutedCollection) async throws(ServerError) {
+        throw RouterCommands.unsupported(context)
+    }
+}
+enum BatchRouting {
+    static func run(_ context: RouterContext, _ collection: RoutedCollection) async throws(ServerError) {
+        throw RouterCommands.unsupported(context)
+    }
+}
+enum FindAndModifyRouting {
+    static func run(_ context: RouterContext, _ collection: RoutedCollection) async throws(ServerError) {
+        throw RouterCommands.unsupported(context)
+    }
+}
+enum ShardedDefinitions {
+    static func create(_ context: RouterContext, _ collection: RoutedCollection) async throws(ServerError) {
+        throw RouterCommands.unsupported(context)
+    }
+    static func drop(_ context: RouterContext, _ collection: RoutedCollection) async throws(ServerError) {
+        throw RouterCommands.unsupported(context)
+    }
+    static func change(_ context: RouterContext, _ collection: RoutedCollection) async throws(ServerError) {
+        throw RouterCommands.unsupported(context)
+    }
+    static func listIndexes(_ context: RouterContext, _ collection: RoutedCollection) async throws(ServerError) {
+        throw RouterCommands.unsupported(context)
+    }
+}
+enum ShardedStatistics {
+    static func collStats(_ context: RouterContext, _ collection: RoutedCollection) async throws(ServerError) {
+        throw RouterCommands.unsupported(context)
+    }
+    static func validate(_ context: RouterContext, _ collection: RoutedCollection) async throws(ServerError) {
+        throw RouterCommands.unsupported(context)
+    }
+    static func dbStats(_ context: RouterContext) async throws(ServerError) {
+        try await DatabaseCommands.forward(context, .read)
+    }
+}
+enum AggregateRouting {
+    static func run(_ context: RouterContext) async throws(ServerError) {
+        context.count()
+        let namespace: Namespace
+        if context.argument.asInteger == 1 {
+            namespace = .withoutCollection(context.database)
+        } else {
+            namespace = try context.namespace()
+        }
+        try await context.routed { () throws(ServerError) in
+            switch try await context.destination(namespace, .read) {
+            case .sharded: throw RouterCommands.unsupported(context)
+            case let other: try await context.forwardWhole(to: other, .read)
+            }
+        }
+    }
+}
+enum ExplainRouting {
+    static func run(_ context: RouterContext) async throws(ServerError) {
+        context.count()
+        guard let inner = context.argument.asDocument, let first = inner.first else {
+            throw ServerError(.typeMismatch, "explain needs the command to explain")
+        }
+        let namespace =
+            first.value.asInteger == 1
+            ? .withoutCollection(context.database)
+            : try context.namespace(collection: first.value, field: "explain")
+        try await context.routed { () throws(ServerError) in
+            switch try await context.destination(namespace, .read) {
+            case .sharded: throw RouterCommands.unsupported(context)
+            case let other: try await context.forwardWhole(to: other, .read)
+            }
+        }
+    }
+}
+enum BulkWrite {
+    static func run(_ context: RouterContext) async throws(ServerError) {
+        throw RouterCommands.unsupported(context)
+    }
+}
