@@ -15,10 +15,13 @@ package protocol BatchSource: CursorContents {
     ) throws -> CursorProgress
     /// The command that asks for the next documents has to be done by then.
     func willContinue(until deadline: Instant)
+    /// Writes what a reply carries beside the documents of its batch.
+    func appendBesideBatch(to reply: DocumentWriter)
 }
 
 extension BatchSource {
     package func willContinue(until deadline: Instant) {}
+    package func appendBesideBatch(to reply: DocumentWriter) {}
 }
 
 /// Documents that are all there already.

@@ -3,19 +3,6 @@ import Core
 import Frontend
 import Sharding
 
-enum FindRouting {
-    static func run(_ context: RouterContext, _ collection: RoutedCollection) async throws(ServerError) {
-        throw RouterCommands.unsupported(context)
-    }
-}
-enum CountRouting {
-    static func count(_ context: RouterContext, _ collection: RoutedCollection) async throws(ServerError) {
-        throw RouterCommands.unsupported(context)
-    }
-    static func distinct(_ context: RouterContext, _ collection: RoutedCollection) async throws(ServerError) {
-        throw RouterCommands.unsupported(context)
-    }
-}
 enum BatchRouting {
     static func run(_ context: RouterContext, _ collection: RoutedCollection) async throws(ServerError) {
         throw RouterCommands.unsupported(context)

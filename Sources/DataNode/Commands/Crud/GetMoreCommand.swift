@@ -69,7 +69,7 @@ enum GetMoreCommand {
                 from: source, limit: batchSize, deadline: context.runtime.loopSliceEnd)
             guard progress == .yield else {
                 entry.isPinned = false
-                finish(context, entry, batch, progress)
+                finish(context, entry, source, batch, progress)
                 return .done
             }
         } catch {
@@ -102,7 +102,7 @@ enum GetMoreCommand {
             var batch = begun
             var progress = try await fill(batch, context, entry, source, batchSize)
             while progress != .exhausted, context.mayStream(batch.byteCount) {
-                batch.finish(id: entry.id, entry.namespace)
+                batch.finish(id: entry.id, entry.namespace, from: source)
                 context.stream()
                 context.node.counters.getMore += 1
                 try await context.awaitNextReadSlice()
@@ -110,7 +110,7 @@ enum GetMoreCommand {
                 progress = try await fill(batch, context, entry, source, batchSize)
             }
             entry.isPinned = false
-            finish(context, entry, batch, progress)
+            finish(context, entry, source, batch, progress)
         } catch {
             release(context, entry)
             throw error
@@ -161,7 +161,8 @@ enum GetMoreCommand {
     }
 
     private static func finish(
-        _ context: CommandContext, _ entry: CursorRegistry.Entry, _ batch: Batch, _ progress: CursorProgress
+        _ context: CommandContext, _ entry: CursorRegistry.Entry, _ source: any BatchSource, _ batch: Batch,
+        _ progress: CursorProgress
     ) {
         let isOpen = progress != .exhausted
         if isOpen {
@@ -171,7 +172,7 @@ enum GetMoreCommand {
             context.frontend.cursors.close(entry)
             context.profiled?.isCursorExhausted = true
         }
-        batch.finish(id: isOpen ? entry.id : 0, entry.namespace)
+        batch.finish(id: isOpen ? entry.id : 0, entry.namespace, from: source)
     }
 
     private static func kill(_ context: CommandContext) throws -> CommandOutcome {

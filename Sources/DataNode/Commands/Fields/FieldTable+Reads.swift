@@ -30,6 +30,7 @@ extension FieldTable {
         Field("showRecordId", .flag, [.unstable], "adds $recordId to each document"),
         Field("allowDiskUse", .flag, "whether a sort may go on in temporary tables; it may by default"),
         .inert("allowPartialResults", .flag, because: "only routers can have partial results"),
+        Field("sortKeys", .bool, [.unstable], "adds the documents' sort keys, for routers of a sharded cluster"),
         .inert("oplogReplay", .flag, [.unstable], because: "scans of the oplog begin at the right place by themselves"),
     ])
 
