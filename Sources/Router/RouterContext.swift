@@ -40,9 +40,10 @@ final class RouterContext: RequestContext {
     ///   - versions: what the router believes of the shard's data.
     ///   - body: in place of the client's own document.
     ///   - keepsSequences: whether its document sequences go along.
+    ///   - sequence: one that goes along in their place.
     func forwarded(
         _ versions: RoutedRequest, access: ServerSelection.Operation, body other: Document? = nil,
-        keepsSequences: Bool = true
+        keepsSequences: Bool = true, sequence: (name: StaticString, documents: ByteBuffer, count: Int)? = nil
     ) throws(ServerError) -> RemoteRequest {
         var versions = versions
         let clock = router.clock
@@ -60,7 +61,11 @@ final class RouterContext: RequestContext {
             }
             if clock.time != .zero { message.document.appendSeen(clock.time) }
             versions.append(to: message.document)
-            if keepsSequences {
+            if let sequence {
+                message.finish(
+                    with: DocumentSequence(
+                        identifier: KeyView(sequence.name), bytes: sequence.documents.bytes, count: sequence.count))
+            } else if keepsSequences {
                 message.finish(with: self.request.firstSequence, self.request.secondSequence)
             } else {
                 message.finish()

@@ -3,16 +3,6 @@ import Core
 import Frontend
 import Sharding
 
-enum BatchRouting {
-    static func run(_ context: RouterContext, _ collection: RoutedCollection) async throws(ServerError) {
-        throw RouterCommands.unsupported(context)
-    }
-}
-enum FindAndModifyRouting {
-    static func run(_ context: RouterContext, _ collection: RoutedCollection) async throws(ServerError) {
-        throw RouterCommands.unsupported(context)
-    }
-}
 enum ShardedDefinitions {
     static func create(_ context: RouterContext, _ collection: RoutedCollection) async throws(ServerError) {
         throw RouterCommands.unsupported(context)
