@@ -114,7 +114,8 @@ let package = Package(
         module("Sharding", ["BSON", "Core"]),
         module("Client", ["BSON", "Core", "Wire"]),
         module("Frontend", ["BSON", "Core", "Wire"]),
-        module("DataNode", ["BSON", "Core", "Wire", "Frontend", "Query", "Data", "Replication", "COplog"]),
+        module(
+            "DataNode", ["BSON", "Core", "Wire", "Frontend", "Query", "Data", "Replication", "Sharding", "COplog"]),
         module(
             "Quorate",
             [

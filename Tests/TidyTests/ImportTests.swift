@@ -14,7 +14,7 @@ import Testing
         "Replication": ["BSON", "Core"],
         "Sharding": ["BSON", "Core", "Glibc"],
         "Frontend": ["BSON", "Core", "Wire"],
-        "DataNode": ["BSON", "Core", "Wire", "Frontend", "Query", "Data", "Replication", "COplog"],
+        "DataNode": ["BSON", "Core", "Wire", "Frontend", "Query", "Data", "Replication", "Sharding", "COplog"],
         "Client": ["BSON", "Core", "Wire"],
         "LiveRuntime": ["BSON", "Core", "CUV", "CHooks", "Glibc"],
         "Conformance": ["BSON", "Core"],

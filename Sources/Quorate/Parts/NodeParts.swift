@@ -1,3 +1,4 @@
+public import BSON
 public import Core
 public import LiveRuntime
 public import DataNode
@@ -27,7 +28,17 @@ public struct PartChoices: Sendable {
             storageName: storage.name, makeStorage: try storage.make(.storage, from: registry),
             transportName: transport.network.name, network: try transport.make(from: registry),
             electionPolicy: try elections.make(.electionPolicy, from: registry),
-            makeReadSelector: { [readSelector] in try readSelector.make(.readSelector, from: registry) })
+            makeReadSelector: { [readSelector] in try readSelector.make(.readSelector, from: registry) },
+            makeShardKeyStrategy: { name, options in
+                var values: [String: String] = [:]
+                for (option, value) in options.fields {
+                    guard let text = value.asString ?? value.asInteger.map({ "\($0)" }) else {
+                        throw PartOptionError("the option '\(option)' of a shard key strategy must be a string")
+                    }
+                    values[option] = text
+                }
+                return try registry.part(.shardKeyStrategy, name).make(PartOptions(values))
+            })
     }
 }
 
@@ -39,6 +50,8 @@ public struct NodeParts: Sendable {
     let network: any TransportNetwork
     let electionPolicy: any ElectionPolicy
     let makeReadSelector: @Sendable () throws -> any ReadSelector
+    /// Finds a shard key strategy by the name and the options that are stored with a collection.
+    public let makeShardKeyStrategy: @Sendable (String, Document) throws -> any ShardKeyStrategy
 
     /// Makes a node, on its loop.
     /// - Parameters:
@@ -57,6 +70,7 @@ public struct NodeParts: Sendable {
             runtime: runtime, transport: network.makeTransport(runtime, node: name),
             engine: try makeStorage(StorageContext(runtime: runtime, directory: directory, memberName: name)),
             electionPolicy: electionPolicy,
-            syncSourceSelector: try makeReadSelector() as? any SyncSourceSelecting, options: options)
+            syncSourceSelector: try makeReadSelector() as? any SyncSourceSelecting,
+            shardKeyStrategies: makeShardKeyStrategy, options: options)
     }
 }
