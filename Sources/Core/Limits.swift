@@ -119,6 +119,8 @@ public enum Limits {
     public static let clientMetadataBytesMax = 512
     /// Longest wait of an awaitable `hello` or a tailable cursor that a client may ask for.
     public static let awaitMax: Duration = .seconds(24 * 3600)
+    /// Shards that one command starts.
+    public static let clusterShardsStarted = 20
     /// How often a router tells the config servers that it is there, and looks at the list of shards.
     public static let routerPingInterval: Duration = .seconds(10)
     /// How often a router looks at the members of a set that cannot stream their state, and the least time between.
@@ -319,6 +321,25 @@ public enum Limits {
     public static let oplogBytesVolatileDefault = 64 * 1024 * 1024
     /// How long a call to another member may take, cloning of one batch included.
     public static let peerCallTimeout: Duration = .seconds(10)
+    /// How long a change of a cluster's catalog, or of what a shard owns, waits for a majority of its set.
+    public static let clusterMajorityWait: Duration = .seconds(30)
+    /// How long a node of a cluster looks for the primary of another set that it needs, and asks it again.
+    public static let clusterCallPatience: Duration = .seconds(15)
+    /// How long one request between nodes of a cluster may take; one that makes the other side read or copy much; and
+    /// one that only asks who is there.
+    public static let clusterCallTimeout: Duration = .seconds(20)
+    public static let clusterLongCallTimeout: Duration = .seconds(600)
+    public static let clusterHelloTimeout: Duration = .seconds(2)
+    /// The pause before a node of a cluster tries again what did not work.
+    public static let clusterRetryPause: Duration = .milliseconds(100)
+    /// How long `addShard` looks for the primary of the set that is to become a shard.
+    public static let addShardPatience: Duration = .seconds(5)
+    /// How long a request that knows of a move waits at a shard that does not know its outcome yet.
+    public static let clusterLearnPatience: Duration = .seconds(10)
+    /// How long a write waits for a range that is being moved.
+    public static let closedRangePatience: Duration = .seconds(30)
+    /// The pause between two tries to bring a drop to its end on all shards.
+    public static let coordinatorPause: Duration = .seconds(2)
     /// How long a write that a secondary's `$out` or `$merge` has sent to the primary may take, its write concern
     /// included. A primary that changes, or a client that leaves, ends the wait at once.
     public static let outputCallTimeout: Duration = .seconds(3600)

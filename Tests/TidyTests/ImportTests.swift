@@ -14,7 +14,7 @@ import Testing
         "Replication": ["BSON", "Core"],
         "Sharding": ["BSON", "Core", "Glibc"],
         "Frontend": ["BSON", "Core", "Wire"],
-        "DataNode": ["BSON", "Core", "Wire", "Frontend", "Query", "Data", "Replication", "COplog"],
+        "DataNode": ["BSON", "Core", "Wire", "Frontend", "Query", "Data", "Replication", "Sharding", "COplog"],
         "Client": ["BSON", "Core", "Wire"],
         // A client of the shards, and a service behind a frontend.
         "Router": ["BSON", "Core", "Wire", "Client", "Frontend", "Query", "Sharding"],
@@ -31,7 +31,7 @@ import Testing
             "ShardKeyStrategies", "Conformance",
         ],
         "CommandLine": [
-            "BSON", "Core", "LiveRuntime", "Wire", "Quorate", "Frontend", "DataNode", "Client", "Simulation",
+            "BSON", "Core", "LiveRuntime", "Wire", "Quorate", "Frontend", "DataNode", "Router", "Client", "Simulation",
             "SocketTransport",
             "Glibc",
         ],

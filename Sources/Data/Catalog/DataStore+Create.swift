@@ -39,6 +39,12 @@ extension DataStore {
         return try create(namespace, CollectionOptions(), context)
     }
 
+    /// The same for what the server keeps about itself, which clients may not write.
+    func ensureOwnCollection(_ namespace: Namespace, _ context: WriteContext) throws -> Collection {
+        if let existing = catalog.find(namespace) { return existing }
+        return try create(namespace, CollectionOptions(), context)
+    }
+
     /// The collection that keeps the views of a database.
     func ensureViews(of database: String, _ context: WriteContext) throws -> Collection {
         let place = ViewDefinition.place(of: database)

@@ -56,6 +56,10 @@ public struct InsertOperation {
             forgetCollection()
             if identified == nil { identified = pending.flatMap { store.identified($0) } }
             return store.yield(at: missing)
+        } catch let closed as RangeIsClosed {
+            forgetCollection()
+            if identified == nil { identified = pending.flatMap { store.identified($0) } }
+            return store.yield(at: closed)
         }
     }
 

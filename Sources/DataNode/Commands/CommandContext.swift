@@ -13,6 +13,10 @@ final class CommandContext: RequestContext {
     var foundCollection: Collection?
     /// The command's variables (`let`), once they are evaluated.
     var variables: [String: Value?] = [:]
+    /// What it was routed by, once its versions were found to be the shard's.
+    var routed: RoutedBy?
+    /// Since when a range that it has met is closed.
+    var metClosedRangeAt: Instant?
     /// What the profiler gathers, when it is to.
     var profiled: ProfiledCommand?
     /// What the reply of a command that has written waits for; a null optime for a write that is not logged.
@@ -36,6 +40,22 @@ final class CommandContext: RequestContext {
     override func run() throws -> CommandOutcome { try registered.run(self) }
 
     override func begin() throws -> CommandOutcome {
+        guard isFromRouter else { return try beginAdmitted() }
+        if let (request, namespace) = try routedRequest(), let shard = node.shard {
+            guard case .agreed(let routed)? = try? shard.check(request, namespace) else {
+                return .later { [self] in
+                    routed = try await shard.admit(request, namespace, self)
+                    try await runToEnd()
+                }
+            }
+            self.routed = routed
+        }
+        node.data.isRouted = true
+        defer { node.data.isRouted = false }
+        return try beginAdmitted()
+    }
+
+    private func beginAdmitted() throws -> CommandOutcome {
         if let wanted = try causalWait() {
             return .later { [self] in
                 try await node.role.awaitReadConcern(wanted, deadline: deadline, on: connection)
@@ -91,11 +111,13 @@ final class CommandContext: RequestContext {
 
     override func pause() {
         super.pause()
+        node.data.isRouted = false
         if profiled != nil { node.data.observe(nil) }
     }
 
     override func resume() {
         super.resume()
+        node.data.isRouted = isFromRouter
         if let profiled { node.data.observe(profiled.observation) }
     }
 

@@ -13,6 +13,18 @@ struct CommandSet {
         commands.append(command)
     }
 
+    /// Those of every node, and those of its role in a sharded cluster.
+    static func all(_ role: ClusterRole?) -> [Command<CommandContext>] {
+        var table = CommandSet()
+        table.commands = all
+        switch role {
+        case .shard: ShardCommands.add(to: &table)
+        case .config: ConfigCommands.add(to: &table)
+        case nil: break
+        }
+        return table.commands
+    }
+
     static var all: [Command<CommandContext>] {
         var table = CommandSet()
         ReapSessionsCommand.add(to: &table)

@@ -32,6 +32,9 @@ package struct CommandTraits: OptionSet {
     package static let writeConcern = CommandTraits(rawValue: 1 << 10)
     /// Part of Stable API version 1.
     package static let stable = CommandTraits(rawValue: 1 << 11)
+    /// Only for nodes of the sharded cluster that have introduced themselves as such: to everybody else there is no such
+    /// command.
+    package static let clusterOnly = CommandTraits(rawValue: 1 << 14)
     /// Part of Stable API version 1, and deprecated there.
     package static let deprecated = CommandTraits(rawValue: 1 << 13)
 }

@@ -12,6 +12,7 @@ extension FieldTable {
             Field("topologyVersion", .object, "what the client knows; waits until it is outdated"),
             Field("maxAwaitTimeMS", .number, "how long to wait for that"),
             Field("internalMember", .any, "a member of the set introduces itself"),
+            Field("internalCluster", .any, "a node of the sharded cluster introduces itself"),
             .inert("loadBalanced", .any, because: "answered as without a load balancer"),
             .inert("saslSupportedMechs", .any, because: "there are no users to have mechanisms"),
         ], isOpen: true)

@@ -1,7 +1,7 @@
+public import BSON
 public import Core
 public import LiveRuntime
 public import DataNode
-internal import BSON
 public import Router
 
 /// The parts that nodes are to be made of, of each kind one.
@@ -34,7 +34,7 @@ public struct PartChoices: Sendable {
             electionPolicy: try elections.make(.electionPolicy, from: registry),
             makeReadSelector: { [readSelector] in try readSelector.make(.readSelector, from: registry) },
             shardKeyStrategy: shardKeyStrategy,
-            shardKeyStrategies: { [shardKeyStrategy] name, options in
+            makeShardKeyStrategy: { [shardKeyStrategy] name, options in
                 // One of your own need not be registered.
                 if name == shardKeyStrategy.name, options == shardKeyStrategy.options.document {
                     return try shardKeyStrategy.make(.shardKeyStrategy, from: registry)
@@ -54,8 +54,8 @@ public struct NodeParts: Sendable {
     let makeReadSelector: @Sendable () throws -> any ReadSelector
     /// That of collections that are sharded from now on.
     let shardKeyStrategy: ShardKeyChoice
-    /// A strategy by the name and the options that are kept with a collection.
-    let shardKeyStrategies: @Sendable (String, Document) throws -> any ShardKeyStrategy
+    /// Finds a shard key strategy by the name and the options that are stored with a collection.
+    public let makeShardKeyStrategy: @Sendable (String, Document) throws -> any ShardKeyStrategy
 
     /// Makes a node, on its loop.
     /// - Parameters:
@@ -70,11 +70,13 @@ public struct NodeParts: Sendable {
         options.storageName = storageName
         options.transportName = transportName
         options.electionPolicyName = electionPolicy.name
+        options.shardKeyStrategy = shardKeyStrategy.name
         return Node(
             runtime: runtime, transport: network.makeTransport(runtime, node: name),
             engine: try makeStorage(StorageContext(runtime: runtime, directory: directory, memberName: name)),
             electionPolicy: electionPolicy,
-            syncSourceSelector: try makeReadSelector() as? any SyncSourceSelecting, options: options)
+            syncSourceSelector: try makeReadSelector() as? any SyncSourceSelecting,
+            shardKeyStrategies: makeShardKeyStrategy, options: options)
     }
 
     /// Makes a router, on its loop.
@@ -93,8 +95,8 @@ public struct NodeParts: Sendable {
                 if let next { selectors.append(next) }
                 return selectors.removeLast()
             },
-            strategies: { [shardKeyStrategies] name, strategyOptions throws(ServerError) in
-                do { return try shardKeyStrategies(name, strategyOptions) } catch {
+            strategies: { [makeShardKeyStrategy] name, strategyOptions throws(ServerError) in
+                do { return try makeShardKeyStrategy(name, strategyOptions) } catch {
                     throw ServerError(.badValue, "The shard key strategy '\(name)' cannot be had here: \(error)")
                 }
             }, options: options)
@@ -112,7 +114,9 @@ extension PartOptions {
     init(_ document: Document) throws {
         var values: [String: String] = [:]
         for (name, value) in document.fields {
-            guard let text = value.asString else { throw PartOptionError("the option '\(name)' is no text") }
+            guard let text = value.asString ?? value.asInteger.map({ "\($0)" }) else {
+                throw PartOptionError("the option '\(name)' must be a string")
+            }
             values[name] = text
         }
         self.init(values)

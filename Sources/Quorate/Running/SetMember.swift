@@ -31,7 +31,7 @@ public final class SetMember: Sendable {
     /// The name that faults of the network know it by.
     public var nodeName: String { "\(set.name)-\(id)" }
     /// Whether clients are told of it.
-    var isKnownToClients: Bool { set.members[id].holdsData && !set.members[id].isHidden }
+    var isKnownToClients: Bool { self.set.members[id].holdsData && !self.set.members[id].isHidden }
     private var directory: String? { self.set.parts.directory.map { "\($0)/\(nodeName)" } }
 
     func start(port: Int) async throws {

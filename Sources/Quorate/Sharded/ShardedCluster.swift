@@ -1,5 +1,6 @@
 public import Core
 public import DataNode
+internal import LiveRuntime
 public import Router
 
 /// A sharded cluster to be built: its shards, config servers and routers, and the parts that they are made of.

@@ -67,7 +67,7 @@ enum FindCommand {
             !collection.namespace.isOplog
         else { return false }
         let data = context.node.data
-        let document = try data.findOneByID(collection, id)
+        let document = try data.findShownByID(collection, id)
         collection.noteIDLookup()
         if document != nil { data.work.returned &+= 1 }
         data.noteIDLookup(isFound: document != nil)

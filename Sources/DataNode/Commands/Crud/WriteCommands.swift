@@ -94,7 +94,9 @@ final class WriteOutcome {
     private static func append(_ failure: StatementError, to writer: DocumentWriter) {
         writer.append("index", int32: Int32(clamping: failure.index))
         writer.append("code", int32: failure.error.code.rawValue)
-        if let details = failure.error.details {
+        if let details = failure.error.details, failure.error.code == .staleConfig {
+            writer.append("errInfo", details)
+        } else if let details = failure.error.details {
             details.withView { for field in $0 { writer.append(field.key, field.value) } }
         }
         writer.append("errmsg", string: failure.error.message)
@@ -239,7 +241,9 @@ enum InsertCommand {
     private static func target(
         _ context: CommandContext, _ found: Collection?
     ) throws(ServerError) -> InsertOperation.Target {
-        if let found, !found.namespace.isSystem, !found.namespace.isOplog { return .collection(found) }
+        if let found, !found.namespace.isSystem, !found.namespace.isOplog, !found.namespace.isAboutOwnership {
+            return .collection(found)
+        }
         return .namespace(try context.namespace())
     }
 }
@@ -349,6 +353,7 @@ enum StatementCommand {
                         if current == nil {
                             guard let view = try pending ?? run.next() else { return .done }
                             pending = view
+                            try context.checkRouting()
                             let id = context.statementID(index)
                             let wasExecuted = try context.wasExecuted(id, write)
                             if wasExecuted, outcome.retried.last != id { outcome.retried.append(id) }
