@@ -116,7 +116,7 @@ final class RouterContext: RequestContext {
         try result.get()
     }
 
-    private static func isGossip(_ key: KeyView) -> Bool {
+    static func isGossip(_ key: KeyView) -> Bool {
         switch key {
         case "$clusterTime", "operationTime", "$configTime", "$topologyTime", "topologyVersion", "sortKeys": true
         default: false

@@ -3,31 +3,6 @@ import Core
 import Frontend
 import Sharding
 
-enum ShardedDefinitions {
-    static func create(_ context: RouterContext, _ collection: RoutedCollection) async throws(ServerError) {
-        throw RouterCommands.unsupported(context)
-    }
-    static func drop(_ context: RouterContext, _ collection: RoutedCollection) async throws(ServerError) {
-        throw RouterCommands.unsupported(context)
-    }
-    static func change(_ context: RouterContext, _ collection: RoutedCollection) async throws(ServerError) {
-        throw RouterCommands.unsupported(context)
-    }
-    static func listIndexes(_ context: RouterContext, _ collection: RoutedCollection) async throws(ServerError) {
-        throw RouterCommands.unsupported(context)
-    }
-}
-enum ShardedStatistics {
-    static func collStats(_ context: RouterContext, _ collection: RoutedCollection) async throws(ServerError) {
-        throw RouterCommands.unsupported(context)
-    }
-    static func validate(_ context: RouterContext, _ collection: RoutedCollection) async throws(ServerError) {
-        throw RouterCommands.unsupported(context)
-    }
-    static func dbStats(_ context: RouterContext) async throws(ServerError) {
-        try await DatabaseCommands.forward(context, .read)
-    }
-}
 enum AggregateRouting {
     static func run(_ context: RouterContext) async throws(ServerError) {
         context.count()
@@ -61,10 +36,5 @@ enum ExplainRouting {
             case let other: try await context.forwardWhole(to: other, .read)
             }
         }
-    }
-}
-enum BulkWrite {
-    static func run(_ context: RouterContext) async throws(ServerError) {
-        throw RouterCommands.unsupported(context)
     }
 }

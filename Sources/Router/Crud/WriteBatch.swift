@@ -171,6 +171,9 @@ final class WriteBatch {
         done([index])
     }
 
+    /// The `_id` of what an upsert has inserted.
+    func upsertedID(of index: Int) -> Value? { upserted.first { $0.index == index }?.id }
+
     // MARK: The reply
 
     /// Writes the client's reply.

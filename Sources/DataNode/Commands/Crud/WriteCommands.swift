@@ -182,7 +182,8 @@ enum InsertCommand {
             var operation = InsertOperation(
                 into: .namespace(namespace), try WriteStatements(context, field: "documents").makeRun(),
                 isOrdered: isOrdered, firstStatement: context.arguments.statementID ?? 0,
-                statementIDs: context.statementIDs, budget: EvaluationBudget(context.runtime, deadline: context.deadline))
+                statementIDs: context.statementIDs,
+                budget: EvaluationBudget(context.runtime, deadline: context.deadline))
             return { context, write, deadline in
                 let progress = try operation.run(context.node.data, write, until: deadline)
                 outcome.n = operation.n

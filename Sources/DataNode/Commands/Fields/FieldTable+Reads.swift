@@ -44,7 +44,7 @@ extension FieldTable {
         CollectionOptions.collationField,
         Field("allowDiskUse", .bool, "whether stages may go on in temporary tables; they may by default"),
         .missing("fromMongos", "sharding", unlessFalsy: true),
-        .missing("needsMerge", "sharding", unlessFalsy: true),
+        Field("needsMerge", .bool, [.unstable], "gives partial results of $group, for routers of a sharded cluster"),
         .missing("exchange", "sharding"),
     ])
 

@@ -1,0 +1,75 @@
+import BSON
+import Core
+import Frontend
+import Sharding
+
+/// Definitions of a sharded collection: each shard that has a part of it keeps them.
+enum ShardedDefinitions {
+    /// The collection is there already.
+    static func create(_ context: RouterContext, _ collection: RoutedCollection) async throws(ServerError) {
+        throw ServerError(.namespaceExists, "Collection \(collection.namespace) already exists.")
+    }
+
+    /// `drop`: a matter of the config servers, which have all shards drop it.
+    static func drop(_ context: RouterContext, _ collection: RoutedCollection) async throws(ServerError) {
+        let command = Document { writer in
+            writer.append("_configsvrDropCollection", int32: 1)
+            writer.append("ns", string: collection.namespace.fullName)
+            writer.append("$db", string: "admin")
+        }
+        let request = try context.forwarded(RoutedRequest(), access: .write, body: command, keepsSequences: false)
+        let reply = try await context.send(request, to: context.catalog.config).checked()
+        context.catalog.forget(collection.namespace)
+        context.note(reply)
+        context.writer.append("ns", string: collection.namespace.fullName)
+    }
+
+    /// Indexes and options are changed at every shard that has chunks.
+    static func change(_ context: RouterContext, _ collection: RoutedCollection) async throws(ServerError) {
+        if context.command.name.isDropIndexes { try keepKeyIndex(context, collection) }
+        let command = Document { writer in
+            for field in context.body where !(field.key == "$clusterTime") { writer.append(field.key, field.value) }
+        }
+        let replies = try await context.ask(collection.owners, .write) { _ in command }
+        context.writer.document("raw") { raw in
+            for (target, reply) in replies {
+                raw.document(target.shard.name) { inner in
+                    reply.body.withView { view in
+                        for field in view where !RouterContext.isGossip(field.key) {
+                            inner.append(field.key, field.value)
+                        }
+                    }
+                }
+            }
+        }
+        // What one of them says holds for all.
+        guard let first = replies.first?.1 else { return }
+        first.body.withView { view in
+            for field in view where !RouterContext.isGossip(field.key) && !(field.key == "ok") {
+                context.writer.append(field.key, field.value)
+            }
+        }
+    }
+
+    /// The index that the shard key needs stays.
+    private static func keepKeyIndex(
+        _ context: RouterContext, _ collection: RoutedCollection
+    ) throws(ServerError) {
+        guard let index = context.body["index"]?.asDocument?.document, let needed = collection.space.supportingIndex
+        else { return }
+        if index == needed {
+            throw ServerError(
+                .cannotDropShardKeyIndex,
+                "cannot drop the index of the shard key of \(collection.namespace): \(needed.extendedJSON())")
+        }
+    }
+
+    /// `listIndexes`: those of any shard that has chunks.
+    static func listIndexes(_ context: RouterContext, _ collection: RoutedCollection) async throws(ServerError) {
+        try await context.forwardWhole(to: collection.anyTarget, .read)
+    }
+}
+
+extension StaticString {
+    fileprivate var isDropIndexes: Bool { KeyView(self) == "dropIndexes" }
+}
