@@ -32,6 +32,11 @@ public final class RangeWalk {
         rows = RowBuffer(limit: 64)
     }
 
+    /// Where it is: a key of this member's index or table, for another walk of the same to go on behind.
+    public var place: [UInt8] { last ?? [] }
+    /// Goes on behind a place of another walk of the same index or table.
+    public func resume(behind place: [UInt8]) { if !place.isEmpty { last = place } }
+
     /// Whether documents come in the order of their positions.
     public var isOrdered: Bool { index != nil }
 

@@ -42,19 +42,35 @@ final class CommandContext: RequestContext {
     override func run() throws -> CommandOutcome { try registered.run(self) }
 
     override func begin() throws -> CommandOutcome {
-        guard isFromRouter else { return try beginAdmitted() }
+        guard isFromRouter else {
+            node.data.isRouted = false
+            return try beginAdmitted()
+        }
         if let (request, namespace) = try routedRequest(), let shard = node.shard {
             guard case .agreed(let routed)? = try? shard.check(request, namespace) else {
                 return .later { [self] in
                     routed = try await shard.admit(request, namespace, self)
-                    try await runToEnd()
+                    guard command.traits.contains(.write) else { return try await runToEnd() }
+                    try await asLongWrite { [self] in try await runToEnd() }
                 }
             }
             self.routed = routed
         }
         node.data.isRouted = true
         defer { node.data.isRouted = false }
-        return try beginAdmitted()
+        let outcome = try beginAdmitted()
+        guard case .later(let work) = outcome, command.traits.contains(.write) else { return outcome }
+        return .later { [self] in try await asLongWrite(work) }
+    }
+
+    /// A write that takes more than one slice is seen by moves of ranges.
+    private func asLongWrite(_ work: () async throws -> Void) async throws {
+        guard let owned = routed?.owned, let shard = node.shard else { return try await work() }
+        pause()
+        await shard.beginLongWrite(owned.collection.uuid, on: connection)
+        resume()
+        defer { shard.endLongWrite(owned.collection.uuid) }
+        try await work()
     }
 
     private func beginAdmitted() throws -> CommandOutcome {
@@ -180,6 +196,7 @@ final class CommandContext: RequestContext {
     // MARK: The end
 
     override func didEnd(responseBytes: Int, failing error: (any Error)?) {
+        node.data.isRouted = false
         guard error == nil else { return noteProfiled(responseBytes: responseBytes, failing: error) }
         let isOnData = !command.traits.isDisjoint(with: [.read, .retryable])
         let time = node.noteEnd(registered, since: startedAt, isOnData ? usedCollection : nil)

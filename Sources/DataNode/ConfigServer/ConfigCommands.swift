@@ -13,6 +13,7 @@ enum ConfigCommands {
         addShards(to: &table)
         addCollections(to: &table)
         addChunks(to: &table)
+        addMoves(to: &table)
         addInternal(to: &table)
     }
 
@@ -82,6 +83,27 @@ enum ConfigCommands {
         add("clearJumboFlag", .clearJumboFlag, "has a chunk that could not be split tried again", to: &table) {
             config, body in
             try await config.clearJumbo(try namespace(body), body)
+        }
+    }
+
+    private static func addMoves(to table: inout CommandSet) {
+        add("moveChunk", .moveChunk, "moves a chunk to another shard", to: &table) { config, body in
+            let force = body["forceJumbo"]?.asBool ?? false
+            return try await config.moveRange(try namespace(body), body, force: force)
+        }
+        add("moveRange", .moveRange, "moves a range of keys to another shard", to: &table) { config, body in
+            let force = body["forceJumbo"]?.asBool ?? false
+            return try await config.moveRange(try namespace(body), body, force: force)
+        }
+        add("_configsvrDecideMigration", .clusterMessage, "how a move ends", to: &table) { config, body in
+            let request: MigrationRegistry.Request
+            switch body["request"]?.asString {
+            case "commit": request = .commit
+            case "abort": request = .abort
+            case "outcome": request = .outcome
+            default: throw ServerError(.badValue, "whether to commit or to abort was not said")
+            }
+            return try await config.decide(try MigrationID(reading: body["_configsvrDecideMigration"]), request)
         }
     }
 

@@ -19,10 +19,17 @@ final class ConfigServer: ClusterService {
     private var placements: [Namespace: Placement] = [:]
     /// The term that this member leads as far as its catalog is ready for changes.
     private(set) var readyTerm: Int64?
+    /// The term in which what goes on for ever was begun.
+    private var readyFor: Int64?
     private let becameReady: LoopSignal
+    /// The decisions about migrations (`ConfigServer+Migrations`), those that this primary sees to, and their ends.
+    var registry = MigrationRegistry()
+    var followed: [MigrationID: Followed] = [:]
+    let migrationEnded: LoopSignal
 
     init(_ node: Node) {
         self.node = node
+        migrationEnded = LoopSignal(runtime: node.runtime)
         becameReady = LoopSignal(runtime: node.runtime)
     }
 
@@ -54,6 +61,8 @@ final class ConfigServer: ClusterService {
     func steppedDown() {
         readyTerm = nil
         placements = [:]
+        followed = [:]
+        migrationEnded.fire()
         becameReady.fire()
     }
 
@@ -86,11 +95,16 @@ final class ConfigServer: ClusterService {
                 }
             }
         }
+        try await loadMigrations()
         try await node.awaitMajority(node.lastOpTime)
         guard node.takesWrites, node.role.term == term else { return }
+        registry.onRecovered()
+        let isFirst = readyFor != term
+        readyFor = term
         readyTerm = term
         becameReady.fire()
-        resumeCoordinators()
+        try await resumeMigrations()
+        if isFirst { resumeCoordinators() }
     }
 
     private static let indexes: [(Namespace, [Document])] = [

@@ -39,7 +39,10 @@ final class OwnedCollection: CollectionOwnership {
         switch table.admitsWrite(try key(of: document)) {
         case .admitted: return
         case .notOwned:
-            throw StaleConfigInfo(namespace, received: table.version, wanted: table.version, shard: shard).error
+            let info = StaleConfigInfo(namespace, received: table.version, wanted: table.version, shard: shard)
+            throw ServerError(
+                .staleConfig, "The shard \(shard) does not own the document's shard key in \(namespace.fullName)",
+                details: info.document)
         case .closed: throw RangeIsClosed()
         }
     }

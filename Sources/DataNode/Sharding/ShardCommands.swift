@@ -36,6 +36,30 @@ enum ShardCommands {
         add("_shardsvrDropDatabase", "drops a database", to: &table) { shard, body in
             try await shard.dropDatabase(body.values.first?.asString ?? "")
         }
+        add("_shardsvrMoveRange", "gives a range to another shard", to: &table) { shard, body in
+            try await shard.donate(body)
+        }
+        add("_shardsvrReceive", "takes a range from another shard", to: &table) { shard, body in
+            try await shard.receive(body)
+        }
+        add("_shardsvrDrain", "takes the rest of a range whose writes wait", to: &table) { shard, body in
+            try await shard.drain(body)
+        }
+        add("_shardsvrSettle", "tells how a move has ended", to: &table) { shard, body in
+            try await shard.settle(body)
+        }
+        add("_shardsvrCloneRange", "documents of a range", to: &table) { shard, body in
+            try await shard.cloneRange(body)
+        }
+        add("_shardsvrTailRange", "documents of a range that have changed", to: &table) { shard, body in
+            try await shard.tailRange(body)
+        }
+        add("_shardsvrSessions", "what sessions have executed", to: &table) { shard, body in
+            try await shard.sessionRuns(body)
+        }
+        add("_shardsvrSizes", "how much of each sharded collection is here", to: &table) { shard, _ in
+            try shard.sizes()
+        }
         add("_shardsvrSplitPoints", "where a range can be cut", to: &table) { shard, body in
             try await shard.splitPoints(try namespace(body), body)
         }

@@ -20,6 +20,8 @@ extension ShardService {
         case agreed(RoutedBy?)
         /// The request knows more than the shard: it has to find out first.
         case mustLearn(Namespace)
+        /// A range is about to be somebody else's, and nobody knows yet whether.
+        case mustWait(Namespace)
         /// The request knows less.
         case refused(ServerError)
     }
@@ -32,7 +34,9 @@ extension ShardService {
             guard let owned else { return .mustLearn(namespace) }
             let wanted = owned.table.version
             switch received.relation(to: wanted) {
-            case .agrees: return .agreed(RoutedBy(namespace: namespace, request: request, owned: owned))
+            case .agrees:
+                if owned.table.migrationClosingReads(of: [.all]) != nil { return .mustWait(namespace) }
+                return .agreed(RoutedBy(namespace: namespace, request: request, owned: owned))
             case .older, .earlierEpoch: return .refused(stale(request, namespace, wanted))
             case .newer, .laterEpoch, .otherKind: return .mustLearn(namespace)
             }
@@ -55,7 +59,7 @@ extension ShardService {
 
     /// The refusal of a request whose version is not this one's.
     func stale(_ request: RoutedRequest, _ namespace: Namespace, _ wanted: PlacementVersion?) -> ServerError {
-        if let received = request.placement {
+        if let received = request.placement, received != .unsharded || request.database == nil || wanted != nil {
             return StaleConfigInfo(namespace, received: received, wanted: wanted, shard: ownerships.shard).error
         }
         return StaleDatabaseInfo(
@@ -71,6 +75,15 @@ extension ShardService {
             switch try await node.data.whenResident({ try check(request, namespace) }) {
             case .agreed(let routed): return routed
             case .refused(let error): throw error
+            case .mustWait:
+                guard node.runtime.now < deadline else {
+                    throw stale(request, namespace, try ownerships.collection(namespace)?.table.version)
+                }
+                context.pause()
+                defer { context.resume() }
+                await ownerships.changed.wait(
+                    until: min(deadline, node.runtime.now + Limits.clusterRetryPause), on: context.connection)
+                try context.checkDeadline()
             case .mustLearn:
                 if !hasLearned {
                     context.pause()
@@ -88,6 +101,7 @@ extension ShardService {
                 }
                 context.pause()
                 defer { context.resume() }
+                askForOutcomes(of: namespace)
                 await ownerships.changed.wait(
                     until: min(deadline, node.runtime.now + Limits.clusterRetryPause), on: context.connection)
                 try context.checkDeadline()
@@ -114,7 +128,7 @@ extension CommandContext {
     func checkRouting() throws {
         guard let routed, let shard = node.shard else { return }
         switch try shard.check(routed.request, routed.namespace) {
-        case .agreed: return
+        case .agreed, .mustWait: return
         case .refused(let error): throw error
         case .mustLearn:
             throw shard.stale(

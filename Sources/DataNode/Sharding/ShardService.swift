@@ -15,10 +15,33 @@ final class ShardService: ClusterService {
     /// Collections that are being asked about.
     private let learning = SerialGate()
 
+    // MARK: Migrations (`ShardService+Migrations`)
+
+    private(set) lazy var deleter = RangeDeleter(self)
+    let migratedSessions: MigratedSessions
+    var donors: [MigrationID: DonorTask] = [:]
+    var recipients: [MigrationID: RecipientTask] = [:]
+    /// The term whose primary has found what earlier ones have left.
+    var recoveredTerm: Int64?
+    /// Since when this member is primary.
+    var officeSince = Instant.zero
+    /// When ranges that are still to be deleted were given up, of this term.
+    var givenUpAt: [MigrationID: Instant] = [:]
+    /// `orphanCleanupDelaySecs`.
+    var orphanCleanupDelay = Limits.orphanCleanupDelay
+    /// Long writes under way, by collection; and collections whose next ones wait, because a range is to be closed.
+    var longWrites: [CollectionUUID: Int] = [:]
+    var heldWrites: Set<CollectionUUID> = []
+    let longWritesChanged: LoopSignal
+
     init(_ node: Node) {
         self.node = node
         ownerships = Ownerships(node)
+        migratedSessions = MigratedSessions(node)
+        longWritesChanged = LoopSignal(runtime: node.runtime)
         node.data.ownerships = ownerships
+        node.data.sessions.migrated = migratedSessions
+        orphanCleanupDelay = node.options.orphanCleanupDelay
     }
 
     /// Who the shard is; nil before it was added to a cluster.
@@ -36,10 +59,15 @@ final class ShardService: ClusterService {
             name: identity?.shard.name ?? node.frontend.advertisedName)
     }
 
-    func becamePrimary() {}
-    func steppedDown() { ownerships.changed.fire() }
+    func becamePrimary() { recoverMigrations() }
+
+    func steppedDown() {
+        interruptMigrations()
+        ownerships.changed.fire()
+    }
 
     func stop() {
+        interruptMigrations()
         for link in [configLink, selfLink] + otherLinks.values.map({ $0 }) { link?.close() }
         configLink = nil
         selfLink = nil

@@ -17,6 +17,7 @@ package final class CursorRegistry {
         package var isPinned = false
         package var isKilled = false
         package var lastUse: Instant
+        package let openedAt: Instant
         /// Stays however long nobody asks for it (`noCursorTimeout`).
         package var staysIdle = false
         /// What the query's `maxTimeMS` leaves to later batches; nil: as long as they take.
@@ -36,6 +37,7 @@ package final class CursorRegistry {
             self.awaitsData = awaitsData
             self.isLinearizable = isLinearizable
             self.lastUse = lastUse
+            openedAt = lastUse
         }
     }
 
@@ -78,6 +80,11 @@ package final class CursorRegistry {
     }
 
     package func find(_ id: Int64) -> Entry? { entries[id] }
+
+    /// Whether a cursor on a collection is open that is older than some time.
+    package func hasCursor(on namespace: String, openedBefore time: Instant) -> Bool {
+        entries.values.contains { $0.namespace == namespace && $0.openedAt < time }
+    }
 
     /// Closes a cursor; one that a `getMore` is using ends with that batch.
     package func close(_ entry: Entry) {

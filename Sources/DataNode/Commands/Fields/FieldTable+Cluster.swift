@@ -33,6 +33,23 @@ extension FieldTable {
     static let mergeChunks = FieldTable([
         Field("bounds", .array, [.required], "where the range of whole chunks begins and ends")
     ])
+    static let moveChunk = FieldTable([
+        Field("find", .object, "a document in the chunk"),
+        Field("bounds", .array, "the chunk's bounds"),
+        Field("to", .string, [.required], "the shard that is to have it"),
+        Field("forceJumbo", .bool, "though it is jumbo"),
+        .inert("_secondaryThrottle", .any, because: "copies always wait for a majority that is behind"),
+        .inert("writeConcern", .object, because: "copies are always a majority's before the move ends"),
+        .missing("_waitForDelete", "waiting for the deletion of what was moved", unlessFalsy: true),
+    ])
+    static let moveRange = FieldTable([
+        Field("min", .object, "where the range begins"),
+        Field("max", .object, "the first key behind it"),
+        Field("toShard", .string, [.required], "the shard that is to have it"),
+        Field("forceJumbo", .bool, "though its chunk is jumbo"),
+        .inert("secondaryThrottle", .any, because: "copies always wait for a majority that is behind"),
+        .missing("waitForDelete", "waiting for the deletion of what was moved", unlessFalsy: true),
+    ])
     static let clearJumboFlag = FieldTable([
         Field("find", .object, "a document in the chunk"),
         Field("bounds", .array, "the chunk's bounds"),
