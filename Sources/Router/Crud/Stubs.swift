@@ -3,15 +3,9 @@ import Core
 import Frontend
 import Sharding
 
-enum AggregateRouting {
-    static func run(_ context: RouterContext) async throws(ServerError) {
-        context.count()
-        let namespace: Namespace
-        if context.argument.asInteger == 1 {
-            namespace = .withoutCollection(context.database)
-        } else {
-            namespace = try context.namespace()
-        }
+enum ExplainRouting {
+    static func runAggregate(_ context: RouterContext) async throws(ServerError) {
+        let namespace = try AggregateRouting.namespace(context, context.argument)
         try await context.routed { () throws(ServerError) in
             switch try await context.destination(namespace, .read) {
             case .sharded: throw RouterCommands.unsupported(context)
@@ -19,8 +13,6 @@ enum AggregateRouting {
             }
         }
     }
-}
-enum ExplainRouting {
     static func run(_ context: RouterContext) async throws(ServerError) {
         context.count()
         guard let inner = context.argument.asDocument, let first = inner.first else {
