@@ -26,9 +26,15 @@ enum ShardedDefinitions {
 
     /// Indexes and options are changed at every shard that has chunks.
     static func change(_ context: RouterContext, _ collection: RoutedCollection) async throws(ServerError) {
-        if context.command.name.isDropIndexes { try keepKeyIndex(context, collection) }
+        let kept = context.command.name.isDropIndexes ? try await keepKeyIndex(context, collection) : nil
         let command = Document { writer in
-            for field in context.body where !(field.key == "$clusterTime") { writer.append(field.key, field.value) }
+            for field in context.body where !(field.key == "$clusterTime") {
+                if let kept, field.key == "index" {
+                    writer.append("index" as String, kept)
+                } else {
+                    writer.append(field.key, field.value)
+                }
+            }
         }
         let replies = try await context.ask(collection.owners, .write) { _ in command }
         context.writer.document("raw") { raw in
@@ -52,16 +58,38 @@ enum ShardedDefinitions {
     }
 
     /// The index that the shard key needs stays.
+    /// - Returns: the names of the others, where all are to be dropped.
+    /// - Throws: `CannotDropShardKeyIndex`.
     private static func keepKeyIndex(
         _ context: RouterContext, _ collection: RoutedCollection
-    ) throws(ServerError) {
-        guard let index = context.body["index"]?.asDocument?.document, let needed = collection.space.supportingIndex
-        else { return }
-        if index == needed {
-            throw ServerError(
-                .cannotDropShardKeyIndex,
-                "cannot drop the index of the shard key of \(collection.namespace): \(needed.extendedJSON())")
+    ) async throws(ServerError) -> Value? {
+        guard let needed = collection.space.supportingIndex, let index = context.body["index"].map({ Value($0) }) else {
+            return nil
         }
+        let refusal = ServerError(
+            .cannotDropShardKeyIndex,
+            "cannot drop the index of the shard key of \(collection.namespace): \(needed.extendedJSON())")
+        if let key = index.asDocument {
+            if key == needed { throw refusal }
+            return nil
+        }
+        let command = Document { writer in
+            writer.append("listIndexes", string: collection.namespace.collection)
+            writer.append("cursor", ["batchSize": 1000] as Document)
+            context.appendCommon(to: writer)
+        }
+        let reply = try await context.ask([collection.anyTarget]) { _ in command }
+        let batch = reply.first?.1.body["cursor"]?.asDocument?["firstBatch"]?.asArray ?? []
+        let indexes = batch.compactMap(\.asDocument).compactMap { index in
+            index["name"]?.asString.map { (name: $0, key: index["key"]?.asDocument ?? Document()) }
+        }
+        let keeping = indexes.filter { $0.key == needed }.map(\.name)
+        let wanted = index.asString.map { [$0] } ?? index.asArray?.compactMap(\.asString) ?? []
+        if wanted == ["*"] {
+            return .array(indexes.map(\.name).filter { $0 != "_id_" && !keeping.contains($0) }.map { .string($0) })
+        }
+        if wanted.contains(where: { keeping.contains($0) }) { throw refusal }
+        return nil
     }
 
     /// `listIndexes`: those of any shard that has chunks.
