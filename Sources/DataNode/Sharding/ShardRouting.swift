@@ -120,6 +120,10 @@ extension CommandContext {
         let request = try RoutedRequest(body)
         guard !request.isUnversioned else { return nil }
         if argument.type == .string { return (request, try namespace()) }
+        // `explain`: what the explained command is about.
+        if let inner = argument.asDocument?.first?.value, inner.type == .string {
+            return (request, try namespace(collection: inner, field: command.name))
+        }
         return (request, Namespace.withoutCollection(database))
     }
 
