@@ -130,6 +130,8 @@ public enum Limits {
     public static let routerConnectTimeout: Duration = .seconds(5)
     /// How long a router waits for a member that may take a request.
     public static let routerSelectionTimeout: Duration = .seconds(20)
+    /// How much longer than an operation's time limit a router waits for the member that keeps it.
+    public static let routerReplyGrace: Duration = .seconds(1)
     /// How often a router sends one request that could not be carried out.
     public static let routerAttemptsMax = 4
     /// How often a router routes one operation anew because a shard has another version.

@@ -73,6 +73,10 @@ final class RouterContext: RequestContext {
         }
         if access == .read { request.preference = try readPreference() }
         request.isRepeatable = isRepeatable
+        if deadline < .distantFuture {
+            // The member has the same time limit, and says so itself, unless it is gone.
+            request.timeout = max(deadline - runtime.now, .zero) + Limits.routerReplyGrace
+        }
         return request
     }
 

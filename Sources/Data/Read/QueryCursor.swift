@@ -80,9 +80,10 @@ public final class QueryCursor {
         guard let plan = scan.plan else {
             return request.namespace.isOplog ? ["stage": "COLLSCAN", "direction": "forward"] : ["stage": "EOF"]
         }
-        return plan.winningPlan(
-            QueryPlan.Stages(
-                sort: request.sort, skip: request.skip, limit: request.limit, projection: request.projection))
+        var stages = QueryPlan.Stages(
+            sort: request.sort, skip: request.skip, limit: request.limit, projection: request.projection)
+        stages.isSharded = scan.ownership != nil
+        return plan.winningPlan(stages)
     }
     public var keysExamined: Int { scan.keysExamined }
     public var documentsExamined: Int { scan.documentsExamined }

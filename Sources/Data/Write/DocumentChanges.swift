@@ -37,6 +37,15 @@ extension DataStore {
         try step(grouped: true) { try make(changes, $0, context) }
     }
 
+    /// The same for changes that say when they are made: by the time of their own entry. Asked for twice.
+    public func make(_ context: WriteContext, _ changes: (OpTime) throws -> DocumentChanges) throws {
+        for case .put(let namespace, _) in try changes(.null).list { _ = try ensureOwnCollection(namespace, context) }
+        try step(grouped: true) { step in
+            guard let optime = try optime(step, .replicated, context) else { return }
+            try make(try changes(optime), step, context)
+        }
+    }
+
     /// Adds the changes to a step, whose collections exist.
     func make(_ changes: DocumentChanges, _ step: WriteStep, _ context: WriteContext) throws {
         for change in changes.list {

@@ -24,6 +24,9 @@ enum ConfigCommands {
             }
             return try await config.addShard(text, name: body["name"]?.asString)
         }
+        add("removeShard", .empty, "drains a shard, and removes it when it is empty", to: &table) { config, body in
+            try await config.removeShard(try shard(body))
+        }
         add("listShards", .empty, "the shards of the cluster", to: &table) { config, _ in
             try await config.listShards()
         }
@@ -63,6 +66,13 @@ enum ConfigCommands {
             config, body in
             try await config.configureBalancing(
                 try namespace(body), ["allowMigrations": body["allowMigrations"] ?? .bool(true)])
+        }
+        add("balancerStatus", .empty, "whether the balancer is on, and at work", to: &table) { config, _ in
+            try await config.balancerStatus()
+        }
+        add("balancerCollectionStatus", .empty, "whether a collection is as the balancer wants it", to: &table) {
+            config, body in
+            try await config.balancerCollectionStatus(try namespace(body))
         }
         add("balancerStart", .balancer, "has the balancer move ranges", to: &table) { config, _ in
             try await config.setBalancer(isStopped: false)

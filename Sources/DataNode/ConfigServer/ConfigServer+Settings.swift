@@ -31,6 +31,7 @@ extension ConfigServer {
             var changes = DocumentChanges()
             changes.put(ConfigServer.settingsNamespace, next)
             try await node.commit(changes)
+            balancer.wake()
             return Document()
         }
     }

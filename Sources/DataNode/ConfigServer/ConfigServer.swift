@@ -26,6 +26,7 @@ final class ConfigServer: ClusterService {
     var registry = MigrationRegistry()
     var followed: [MigrationID: Followed] = [:]
     let migrationEnded: LoopSignal
+    private(set) lazy var balancer = ConfigBalancer(self)
 
     init(_ node: Node) {
         self.node = node
@@ -104,7 +105,11 @@ final class ConfigServer: ClusterService {
         readyTerm = term
         becameReady.fire()
         try await resumeMigrations()
-        if isFirst { resumeCoordinators() }
+        if isFirst {
+            resumeCoordinators()
+            balancer = ConfigBalancer(self)
+            balancer.start()
+        }
     }
 
     private static let indexes: [(Namespace, [Document])] = [

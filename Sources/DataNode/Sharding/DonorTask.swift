@@ -14,6 +14,8 @@ final class DonorTask {
     private var timer: TimerToken?
     private let startedAt: Instant
     private var closedAt: Instant?
+    /// The entry of the checkpoint that this primary has found.
+    private var recoveredEntry: OpTime?
     /// Fires when it has come to its end, or is not this node's any more.
     let ended: LoopSignal
     private(set) var isOver = false
@@ -35,7 +37,9 @@ final class DonorTask {
     private var node: Node { shard.node }
 
     func start() { perform(machine.onStart(.cloning)) }
-    func recover(_ checkpoint: MigrationDonor.Checkpoint) {
+    func recover(_ checkpoint: MigrationDonor.Checkpoint, entry: OpTime?) {
+        recoveredEntry = entry
+        closedAt = node.runtime.now
         if checkpoint == .aborting || checkpoint == .aborted { isAborted = true }
         perform(machine.onRecovered(checkpoint))
     }
@@ -110,7 +114,7 @@ final class DonorTask {
         while !isOver {
             do {
                 try await node.data.whenResident {
-                    try node.data.make(try changes(checkpoint), try node.ownWriteContext())
+                    try node.data.make(try node.ownWriteContext()) { try changes(checkpoint, at: $0) }
                 }
                 if checkpoint == .writesClosed { closedAt = node.runtime.now }
                 if case .committed = checkpoint { shard.givenUpAt[task.id] = node.runtime.now }
@@ -132,17 +136,23 @@ final class DonorTask {
         isAborted = true
         do {
             try await node.data.whenResident {
-                try node.data.make(try changes(.aborting), try node.ownWriteContext())
+                try node.data.make(try node.ownWriteContext()) { try changes(.aborting, at: $0) }
             }
         } catch { return interrupt() }
     }
 
-    private func changes(_ checkpoint: MigrationDonor.Checkpoint) throws -> DocumentChanges {
+    private func changes(_ checkpoint: MigrationDonor.Checkpoint, at optime: OpTime) throws -> DocumentChanges {
         var changes = DocumentChanges()
         if case .ended = checkpoint {
             changes.delete(MigrationTask.namespace, task.id.uuid.value)
         } else {
-            changes.put(MigrationTask.namespace, task.document(role: "donor", checkpoint.document))
+            var document = checkpoint.document
+            // Whoever goes on has to know it: a recipient that is drained so far has everything.
+            document.append("entry", .document(Document { writer in
+                writer.append("ts", timestamp: optime.timestamp)
+                writer.append("t", int64: optime.term)
+            }))
+            changes.put(MigrationTask.namespace, task.document(role: "donor", document))
         }
         guard let owned = try shard.ownerships.collection(task.uuid) else { return changes }
         var table = owned.table
@@ -166,7 +176,7 @@ final class DonorTask {
             do {
                 try await node.awaitMajority(optime)
                 guard node.takesWrites else { return interrupt() }
-                return perform(machine.onCommitted(at: optime))
+                return perform(machine.onCommitted(at: recoveredEntry.take() ?? optime))
             } catch {
                 guard error.code == .writeConcernTimeout else { return interrupt() }
             }

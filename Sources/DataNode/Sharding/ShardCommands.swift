@@ -340,28 +340,3 @@ extension ShardService {
         return found
     }
 }
-
-/// Which indexes a sharded collection may have.
-enum ShardKeyIndexes {
-    /// Every unique index must begin with the shard key: uniqueness could be kept on no other.
-    /// - Throws: `InvalidOptions` that names the index.
-    static func checkUnique(_ collection: Collection, _ key: Document, _ namespace: Namespace) throws(ServerError) {
-        for index in collection.indexes where index.spec.isUnique && !index.keyPattern.begins(with: key) {
-            throw ServerError(
-                .invalidOptions,
-                "can't shard collection '\(namespace.fullName)' with unique index on \(index.keyPattern) and proposed "
-                    + "shard key \(key). Uniqueness can't be maintained unless shard key is a prefix")
-        }
-    }
-
-    /// The same for an index that is to be made.
-    /// - Throws: `CannotCreateIndex`.
-    static func check(newIndex pattern: Document, isUnique: Bool, _ key: Document, _ namespace: Namespace)
-        throws(ServerError)
-    {
-        guard isUnique, !pattern.begins(with: key) else { return }
-        throw ServerError(
-            .cannotCreateIndex,
-            "cannot create unique index over \(pattern) with shard key pattern \(key) of \(namespace.fullName)")
-    }
-}

@@ -120,9 +120,9 @@ extension CommandContext {
         let request = try RoutedRequest(body)
         guard !request.isUnversioned else { return nil }
         if argument.type == .string { return (request, try namespace()) }
-        // What is explained is a command on a collection itself.
-        if isExplain, let inner = argument.asDocument?.first?.value, inner.type == .string {
-            return (request, try namespace(collection: inner, field: "explain"))
+        // `explain`: what the explained command is about.
+        if let inner = argument.asDocument?.first?.value, inner.type == .string {
+            return (request, try namespace(collection: inner, field: command.name))
         }
         return (request, Namespace.withoutCollection(database))
     }

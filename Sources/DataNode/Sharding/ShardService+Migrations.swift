@@ -32,7 +32,8 @@ extension ShardService {
         if document["role"]?.asString == "donor" {
             let donor = DonorTask(task, self)
             donors[task.id] = donor
-            donor.recover(try MigrationDonor.Checkpoint(checkpoint))
+            donor.recover(
+                try MigrationDonor.Checkpoint(checkpoint), entry: OpTime(reading: checkpoint["entry"]))
         } else {
             let recipient = RecipientTask(task, self)
             recipients[task.id] = recipient

@@ -146,6 +146,8 @@ final class RemoteSet {
                 guard request.endpoint == nil, attempts < Limits.routerAttemptsMax,
                     request.isRepeatable || code.wasNotCarriedOut
                 else { return reply.withoutStateChange(code, title) }
+            case .failure(.timedOut) where request.deadline <= host.runtime.now:
+                throw ServerError(.maxTimeMSExpired, "operation exceeded time limit")
             case .failure(let error):
                 if error.isOfConnection { watch.connectionFailed(member.endpoint, "\(error)") }
                 guard request.endpoint == nil, attempts < Limits.routerAttemptsMax,
