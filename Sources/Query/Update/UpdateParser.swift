@@ -61,7 +61,7 @@ struct UpdateParser {
         if !onlyOnInsert { try updateRoot.insert(modifier, at: path) }
         for component in path.components {
             switch component {
-            case .elements(let identifier): 
+            case .elements(let identifier):
                 if !identifier.isEmpty {
                     usedIdentifiers.insert(identifier)
                     hasConditions = true
