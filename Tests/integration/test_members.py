@@ -283,9 +283,6 @@ def test_a_delayed_member_stays_delayed_over_failovers_and_restarts(set_with_del
     things = set_with_delayed.client().test.things
     delayed = set_with_delayed.members[2]
     begun = {}
-    # The others were cloned behind it: until it is past that, a new source does not reach back to its last entry, and
-    # it would be cloned anew.
-    set_with_delayed.client().test.before.with_options(write_concern=everywhere(3)).insert_one({})
 
     def write(number):
         begun[number] = time.monotonic()
