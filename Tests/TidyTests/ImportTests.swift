@@ -16,6 +16,8 @@ import Testing
         "Frontend": ["BSON", "Core", "Wire"],
         "DataNode": ["BSON", "Core", "Wire", "Frontend", "Query", "Data", "Replication", "Sharding", "COplog"],
         "Client": ["BSON", "Core", "Wire"],
+        // A client of the shards, and a service behind a frontend.
+        "Router": ["BSON", "Core", "Wire", "Client", "Frontend", "Query", "Sharding"],
         "LiveRuntime": ["BSON", "Core", "CUV", "CHooks", "Glibc"],
         "Conformance": ["BSON", "Core"],
         "Simulation": [
@@ -24,12 +26,12 @@ import Testing
             "Glibc",
         ],
         "Quorate": [
-            "BSON", "Core", "LiveRuntime", "Wire", "DataNode", "Client", "LoopbackTransport", "SocketTransport",
+            "BSON", "Core", "LiveRuntime", "Wire", "DataNode", "Router", "Client", "LoopbackTransport", "SocketTransport",
             "MemoryStorage", "FileStorage", "RocksDBStorage", "ElectionPolicies", "ReadSelectors",
             "ShardKeyStrategies", "Conformance",
         ],
         "CommandLine": [
-            "BSON", "Core", "LiveRuntime", "Wire", "Quorate", "Frontend", "DataNode", "Client", "Simulation",
+            "BSON", "Core", "LiveRuntime", "Wire", "Quorate", "Frontend", "DataNode", "Router", "Client", "Simulation",
             "SocketTransport",
             "Glibc",
         ],

@@ -28,7 +28,7 @@ enum NodeCommand {
                 OptionSpecification(
                     "role", .choice(ClusterRole.allCases.map(\.rawValue)), "ROLE",
                     help: "what the node's replica set is in a sharded cluster: a shard, or the config servers"),
-            ] + NodeFlags.specifications(registry)
+            ] + NodeFlags.specifications(registry, isSharded: true)
         ) { arguments in
             let flags = try NodeFlags(arguments, registry)
             var options = NodeOptions(

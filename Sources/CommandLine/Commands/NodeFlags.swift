@@ -2,6 +2,7 @@ internal import Core
 internal import Glibc
 internal import Quorate
 internal import DataNode
+internal import Router
 
 /// The flags that every command takes which starts nodes: their parts, and what they are like whatever the parts.
 struct NodeFlags: Sendable {
@@ -17,8 +18,9 @@ struct NodeFlags: Sendable {
     private let oplogMinRetentionHours: Double
     private let arguments: [String]
 
-    static func specifications(_ registry: PartRegistry) -> [OptionSpecification] {
-        PartFlags.specifications(registry) + [
+    /// - Parameter isSharded: whether the command has a use for shard key strategies.
+    static func specifications(_ registry: PartRegistry, isSharded: Bool = false) -> [OptionSpecification] {
+        PartFlags.specifications(registry, isSharded: isSharded) + [
             OptionSpecification(
                 "data", .text, "DIRECTORY",
                 help: "where storage keeps its files; with it, --storage is 'file' unless it is given"),
@@ -45,6 +47,7 @@ struct NodeFlags: Sendable {
         parts.transport = .named(try flags.choice(.transport, registry), firstPort: port)
         parts.elections = try flags.choice(.electionPolicy, registry)
         parts.readSelector = try flags.choice(.readSelector, registry)
+        parts.shardKeyStrategy = try flags.choice(.shardKeyStrategy, registry)
         parts.directory = directory
         if directory == "" { throw UsageError("--data and --dbpath must not be empty") }
         if arguments.isGiven("data"), arguments.isGiven("dbpath"), arguments.text("dbpath") != directory {
@@ -94,6 +97,18 @@ struct NodeFlags: Sendable {
                 "unknown setting '\(name)'" + Spelling.suggestion(for: name, among: Self.settings)
                     + "; parts are set with PART.OPTION=VALUE")
         }
+    }
+
+    /// Fills in what the flags and the machine say about a router.
+    func describe(_ router: inout RouterOptions) {
+        var node = NodeOptions(endpoint: router.endpoint)
+        describe(&node)
+        router.arguments = arguments
+        router.enableTestCommands = enableTestCommands
+        router.processID = node.processID
+        router.coreCount = node.coreCount
+        router.memoryBytes = node.memoryBytes
+        router.hostname = node.hostname
     }
 
     /// Fills in what the flags and the machine say about a node.

@@ -18,6 +18,9 @@ public final class QueryCursor {
     private var returned: Int64 = 0
     private var isClosed = false
 
+    /// Gathers the sort keys of what is shown, for a router that merges it with what others show.
+    public private(set) var sortKeys: SortKeyList?
+
     /// Watches over the evaluations of the query.
     public var budget: EvaluationBudget? { request.budget }
 
@@ -53,6 +56,13 @@ public final class QueryCursor {
         } else {
             snapshot = nil
         }
+    }
+
+    /// From now on the sort keys of what is shown are gathered.
+    /// - Throws: `BadValue` when the query has no sort.
+    public func gatherSortKeys() throws(ServerError) {
+        guard let sort = request.sort, !sort.isEmpty else { throw ServerError(.badValue, "sortKeys needs a sort") }
+        sortKeys = SortKeyList(sort)
     }
 
     /// Gives back what the cursor holds. Twice is harmless.
@@ -100,6 +110,7 @@ public final class QueryCursor {
             } else {
                 batch.array.append(document)
             }
+            try sortKeys?.add(document)
             batch.took(document.byteCount)
             return batch.isFull ? .stop : .next
         }

@@ -17,6 +17,8 @@ final class CommandContext: RequestContext {
     var routed: RoutedBy?
     /// Since when a range that it has met is closed.
     var metClosedRangeAt: Instant?
+    /// `stmtIds`, once they were read.
+    var readStatementIDs: [Int32]?
     /// What the profiler gathers, when it is to.
     var profiled: ProfiledCommand?
     /// What the reply of a command that has written waits for; a null optime for a write that is not logged.

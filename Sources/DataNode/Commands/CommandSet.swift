@@ -27,13 +27,11 @@ struct CommandSet {
 
     static var all: [Command<CommandContext>] {
         var table = CommandSet()
-        AuthenticationCommands.add(to: &table)
         ReapSessionsCommand.add(to: &table)
         ServerInformation.add(to: &table)
         ProfileCommand.add(to: &table)
         ServerParameters.add(to: &table)
         FeatureCompatibility.add(to: &table)
-        AbsentCommands.add(to: &table)
         ServerStatus.add(to: &table)
         TopCommand.add(to: &table)
         CollectionCommands.add(to: &table)

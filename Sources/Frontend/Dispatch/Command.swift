@@ -84,6 +84,32 @@ package struct Command<Context: RequestContext> {
     }
 }
 
+/// A command as it is declared, without what runs it: for a service that answers the commands of another kind of service.
+package struct CommandDeclaration {
+    package let name: StaticString
+    package let traits: CommandTraits
+    package let fields: FieldTable
+    package let help: String
+    package let aliases: [StaticString]
+
+    package init(
+        _ name: StaticString, _ traits: CommandTraits, _ fields: FieldTable, help: String, aliases: [StaticString] = []
+    ) {
+        self.name = name
+        self.traits = traits
+        self.fields = fields
+        self.help = help
+        self.aliases = aliases
+    }
+}
+
+extension Command {
+    /// What is declared of it.
+    package var declaration: CommandDeclaration {
+        CommandDeclaration(name, traits, fields, help: help, aliases: aliases)
+    }
+}
+
 /// A command in a node's table, under one of its names. Each service has a kind of its own, which makes that service's
 /// contexts.
 open class RegisteredCommand {

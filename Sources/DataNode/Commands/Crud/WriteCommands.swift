@@ -182,6 +182,7 @@ enum InsertCommand {
             var operation = InsertOperation(
                 into: .namespace(namespace), try WriteStatements(context, field: "documents").makeRun(),
                 isOrdered: isOrdered, firstStatement: context.arguments.statementID ?? 0,
+                statementIDs: context.statementIDs,
                 budget: EvaluationBudget(context.runtime, deadline: context.deadline))
             return { context, write, deadline in
                 let progress = try operation.run(context.node.data, write, until: deadline)
@@ -204,7 +205,7 @@ enum InsertCommand {
         let concern = try context.writeConcern()
         var operation = InsertOperation(
             into: target, statements.makeRun(), isOrdered: WriteCommands.isOrdered(context),
-            firstStatement: context.arguments.statementID ?? 0)
+            firstStatement: context.arguments.statementID ?? 0, statementIDs: context.statementIDs)
         let write = try context.writeContext()
         context.node.counters.insert += Int64(statements.count)
         let before = context.node.lastOpTime
