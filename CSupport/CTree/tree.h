@@ -121,6 +121,11 @@ static inline uint64_t word_at(const uint8_t *key, size_t key_length, size_t fro
     }
     if (key_length <= from) return 0;
     size_t rest = key_length - from;
+    if (key_length >= 8) {
+        // The last eight bytes, without those in front of `from`.
+        memcpy(&word, key + key_length - 8, 8);
+        return __builtin_bswap64(word) << (8 - rest) * 8;
+    }
     for (size_t i = 0; i < rest; i++) word |= (uint64_t)key[from + i] << (56 - 8 * i);
     return word;
 }
@@ -161,6 +166,8 @@ static inline unsigned node_search(
     const uint64_t *base = n->words + first;
     unsigned length = n->count - first;
     if (length == 0) return first;
+    // Keys often come in order.
+    if (n->words[n->count - 1] < word) return n->count;
     while (length > 1) {
         unsigned half = length / 2;
         base += base[half - 1] < word ? half : 0;

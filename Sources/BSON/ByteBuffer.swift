@@ -16,14 +16,13 @@ public final class ByteBuffer {
 
     public init(capacity: Int = 256) {
         let capacity = max(capacity, ByteBuffer.capacityMin)
-        state = .allocate(capacity: 1)
-        state.initialize(
-            to: ByteBufferState(base: .allocate(byteCount: capacity, alignment: 16), count: 0, capacity: capacity))
+        state = CMemory.allocate(ByteBufferState.self, count: 1)
+        state.initialize(to: ByteBufferState(base: CMemory.allocate(capacity), count: 0, capacity: capacity))
     }
 
     deinit {
-        state.pointee.base.deallocate()
-        state.deallocate()
+        CMemory.free(state.pointee.base)
+        CMemory.free(state)
     }
 
     @inlinable @inline(__always) public var base: UnsafeMutableRawPointer { state.pointee.base }
@@ -78,9 +77,9 @@ public final class ByteBuffer {
     public func removeAll(keeping: Int = .max) {
         state.pointee.count = 0
         if capacity > max(keeping, ByteBuffer.capacityMin) {
-            base.deallocate()
+            CMemory.free(base)
             state.pointee.capacity = max(keeping, ByteBuffer.capacityMin)
-            state.pointee.base = .allocate(byteCount: capacity, alignment: 16)
+            state.pointee.base = CMemory.allocate(capacity)
         }
     }
 
@@ -110,9 +109,9 @@ public final class ByteBuffer {
         let needed = count + more
         var larger = capacity * 2
         while larger < needed { larger *= 2 }
-        let moved = UnsafeMutableRawPointer.allocate(byteCount: larger, alignment: 16)
+        let moved = CMemory.allocate(larger)
         moved.copyMemory(from: base, byteCount: count)
-        base.deallocate()
+        CMemory.free(base)
         base = moved
         capacity = larger
     }

@@ -29,7 +29,7 @@ struct AllocationTests {
     @Test(
         "a request allocates no more than it did",
         arguments: [
-            ("ping", 1), ("read", 1), ("insert", 1), ("update", 41), ("delete", 15), ("batch", 45),
+            ("ping", 1), ("read", 1), ("insert", 1), ("update", 44), ("delete", 15), ("batch", 53),
         ])
     func threshold(_ name: String, _ most: Int) throws {
         let harness = try AllocationHarness()

@@ -31,7 +31,7 @@ def close_client(client):
 class Process:
     """One run of the program, started and stopped by the test that uses it."""
 
-    def __init__(self, *arguments, ready):
+    def __init__(self, *arguments, ready, environment=None):
         if STORAGE and arguments[0] in ("node", "up") and "--storage" not in arguments:
             arguments = (*arguments, "--storage", STORAGE)
             if KEEPS_FILES and "--data" not in arguments:
@@ -39,7 +39,8 @@ class Process:
                 arguments = (*arguments, "--data", self.directory.name)
         self.log = tempfile.TemporaryFile(mode="w+")
         self.process = subprocess.Popen(
-            [PROGRAM, *map(str, arguments)], stdout=subprocess.PIPE, stderr=self.log, text=True
+            [PROGRAM, *map(str, arguments)], stdout=subprocess.PIPE, stderr=self.log, text=True,
+            env={**os.environ, **(environment or {})}
         )
         self.lines = []
         self.ready = threading.Event()
@@ -120,6 +121,7 @@ class Member:
         self.index = index
         self.set_name = set_name
         self.arguments = arguments
+        self.environment = None
         if KEEPS_FILES and "--data" not in arguments and "--storage" not in arguments:
             self.directory = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
             self.arguments = (*arguments, "--data", self.directory.name)
@@ -145,7 +147,7 @@ class Member:
         self.process = Process(
             "node", "--replset", self.set_name, "--port", self.port, "--log-level", "info",
             "--set", "enableTestCommands=1",
-            *self.arguments, ready=r"mongodb://127\.0\.0\.1:(\d+)/")
+            *self.arguments, ready=r"mongodb://127\.0\.0\.1:(\d+)/", environment=self.environment)
         self.port = int(self.process.match.group(1))
 
     def kill(self):

@@ -10,7 +10,7 @@ import bson
 import pymongo
 import pytest
 from conftest import PROGRAM, Process, close_client, eventually
-from test_file_storage import FileSet, free_ports, refusal, start_node
+from test_file_storage import FileSet, client_of, free_ports, refusal, start_node
 
 SIZE = int(os.environ.get("BACKUP_DOCUMENTS", "60000"))
 
@@ -24,9 +24,10 @@ def backup(*arguments):
 
 def restore(directory, *arguments, port=0):
     process = start_node(directory, "--replset", "restored", "--new-set", *arguments, port=port)
-    client = pymongo.MongoClient("127.0.0.1", int(process.match.group(1)), directConnection=True)
-    eventually(lambda: client.admin.command("hello")["isWritablePrimary"], what="the restored primary")
-    return process, client
+    with client_of(process) as early:
+        eventually(lambda: early.admin.command("hello")["isWritablePrimary"], what="the restored primary")
+    # The driver takes a connection to be to what its first hello said: perhaps a member without a set.
+    return process, client_of(process)
 
 
 def definitions(database):

@@ -212,6 +212,41 @@ def test_an_update_that_takes_many_slices_is_applied_once(database):
     assert list(database.c.find({}, {"_id": 0})) == [{"n": 2, "a": ELEMENTS}] * 3
 
 
+HUNDREDS = [{"x": -i} for i in range(1, 400)]
+CHANGES = {
+    "pull": ({"$pull": {"a": {"$or": [*HUNDREDS, {"x": {"$gte": 7}}]}}}, None),
+    "array filters": (
+        {"$unset": {"a.$[e].x": 1}},
+        [{"$or": [{"e.x": condition["x"]} for condition in HUNDREDS] + [{"e.x": {"$lt": 7}}]}],
+    ),
+}
+
+
+@pytest.mark.parametrize("way", CHANGES)
+def test_members_keep_their_office_beside_conditions_on_many_elements(make_replica_set, way):
+    replica_set = make_replica_set()
+    # One pass over so many elements stops the loop for a moment, which is no reason for an election.
+    replica_set.initiate(replica_set.config({"electionTimeoutMillis": 2_000}))
+    collection = replica_set.client().large.c
+    elements = [{"x": i} for i in range(200_000)]
+    collection.insert_one({"_id": 1, "a": elements})
+    primary, term = replica_set.primary, replica_set.status()["term"]
+    update, filters = CHANGES[way]
+    reply = collection.update_one({"_id": 1}, update, array_filters=filters)
+    assert reply.modified_count == 1
+    expected = elements[:7] if way == "pull" else [{}] * 7 + elements[7:]
+    assert collection.find_one()["a"] == expected
+    # What ends it in the middle leaves the document as it was.
+    endless = {"$unset": {"a.$[e]": 1}}
+    conditions = [{"$or": [{"e.x": condition["x"]} for condition in HUNDREDS] * 100}]
+    statement = {"q": {"_id": 1}, "u": endless, "arrayFilters": conditions}
+    if way == "array filters":
+        assert code_of(collection.database.command, {"update": "c", "updates": [statement], "maxTimeMS": 300}) == 50
+    assert collection.find_one()["a"] == expected
+    assert replica_set.primary is primary
+    assert replica_set.status()["term"] == term
+
+
 def test_a_crash_leaves_a_line():
     process = Process("node", "--port", 0, ready=r"mongodb://127\.0\.0\.1:(\d+)/")
     process.signal(signal.SIGSEGV)

@@ -48,10 +48,10 @@ def free_ports(count):
         return first
 
 
-def start_node(directory, *arguments, port=0):
+def start_node(directory, *arguments, port=0, environment=None):
     return Process(
         "node", "--port", port, "--data", directory, "--log-level", "info", *arguments,
-        ready=r"mongodb://127\.0\.0\.1:(\d+)/")
+        ready=r"mongodb://127\.0\.0\.1:(\d+)/", environment=environment)
 
 
 def client_of(process):

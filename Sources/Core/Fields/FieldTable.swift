@@ -139,11 +139,12 @@ public final class FieldTable: Sendable {
     ) throws(ServerError) {
         var left = required & ~seen.bits
         while left != 0 {
-            let field = fields[left.trailingZeroBitCount]
+            // Two members, not a copy of the field: every command comes here.
+            let at = left.trailingZeroBitCount
             left &= left &- 1
-            if field.rules.contains(.sequence), hasSequence(field.name) { continue }
+            if fields[at].rules.contains(.sequence), hasSequence(fields[at].name) { continue }
             throw ServerError(
-                .missingField, "BSON field '\(path()).\(field.name)' is missing but a required field")
+                .missingField, "BSON field '\(path()).\(fields[at].name)' is missing but a required field")
         }
     }
 

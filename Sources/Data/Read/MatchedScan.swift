@@ -156,15 +156,12 @@ final class MatchedScan {
 extension Collection {
     /// A query is going to use these indexes.
     fileprivate func noteUse(of plan: QueryPlan) {
-        let names: [String]
         switch plan.access {
-        case .indexScan(let scan): names = [scan.index.name]
-        case .indexUnion(let scans): names = scans.map(\.index.name)
-        case .collectionScan:
-            scanCount &+= 1
-            return
+        case .indexScan(let scan): for index in indexes where index.name == scan.index.name { index.accesses &+= 1 }
+        case .indexUnion(let scans):
+            for index in indexes where scans.contains(where: { $0.index.name == index.name }) { index.accesses &+= 1 }
+        case .collectionScan: scanCount &+= 1
         default: return
         }
-        for index in indexes where names.contains(index.name) { index.accesses &+= 1 }
     }
 }

@@ -103,9 +103,10 @@ public final class QueryCursor {
         var clock = SliceClock(deadline: deadline)
         var batch = BatchWriter(array, documents: maxDocuments, bytes: maxBytes)
         defer { array = batch.array }
+        let isChanged = request.returnsKey || request.showsRecordID || request.projection != nil
         let end = try run(&clock) { document, record, position in
             guard batch.hasRoom(for: document.byteCount) else { return .refuse }
-            if request.returnsKey || request.showsRecordID || request.projection != nil {
+            if isChanged {
                 guard try show(document, record, position, into: &batch) else { return .interrupted }
             } else {
                 batch.array.append(document)

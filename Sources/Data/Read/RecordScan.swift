@@ -19,8 +19,8 @@ final class RecordScan {
     private var segment = 0
     /// Records that were shown, when several keys may lead to one.
     private var shown: Set<UInt64>?
-    /// The index entry that led to the document that is being shown.
-    private var entry: (index: CollectionIndex, key: UnsafeRawBufferPointer)?
+    /// The key of the index entry that led to the document that is being shown, in the segment that is being read.
+    private var entryKey: UnsafeRawBufferPointer?
     private(set) var keysExamined = 0
     private(set) var documentsExamined = 0
 
@@ -49,11 +49,7 @@ final class RecordScan {
         if case .latest = point, collection.isDropped { throw killed("collection dropped") }
         switch source {
         case .collection(let direction):
-            return try walk(collection.table, [], nil, direction, &clock, runtime) { position in
-                let row = self.rows.rows[position]
-                self.documentsExamined += 1
-                return try body(try storedDocument(row.value), try self.recordKey(row.key))
-            }
+            return try walk(collection.table, nil, [], nil, direction, &clock, runtime, body)
         case .segments(let segments, _): return try run(segments, &clock, runtime, body)
         case .ids(let ids): return try run(ids, body)
         }
@@ -86,15 +82,7 @@ final class RecordScan {
                 throw killed("index '\(index.name)' dropped")
             }
             let end = try walk(
-                index.table, current.lower, current.upper, current.direction, &clock, runtime,
-                prepare: { try self.fetch($0, index) },
-                body: { position in
-                    self.keysExamined += 1
-                    let row = self.rows.rows[position]
-                    let record = try self.recordKey(index.keepsRecordInKey ? self.suffix(row.key) : row.value)
-                    self.entry = (index, row.key)
-                    return try self.show(record, self.documents[position], body)
-                })
+                index.table, index, current.lower, current.upper, current.direction, &clock, runtime, body)
             guard case .ended = end else { return end }
             segment += 1
             last.removeAll()
@@ -107,12 +95,12 @@ final class RecordScan {
         switch source {
         case .collection: return Document()
         case .ids: return Document { writer in if let id = document["_id"] { writer.append("_id", id) } }
-        case .segments:
-            guard let entry else { return Document() }
-            let index = entry.index
+        case .segments(let segments, _):
+            guard let entryKey, segment < segments.count else { return Document() }
+            let index = segments[segment].index
             let key =
                 index.keepsRecordInKey
-                ? UnsafeRawBufferPointer(rebasing: entry.key.dropLast(RecordKey.byteCount)) : entry.key
+                ? UnsafeRawBufferPointer(rebasing: entryKey.dropLast(RecordKey.byteCount)) : entryKey
             return try index.generator.keyValue(of: document, key: key) ?? Document()
         }
     }
@@ -160,6 +148,7 @@ final class RecordScan {
     }
 
     /// Shows the document of a record, once.
+    @inline(__always)
     private func show(_ record: RecordKey, _ bytes: UnsafeRawBufferPointer, _ body: Body) throws -> ScanVerdict {
         if shown?.contains(record.id) == true { return .next }
         guard bytes.baseAddress != nil else {
@@ -202,23 +191,33 @@ final class RecordScan {
 
     // MARK: Rows
 
-    /// Shows the rows of a table from behind the last one taken, inside the bounds. Every way out, an error too,
-    /// remembers the last row that was taken.
-    /// - Parameter prepare: makes the first so many rows ready, and says of how many it could.
+    /// Shows what the rows of a table lead to, from behind the last one taken, inside the bounds. Every way out, an
+    /// error too, remembers the last row that was taken. The rows are records, or entries of an `index`.
+    @inline(__always)
     private func walk(
-        _ table: TableID, _ lower: [UInt8], _ upper: [UInt8]?, _ direction: ScanDirection, _ clock: inout SliceClock,
-        _ runtime: any NodeRuntime, prepare: (Int) throws -> Int = { $0 },
-        body: (Int) throws -> ScanVerdict
+        _ table: TableID, _ index: CollectionIndex?, _ lower: [UInt8], _ upper: [UInt8]?, _ direction: ScanDirection,
+        _ clock: inout SliceClock, _ runtime: any NodeRuntime, _ body: Body
     ) throws -> ScanEnd {
+        let keepsRecordInKey = index?.keepsRecordInKey ?? true
         while true {
             rows.removeAll()
             let scan = try fill(table, lower, upper, direction)
             let inside = rowsInside(lower, upper, direction)
-            let ready = inside > 0 ? try prepare(inside) : 0
+            let ready = if let index, inside > 0 { try fetch(inside, index) } else { inside }
             var taken = 0
             defer { if taken > 0 { remember(rows.rows[taken - 1].key) } }
             while taken < ready {
-                let verdict = try body(taken)
+                let row = rows.rows[taken]
+                let verdict: ScanVerdict
+                if index == nil {
+                    documentsExamined += 1
+                    verdict = try body(try storedDocument(row.value), try recordKey(row.key))
+                } else {
+                    keysExamined += 1
+                    entryKey = row.key
+                    verdict = try show(
+                        try recordKey(keepsRecordInKey ? suffix(row.key) : row.value), documents[taken], body)
+                }
                 if case .refuse = verdict { return .stopped }
                 if case .interrupted = verdict { return .yield }
                 taken += 1

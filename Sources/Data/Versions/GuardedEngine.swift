@@ -11,7 +11,7 @@ public struct StorageFailure: BrokenPromise, CustomStringConvertible {
 
 /// The storage engine as the store calls it: whatever it throws becomes a `StorageFailure`, so that nobody above takes
 /// it for an error of a client's request.
-public struct GuardedEngine {
+public final class GuardedEngine {
     public let raw: any StorageEngine
     /// The oplog: the engine's own, or one in its tables.
     let log: any StorageLog

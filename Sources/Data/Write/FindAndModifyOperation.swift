@@ -105,7 +105,8 @@ public final class FindAndModifyOperation {
 
     private func slice(_ context: WriteContext, until deadline: Instant) throws -> WriteProgress {
         if isDone { return .done }
-        budget?.beginSlice(until: deadline)
+        let mayTakeLong = update?.program.mayTakeLong == true
+        budget?.beginSlice(until: mayTakeLong ? min(deadline, store.runtime.loopSliceEnd) : deadline)
         if image != nil { return try answer() }
         if let progress = try answerFromRecord(context) { return progress }
         try namespace.checkUserWritable()

@@ -44,7 +44,9 @@ public final class UpdateOperation {
         if isDone { return .done }
         if try answerFromRecord(context) { return .done }
         try namespace.checkUserWritable()
-        statement.budget?.beginSlice(until: deadline)
+        // A slice of a statement that names its `_id` has no end; this may take long all the same.
+        let end = statement.program.mayTakeLong ? min(deadline, store.runtime.loopSliceEnd) : deadline
+        statement.budget?.beginSlice(until: end)
         var context = context
         context.validation = validation
         context.isMulti = statement.isMulti

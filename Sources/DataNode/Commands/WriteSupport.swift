@@ -20,22 +20,29 @@ extension CommandContext {
         let role = node.role
         let wall = runtime.wallClock
         let isLocal = arguments.database.map { KeyView($0) == "local" } ?? false
-        var context = WriteContext(term: role.term, wall: wall, isReplicated: role.isReplicated && !isLocal)
-        if arguments.given.contains(registered.bypassMarks) {
-            if body["bypassDocumentValidation"]?.isTruthy == true { context.bypassesValidation = true }
-            if let keeps = body["bypassEmptyTsReplacement"] {
-                guard keeps.type == .bool || keeps.type.isNumber || keeps.type == .null else {
-                    throw wrongType("\(command.name).bypassEmptyTsReplacement", keeps, "bool")
-                }
-                context.keepsEmptyTimestamps = keeps.isTruthy
+        let isReplicated = role.isReplicated && !isLocal
+        guard arguments.transactionNumber != nil || arguments.given.contains(registered.bypassMarks) else {
+            return WriteContext(term: role.term, wall: wall, isReplicated: isReplicated)
+        }
+        var context = WriteContext(term: role.term, wall: wall, isReplicated: isReplicated)
+        try add(to: &context)
+        return context
+    }
+
+    /// Adds what most writes do not have.
+    private func add(to context: inout WriteContext) throws {
+        if body["bypassDocumentValidation"]?.isTruthy == true { context.bypassesValidation = true }
+        if let keeps = body["bypassEmptyTsReplacement"] {
+            guard keeps.type == .bool || keeps.type.isNumber || keeps.type == .null else {
+                throw wrongType("\(command.name).bypassEmptyTsReplacement", keeps, "bool")
             }
+            context.keepsEmptyTimestamps = keeps.isTruthy
         }
         if let number = arguments.transactionNumber, context.isReplicated, let session = body["lsid"]?.asDocument {
             context.session = try node.data.sessions.record(session)
             context.transactionNumber = number
             context.beforeStatement = node.retryableWriteCheck(connection)
         }
-        return context
     }
 
     /// The write concern of this command: its own, or the default.

@@ -64,7 +64,8 @@ final class OplogFetcher {
     private func situation(_ role: ReplicaSetRole) -> OplogFetch.Situation {
         OplogFetch.Situation(
             lastEntry: node.lastOpTime, term: role.member.term, commitPoint: role.member.heardCommitPoint,
-            isPrimary: role.member.isPrimary, primaryHost: role.member.primaryHost, delay: role.member.ownDelay,
+            isPrimary: role.member.isPrimary, primaryHost: role.member.primaryHost,
+            hasOtherSource: role.member.hasOtherSyncSource(at: node.runtime.now), delay: role.member.ownDelay,
             wallClock: node.runtime.wallClock, awaitTime: role.oplogAwaitTime,
             isPaused: node.lock.isHeld || node.frontend.failPoints.isOn(.stopReplProducer)
                 || node.frontend.failPoints.isOn(.rsSyncApplyStop),

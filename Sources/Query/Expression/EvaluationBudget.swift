@@ -43,6 +43,12 @@ public final class EvaluationBudget {
         looksLeft = looksPerSlice
     }
 
+    /// The time by which slices are measured.
+    var now: Instant { clock.now }
+
+    /// The slice does not end before so much time has gone by from now on: what it had to do again does not count.
+    func goOn(for duration: Duration) { sliceEnd = max(sliceEnd, clock.now + duration) }
+
     /// Goes by the time of another budget from here on: what is compiled once is evaluated for many operations.
     public func follow(_ other: EvaluationBudget) {
         deadline = other.deadline

@@ -16,6 +16,8 @@ public final class Filter {
     public let mayTakeLong: Bool
     /// A longer document is matched in steps.
     private let bytesAtOnce: Int
+    /// The steps of an evaluation that matching something short is worth.
+    let shortSteps: Int
     private let budget: EvaluationBudget?
     /// Where the match of a document stands that was interrupted.
     private var progress: MatchProgress?
@@ -29,6 +31,7 @@ public final class Filter {
         let weight = tree.weight
         mayTakeLong = weight.mayTakeLong
         bytesAtOnce = weight.bytesAtOnce
+        shortSteps = weight.shortSteps
         budget = context.budget?.value
     }
 
@@ -56,6 +59,7 @@ public final class Filter {
         let weight = valuePredicate?.weight ?? tree.weight
         mayTakeLong = weight.mayTakeLong
         bytesAtOnce = weight.bytesAtOnce
+        shortSteps = weight.shortSteps
         budget = context.budget?.value
     }
 
@@ -94,7 +98,9 @@ public final class Filter {
     private func matchesInSteps(_ document: DocumentView, _ position: inout Int?) throws(ServerError) -> Bool {
         guard let progress = makeProgress() else { return false }
         var found = -1
-        let matched = try progress.matches(tree, document, position: &found)
+        let matched = try progress.matches(document, position: &found) { (document, details) throws(ServerError) in
+            try tree.matches(document, &details)
+        }
         position = matched && found >= 0 ? found : nil
         return matched
     }
@@ -120,6 +126,22 @@ public final class Filter {
             return try matches(value, &details)
         }
         return try progress.atOnce { (details) throws(ServerError) in try matches(value, &details) }
+    }
+
+    /// The same, for a caller who comes back with the same value when the match was interrupted.
+    func matchesInSteps(value: ValueView) throws(ServerError) -> Bool {
+        guard value.byteCount > bytesAtOnce, let progress = makeProgress() else {
+            var details = MatchDetails()
+            return try matches(value, &details)
+        }
+        let holder = Document { $0.append("", value) }
+        return try holder.withChecked { (view) throws(ServerError) in
+            var position = -1
+            return try progress.matches(view, position: &position) { (view, details) throws(ServerError) in
+                guard let value = view.first?.value else { return false }
+                return try matches(value, &details)
+            }
+        }
     }
 
     private func matches(_ value: ValueView, _ details: inout MatchDetails) throws(ServerError) -> Bool {

@@ -16,14 +16,15 @@ final class MatchProgress {
 
     /// Matches a document from its beginning, or from where its match was interrupted.
     func matches(
-        _ node: MatchNode, _ document: DocumentView, position: inout Int
+        _ document: DocumentView, position: inout Int,
+        _ body: (DocumentView, inout MatchDetails) throws(ServerError) -> Bool
     ) throws(ServerError) -> Bool {
         var details = MatchDetails(progress: self)
         if let interrupted {
             if interrupted.document.hasBytes(document) { details.position = interrupted.position } else { forget() }
         }
         do throws(ServerError) {
-            let matched = try node.matches(document, &details)
+            let matched = try body(document, &details)
             forget()
             position = details.position
             return matched

@@ -17,6 +17,9 @@ struct MatchWeight {
         MatchWeight(conditions: a.conditions &+ b.conditions, mayTakeLong: a.mayTakeLong || b.mayTakeLong)
     }
 
+    /// The steps of an evaluation that matching something short is worth: a comparison is less than a step.
+    var shortSteps: Int { 1 &+ conditions / 4 }
+
     /// A longer document is matched in steps.
     var bytesAtOnce: Int { mayTakeLong ? 0 : Limits.matchedAtOnceBytesMax / max(conditions, 1) }
 }

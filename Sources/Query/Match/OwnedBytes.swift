@@ -8,7 +8,7 @@ final class OwnedBytes {
 
     init(copying document: DocumentView) {
         let size = document.byteCount
-        base = .allocate(byteCount: size, alignment: 8)
+        base = CMemory.allocate(size)
         base.copyMemory(from: document.base, byteCount: size)
         view = DocumentView(base: UnsafeRawPointer(base))
     }
@@ -22,5 +22,5 @@ final class OwnedBytes {
         self.init(copying: DocumentView(base: UnsafeRawPointer(buffer.base)))
     }
 
-    deinit { base.deallocate() }
+    deinit { CMemory.free(base) }
 }

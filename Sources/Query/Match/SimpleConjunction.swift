@@ -36,13 +36,13 @@ final class SimpleConjunction: MatchNode {
         }
         self.paths = paths
         count = found.count
-        tests = .allocate(capacity: found.count)
+        tests = CMemory.allocate(Test.self, count: found.count)
         for (index, test) in found.enumerated() { (tests + index).initialize(to: test) }
     }
 
     deinit {
         tests.deinitialize(count: count)
-        tests.deallocate()
+        CMemory.free(tests)
     }
 
     override func matches(_ document: DocumentView, _ details: inout MatchDetails) throws(ServerError) -> Bool {

@@ -16,26 +16,30 @@ public final class CompiledPath {
     /// The number of names; at least one.
     public let count: Int
     let parts: UnsafeMutablePointer<Part>
-    private let bytes: UnsafeMutablePointer<UInt8>
 
     /// Splits `string` at its dots. Empty names are kept: they match fields with an empty name.
     public init(_ string: String) {
         self.string = string
-        let utf8 = Array(string.utf8)
-        bytes = .allocate(capacity: max(utf8.count, 1))
-        bytes.initialize(repeating: 0, count: max(utf8.count, 1))
-        for (offset, byte) in utf8.enumerated() { bytes[offset] = byte }
-        count = utf8.reduce(1) { $0 + ($1 == UInt8(ascii: ".") ? 1 : 0) }
-        parts = .allocate(capacity: count)
-        var start = 0
-        var at = 0
-        for offset in 0...utf8.count where offset == utf8.count || utf8[offset] == UInt8(ascii: ".") {
-            let name = utf8[start..<offset]
-            let part = Part(
-                base: UnsafeRawPointer(bytes + start), count: name.count, index: CompiledPath.arrayIndex(name))
-            (parts + at).initialize(to: part)
-            at += 1
-            start = offset + 1
+        var text = string
+        (count, parts) = text.withUTF8 { utf8 in
+            let count = utf8.reduce(1) { $0 + ($1 == UInt8(ascii: ".") ? 1 : 0) }
+            // The names lie behind the parts.
+            let partBytes = MemoryLayout<Part>.stride * count
+            let memory = CMemory.allocate(partBytes + utf8.count)
+            let parts = memory.bindMemory(to: Part.self, capacity: count)
+            let names = memory + partBytes
+            if let base = utf8.baseAddress { names.copyMemory(from: base, byteCount: utf8.count) }
+            var start = 0
+            var at = 0
+            for offset in 0...utf8.count where offset == utf8.count || utf8[offset] == UInt8(ascii: ".") {
+                let name = UnsafeRawBufferPointer(start: names + start, count: offset - start)
+                let part = Part(
+                    base: UnsafeRawPointer(names + start), count: name.count, index: CompiledPath.arrayIndex(name))
+                (parts + at).initialize(to: part)
+                at += 1
+                start = offset + 1
+            }
+            return (count, parts)
         }
     }
 
@@ -48,12 +52,11 @@ public final class CompiledPath {
 
     deinit {
         parts.deinitialize(count: count)
-        parts.deallocate()
-        bytes.deallocate()
+        CMemory.free(parts)
     }
 
     /// The index that a name means inside an array: decimal digits without leading zeros.
-    private static func arrayIndex(_ name: ArraySlice<UInt8>) -> Int {
+    private static func arrayIndex(_ name: UnsafeRawBufferPointer) -> Int {
         guard let first = name.first, name.count <= 9, first != UInt8(ascii: "0") || name.count == 1 else { return -1 }
         var index = 0
         for byte in name {

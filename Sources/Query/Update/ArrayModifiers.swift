@@ -150,6 +150,7 @@ struct PullModifier: UpdateModifier {
     private let name: String
     let path: String
     private let condition: Condition
+    private let verdicts: ElementVerdicts?
 
     /// `$pullAll`.
     init(path: String, all argument: ValueView) throws(ServerError) {
@@ -160,12 +161,16 @@ struct PullModifier: UpdateModifier {
         name = "$pullAll"
         self.path = path
         condition = .values(SortedValues(list))
+        verdicts = nil
     }
 
     /// `$pull`.
-    init(path: String, _ argument: ValueView, context: QueryContext) throws(ServerError) {
+    init(
+        path: String, _ argument: ValueView, _ verdicts: ElementVerdicts?, context: QueryContext
+    ) throws(ServerError) {
         name = "$pull"
         self.path = path
+        self.verdicts = verdicts
         condition = .filter(
             try Filter(valueCondition: argument, documentsAreFilters: true, context: context))
     }
@@ -187,7 +192,10 @@ struct PullModifier: UpdateModifier {
         switch condition {
         case .values(let values):
             return values.contains(element)
-        case .filter(let filter): return try filter.matches(value: element)
+        case .filter(let filter):
+            return try verdicts.ask(filter.shortSteps) { () throws(ServerError) in
+                try filter.matchesInSteps(value: element)
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ struct UpdateApplication {
     let document: DocumentView
     let position: Int?
     let arrayFilters: [String: Filter]
+    let verdicts: ElementVerdicts?
 
     /// Writes the fields of `existing` as `node` changes them, then the new fields.
     func writeFields(_ node: UpdateNode, of existing: DocumentView?, to writer: DocumentWriter) throws(ServerError) {
@@ -128,8 +129,10 @@ struct UpdateApplication {
                 if identifier.isEmpty {
                     chosen.append(child)
                 } else if let filter = arrayFilters[identifier] {
-                    let wrapped = Document { $0.append(identifier, element.value) }
-                    let isMatch = try wrapped.withChecked { (view) throws(ServerError) in try filter.matches(view) }
+                    let isMatch = try verdicts.ask(filter.shortSteps) { () throws(ServerError) in
+                        let wrapped = Document { $0.append(identifier, element.value) }
+                        return try wrapped.withChecked { (view) throws(ServerError) in try filter.matches(view) }
+                    }
                     if isMatch { chosen.append(child) }
                 }
             }

@@ -12,7 +12,15 @@ struct UpdateParser {
     /// Whether some path has a `$` for the element that the query matched.
     private(set) var needsPosition = false
 
-    init(context: QueryContext) { self.context = context }
+    /// Whether conditions are asked about array elements.
+    private(set) var hasConditions = false
+    /// What they have said, where an operation comes back that was interrupted.
+    let verdicts: ElementVerdicts?
+
+    init(context: QueryContext) {
+        self.context = context
+        verdicts = context.budget.map { ElementVerdicts($0.value) }
+    }
 
     mutating func parse(_ update: DocumentView) throws(ServerError) {
         for element in update {
@@ -42,6 +50,7 @@ struct UpdateParser {
         let path = try UpdatePath(field.key.string)
         if name == "$rename" { return try addRename(path, field.value) }
         let modifier = try modifier(name, path.dotted, field.value)
+        if modifier is PullModifier { hasConditions = true }
         try insert(modifier, at: path, onlyOnInsert: name == "$setOnInsert")
     }
 
@@ -52,7 +61,11 @@ struct UpdateParser {
         if !onlyOnInsert { try updateRoot.insert(modifier, at: path) }
         for component in path.components {
             switch component {
-            case .elements(let identifier): if !identifier.isEmpty { usedIdentifiers.insert(identifier) }
+            case .elements(let identifier):
+                if !identifier.isEmpty {
+                    usedIdentifiers.insert(identifier)
+                    hasConditions = true
+                }
             case .positional: needsPosition = true
             case .name: break
             }
@@ -72,7 +85,7 @@ struct UpdateParser {
         case "$push": try PushModifier(path: path, value)
         case "$addToSet": try AddToSetModifier(path: path, value)
         case "$pop": try PopModifier(path: path, value)
-        case "$pull": try PullModifier(path: path, value, context: context)
+        case "$pull": try PullModifier(path: path, value, verdicts, context: context)
         case "$pullAll": try PullModifier(path: path, all: value)
         default: try BitModifier(path: path, value)
         }

@@ -30,7 +30,8 @@ extension UpdateProgram {
         let buffer = ByteBuffer()
         let writer = DocumentWriter(startingIn: buffer)
         let application = UpdateApplication(
-            document: DocumentView(base: UnsafeRawPointer(buffer.base)), position: nil, arrayFilters: [:])
+            document: DocumentView(base: UnsafeRawPointer(buffer.base)), position: nil, arrayFilters: [:],
+            verdicts: nil)
         try application.writeFields(root, of: nil, to: writer)
         writer.finish()
         return Document(trusted: buffer.toArray())

@@ -15,8 +15,11 @@ public final class UpdateProgram {
     /// Whether applying needs the matched array index, for `$` in a path.
     public let needsPosition: Bool
     private let body: Body
-    /// Of pipelines, whose evaluation may take long.
+    /// Of what may take long on one document: pipelines, conditions on elements.
     private let budget: EvaluationBudget?
+    private let verdicts: ElementVerdicts?
+    /// Whether applying it may take long on one document, however it was found.
+    public var mayTakeLong: Bool { budget != nil }
     /// Where a pipeline was interrupted: the document, and what the stages before that one made of it. They are not
     /// asked again, since `$rand` would make something else.
     private var interrupted: (document: Document, stage: Int, input: ByteBuffer)?
@@ -33,9 +36,9 @@ public final class UpdateProgram {
             needsPosition = false
             body = .pipeline(try UpdateProgram.transforms(stages, context: context))
             budget = context.budget?.value
+            verdicts = nil
             return
         }
-        budget = nil
         guard let document = update.asDocument else {
             throw ServerError(
                 .failedToParse,
@@ -46,6 +49,8 @@ public final class UpdateProgram {
             kind = .replacement
             needsPosition = false
             body = .replacement(OwnedBytes(copying: document))
+            budget = nil
+            verdicts = nil
             return
         }
         var parser = UpdateParser(context: context)
@@ -55,6 +60,8 @@ public final class UpdateProgram {
         kind = .modifiers
         needsPosition = parser.needsPosition
         body = .modifiers(update: parser.updateRoot, insert: parser.insertRoot, filters: filters.filters)
+        verdicts = parser.hasConditions ? parser.verdicts : nil
+        budget = verdicts == nil ? nil : context.budget?.value
     }
 
     /// The operators by the fields that they change; nil for other kinds of updates.
@@ -138,9 +145,17 @@ public final class UpdateProgram {
         switch body {
         case .replacement(let owned): UpdateProgram.replace(document, by: owned.view, to: output)
         case .modifiers(let update, let insert, let filters):
-            let application = UpdateApplication(document: document, position: position, arrayFilters: filters)
+            let application = UpdateApplication(
+                document: document, position: position, arrayFilters: filters, verdicts: verdicts)
             let writer = DocumentWriter(startingIn: output)
-            try application.writeFields(isInsert ? insert : update, of: document, to: writer)
+            verdicts?.begin(document)
+            do throws(ServerError) {
+                try application.writeFields(isInsert ? insert : update, of: document, to: writer)
+            } catch {
+                verdicts?.end(with: error, document)
+                throw error
+            }
+            verdicts?.end(with: nil, document)
             writer.finish()
         case .pipeline(let transforms): try run(transforms, document, to: output)
         }

@@ -18,6 +18,8 @@ public struct OplogFetch: Sendable {
         public var commitPoint: OpTime
         public var isPrimary: Bool
         public var primaryHost: String?
+        /// Whether entries might be fetched from another member than the primary.
+        public var hasOtherSource: Bool
         /// `secondaryDelaySecs` of this member.
         public var delay: Duration
         public var wallClock: WallTime
@@ -29,14 +31,16 @@ public struct OplogFetch: Sendable {
         public var isRollingBack: Bool
 
         public init(
-            lastEntry: OpTime, term: Int64, commitPoint: OpTime, isPrimary: Bool, primaryHost: String?, delay: Duration,
-            wallClock: WallTime, awaitTime: Duration, isPaused: Bool, isInInitialSync: Bool, isRollingBack: Bool
+            lastEntry: OpTime, term: Int64, commitPoint: OpTime, isPrimary: Bool, primaryHost: String?,
+            hasOtherSource: Bool, delay: Duration, wallClock: WallTime, awaitTime: Duration, isPaused: Bool,
+            isInInitialSync: Bool, isRollingBack: Bool
         ) {
             self.lastEntry = lastEntry
             self.term = term
             self.commitPoint = commitPoint
             self.isPrimary = isPrimary
             self.primaryHost = primaryHost
+            self.hasOtherSource = hasOtherSource
             self.delay = delay
             self.wallClock = wallClock
             self.awaitTime = awaitTime
@@ -116,6 +120,8 @@ public struct OplogFetch: Sendable {
     private var isHeldUp = false
     /// The term of an election that waits until what was fetched has been applied.
     private var drainingTerm: Int64?
+    /// Our last entry when the primary's log was found to begin behind it.
+    private var primaryBeganBehind: OpTime?
     /// What may not be applied yet. The shell adds and removes entries.
     public var held = DelayedEntries()
 
@@ -226,6 +232,12 @@ public struct OplogFetch: Sendable {
         // A member that was cloned of late has a short log; the primary has the last word.
         guard source.host == now.primaryHost else {
             return fail("its oplog begins behind our last entry", deniedFor: Limits.syncSourceDenialShort)
+        }
+        // The primary may be one that was cloned of late: the others are asked before everything is cloned anew.
+        if now.hasOtherSource, primaryBeganBehind != now.lastEntry {
+            primaryBeganBehind = now.lastEntry
+            return fail(
+                "the primary's oplog begins behind our last entry", deniedFor: Limits.syncSourceDenialShort)
         }
         return [.resynchronize(because: answer)]
     }

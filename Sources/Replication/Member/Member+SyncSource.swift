@@ -84,6 +84,15 @@ extension Member {
         return best
     }
 
+    /// Whether there is a member beside the primary that this one may sync from.
+    public func hasOtherSyncSource(at now: Instant) -> Bool {
+        settings.chainingAllowed
+            && peers.contains { peer in
+                peer.id != primaryID
+                    && config?.index(of: peer.id).map { isEligible($0, strictly: false, now: now) } == true
+            }
+    }
+
     /// Whether this member could sync from that one; `strictly`: and should, when there is a choice.
     func isEligible(_ index: Int, strictly: Bool, now: Instant) -> Bool {
         guard let config, let me = selfConfig, index != selfIndex else { return false }

@@ -8,13 +8,16 @@ import Testing
 func updateProgram(
     _ update: String, filters: [String] = [], context: QueryContext = QueryContext()
 ) throws -> UpdateProgram {
-    let wrapped = try json("{'value': \(update)}")
-    let documents = try filters.map { try json($0) }
+    try updateProgram(in: json("{'value': \(update)}"), filters: filters.map { try json($0) }, context: context)
+}
+
+/// Compiles the update that is the `value` of a document.
+func updateProgram(in wrapped: Document, filters: [Document], context: QueryContext) throws -> UpdateProgram {
     // The program owns what it needs, so the copies may go when it has been made.
-    return try wrapped.withView { view in
+    try wrapped.withView { view in
         let buffer = ByteBuffer()
         var offsets: [Int] = []
-        for document in documents {
+        for document in filters {
             offsets.append(buffer.count)
             buffer.append(document.bytes)
         }

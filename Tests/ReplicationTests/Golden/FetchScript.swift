@@ -9,7 +9,8 @@ struct FetchScript {
     private var fetch = OplogFetch()
     private var now = OplogFetch.Situation(
         lastEntry: OpTime(1, 10), term: 1, commitPoint: OpTime(1, 9), isPrimary: false, primaryHost: "m1:27017",
-        delay: .zero, wallClock: WallTime(milliseconds: 100_000), awaitTime: .milliseconds(500), isPaused: false,
+        hasOtherSource: false, delay: .zero, wallClock: WallTime(milliseconds: 100_000), awaitTime: .milliseconds(500),
+        isPaused: false,
         isInInitialSync: false, isRollingBack: false)
     private var exchange = Exchange(0)
 
@@ -81,6 +82,7 @@ struct FetchScript {
         if let wall = try command.duration("wall") { now.wallClock = WallTime(milliseconds: wall.wholeMilliseconds) }
         for flag in command.arguments {
             switch flag {
+            case "others": now.hasOtherSource = true
             case "primary": now.isPrimary = true
             case "secondary": now.isPrimary = false
             case "paused": now.isPaused = true
