@@ -13,6 +13,7 @@ struct NodeFlags: Sendable {
     private var enableTestCommands = false
     private var createRollbackDataFiles = true
     private var sessionRecordLifetimeMinutes: Int32?
+    private var orphanCleanupDelay = Limits.orphanCleanupDelay
     private let oplogMegabytes: Int?
     private let oplogMinRetentionHours: Double
     private let arguments: [String]
@@ -66,7 +67,8 @@ struct NodeFlags: Sendable {
     }
 
     private static let settings = [
-        "createRollbackDataFiles", "enableTestCommands", "TransactionRecordMinimumLifetimeMinutes",
+        "createRollbackDataFiles", "enableTestCommands", "orphanCleanupDelaySecs",
+        "TransactionRecordMinimumLifetimeMinutes",
     ]
 
     private static func flag(_ name: String, _ value: String) throws(UsageError) -> Bool {
@@ -80,6 +82,11 @@ struct NodeFlags: Sendable {
         switch name {
         case "createRollbackDataFiles": createRollbackDataFiles = try Self.flag(name, value)
         case "enableTestCommands": enableTestCommands = try Self.flag(name, value)
+        case "orphanCleanupDelaySecs":
+            guard let seconds = Int64(value), (0...Int64(Int32.max)).contains(seconds) else {
+                throw UsageError("--set \(name) must be a whole number of seconds, not '\(value)'")
+            }
+            orphanCleanupDelay = .seconds(seconds)
         case "TransactionRecordMinimumLifetimeMinutes":
             guard let minutes = Int32(value), minutes >= 0 else {
                 throw UsageError("--set \(name) must be a whole number of minutes, not '\(value)'")
@@ -110,6 +117,7 @@ struct NodeFlags: Sendable {
         node.startsNewSet = startsNewSet
         node.enableTestCommands = enableTestCommands
         node.createRollbackDataFiles = createRollbackDataFiles
+        node.orphanCleanupDelay = orphanCleanupDelay
         if let sessionRecordLifetimeMinutes { node.sessionRecordLifetimeMinutes = sessionRecordLifetimeMinutes }
         node.oplogMinRetentionHours = oplogMinRetentionHours
         node.oplogBytesMax = oplogMegabytes.map { $0 * 1024 * 1024 }

@@ -36,7 +36,9 @@ extension DataStore {
         if let existing = catalog.find(namespace), !namespace.isProfile { return existing }
         try namespace.checkUserWritable()
         try checkNoView(namespace)
-        return try create(namespace, CollectionOptions(), context)
+        // A sharded collection is the same one on all shards, also where nothing of it has been yet.
+        return try create(
+            namespace, CollectionOptions(), context, uuid: try ownerships?.identity(of: namespace))
     }
 
     /// The same for what the server keeps about itself, which clients may not write.

@@ -45,13 +45,15 @@ struct Reach: PipelineReach {
     func isView(_ namespace: Namespace) throws -> Bool { try store.resolve(namespace, at: point).isView }
 
     func open(_ namespace: Namespace, filter: Document) throws -> any StageExecution {
+        try store.checkWhole(namespace)
         let command = Document { $0.append("filter", filter) }
         let request = try command.withView { try FindRequest(namespace, $0, context: context) }
         return CursorSource(try QueryCursor(store, request, at: point), clock)
     }
 
     func open(_ namespace: Namespace?, pipeline: Document) throws -> any StageExecution {
-        try pipeline.withView { try CollectionPipeline(self, namespace, pipeline: $0).output }
+        if let namespace { try store.checkWhole(namespace) }
+        return try pipeline.withView { try CollectionPipeline(self, namespace, pipeline: $0).output }
     }
 
     func check(_ namespace: Namespace?, pipeline: Document) throws { try open(namespace, pipeline: pipeline).close() }

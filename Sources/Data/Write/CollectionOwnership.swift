@@ -21,6 +21,8 @@ public protocol CollectionOwnership: AnyObject {
 public protocol OwnershipSource: AnyObject {
     /// Nil for a collection that is not sharded.
     func ownership(of collection: CollectionUUID) throws -> (any CollectionOwnership)?
+    /// The identity that the sharded collection of a name has on all shards; nil for one that is not sharded.
+    func identity(of namespace: Namespace) throws -> CollectionUUID?
 }
 
 /// A range that is being moved takes no writes until the outcome is known. Not an error of the operation: it ends its

@@ -50,8 +50,7 @@ final class CommandContext: RequestContext {
             guard case .agreed(let routed)? = try? shard.check(request, namespace) else {
                 return .later { [self] in
                     routed = try await shard.admit(request, namespace, self)
-                    guard command.traits.contains(.write) else { return try await runToEnd() }
-                    try await asLongWrite { [self] in try await runToEnd() }
+                    try await asLongOperation { [self] in try await runToEnd() }
                 }
             }
             self.routed = routed
@@ -59,17 +58,19 @@ final class CommandContext: RequestContext {
         node.data.isRouted = true
         defer { node.data.isRouted = false }
         let outcome = try beginAdmitted()
-        guard case .later(let work) = outcome, command.traits.contains(.write) else { return outcome }
-        return .later { [self] in try await asLongWrite(work) }
+        guard case .later(let work) = outcome else { return outcome }
+        return .later { [self] in try await asLongOperation(work) }
     }
 
-    /// A write that takes more than one slice is seen by moves of ranges.
-    private func asLongWrite(_ work: () async throws -> Void) async throws {
+    /// What takes more than one slice is seen by moves of ranges, and by the deletion of what they leave behind.
+    private func asLongOperation(_ work: () async throws -> Void) async throws {
         guard let owned = routed?.owned, let shard = node.shard else { return try await work() }
         pause()
-        await shard.beginLongWrite(owned.collection.uuid, on: connection)
+        let id = await shard.beginLongOperation(
+            LongOperation(
+                uuid: owned.collection.uuid, isWrite: command.traits.contains(.write), since: startedAt), on: connection)
         resume()
-        defer { shard.endLongWrite(owned.collection.uuid) }
+        defer { shard.endLongOperation(id) }
         try await work()
     }
 

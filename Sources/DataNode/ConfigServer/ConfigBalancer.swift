@@ -286,14 +286,22 @@ extension ConfigServer {
         let round = fresh.decide(look.shards.map(\.balancerShard), look.loads)
         return Document { writer in
             writer.append("chunkSize", int64: (look.loads.first?.chunkSize ?? look.settings.chunkSize) >> 20)
-            writer.append("balancerCompliant", bool: round.moves.isEmpty)
-            guard let first = round.moves.first else { return }
-            let violation: StaticString =
-                switch first.reason {
-                case .draining: "draining"
-                case .zoneViolation: "zoneViolation"
-                case .imbalance: "chunksImbalance"
-                }
+            // What is too large to be moved as it is has to be split first.
+            let isUneven = look.loads.contains { load in
+                let bytes = load.bytes.enumerated().filter { !look.shards[$0.offset].isDraining }.map(\.element)
+                return load.isBalanced && !load.parts.allSatisfy(\.isJumbo)
+                    && (bytes.max() ?? 0) - (bytes.min() ?? 0) > load.chunkSize * Balancer.thresholdChunks
+            }
+            writer.append("balancerCompliant", bool: round.moves.isEmpty && !isUneven)
+            let violation: StaticString
+            switch round.moves.first?.reason {
+            case .draining: violation = "draining"
+            case .zoneViolation: violation = "zoneViolation"
+            case .imbalance: violation = "chunksImbalance"
+            case nil:
+                guard isUneven else { return }
+                violation = "chunksImbalance"
+            }
             writer.append("firstComplianceViolation", string: violation)
         }
     }

@@ -53,8 +53,8 @@ extension ConfigServer {
         guard !["admin", "config", "local"].contains(namespace.database), !namespace.isSystem else {
             throw ServerError(.illegalOperation, "\(namespace.fullName) cannot be sharded: it is the server's own")
         }
-        let reply: Document = ["collectionsharded": .string(namespace.fullName)]
         var others: Set<ShardID> = []
+        var uuid: CollectionUUID?
         try await gate.run {
             try await awaitReady()
             let name = request.strategy ?? node.options.shardKeyStrategy
@@ -72,15 +72,20 @@ extension ConfigServer {
                         .alreadyInitialized,
                         "sharding already enabled for collection \(namespace.fullName) with the key \(known.key)")
                 }
+                uuid = known.uuid
                 return try await node.awaitMajority(node.lastOpTime)
             }
             try await checkNothingPends(namespace)
             let database = try await createDatabaseAlone(namespace.database, on: nil)
             others = try await shard(request, space, on: database.primary)
+            uuid = try await collection(namespace)?.uuid
         }
         // They ask in turn, when others may come again.
         await tell(others, of: namespace)
-        return reply
+        return Document { writer in
+            writer.append("collectionsharded", string: namespace.fullName)
+            if let uuid { writer.append("collectionUUID", uuid) }
+        }
     }
 
     /// - Returns: the other shards that have chunks.

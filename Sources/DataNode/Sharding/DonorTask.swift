@@ -117,7 +117,8 @@ final class DonorTask {
                     try node.data.make(try node.ownWriteContext()) { try changes(checkpoint, at: $0) }
                 }
                 if checkpoint == .writesClosed { closedAt = node.runtime.now }
-                if case .committed = checkpoint { shard.givenUpAt[task.id] = node.runtime.now }
+                // Who began in this very moment may have begun before.
+                if case .committed = checkpoint { shard.givenUpAt[task.id] = node.runtime.now + .milliseconds(1) }
                 shard.allowMultiWrites(task.uuid)
                 return await awaitMajority()
             } catch let error as ServerError where error.code.isStateChange {

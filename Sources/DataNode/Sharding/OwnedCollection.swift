@@ -94,6 +94,11 @@ final class Ownerships: OwnershipSource {
         return collections[collection]
     }
 
+    func identity(of namespace: Namespace) throws -> CollectionUUID? {
+        try refresh()
+        return names[namespace]?.collection.uuid
+    }
+
     func collection(_ namespace: Namespace) throws -> OwnedCollection? {
         try refresh()
         return names[namespace]

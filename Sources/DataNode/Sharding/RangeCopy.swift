@@ -27,9 +27,10 @@ final class RangeCopy {
     /// Goes on until `mayStore` says no.
     /// - Parameters:
     ///   - sessionsUpTo: what the donor's writes are closed at; nil while they are not.
-    ///   - caughtUp: everything up to an entry of the donor's is stored; `isNear`: little is missing.
+    ///   - caughtUp: the documents of everything up to an entry of the donor's are stored; whether little is missing;
+    ///     whether what sessions have done is stored, too.
     func run(
-        mayStore: () -> Bool, sessionsUpTo: () -> OpTime?, caughtUp: (OpTime, Bool) -> Void
+        mayStore: () -> Bool, sessionsUpTo: () -> OpTime?, caughtUp: (OpTime, Bool, Bool) -> Void
     ) async throws {
         let owned = try await node.data.whenResident { try shard.ownerships.collection(task.uuid) }
         guard let owned, let collection = node.data.catalog.find(task.uuid) else {
@@ -54,9 +55,10 @@ final class RangeCopy {
             try await store(
                 (reply["documents"]?.asArray ?? []).compactMap(\.asDocument), reply["gone"]?.asArray ?? [], mayStore)
             through = next
-            if let closed, through >= closed { try await takeSessions(mayStore) }
+            let isDrained = closed.map { through >= $0 } ?? false
+            if isDrained { try await takeSessions(mayStore) }
             guard mayStore() else { return }
-            caughtUp(through, reply["isNear"]?.asBool ?? false)
+            caughtUp(through, reply["isNear"]?.asBool ?? false, isDrained)
         }
     }
 

@@ -107,8 +107,9 @@ final class RangeDeleter {
 
     /// Whether a cursor is open that began when the range was owned: it may still come to its documents.
     private func hasReaders(_ range: RangeToDelete) -> Bool {
-        node.frontend.cursors.hasCursor(
-            on: range.name.fullName, openedBefore: shard.givenUpAt[range.id] ?? shard.officeSince)
+        let time = shard.givenUpAt[range.id] ?? shard.officeSince
+        return node.frontend.cursors.hasCursor(on: range.name.fullName, openedBefore: time)
+            || shard.hasOperations(on: range.uuid, since: time)
     }
 
     private func finish(_ range: RangeToDelete) async throws {
@@ -119,11 +120,19 @@ final class RangeDeleter {
         shard.givenUpAt[range.id] = nil
     }
 
-    /// Deletes what of overlapping ranges is still to be deleted, whatever its time: a range that comes back is to meet
+    /// Deletes what of overlapping ranges is still to be deleted, before its time: a range that comes back is to meet
     /// nothing of it.
+    /// - Throws: `ExceededTimeLimit` while somebody may still read it.
     func finish(overlapping range: KeyRange, of uuid: CollectionUUID) async throws {
         for pending in try await node.data.whenResident({ try pending() })
         where pending.uuid == uuid && pending.range.overlaps(range) {
+            let deadline = node.runtime.now + Limits.migrationPoll
+            while hasReaders(pending), node.runtime.now < deadline { await node.sleep(Limits.migrationPause) }
+            guard !hasReaders(pending) else {
+                throw ServerError(
+                    .exceededTimeLimit,
+                    "documents of an earlier stay of the range of \(pending.name.fullName) are still being read")
+            }
             try await finish(pending)
         }
     }

@@ -13,7 +13,7 @@ final class RecipientTask {
     private var isCopying = false
     private var isAsking = false
     private var isDeleting = false
-    /// Everything up to here is stored.
+    /// Everything up to here is stored, what sessions have done too.
     private var stored = OpTime.null
     /// The donor asked for everything up to here.
     private var target: OpTime?
@@ -193,8 +193,8 @@ final class RecipientTask {
                 try await copy.run(
                     mayStore: { [self] in !isOver && machine.mayStore(mutants: mutants) },
                     sessionsUpTo: { [self] in target },
-                    caughtUp: { [self] through, isNear in
-                        stored = through
+                    caughtUp: { [self] through, isNear, hasSessions in
+                        if hasSessions { stored = through }
                         if isNear { event(.caughtUp(through: through)) }
                         if let target { event(.drainRequested(through: target, stored: stored)) }
                         changed.fire()

@@ -157,7 +157,8 @@ extension ShardService {
             guard donors.isEmpty, recipients.isEmpty else {
                 return ["failure": .string("the recipient is moving another range")]
             }
-            do { try await prepare(task) } catch let error as ServerError where !error.code.isStateChange {
+            do { try await prepare(task) } catch let error as ServerError
+            where !error.code.isStateChange && error.code != .exceededTimeLimit {
                 return ["failure": .string(error.message)]
             }
             try checkRecovered()
@@ -234,29 +235,41 @@ extension ShardService {
         return ["settled": .bool(recipient.isSettled)]
     }
 
-    // MARK: Long writes
+    // MARK: Long operations
 
-    /// A write that takes more than one slice begins: behind a closing that is under way.
-    func beginLongWrite(_ uuid: CollectionUUID, on connection: ClientConnection) async {
+    /// What takes more than one slice begins; a write behind a closing that is under way.
+    func beginLongOperation(_ operation: LongOperation, on connection: ClientConnection) async -> UInt64 {
         let deadline = node.runtime.now + Limits.multiWritesMax
-        while heldWrites.contains(uuid), node.runtime.now < deadline, !connection.isAbandoned {
+        while operation.isWrite, heldWrites.contains(operation.uuid), node.runtime.now < deadline,
+            !connection.isAbandoned
+        {
             await longWritesChanged.wait(until: deadline, on: connection)
         }
-        longWrites[uuid, default: 0] += 1
+        nextLongOperation += 1
+        longOperations[nextLongOperation] = operation
+        return nextLongOperation
     }
 
-    func endLongWrite(_ uuid: CollectionUUID) {
-        let count = (longWrites[uuid] ?? 1) - 1
-        longWrites[uuid] = count > 0 ? count : nil
+    func endLongOperation(_ id: UInt64) {
+        longOperations[id] = nil
         longWritesChanged.fire()
+    }
+
+    private func hasLongWrites(_ uuid: CollectionUUID) -> Bool {
+        longOperations.values.contains { $0.isWrite && $0.uuid == uuid }
+    }
+
+    /// Whether something is under way that began before a time.
+    func hasOperations(on uuid: CollectionUUID, since time: Instant) -> Bool {
+        longOperations.values.contains { $0.uuid == uuid && $0.since < time }
     }
 
     /// Lets no further long writes begin, and waits until those under way have ended.
     /// - Returns: whether they have.
     func awaitMultiWrites(_ uuid: CollectionUUID, until deadline: Instant) async -> Bool {
         heldWrites.insert(uuid)
-        while longWrites[uuid] != nil, node.runtime.now < deadline { await longWritesChanged.wait(until: deadline) }
-        return longWrites[uuid] == nil
+        while hasLongWrites(uuid), node.runtime.now < deadline { await longWritesChanged.wait(until: deadline) }
+        return !hasLongWrites(uuid)
     }
 
     func allowMultiWrites(_ uuid: CollectionUUID) {
@@ -288,6 +301,13 @@ extension ShardService {
             }
         }
     }
+}
+
+/// An operation of a router that takes more than one slice.
+struct LongOperation {
+    let uuid: CollectionUUID
+    let isWrite: Bool
+    let since: Instant
 }
 
 extension MigrationTask {

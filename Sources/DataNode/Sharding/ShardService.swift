@@ -29,8 +29,10 @@ final class ShardService: ClusterService {
     var givenUpAt: [MigrationID: Instant] = [:]
     /// `orphanCleanupDelaySecs`.
     var orphanCleanupDelay = Limits.orphanCleanupDelay
-    /// Long writes under way, by collection; and collections whose next ones wait, because a range is to be closed.
-    var longWrites: [CollectionUUID: Int] = [:]
+    /// What routers have asked for and takes more than one slice; and collections whose next writes of that kind wait,
+    /// because a range is to be closed.
+    var longOperations: [UInt64: LongOperation] = [:]
+    var nextLongOperation: UInt64 = 0
     var heldWrites: Set<CollectionUUID> = []
     let longWritesChanged: LoopSignal
 

@@ -17,7 +17,8 @@ package final class CursorRegistry {
         package var isPinned = false
         package var isKilled = false
         package var lastUse: Instant
-        package let openedAt: Instant
+        /// When the read began that it goes on with.
+        package var openedAt: Instant
         /// Stays however long nobody asks for it (`noCursorTimeout`).
         package var staysIdle = false
         /// What the query's `maxTimeMS` leaves to later batches; nil: as long as they take.

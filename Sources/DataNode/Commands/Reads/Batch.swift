@@ -122,6 +122,7 @@ final class FirstBatch: RunningRead {
                 source, namespace: namespace.fullName, session: context.arguments.sessionID, isTailable: isTailable,
                 awaitsData: awaitsData, isLinearizable: isLinearizable)
             isKept = true
+            entry.openedAt = context.startedAt
             entry.staysIdle = context.body["noCursorTimeout"]?.isTruthy ?? false
             if context.deadline < .distantFuture { entry.timeLeft = context.deadline - context.runtime.now }
             id = entry.id
