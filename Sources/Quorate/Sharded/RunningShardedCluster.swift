@@ -53,24 +53,29 @@ public final class RunningShardedCluster: Sendable {
         }
     }
 
-    /// Starts sets side by side; when one cannot be started, the others are stopped.
+    /// Starts sets side by side, and returns them in the order given; when one cannot be started, the others are
+    /// stopped.
     private static func startAll(_ sets: [ReplicaSet], _ parts: NodeParts) async throws -> [RunningReplicaSet] {
-        let results = await withTaskGroup(of: (Int, Result<RunningReplicaSet, any Error>).self) { group in
-            for (index, set) in sets.enumerated() {
+        var running: [String: RunningReplicaSet] = [:]
+        var failure: (any Error)?
+        await withTaskGroup(of: Result<RunningReplicaSet, any Error>.self) { group in
+            for set in sets {
                 group.addTask {
-                    do { return (index, .success(try await RunningReplicaSet.start(set, parts))) } catch {
-                        return (index, .failure(error))
+                    do { return .success(try await RunningReplicaSet.start(set, parts)) } catch {
+                        return .failure(error)
                     }
                 }
             }
-            var results: [(Int, Result<RunningReplicaSet, any Error>)] = []
-            for await result in group { results.append(result) }
-            return results.sorted { $0.0 < $1.0 }
+            for await result in group {
+                switch result {
+                case .success(let set): running[set.name] = set
+                case .failure(let error): failure = failure ?? error
+                }
+            }
         }
-        do { return try results.map { try $0.1.get() } } catch {
-            for (_, result) in results { if case .success(let set) = result { await set.stop() } }
-            throw error
-        }
+        guard let failure else { return sets.compactMap { running[$0.name] } }
+        for set in running.values { await set.stop() }
+        throw failure
     }
 
     /// Makes shards of the sets, unless they are already.
