@@ -176,7 +176,7 @@ final class BatchExecution {
         }
         let hasStale = reply.body.withView { view in
             (view["writeErrors"]?.asArray ?? .empty).contains { element in
-                element.value.asDocument?["code"]?.asInteger == Int64(ErrorCode.staleConfig.rawValue)
+                (try? element.value.asDocument.flatMap { try StaleRefusal(writeError: $0) }) != nil
             }
         }
         guard hasStale else {
