@@ -26,7 +26,8 @@ import Testing
             "Glibc",
         ],
         "Quorate": [
-            "BSON", "Core", "LiveRuntime", "Wire", "DataNode", "Router", "Client", "LoopbackTransport", "SocketTransport",
+            "BSON", "Core", "LiveRuntime", "Wire", "DataNode", "Router", "Client", "LoopbackTransport",
+            "SocketTransport",
             "MemoryStorage", "FileStorage", "RocksDBStorage", "ElectionPolicies", "ReadSelectors",
             "ShardKeyStrategies", "Conformance",
         ],

@@ -11,7 +11,8 @@ final class ConfigBalancer {
     private var balancer: Balancer
     private(set) var rounds: Int64 = 0
     private(set) var isInRound = false
-    /// What chunks were found to hold, by collection and lower bound; and how much of the collection the shard had then.
+    /// What chunks were found to hold, by collection and lower bound; and how much of the collection the shard had
+    /// then.
     private var measured: [CollectionUUID: [[UInt8]: (bytes: Int64, ofShard: Int64)]] = [:]
     private let woken: LoopSignal
 
@@ -89,7 +90,8 @@ final class ConfigBalancer {
     // MARK: Looking
 
     /// Shards, collections and how much of them is where.
-    /// - Parameter measuring: chunks that nobody has looked at are measured by their shards; else they count as average.
+    /// - Parameter measuring: chunks that nobody has looked at are measured by their shards; else they count as
+    /// average.
     func look(measuring: Bool, only namespace: Namespace? = nil) async throws -> Look {
         var look = Look()
         look.settings = try await config.settings()

@@ -34,7 +34,8 @@ extension ConfigServer {
         }
         if let other = databases.first(where: { $0.name.lowercased() == name.lowercased() }) {
             throw ServerError(
-                ErrorCode(rawValue: 13297), "db already exists with different case: have: [\(other.name)] trying to "
+                ErrorCode(rawValue: 13297),
+                "db already exists with different case: have: [\(other.name)] trying to "
                     + "create [\(name)]")
         }
         let primary: ShardID
@@ -45,7 +46,8 @@ extension ConfigServer {
         var changes = DocumentChanges()
         changes.put(DatabaseEntry.namespace, entry.document)
         changes.append(
-            logged("createDatabase", Namespace(name, ""), ["database": .string(name), "primary": .string(primary.name)])
+            logged(
+                "createDatabase", Namespace(name, ""), ["database": .string(name), "primary": .string(primary.name)])
         )
         try await node.commit(changes)
         return entry

@@ -4,11 +4,11 @@ internal import Data
 internal import Frontend
 internal import Sharding
 
-/// A migration as the config servers keep it: a document of `config.migrations`. Decided ones stay: whoever asks late is
-/// to be told the same.
+/// A migration as the config servers keep it: a document of `config.migrations`. Decided ones stay: whoever asks late
+/// is to be told the same.
 ///
-///     {_id: UUID, ns, uuid, epoch, donor, recipient, min, max, minKey, maxKey, state: "live" | "committed" | "aborted",
-///      validAfter?, major?}
+///     {_id: UUID, ns, uuid, epoch, donor, recipient, min, max, minKey, maxKey,
+///      state: "live" | "committed" | "aborted", validAfter?, major?}
 struct MigrationEntry {
     let id: MigrationID
     let name: Namespace

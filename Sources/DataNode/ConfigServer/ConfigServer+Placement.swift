@@ -7,8 +7,8 @@ internal import Sharding
 extension ConfigServer {
     /// `{database?, collection?, placement?, primary?}` as of now: no later change is answered with less.
     ///
-    /// It waits for changes under way, and for a majority: an answer that something is *not* there lets the shard forget
-    /// it.
+    /// It waits for changes under way, and for a majority: an answer that something is *not* there lets the shard
+    /// forget it.
     func describe(_ namespace: Namespace, for shard: ShardID) async throws -> Document {
         try await gate.run {
             try await awaitReady()

@@ -149,10 +149,13 @@ final class DonorTask {
         } else {
             var document = checkpoint.document
             // Whoever goes on has to know it: a recipient that is drained so far has everything.
-            document.append("entry", .document(Document { writer in
-                writer.append("ts", timestamp: optime.timestamp)
-                writer.append("t", int64: optime.term)
-            }))
+            document.append(
+                "entry",
+                .document(
+                    Document { writer in
+                        writer.append("ts", timestamp: optime.timestamp)
+                        writer.append("t", int64: optime.term)
+                    }))
             changes.put(MigrationTask.namespace, task.document(role: "donor", document))
         }
         guard let owned = try shard.ownerships.collection(task.uuid) else { return changes }

@@ -41,7 +41,8 @@ struct MigrationTask: Hashable {
     /// Reads it from a document, or from a message that has the id in another field.
     init(_ document: Document, id field: StaticString = "_id") throws(ServerError) {
         let ids = document.withView { (CollectionUUID($0[field]), CollectionUUID($0["uuid"])) }
-        guard let id = ids.0, let uuid = ids.1, let name = document["ns"]?.asString.flatMap({ Namespace(fullName: $0) }),
+        guard let id = ids.0, let uuid = ids.1,
+            let name = document["ns"]?.asString.flatMap({ Namespace(fullName: $0) }),
             let epoch = document["epoch"]?.asTimestamp, let shard = document["shard"]?.asString,
             let hosts = document["hosts"]?.asString.flatMap({ SetConnection($0) })
         else { throw ServerError(.failedToParse, "a migration is not whole") }

@@ -199,7 +199,8 @@ final class RecipientTask {
                         if let target { event(.drainRequested(through: target, stored: stored)) }
                         changed.fire()
                     })
-            } catch let error as ServerError where error.code == .duplicateKey || error.code == .oplogStartMissing
+            } catch let error as ServerError
+                where error.code == .duplicateKey || error.code == .oplogStartMissing
                 || error.code == .namespaceExists || error.code == .indexNotFound || error.code == .operationFailed
                 || error.code == .namespaceNotFound
             {

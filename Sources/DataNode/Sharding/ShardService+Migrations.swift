@@ -98,8 +98,10 @@ extension ShardService {
     /// As the recipient has to know it: the other shard is this one.
     func describing(_ task: MigrationTask, to writer: DocumentWriter) {
         let own = node.replication?.member.config?.members.map(\.host) ?? []
-        MigrationTask(task, seenFrom: ownerships.shard, SetConnection(setName: node.options.replicaSetName ?? "", hosts: own))
-            .append(to: writer)
+        MigrationTask(
+            task, seenFrom: ownerships.shard, SetConnection(setName: node.options.replicaSetName ?? "", hosts: own)
+        )
+        .append(to: writer)
     }
 
     // MARK: The donor
@@ -123,7 +125,9 @@ extension ShardService {
 
     private func begin(_ task: MigrationTask) async throws {
         // A shard that was told of the collection only may not know it yet.
-        if try await node.data.whenResident({ try ownerships.collection(task.uuid) }) == nil { try await learn(task.name) }
+        if try await node.data.whenResident({ try ownerships.collection(task.uuid) }) == nil {
+            try await learn(task.name)
+        }
         try await node.data.whenResident {
             guard let owned = try ownerships.collection(task.uuid), owned.table.version.epoch == task.epoch else {
                 throw ServerError(.operationFailed, "\(task.name.fullName) is not sharded here as the move says")

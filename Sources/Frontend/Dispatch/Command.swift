@@ -32,8 +32,8 @@ package struct CommandTraits: OptionSet {
     package static let writeConcern = CommandTraits(rawValue: 1 << 10)
     /// Part of Stable API version 1.
     package static let stable = CommandTraits(rawValue: 1 << 11)
-    /// Only for nodes of the sharded cluster that have introduced themselves as such: to everybody else there is no such
-    /// command.
+    /// Only for nodes of the sharded cluster that have introduced themselves as such: to everybody else there is no
+    /// such command.
     package static let clusterOnly = CommandTraits(rawValue: 1 << 14)
     /// Part of Stable API version 1, and deprecated there.
     package static let deprecated = CommandTraits(rawValue: 1 << 13)
@@ -84,7 +84,8 @@ package struct Command<Context: RequestContext> {
     }
 }
 
-/// A command as it is declared, without what runs it: for a service that answers the commands of another kind of service.
+/// A command as it is declared, without what runs it: for a service that answers the commands of another kind of
+/// service.
 package struct CommandDeclaration {
     package let name: StaticString
     package let traits: CommandTraits

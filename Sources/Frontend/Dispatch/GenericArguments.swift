@@ -59,7 +59,8 @@ package struct GenericArguments {
         .inert("clientOperationKey", .any, because: "a client's own name for the operation"),
         .missing("startTransaction", "multi-document transactions"),
         .missing("autocommit", "multi-document transactions"),
-        Field("shardVersion", .object, "`{t, v}`: the placement that a router has routed by; from nodes of the cluster"),
+        Field(
+            "shardVersion", .object, "`{t, v}`: the placement that a router has routed by; from nodes of the cluster"),
         Field("databaseVersion", .object, "`{timestamp, lastMod}`: the same for what is not sharded"),
         Field("$configTime", .timestamp, "the newest time of the config servers that the sender knows of"),
         Field("$topologyTime", .timestamp, "when the list of shards last changed, as the sender knows it"),

@@ -98,7 +98,7 @@ final class SumAccumulator: Accumulator {
                 writer.append("double", double: doubles)
                 writer.append("lost", double: compensation)
                 writer.append("decimal" as String, .decimal128(decimals))
-                writer.append("widest", int32: Int32(widest))
+                writer.append("widest", int32: Int32(clamping: widest))
                 writer.append("count", int64: count)
             })
     }

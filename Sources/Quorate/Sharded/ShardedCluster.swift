@@ -10,8 +10,8 @@ public import Router
 /// try await cluster.client["shop"]["orders"].insert(["_id": 1, "total": 59.99])
 /// ```
 ///
-/// Without further words the nodes keep their data in memory and talk inside the process. Each modifier returns a changed
-/// copy.
+/// Without further words the nodes keep their data in memory and talk inside the process. Each modifier returns a
+/// changed copy.
 public struct ShardedCluster: Sendable {
     /// The shards, in the order in which they are added.
     public let shards: [Shard]
