@@ -86,7 +86,8 @@ enum ConfigCommands {
 
     private static func note(_ context: RouterContext) async throws(ServerError) {
         switch KeyView(context.command.name) {
-        case "addShard", "addshard", "removeShard", "removeshard", "setDefaultRWConcern": try await context.catalog.refreshShards()
+        case "addShard", "addshard", "removeShard", "removeshard", "setDefaultRWConcern":
+            try await context.catalog.refreshShards()
         case "movePrimary", "moveprimary", "enableSharding", "enablesharding":
             if let name = context.argument.asString { context.catalog.forget(database: name) }
         case "shardCollection", "shardcollection", "refineCollectionShardKey":
