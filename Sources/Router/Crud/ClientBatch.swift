@@ -5,7 +5,7 @@ import Sharding
 import Wire
 
 /// The statements of a write command of a client, and what has become of them so far: the client's reply is made of it.
-final class WriteBatch {
+final class ClientBatch {
     /// What statements do.
     enum Kind: String {
         case insert, update, delete
@@ -125,7 +125,7 @@ final class WriteBatch {
                 n += view["n"]?.asInteger ?? 0
                 nModified += view["nModified"]?.asInteger ?? 0
                 for element in view["upserted"]?.asArray ?? .empty {
-                    guard let entry = element.value.asDocument, let place = WriteBatch.place(entry, indexes),
+                    guard let entry = element.value.asDocument, let place = ClientBatch.place(entry, indexes),
                         let id = entry["_id"]
                     else { continue }
                     upserted.append((indexes[place], Value(id)))
@@ -139,13 +139,13 @@ final class WriteBatch {
                 }
                 var first: Int?
                 for element in view["writeErrors"]?.asArray ?? .empty {
-                    guard let entry = element.value.asDocument, let place = WriteBatch.place(entry, indexes) else {
+                    guard let entry = element.value.asDocument, let place = ClientBatch.place(entry, indexes) else {
                         continue
                     }
                     let at = indexes[place]
                     first = min(first ?? place, place)
                     guard let refusal = try StaleRefusal(writeError: entry) else {
-                        errors.append((at, WriteBatch.error(entry, index: at)))
+                        errors.append((at, ClientBatch.error(entry, index: at)))
                         continue
                     }
                     unstarted.insert(at)
