@@ -4,8 +4,8 @@ import Frontend
 import Query
 import Sharding
 
-/// A view over a sharded collection. The shard that knows the view has a part of its documents only, and says what it is
-/// made of: the router reads that.
+/// A view over a sharded collection. The shard that knows the view has a part of its documents only, and says what it
+/// is made of: the router reads that.
 struct ShardedView {
     private let source: Namespace
     private let stages: [Document]
