@@ -95,7 +95,7 @@ extension RouterContext {
 
     /// Sends a request to a shard.
     /// - Throws: a refusal of what it was routed by, also of a view over something sharded; other errors of the shard
-    /// are   replies.
+    ///   are replies.
     func send(_ request: RemoteRequest, to shard: ShardID) async throws(ServerError) -> RemoteReply {
         try await send(request, to: try await catalog.shard(shard))
     }
