@@ -162,6 +162,7 @@ let package = Package(
 
         // The documentation's examples: compiled with the tests, quoted by the pages.
         example("FirstReplicaSet", ["Quorate"]),
+        example("FirstShardedCluster", ["Quorate"]),
         example("PatientElections", ["Quorate", "Core", "CommandLine", "Conformance"]),
         example("SpreadShardKeys", ["Quorate", "Core", "BSON", "CommandLine", "Conformance"]),
 
@@ -211,6 +212,7 @@ let package = Package(
             ["Simulation", "DataNode", "Client", "BSON", "Core", "ElectionPolicies", "MemoryStorage", "Conformance"]),
         tests("ClientTests", ["Client", "Simulation", "BSON", "Core", "Wire", "ReadSelectors"]),
         tests("QuorateTests", ["Quorate", "Client", "BSON", "Core"]),
+        tests("RouterTests", ["Router", "Query", "Sharding", "BSON", "Core"]),
         tests("CommandLineTests", ["CommandLine", "Quorate", "BSON", "Core", "Wire"]),
         tests("TidyTests", []),
     ],

@@ -105,6 +105,8 @@ extension ErrorCode {
     public static let viewDepthLimitExceeded = ErrorCode(165)
     public static let commandNotSupportedOnView = ErrorCode(166)
     public static let optionNotSupportedOnView = ErrorCode(167)
+    /// A shard has a part of what a view is made of: the router reads all of it.
+    public static let commandOnShardedView = ErrorCode(169)
     public static let viewPipelineMaxSizeExceeded = ErrorCode(195)
     public static let invalidPipelineOperator = ErrorCode(168)
     public static let cannotIndexParallelArrays = ErrorCode(171)
@@ -272,6 +274,7 @@ extension ErrorCode {
         166: "CommandNotSupportedOnView",
         167: "OptionNotSupportedOnView",
         168: "InvalidPipelineOperator",
+        169: "CommandOnShardedViewNotSupportedOnMongod",
         171: "CannotIndexParallelArrays",
         175: "QueryPlanKilled",
         181: "AmbiguousIndexKeyPattern",

@@ -94,7 +94,8 @@ extension RouterContext {
     }
 
     /// Sends a request to a shard.
-    /// - Throws: a refusal of what it was routed by; other errors of the shard are replies.
+    /// - Throws: a refusal of what it was routed by, also of a view over something sharded; other errors of the shard
+    ///   are replies.
     func send(_ request: RemoteRequest, to shard: ShardID) async throws(ServerError) -> RemoteReply {
         try await send(request, to: try await catalog.shard(shard))
     }
@@ -103,8 +104,9 @@ extension RouterContext {
         pause()
         defer { resume() }
         let reply = try await set.call(request)
-        if let code = reply.code, code == .staleConfig || code == .staleDbVersion, let error = reply.error {
-            throw error
+        switch reply.code {
+        case .staleConfig?, .staleDbVersion?, .commandOnShardedView?: if let error = reply.error { throw error }
+        default: break
         }
         return reply
     }

@@ -54,10 +54,10 @@ final class RouterContext: RequestContext {
         var request = RemoteRequest(access: access, deadline: deadline) { [self, versions] output, id in
             let message = MessageWriter(message: output, requestID: id, responseTo: 0)
             if let other {
-                other.withView { RouterContext.append($0, to: message.document) }
+                other.withView { append($0, to: message.document) }
                 if other["$db"] == nil { message.document.append("$db", string: database) }
             } else {
-                RouterContext.append(body, to: message.document)
+                append(body, to: message.document)
             }
             if clock.time != .zero { message.document.appendSeen(clock.time) }
             versions.append(to: message.document)
@@ -80,8 +80,34 @@ final class RouterContext: RequestContext {
         return request
     }
 
-    private static func append(_ body: DocumentView, to writer: DocumentWriter) {
-        for field in body where !(field.key == "$clusterTime") { writer.append(field.key, field.value) }
+    /// Writes a command, with the cluster's default concerns where it names none.
+    private func append(_ body: DocumentView, to writer: DocumentWriter) {
+        var defaults = catalog.defaults
+        if command.traits.isDisjoint(with: .write) { defaults.write = nil }
+        if command.traits.isDisjoint(with: .readConcern) { defaults.read = nil }
+        if database == "admin" || database == "config" { defaults = (nil, nil) }
+        for field in body {
+            switch field.key {
+            case "$clusterTime": continue
+            case "writeConcern":
+                defaults.write = nil
+                writer.append(field.key, field.value)
+            case "readConcern":
+                guard let own = field.value.asDocument, own["level"] == nil, let level = defaults.read?["level"] else {
+                    defaults.read = nil
+                    writer.append(field.key, field.value)
+                    continue
+                }
+                defaults.read = nil
+                writer.document("readConcern") { concern in
+                    for field in own { concern.append(field.key, field.value) }
+                    concern.append("level" as String, level)
+                }
+            default: writer.append(field.key, field.value)
+            }
+        }
+        if let concern = defaults.write { writer.append("writeConcern", concern) }
+        if let concern = defaults.read { writer.append("readConcern", concern) }
     }
 
     /// What a command of the router's own on the client's behalf carries along: session, concerns, limits.

@@ -99,11 +99,14 @@ def test_counts_and_distinct_values(scores):
     assert scores.distinct("k.z", {"student": 3}) == scores.distinct("k.z", {"student": {"$in": [3]}})
 
 
-def test_the_cursor_is_the_routers(client, scores):
-    cursor = scores.find(batch_size=10)
-    next(cursor)
-    assert client.school.command("killCursors", "scores", cursors=[cursor.cursor_id])["cursorsKilled"]
-    assert code_of(lambda: list(cursor)) == 43
+def test_the_cursor_is_the_routers(process, scores):
+    # Of two routers each has cursors of its own.
+    one, _ = process.match.group(1).removeprefix("mongodb://").rstrip("/").split(",")
+    with pymongo.MongoClient(one) as client:
+        cursor = client.school.scores.find(batch_size=10)
+        next(cursor)
+        assert client.school.command("killCursors", "scores", cursors=[cursor.cursor_id])["cursorsKilled"]
+        assert code_of(lambda: list(cursor)) == 43
 
 
 PIPELINES = [

@@ -3,13 +3,14 @@ internal import Core
 internal import LiveRuntime
 internal import SocketTransport
 
-/// `quorate status`: the members of a running set, as one of them sees the others.
+/// `quorate status`: the members of a running set, as one of them sees the others, or the shards of a cluster.
 enum StatusCommand {
     static func specification() -> CommandSpecification {
         CommandSpecification(
-            "status", summary: "Shows the members of a running replica set.",
+            "status", summary: "Shows the members of a running replica set, or the shards of a cluster.",
             details: """
                 URI is a connection string, mongodb://host:port,…; the first of its servers that answers is asked.
+                A router tells of shards, their members, chunks, the balancer and moves under way.
                 The exit status is 0 when the set has a primary, 1 when it has none or nobody answers.
                 """,
             positionals: ["URI"]
@@ -25,6 +26,10 @@ enum StatusCommand {
                 throw error
             }
             await loop.shutdown()
+            if status["shards"] != nil {
+                for line in ClusterStatus.lines(status) { Console.print(line) }
+                return 0
+            }
             for line in table(status) { Console.print(line) }
             return members(of: status).contains { $0["stateStr"]?.asString == "PRIMARY" } ? 0 : 1
         }
@@ -34,6 +39,8 @@ enum StatusCommand {
         let transport = SocketTransport(runtime: runtime)
         let link = try await PrimarySearch(transport: transport, runtime: runtime).anyServer(of: target)
         defer { link.close() }
+        let hello = try await link.succeed(["hello": 1])
+        if hello["msg"]?.asString == "isdbgrid" { return try await ClusterStatus.gather(link) }
         return try await link.succeed(["replSetGetStatus": 1])
     }
 
@@ -75,7 +82,7 @@ enum StatusCommand {
         member["optime"]?.asDocument?["ts"]?.asTimestamp.flatMap { $0 == .zero ? nil : $0 }
     }
 
-    private static func columns(_ rows: [[String]]) -> [String] {
+    static func columns(_ rows: [[String]]) -> [String] {
         let widths = rows.first.map { $0.indices.map { column in rows.map { $0[column].count }.max() ?? 0 } } ?? []
         return rows.map { row in
             let cells = zip(row, widths).map { $0 + String(repeating: " ", count: $1 - $0.count) }

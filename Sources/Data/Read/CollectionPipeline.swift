@@ -21,6 +21,7 @@ struct CollectionPipeline {
     ) throws {
         let resolved = try CollectionPipeline.resolve(namespace, pipeline, reach)
         let namespace = resolved?.namespace
+        if let resolved { try reach.checkWhole(resolved) }
         let pipeline = try CollectionPipeline.compile(pipeline, behind: resolved?.stages ?? [], reach.context, part)
         if let documents = try CollectionPipeline.documents(pipeline.stages.first, reach, namespace, generator) {
             query = nil

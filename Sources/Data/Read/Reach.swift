@@ -44,7 +44,31 @@ struct Reach: PipelineReach {
 
     func isView(_ namespace: Namespace) throws -> Bool { try store.resolve(namespace, at: point).isView }
 
+    /// Of a sharded collection this member has a part. A router, which asked, reads all of it; what it did not know of
+    /// is refused.
+    /// - Throws: `CommandOnShardedViewNotSupportedOnMongod` with what the view is made of, 28769 for a collection that
+    ///   a stage reads beside its input.
+    func checkWhole(_ resolved: ResolvedNamespace) throws {
+        guard resolved.isView || depth > 0, let collection = store.catalog.find(resolved.namespace),
+            try store.filteringOwnership(of: collection) != nil
+        else { return }
+        guard depth == 0 else {
+            throw ServerError(
+                ErrorCode(rawValue: 28769), "\(resolved.namespace.fullName) cannot be sharded: it is read here in part")
+        }
+        let details = Document { writer in
+            writer.document("resolvedView") {
+                $0.append("ns", string: resolved.namespace.fullName)
+                $0.append("pipeline" as String, .array(resolved.stages))
+            }
+        }
+        throw ServerError(
+            .commandOnShardedView, "\(resolved.namespace.fullName), which the view is made of, is sharded",
+            details: details)
+    }
+
     func open(_ namespace: Namespace, filter: Document) throws -> any StageExecution {
+        try checkWhole(ResolvedNamespace(namespace: namespace))
         try store.checkWhole(namespace)
         let command = Document { $0.append("filter", filter) }
         let request = try command.withView { try FindRequest(namespace, $0, context: context) }

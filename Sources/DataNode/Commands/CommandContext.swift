@@ -68,7 +68,8 @@ final class CommandContext: RequestContext {
         pause()
         let id = await shard.beginLongOperation(
             LongOperation(
-                uuid: owned.collection.uuid, isWrite: command.traits.contains(.write), since: startedAt), on: connection)
+                uuid: owned.collection.uuid, isWrite: command.traits.contains(.write), since: startedAt), on: connection
+        )
         resume()
         defer { shard.endLongOperation(id) }
         try await work()

@@ -45,15 +45,12 @@ public enum Compatibility {
         ]
         lines += table(of: GenericArguments.fields.fields)
         lines += ["", "## Commands", ""]
-        for command in commands {
-            lines += ["### " + command.name.description, "", capitalized(command.help) + "."]
-            let notes = notes(command)
-            if !notes.isEmpty {
-                lines[lines.count - 1] += " " + notes.map { capitalized($0) + "." }.joined(separator: " ")
-            }
-            lines.append("")
-            if !command.fields.fields.isEmpty { lines += table(of: command.fields.fields) + [""] }
-        }
+        lines += page(of: commands)
+        lines += [
+            "## Commands of a sharded cluster", "",
+            "On a router, which passes them on to the config servers; a data node has no such commands (59).", "",
+        ]
+        lines += page(of: clusterCommands)
         lines += stages
         lines += ["## Commands of MongoDB 8.0 that are not there yet", "", "Refused by name (115).", ""]
         lines += list(MissingCommands.all.map { ("\($0.name)", "\($0.meaning)") })
@@ -63,6 +60,27 @@ public enum Compatibility {
             ("Accumulators", MissingOperators.accumulators), ("Query operators", MissingOperators.queries),
         ] {
             lines += ["", "### \(title)", ""] + list(entries)
+        }
+        return lines
+    }
+
+    /// The commands by which a cluster is administered, without those that its nodes send each other.
+    private static var clusterCommands: [RegisteredCommand] {
+        CommandSet.all(.config).filter { $0.traits.contains(.clusterOnly) && !"\($0.name)".hasPrefix("_") }
+            .map { RegisteredCommand($0.name, $0.traits, $0.fields, help: $0.help) }
+            .sorted { "\($0.name)" < "\($1.name)" }
+    }
+
+    private static func page(of commands: [RegisteredCommand]) -> [String] {
+        var lines: [String] = []
+        for command in commands {
+            lines += ["### " + command.name.description, "", capitalized(command.help) + "."]
+            let notes = notes(command)
+            if !notes.isEmpty {
+                lines[lines.count - 1] += " " + notes.map { capitalized($0) + "." }.joined(separator: " ")
+            }
+            lines.append("")
+            if !command.fields.fields.isEmpty { lines += table(of: command.fields.fields) + [""] }
         }
         return lines
     }

@@ -3,6 +3,7 @@ package import Core
 internal import Data
 internal import Frontend
 package import Replication
+internal import Sharding
 
 /// What the simulator's checkers see of a node: more than any command shows, and nothing that a command could change.
 extension Node {
@@ -60,6 +61,24 @@ extension Node {
 
     /// Where the storage engine keeps its files; nil when it has none.
     package var directory: DataDirectory? { engine.directory }
+
+    /// Runs one command as a router would that has introduced itself.
+    package func runAsRouter(_ command: Document, database: String) async -> Document {
+        await frontend.run(command, database: database, as: "router")
+    }
+
+    /// What this shard may write of a collection now, as its data say; nil when it is none, or the collection is not
+    /// sharded here.
+    package func writableRanges(of namespace: Namespace) throws -> (epoch: Timestamp, ranges: [KeyRange])? {
+        guard let shard, let owned = try inspecting({ try shard.ownerships.collection(namespace) }),
+            let epoch = owned.table.version.epoch
+        else { return nil }
+        let closed = owned.table.closings.map(\.range)
+        return (epoch.timestamp, owned.table.current.flatMap { $0.range.subtracting(closed) })
+    }
+
+    /// Migrations that this primary takes part in.
+    package var migrationCount: Int { (shard?.donors.count ?? 0) + (shard?.recipients.count ?? 0) }
 
     /// Calls `body` with every document of a collection, in the order of insertion.
     package func forEachDocument(in database: String, _ collection: String, _ body: (DocumentView) throws -> Void)

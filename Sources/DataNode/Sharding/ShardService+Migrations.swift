@@ -158,7 +158,8 @@ extension ShardService {
                 return ["failure": .string("the recipient is moving another range")]
             }
             do { try await prepare(task) } catch let error as ServerError
-            where !error.code.isStateChange && error.code != .exceededTimeLimit {
+                where !error.code.isStateChange && error.code != .exceededTimeLimit
+            {
                 return ["failure": .string(error.message)]
             }
             try checkRecovered()

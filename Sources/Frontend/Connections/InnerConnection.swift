@@ -4,12 +4,15 @@ internal import Wire
 
 extension Frontend {
     /// Runs one command as a client of this node would, without a connection: for the program that holds the node.
-    /// - Parameter database: the command's `$db`.
+    /// - Parameters:
+    ///   - database: the command's `$db`.
+    ///   - kind: what in a sharded cluster it is asked as; nil for a client.
     /// - Returns: the reply, with `ok: 0` when the command failed.
-    package func run(_ command: Document, database: String = "admin") async -> Document {
+    package func run(_ command: Document, database: String = "admin", as kind: String? = nil) async -> Document {
         let connection = InnerConnection(id: nextInnerConnection())
         let client = ClientConnection(frontend: self, connection: connection)
         client.speaksHello = true
+        client.peer = kind.map { PeerIdentity(clusterKind: $0) }
         let request = ByteBuffer()
         let message = MessageWriter(message: request, requestID: 1, responseTo: 0)
         command.withView { for field in $0 { message.document.append(field.key, field.value) } }

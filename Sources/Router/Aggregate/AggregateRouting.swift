@@ -12,14 +12,54 @@ enum AggregateRouting {
         if context.body["explain"]?.isTruthy == true { return try await ExplainRouting.runAggregate(context) }
         let namespace = try namespace(context, context.argument)
         let stages = try stages(context.body)
+        if let first = stages.first?.keys.first, ownStages.contains(first) {
+            return try await runOwn(context, namespace, stages)
+        }
         if try await OutputRouting.run(context, namespace, stages) { return }
         try await context.routed { () throws(ServerError) in
             let destination = try await context.destination(namespace, .read)
-            if try await isWhole(context, destination, stages) {
-                return try await forward(context, destination, stages)
+            guard try await isWhole(context, destination, stages) else {
+                return try await merge(context, namespace, stages)
             }
-            try await merge(context, namespace, stages)
+            do throws(ServerError) { try await forward(context, destination, stages) } catch {
+                guard let view = ShardedView(error) else { throw error }
+                try await view.read(context, as: namespace)
+            }
         }
+    }
+
+    /// Stages that tell of the router that is asked.
+    private static let ownStages: Set<String> = ["$currentOp", "$listLocalSessions", "$listSessions"]
+
+    /// A pipeline whose first stage tells of this router.
+    private static func runOwn(
+        _ context: RouterContext, _ namespace: Namespace, _ stages: [Document]
+    ) async throws(ServerError) {
+        var report = OperationReport()
+        var documents = context.frontend.sessions.documents
+        if let options = stages.first?["$currentOp"] {
+            for (name, value) in options.asDocument?.fields ?? [] {
+                switch name {
+                case "idleConnections": report.idleConnections = value.asBool ?? false
+                case "idleCursors": report.idleCursors = value.asBool ?? false
+                case "idleSessions": report.idleSessions = value.asBool ?? false
+                case "allUsers", "localOps", "truncateOps": continue
+                default:
+                    throw ServerError(
+                        .commandNotSupported, "$currentOp with '\(name)' is not supported through a router")
+                }
+            }
+            documents = report.documents(context)
+        }
+        let hub = MergeHub(context.runtime)
+        let reach = ClusterReach(database: namespace.database, context: context.queryContext, hub: hub)
+        let output: any StageExecution
+        do {
+            output = try reach.merging(
+                Array(stages.dropFirst()), over: DocumentsSource(documents, hub.clock), part: .whole)
+        } catch { throw (error as? ServerError) ?? ServerError(.internalError, "\(error)") }
+        try await context.answer(
+            from: MergingCursor(output, hub, nil), firstBatch: Limits.cursorFirstBatchDefault, namespace)
     }
 
     /// The collection that a pipeline reads; for `{aggregate: 1}` one that cannot exist.

@@ -17,6 +17,8 @@ final class ClusterCatalog {
     private var sets: [ShardID: RemoteSet] = [:]
     private(set) var shards: [ShardEntry] = []
     private var hasShards = false
+    /// The concerns of those who name none, where `setDefaultRWConcern` has set them.
+    private(set) var defaults: (read: Document?, write: Document?)
     private var databases: [String: DatabaseEntry] = [:]
     private var placements: [Namespace: Placement] = [:]
     private let work: SharedWork
@@ -80,6 +82,8 @@ final class ClusterCatalog {
         }
         shards = entries
         hasShards = true
+        let concerns = try await read("settings", ["_id": "ReadWriteConcernDefaults"]).first
+        defaults = (concerns?["defaultReadConcern"]?.asDocument, concerns?["defaultWriteConcern"]?.asDocument)
     }
 
     /// A shard's set.

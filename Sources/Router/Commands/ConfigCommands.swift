@@ -78,7 +78,7 @@ enum ConfigCommands {
     static func forward(_ context: RouterContext) async throws(ServerError) {
         context.count()
         var request = try context.forwarded(RoutedRequest(), access: .write)
-        request.isRepeatable = false
+        request.isRepeatable = context.command.name.isGetDefaults
         let reply = try await context.send(request, to: context.catalog.config)
         if reply.isOK { try await note(context) }
         try context.relay(reply)
@@ -86,7 +86,8 @@ enum ConfigCommands {
 
     private static func note(_ context: RouterContext) async throws(ServerError) {
         switch KeyView(context.command.name) {
-        case "addShard", "addshard", "removeShard", "removeshard": try await context.catalog.refreshShards()
+        case "addShard", "addshard", "removeShard", "removeshard", "setDefaultRWConcern":
+            try await context.catalog.refreshShards()
         case "movePrimary", "moveprimary", "enableSharding", "enablesharding":
             if let name = context.argument.asString { context.catalog.forget(database: name) }
         case "shardCollection", "shardcollection", "refineCollectionShardKey":
@@ -142,4 +143,8 @@ enum ConfigCommands {
         context.writer.append("versionEpoch", objectID: collection.entry.lastmodEpoch)
         context.writer.append("versionTimestamp", timestamp: collection.entry.epoch.timestamp)
     }
+}
+
+extension StaticString {
+    fileprivate var isGetDefaults: Bool { KeyView(self) == "getDefaultRWConcern" }
 }

@@ -138,7 +138,13 @@ struct CollectionRule {
                 try await context.routed { () throws(ServerError) in
                     switch try await context.destination(namespace, kind) {
                     case .sharded(let collection): try await sharded(context, collection)
-                    case let other: try await context.forwardWhole(to: other, kind == .read ? .read : .write)
+                    case let other:
+                        do throws(ServerError) {
+                            try await context.forwardWhole(to: other, kind == .read ? .read : .write)
+                        } catch {
+                            guard let view = ShardedView(error) else { throw error }
+                            try await view.read(context, as: namespace)
+                        }
                     }
                 }
             }

@@ -10,10 +10,10 @@ import Wire
 enum BatchRouting {
     static func run(_ context: RouterContext) async throws(ServerError) {
         context.count()
-        guard let kind = WriteBatch.Kind(rawValue: "\(context.command.name)") else {
+        guard let kind = ClientBatch.Kind(rawValue: "\(context.command.name)") else {
             throw ServerError(.internalError, "\(context.command.name) is no batch of writes")
         }
-        let batch = try WriteBatch(kind, context)
+        let batch = try ClientBatch(kind, context)
         let execution = BatchExecution(context, try context.namespace(), batch, options: nil)
         if try await execution.run() { return }
         batch.write(to: context.writer)
@@ -24,7 +24,7 @@ enum BatchRouting {
 final class BatchExecution {
     private let context: RouterContext
     private let namespace: Namespace
-    private let batch: WriteBatch
+    private let batch: ClientBatch
     /// The fields of the commands that shards get; nil for those of the client's own command.
     private let options: Document?
     /// The number of the first statement within the client's session.
@@ -34,7 +34,7 @@ final class BatchExecution {
     private var parts: [Int: StatementParts] = [:]
 
     /// - Parameter options: what the commands for shards carry beside their statements.
-    init(_ context: RouterContext, _ namespace: Namespace, _ batch: WriteBatch, options: Document?) {
+    init(_ context: RouterContext, _ namespace: Namespace, _ batch: ClientBatch, options: Document?) {
         self.context = context
         self.namespace = namespace
         self.batch = batch
@@ -176,7 +176,7 @@ final class BatchExecution {
         }
         let hasStale = reply.body.withView { view in
             (view["writeErrors"]?.asArray ?? .empty).contains { element in
-                element.value.asDocument?["code"]?.asInteger == Int64(ErrorCode.staleConfig.rawValue)
+                (try? element.value.asDocument.flatMap { try StaleRefusal(writeError: $0) }) != nil
             }
         }
         guard hasStale else {
@@ -272,7 +272,7 @@ final class BatchExecution {
             case .success(let reply):
                 context.note(reply)
                 if let error = reply.error { return batch.fail(index, error) }
-                let one = WriteBatch(batch.kind, [batch.statements[index]], isOrdered: true)
+                let one = ClientBatch(batch.kind, [batch.statements[index]], isOrdered: true)
                 let stale = try one.take(reply.body, for: [0])
                 if let info = stale.first {
                     context.catalog.note(info)
@@ -330,7 +330,7 @@ final class BatchExecution {
                 try request([index], context.versions(found.target)), to: set)
             context.note(reply)
             if let error = reply.error { return batch.fail(index, error) }
-            let one = WriteBatch(batch.kind, [statement], isOrdered: true)
+            let one = ClientBatch(batch.kind, [statement], isOrdered: true)
             if let info = try one.take(reply.body, for: [0]).first {
                 context.catalog.note(info)
                 return try await retry(info.error)

@@ -9,7 +9,7 @@ enum BulkWrite {
     /// One operation: where, and as which statement.
     private struct Operation {
         let namespace: Namespace
-        let kind: WriteBatch.Kind
+        let kind: ClientBatch.Kind
         let statement: Document
     }
 
@@ -67,7 +67,7 @@ enum BulkWrite {
             at += DocumentView(base: at).byteCount
         }
         guard let first = run.first else { return }
-        let batch = WriteBatch(first.kind, statements, isOrdered: isOrdered)
+        let batch = ClientBatch(first.kind, statements, isOrdered: isOrdered)
         let execution = BatchExecution(context, first.namespace, batch, options: options)
         if context.arguments.transactionNumber != nil {
             execution.firstStatement = (context.arguments.statementID ?? 0) &+ Int32(truncatingIfNeeded: run.startIndex)
@@ -102,7 +102,7 @@ enum BulkWrite {
         }
         var operations: [Operation] = []
         for entry in try list("ops", context) {
-            guard let first = entry.first, let kind = WriteBatch.Kind(rawValue: first.key.string) else {
+            guard let first = entry.first, let kind = ClientBatch.Kind(rawValue: first.key.string) else {
                 throw ServerError(.failedToParse, "an operation of bulkWrite must begin with insert, update or delete")
             }
             guard let place = first.value.asInteger.flatMap({ Int(exactly: $0) }), namespaces.indices.contains(place)
@@ -131,7 +131,7 @@ enum BulkWrite {
 
     /// An operation as a statement of the command of its kind.
     private static func statement(
-        _ entry: DocumentView, _ kind: WriteBatch.Kind
+        _ entry: DocumentView, _ kind: ClientBatch.Kind
     ) throws(ServerError) -> Document {
         switch kind {
         case .insert:

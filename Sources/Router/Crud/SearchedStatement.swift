@@ -13,7 +13,7 @@ extension RouterContext {
     /// A write command with some statements, for one shard.
     /// - Parameter statements: one behind the other.
     func batchRequest(
-        _ kind: WriteBatch.Kind, _ namespace: Namespace, _ statements: ByteBuffer, count: Int, options: Document?,
+        _ kind: ClientBatch.Kind, _ namespace: Namespace, _ statements: ByteBuffer, count: Int, options: Document?,
         statementIDs: [Int32]?, _ versions: RoutedRequest
     ) throws(ServerError) -> RemoteRequest {
         let command = Document { writer in

@@ -31,7 +31,7 @@ extension RouterContext {
     /// Where a statement goes in a sharded collection.
     /// - Throws: `ShardKeyNotFound` and what else is wrong with the statement alone.
     func target(
-        of statement: DocumentView, _ kind: WriteBatch.Kind, in collection: RoutedCollection
+        of statement: DocumentView, _ kind: ClientBatch.Kind, in collection: RoutedCollection
     ) throws(ServerError) -> StatementTarget {
         switch kind {
         case .insert: return .one(ShardRoute(try collection.owner(of: statement)))

@@ -4,6 +4,7 @@ package import Replication
 package import DataNode
 import Conformance
 import MemoryStorage
+import ShardKeyStrategies
 
 /// What a member of a simulated set is.
 public struct MemberKind: Sendable {
@@ -98,10 +99,13 @@ public final class SimulatedMember {
         options.electionPolicyName = set.policy.name
         options.oplogBytesMax = set.oplogBytesMax
         options.ttlMonitorPause = .seconds(1)
+        options.clusterRole = set.role
+        options.orphanCleanupDelay = .seconds(1)
         let node = Node(
             runtime: runtime, transport: runtime.world.network.transport(for: runtime),
             engine: makeEngine(runtime),
-            electionPolicy: set.policy(of: self), syncSourceSelector: set.syncSourceSelector, options: options)
+            electionPolicy: set.policy(of: self), syncSourceSelector: set.syncSourceSelector,
+            shardKeyStrategies: { _, _ in MongoDBShardKeys() }, options: options)
         self.node = node
         node.onFailure = { [unowned self, unowned node] in noteFailure(of: node, $0, isOpening: false) }
         let set = set
@@ -333,6 +337,14 @@ public final class SimulatedMember {
             until: { reply != nil }, atMost: limit,
             "an answer of \(name) to \(command.fields.first?.key ?? "a command")")
         return reply ?? [:]
+    }
+
+    /// The same, as a router does that has introduced itself.
+    func sendAsRouter(_ command: Document, in database: String, _ answer: @escaping (Document) -> Void) {
+        guard let node, let runtime, runtime.isAlive else {
+            return answer(["ok": 0.0, "code": 6, "errmsg": "the member is dead"])
+        }
+        runtime.spawn("command of a router") { answer(await node.runAsRouter(command, database: database)) }
     }
 
     /// Sends one command to the member, inside its process. There is no answer when it dies meanwhile.

@@ -2,7 +2,7 @@ import BSON
 public import Core
 public import ElectionPolicies
 import Replication
-import DataNode
+public import DataNode
 
 /// A replica set of real nodes in a `SimulatedWorld`, and checkers that watch all the time. Members forget at a crash,
 /// unless the set remembers.
@@ -45,6 +45,8 @@ public final class SimulatedReplicaSet {
     /// One read in so many finds nothing in memory, where the storage is larger than that.
     let notResidentOneIn: Int?
     public let oplogBytesMax: Int?
+    /// What its members are in a sharded cluster.
+    let role: ClusterRole?
     public let timing: Timing
     public let timeline: Timeline
     /// All nodes, the spare ones at the end.
@@ -82,13 +84,15 @@ public final class SimulatedReplicaSet {
     ///   - usesFiles: members that remember keep their data in files, on disks that lose what was not synced.
     ///   - notResidentOneIn: one read in so many finds nothing in memory; nil for storage that is all there.
     ///   - oplogBytesMax: nil for the default.
+    ///   - role: what the members are in a sharded cluster.
     public init(
         _ world: SimulatedWorld, name: String = "rs0", kinds: [MemberKind], spares: [MemberKind] = [],
         policy: any ElectionPolicy = FastElectionPolicy(), policies: [Int: any ElectionPolicy] = [:],
         syncSourceSelector: (any SyncSourceSelecting)? = nil, remembers: Bool = false, flushTime: Duration = .zero,
-        usesFiles: Bool = false, notResidentOneIn: Int? = nil, oplogBytesMax: Int? = nil, timing: Timing = Timing(),
-        logLevel: LogLevel = .info
+        usesFiles: Bool = false, notResidentOneIn: Int? = nil, oplogBytesMax: Int? = nil, role: ClusterRole? = nil,
+        timing: Timing = Timing(), logLevel: LogLevel = .info
     ) {
+        self.role = role
         self.world = world
         self.name = name
         self.policy = policy

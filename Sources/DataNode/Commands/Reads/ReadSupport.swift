@@ -4,6 +4,7 @@ internal import Data
 internal import Frontend
 internal import Query
 internal import Replication
+internal import Sharding
 internal import Wire
 
 /// What all commands that read have in common.
@@ -23,8 +24,18 @@ extension CommandContext {
         guard !connection.isClosed else { throw ServerError(.clientDisconnect, "the client has gone") }
     }
 
-    /// The read concern of this command: its own, or the set's default; one without a level gets the default's.
+    /// The read concern of this command: its own, or the set's default; one without a level gets the default's. What
+    /// came through a router is not read at a time from before the placement that it was routed by.
     func readConcern() throws(ServerError) -> ReadConcern {
+        var concern = try ownReadConcern()
+        guard let owned = routed?.owned, concern.level == .majority || concern.level == .snapshot,
+            concern.atClusterTime == nil, let since = owned.table.versions.keys.max()
+        else { return concern }
+        concern.afterClusterTime = max(concern.afterClusterTime ?? since, since)
+        return concern
+    }
+
+    private func ownReadConcern() throws(ServerError) -> ReadConcern {
         var concern = ReadConcern()
         if let view = arguments.readConcern, !view.isEmpty {
             concern = try ReadConcern(view)

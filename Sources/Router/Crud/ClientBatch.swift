@@ -5,7 +5,7 @@ import Sharding
 import Wire
 
 /// The statements of a write command of a client, and what has become of them so far: the client's reply is made of it.
-final class WriteBatch {
+final class ClientBatch {
     /// What statements do.
     enum Kind: String {
         case insert, update, delete
@@ -26,8 +26,10 @@ final class WriteBatch {
     let statements: [DocumentView]
     /// Statements that the router has changed: documents that it gave an `_id`.
     var replaced: [Int: Document] = [:]
-    /// Statements that have not been carried out, ascending.
-    private(set) var pending: [Int]
+    /// Statements that have not been carried out, ascending, behind those at the front that are through.
+    private var left: [Int]
+    private var head = 0
+    var pending: ArraySlice<Int> { left[head...] }
     var n: Int64 = 0
     var nModified: Int64 = 0
     private var upserted: [(index: Int, id: Value)] = []
@@ -40,7 +42,7 @@ final class WriteBatch {
         self.kind = kind
         self.statements = statements
         self.isOrdered = isOrdered
-        pending = Array(statements.indices)
+        left = Array(statements.indices)
     }
 
     /// The statements of the client's command.
@@ -84,10 +86,16 @@ final class WriteBatch {
     /// Whether something has been done, or has failed.
     var hasBegun: Bool { pending.count < statements.count }
 
-    /// A statement is through.
-    func done(_ indexes: some Sequence<Int>) {
+    /// Statements are through.
+    func done(_ indexes: [Int]) {
+        // Mostly the first ones, in order: those of an ordered batch are nothing else.
+        if pending.starts(with: indexes) {
+            head += indexes.count
+            return
+        }
         let done = Set(indexes)
-        pending.removeAll { done.contains($0) }
+        left = pending.filter { !done.contains($0) }
+        head = 0
     }
 
     /// A statement has failed.
@@ -109,15 +117,15 @@ final class WriteBatch {
     /// Takes a shard's reply to some statements.
     /// - Parameter indexes: the statements, as the shard was sent them.
     /// - Returns: why statements were not started, for those that are to be routed anew; they stay pending.
-    func take(_ reply: Document, for indexes: [Int]) throws(ServerError) -> [StaleConfigInfo] {
-        var stale: [StaleConfigInfo] = []
-        var ended: Set<Int> = Set(indexes)
+    func take(_ reply: Document, for indexes: [Int]) throws(ServerError) -> [StaleRefusal] {
+        var stale: [StaleRefusal] = []
+        var unstarted: Set<Int> = []
         try reply.withView { view in
             Result { () throws(ServerError) in
                 n += view["n"]?.asInteger ?? 0
                 nModified += view["nModified"]?.asInteger ?? 0
                 for element in view["upserted"]?.asArray ?? .empty {
-                    guard let entry = element.value.asDocument, let place = WriteBatch.place(entry, indexes),
+                    guard let entry = element.value.asDocument, let place = ClientBatch.place(entry, indexes),
                         let id = entry["_id"]
                     else { continue }
                     upserted.append((indexes[place], Value(id)))
@@ -131,23 +139,23 @@ final class WriteBatch {
                 }
                 var first: Int?
                 for element in view["writeErrors"]?.asArray ?? .empty {
-                    guard let entry = element.value.asDocument, let place = WriteBatch.place(entry, indexes) else {
+                    guard let entry = element.value.asDocument, let place = ClientBatch.place(entry, indexes) else {
                         continue
                     }
                     let at = indexes[place]
                     first = min(first ?? place, place)
-                    guard entry["code"]?.asInteger == Int64(ErrorCode.staleConfig.rawValue) else {
-                        errors.append((at, WriteBatch.error(entry, index: at)))
+                    guard let refusal = try StaleRefusal(writeError: entry) else {
+                        errors.append((at, ClientBatch.error(entry, index: at)))
                         continue
                     }
-                    ended.remove(at)
-                    if let info = entry["errInfo"]?.asDocument { stale.append(try StaleConfigInfo(info)) }
+                    unstarted.insert(at)
+                    stale.append(refusal)
                 }
                 // Behind an error, the shard has not looked at the rest of an ordered batch.
-                if isOrdered, let first { ended.subtract(indexes[(first + 1)...]) }
+                if isOrdered, let first { unstarted.formUnion(indexes[(first + 1)...]) }
             }
         }.get()
-        done(ended)
+        done(unstarted.isEmpty ? indexes : indexes.filter { !unstarted.contains($0) })
         return stale
     }
 
@@ -199,6 +207,39 @@ final class WriteBatch {
         if let concernError {
             writer.append("writeConcernError", concernError)
             if !labels.isEmpty { writer.array("errorLabels") { for label in labels { $0.append(string: label) } } }
+        }
+    }
+}
+
+/// A shard's refusal of what it was routed by.
+enum StaleRefusal {
+    case collection(StaleConfigInfo)
+    case database(StaleDatabaseInfo)
+
+    /// Nil for another error of a statement.
+    init?(writeError entry: DocumentView) throws(ServerError) {
+        switch entry["code"]?.asInteger {
+        case Int64(ErrorCode.staleConfig.rawValue):
+            self = .collection(try StaleConfigInfo(entry["errInfo"]?.asDocument ?? .empty))
+        case Int64(ErrorCode.staleDbVersion.rawValue):
+            self = .database(try StaleDatabaseInfo(entry["errInfo"]?.asDocument ?? .empty))
+        default: return nil
+        }
+    }
+
+    var error: ServerError {
+        switch self {
+        case .collection(let info): info.error
+        case .database(let info): info.error
+        }
+    }
+}
+
+extension ClusterCatalog {
+    func note(_ refusal: StaleRefusal) {
+        switch refusal {
+        case .collection(let info): note(info)
+        case .database(let info): note(info)
         }
     }
 }
