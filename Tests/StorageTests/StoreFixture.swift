@@ -37,6 +37,25 @@ let smallSettings: FileSettings = {
     return settings
 }()
 
+/// The same, of whose oplog little is in memory.
+let pagedSettings: FileSettings = {
+    var settings = smallSettings
+    settings.oplogSegmentBytes = 512
+    settings.oplogMemoryBytes = 256
+    return settings
+}()
+
+extension FileStorage {
+    /// Runs a step until all that it reads is in memory.
+    func whenResident<Answer>(_ step: () throws -> Answer) async throws -> Answer {
+        while true {
+            do { return try step() } catch let missing as StorageNotResident {
+                try await prefetch(missing.table, [missing.key])
+            }
+        }
+    }
+}
+
 /// What a store should hold, after each number of batches.
 struct StoreModel {
     typealias Tables = [TableID: [[UInt8]: [UInt8]]]
