@@ -42,6 +42,7 @@ public final class FileStorage: StorageEngine {
         var checkpointBytes: Int64 = 0
         var replayed: UInt64 = 0
         var recovery: Duration = .zero
+        var oplogReads: Int64 = 0
     }
 
     /// - Parameters:
@@ -267,6 +268,7 @@ public final class FileStorage: StorageEngine {
             $0.append("oplogBytes", int64: Int64(manifest?.oplog.segments.reduce(0) { $0 + $1.bytes } ?? 0))
             $0.append("oplogSegmentsInFilesOnly", int64: Int64(memory.logSegmentsStored))
             $0.append("oplogMemoryBytes", int64: Int64(memory.logMemoryBytes))
+            $0.append("oplogReads", int64: counters.oplogReads)
             $0.append("unclean", bool: wasUnclean)
             $0.append("replayedBatches", int64: Int64(bitPattern: counters.replayed))
             $0.append("recoveryMillis", int64: counters.recovery.wholeMilliseconds)
@@ -362,7 +364,9 @@ extension FileStorage: StorageSnapshots {
 /// Of the oplog only what is newest is in memory; tables are as a whole.
 extension FileStorage: StoragePrefetching {
     public func prefetch(_ table: TableID, _ keys: [[UInt8]]) async throws {
-        if table == .oplog { try await memory.prefetchLog(keys, runtime) }
+        guard table == .oplog else { return }
+        counters.oplogReads += Int64(keys.count)
+        try await memory.prefetchLog(keys, runtime)
     }
 
     public func keepResident(_ table: TableID) {}
