@@ -43,7 +43,7 @@ import Testing
     @Test("a bit that turns in a segment is found when it is read, and never served")
     func turnedBits() throws {
         var damages = 0
-        for seed in 1...200 as ClosedRange<UInt64> {
+        for seed in 1...150 as ClosedRange<UInt64> {
             let (path, outcome) = try StoreRun.turnedBit(seed: seed, settings: pagedSettings, commits: true)
             #expect(outcome != .served, "seed \(seed): \(path)")
             if case .refused(let why) = outcome, path.contains("/oplog/") {
