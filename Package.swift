@@ -114,11 +114,14 @@ let package = Package(
         module("Sharding", ["BSON", "Core"]),
         module("Client", ["BSON", "Core", "Wire"]),
         module("Frontend", ["BSON", "Core", "Wire"]),
-        module("DataNode", ["BSON", "Core", "Wire", "Frontend", "Query", "Data", "Replication", "COplog"]),
+        module(
+            "DataNode", ["BSON", "Core", "Wire", "Frontend", "Query", "Data", "Replication", "Sharding", "COplog"]),
+        module("Router", ["BSON", "Core", "Wire", "Client", "Frontend", "Query", "Sharding"]),
         module(
             "Quorate",
             [
-                "BSON", "Core", "LiveRuntime", "Wire", "DataNode", "Client", "LoopbackTransport", "SocketTransport",
+                "BSON", "Core", "LiveRuntime", "Wire", "DataNode", "Router", "Client", "LoopbackTransport",
+                "SocketTransport",
                 "MemoryStorage", "FileStorage", .target(name: "RocksDBStorage", condition: withRocksDB),
                 "ElectionPolicies", "ReadSelectors", "ShardKeyStrategies", "Conformance",
             ]),
@@ -133,8 +136,8 @@ let package = Package(
         module(
             "CommandLine",
             [
-                "BSON", "Core", "LiveRuntime", "Wire", "Quorate", "Frontend", "DataNode", "Client", "Simulation",
-                "SocketTransport",
+                "BSON", "Core", "LiveRuntime", "Wire", "Quorate", "Frontend", "DataNode", "Router", "Client",
+                "Simulation", "SocketTransport",
             ]),
 
         // Default parts: each imports Core and nothing beside it (SocketTransport also the event loop it sits on).

@@ -102,6 +102,12 @@ public struct ArrayWriter {
         var value = value
         value.withUTF8 { append(utf8: UnsafeRawBufferPointer($0)) }
     }
+    public mutating func append(binary bytes: UnsafeRawBufferPointer, subtype: UInt8 = 0) {
+        let at = header(.binary, payload: bytes.count + 5)
+        at.storeBytes(of: Int32(truncatingIfNeeded: bytes.count).littleEndian, as: Int32.self)
+        (at + 4).storeBytes(of: subtype, as: UInt8.self)
+        if let source = bytes.baseAddress { (at + 5).copyMemory(from: source, byteCount: bytes.count) }
+    }
     @inlinable @inline(__always) public mutating func append(_ value: DocumentView) {
         let size = value.byteCount
         header(.document, payload: size).copyMemory(from: value.base, byteCount: size)

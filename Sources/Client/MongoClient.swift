@@ -20,18 +20,14 @@ public final class MongoClient {
 
     let transport: any Transport
     let sessions: SessionPool
-    var selector: any ReadSelector
-    private(set) var topology: Topology
+    let watch: TopologyWatch
     private(set) var clusterTime: Document?
-    private var servers: [Endpoint: Server] = [:]
-    private var statistics: [Endpoint: MemberStatistics] = [:]
-    private var waiters: [OneShot<Void>] = []
+    private var pools: [Endpoint: ConnectionPool] = [:]
 
-    /// The pool and monitor of one server.
+    /// One server and its connections.
     struct Server {
         let address: Endpoint
         let pool: ConnectionPool
-        let monitor: ServerMonitor
     }
 
     /// Starts to watch the seeds at once.
@@ -48,17 +44,21 @@ public final class MongoClient {
     ) {
         self.runtime = runtime
         self.transport = transport
-        self.selector = selector
         self.options = options
         sessions = SessionPool(runtime: runtime)
-        topology = Topology(
-            seeds: seeds, setName: setName, isDirect: options.directConnection,
-            heartbeatInterval: options.heartbeatInterval)
-        for server in topology.description.servers { watch(server.address) }
+        watch = TopologyWatch(
+            runtime: runtime, transport: transport, seeds: seeds, setName: setName, selector: selector,
+            options: options)
+        watch.onChange = { [unowned self] in topologyChanged() }
+        watch.onForget = { [unowned self] in pools.removeValue(forKey: $0)?.close() }
+        // What was pooled is as dead as the monitor's own connection. A server that is silent leaves operations waiting
+        // for replies that never come: they are told now.
+        watch.onFailure = { [unowned self] in pools[$0]?.clear(interruptingOperations: $1.kind == .timedOut) }
+        watch.start()
     }
 
     /// What is known of the servers.
-    public var topologyDescription: TopologyDescription { topology.description }
+    public var topologyDescription: TopologyDescription { watch.description }
 
     /// A database by name; it need not exist yet.
     public func database(_ name: String) -> MongoDatabase { MongoDatabase(client: self, name: name) }
@@ -78,7 +78,7 @@ public final class MongoClient {
         while start < ids.count {
             let batch = ids[start..<min(start + Limits.endSessionsBatchMax, ids.count)]
             start += Limits.endSessionsBatchMax
-            guard topology.description.servers.contains(where: \.type.isDataBearing) else { break }
+            guard watch.description.servers.contains(where: \.type.isDataBearing) else { break }
             // What fails here the server's own timeout puts right.
             _ = try? await endSessions(Array(batch))
         }
@@ -90,13 +90,10 @@ public final class MongoClient {
     private func shutDown() {
         guard !isClosed else { return }
         isClosed = true
-        // In the topology's order: what is closed first is seen first by the servers.
-        for server in topology.description.servers {
-            servers[server.address]?.monitor.stop()
-            servers[server.address]?.pool.close()
-        }
-        servers = [:]
-        wakeWaiters()
+        let known = watch.description.servers
+        watch.close()
+        for server in known { pools[server.address]?.close() }
+        pools = [:]
     }
 
     private func endSessions(_ ids: [Document]) async throws {
@@ -109,50 +106,9 @@ public final class MongoClient {
 
     // MARK: Servers
 
-    private func watch(_ address: Endpoint) {
-        guard servers[address] == nil, !isClosed else { return }
-        let pool = ConnectionPool(address: address, runtime: runtime, transport: transport, options: options)
-        let monitor = ServerMonitor(
-            address: address, runtime: runtime, transport: transport, options: options,
-            report: { [weak self] in self?.take($0, failure: $1) },
-            reportRoundTrip: { [weak self] in self?.topology.setRoundTripTime($0, of: address) })
-        servers[address] = Server(address: address, pool: pool, monitor: monitor)
-        monitor.start()
-    }
-
-    private func take(_ description: ServerDescription, failure: NetworkError?) {
-        guard !isClosed else { return }
-        let directives = topology.take(description)
-        // What was pooled is as dead as the monitor's own connection. A server that is silent leaves operations waiting
-        // for replies that never come: they are told now.
-        if let failure {
-            servers[description.address]?.pool.clear(interruptingOperations: failure.kind == .timedOut)
-        }
-        for directive in directives {
-            switch directive {
-            case .watch(let address): watch(address)
-            case .forget(let address):
-                let server = servers.removeValue(forKey: address)
-                statistics[address] = nil
-                server?.monitor.stop()
-                server?.pool.close()
-            case .ignored: return
-            case .stalePrimary(let address): servers[address]?.monitor.requestCheck()
-            }
-        }
-        topologyChanged()
-    }
-
     private func topologyChanged() {
-        sessions.timeoutMinutes = topology.logicalSessionTimeoutMinutes
-        onTopologyChange?(topology.description)
-        wakeWaiters()
-    }
-
-    private func wakeWaiters() {
-        let waiting = waiters
-        waiters = []
-        for waiter in waiting { waiter.resolve(()) }
+        sessions.timeoutMinutes = watch.logicalSessionTimeoutMinutes
+        onTopologyChange?(watch.description)
     }
 
     // MARK: Selection
@@ -166,14 +122,9 @@ public final class MongoClient {
             try checkWireVersions()
             if let server = try pick(access, preference, avoiding: avoiding) { return server }
             guard runtime.now < deadline else { throw selectionTimeout(access, preference) }
-            guard waiters.count < Limits.clientSelectionWaitersMax else {
+            guard await watch.waitForChange(until: deadline) else {
                 throw ServerSelectionTimeout(message: "too many operations wait for a server")
             }
-            for server in topology.description.servers { servers[server.address]?.monitor.requestCheck() }
-            let waiter = OneShot<Void>()
-            waiters.append(waiter)
-            await waiter.wait(runtime, until: deadline, else: ())
-            waiters.removeAll { $0 === waiter }
         }
     }
 
@@ -185,29 +136,26 @@ public final class MongoClient {
     }
 
     /// The server of an address, for what belongs to one server (cursors).
-    func server(_ address: Endpoint) -> Server? { servers[address] }
+    func server(_ address: Endpoint) -> Server? {
+        guard !isClosed, watch.description[address] != nil else { return nil }
+        if let pool = pools[address] { return Server(address: address, pool: pool) }
+        let pool = ConnectionPool(address: address, runtime: runtime, transport: transport, options: options)
+        pools[address] = pool
+        return Server(address: address, pool: pool)
+    }
 
     private func pick(
         _ access: ServerSelection.Operation, _ preference: ReadPreference, avoiding: [Endpoint]
     ) throws -> Server? {
-        let description = topology.description
-        let suitable: [ServerDescription]
         do {
-            suitable = try ServerSelection.suitable(description, access, preference, avoiding: avoiding)
+            return try watch.pick(access, preference, avoiding: avoiding).flatMap { server($0) }
         } catch {
             throw ClientUsageError(message: error.description)
         }
-        guard !suitable.isEmpty else { return nil }
-        let request = ReadSelectionRequest(
-            topology: description, preference: preference, suitable: suitable,
-            localThreshold: options.localThreshold, statistics: statistics)
-        guard let address = selector.select(request, random: { self.runtime.random(below: $0) }) else { return nil }
-        // A selector may choose badly, but not what the read preference forbids.
-        return suitable.contains { $0.address == address } ? servers[address] : nil
     }
 
     private func checkWireVersions() throws {
-        for server in topology.description.servers where server.type != .unknown && server.type != .possiblePrimary {
+        for server in watch.description.servers where server.type != .unknown && server.type != .possiblePrimary {
             if server.maxWireVersion < WireVersions.oldest || server.minWireVersion > WireVersions.newest {
                 throw ClientUsageError(
                     message: "\(server.address) speaks wire versions \(server.minWireVersion) to "
@@ -220,7 +168,7 @@ public final class MongoClient {
         _ access: ServerSelection.Operation, _ preference: ReadPreference
     ) -> ServerSelectionTimeout {
         let wanted = access == .write ? "server for writes" : "server for reads (\(preference.mode))"
-        let known = topology.description.servers.map { server in
+        let known = watch.description.servers.map { server in
             "\(server.address) is \(server.type.rawValue)" + (server.error.map { ": \($0)" } ?? "")
         }
         return ServerSelectionTimeout(
@@ -229,8 +177,8 @@ public final class MongoClient {
 
     // MARK: What operations tell
 
-    func began(on address: Endpoint) { statistics[address, default: MemberStatistics()].operationsInFlight += 1 }
-    func ended(on address: Endpoint) { statistics[address]?.operationsInFlight -= 1 }
+    func began(on address: Endpoint) { watch.began(on: address) }
+    func ended(on address: Endpoint) { watch.ended(on: address) }
 
     func advance(clusterTime time: Document) { clusterTime = ClusterTime.newer(clusterTime, time) }
 
@@ -239,20 +187,16 @@ public final class MongoClient {
         guard generation == server.pool.generation, error.kind != .poolCleared else { return }
         // A slow answer is not a dead server.
         if error.kind == .timedOut { return }
-        _ = topology.markUnknown(server.address, version: nil, error: error.message)
         server.pool.clear()
-        server.monitor.cancelCheck()
-        topologyChanged()
+        watch.connectionFailed(server.address, error.message)
     }
 
     /// A server answered that it is not, or no longer, what it was taken for.
     func stateChanged(_ error: CommandError, server: Server, generation: Int) {
         guard generation == server.pool.generation else { return }
         let version = error.reply.withView { TopologyVersion($0["topologyVersion"]) }
-        guard topology.markUnknown(server.address, version: version, error: error.message) else { return }
+        guard watch.stateChanged(server.address, version: version, error.message) else { return }
         if error.code.isShutdown { server.pool.clear() }
-        server.monitor.requestCheck()
-        topologyChanged()
     }
 }
 

@@ -1,20 +1,22 @@
-import Core
+package import Core
 
 /// A value that one task waits for and another step of the same loop brings. The first value counts.
-final class OneShot<Value> {
+package final class OneShot<Value> {
     private var value: Value?
     private var waiter: UnsafeContinuation<Void, Never>?
 
-    var isResolved: Bool { value != nil }
+    package init() {}
 
-    func resolve(_ value: Value) {
+    package var isResolved: Bool { value != nil }
+
+    package func resolve(_ value: Value) {
         guard self.value == nil else { return }
         self.value = value
         waiter?.resume()
         waiter = nil
     }
 
-    func wait() async -> Value {
+    package func wait() async -> Value {
         while true {
             if let value { return value }
             await withUnsafeContinuation { waiter = $0 }
@@ -22,7 +24,9 @@ final class OneShot<Value> {
     }
 
     /// Waits until `deadline` at most; then the value is `late`.
-    func wait(_ runtime: any NodeRuntime, until deadline: Instant, else late: @autoclosure @escaping () -> Value) async
+    package func wait(
+        _ runtime: any NodeRuntime, until deadline: Instant, else late: @autoclosure @escaping () -> Value
+    ) async
         -> Value
     {
         if let value { return value }

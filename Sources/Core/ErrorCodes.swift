@@ -51,6 +51,8 @@ extension ErrorCode {
     public static let unknownReplWriteConcern = ErrorCode(79)
     public static let indexOptionsConflict = ErrorCode(85)
     public static let indexKeySpecsConflict = ErrorCode(86)
+    /// The shard key needs that index.
+    public static let cannotDropShardKeyIndex = ErrorCode(265)
     /// A chunk cannot be split there.
     public static let cannotSplit = ErrorCode(87)
     public static let networkTimeout = ErrorCode(89)
@@ -225,6 +227,7 @@ extension ErrorCode {
         85: "IndexOptionsConflict",
         86: "IndexKeySpecsConflict",
         87: "CannotSplit",
+        265: "CannotDropShardKeyIndex",
         150: "StaleEpoch",
         153: "ChunkTooBig",
         163: "ZoneStillInUse",

@@ -296,6 +296,48 @@ public enum Limits {
     public static let oplogBytesVolatileDefault = 64 * 1024 * 1024
     /// How long a call to another member may take, cloning of one batch included.
     public static let peerCallTimeout: Duration = .seconds(10)
+    /// How long a change of a cluster's catalog, or of what a shard owns, waits for a majority of its set.
+    public static let clusterMajorityWait: Duration = .seconds(30)
+    /// How long a node of a cluster looks for the primary of another set that it needs, and asks it again.
+    public static let clusterCallPatience: Duration = .seconds(15)
+    /// How long one request between nodes of a cluster may take; one that makes the other side read or copy much; and
+    /// one that only asks who is there.
+    public static let clusterCallTimeout: Duration = .seconds(20)
+    public static let clusterLongCallTimeout: Duration = .seconds(600)
+    public static let clusterHelloTimeout: Duration = .seconds(2)
+    /// The pause before a node of a cluster tries again what did not work.
+    public static let clusterRetryPause: Duration = .milliseconds(100)
+    /// How long `addShard` looks for the primary of the set that is to become a shard.
+    public static let addShardPatience: Duration = .seconds(5)
+    /// How long a request that knows of a move waits at a shard that does not know its outcome yet.
+    public static let clusterLearnPatience: Duration = .seconds(10)
+    /// How long a write waits for a range that is being moved.
+    public static let closedRangePatience: Duration = .seconds(30)
+    /// How long a range's writes may wait for the recipient to catch up, and how long all of a move may take: then the
+    /// donor gives up.
+    public static let rangeClosedMax: Duration = .seconds(10)
+    public static let migrationMax: Duration = .seconds(6 * 3600)
+    /// How long a move waits for statements for many documents to end.
+    public static let multiWritesMax: Duration = .seconds(10)
+    /// Documents that a recipient stores in one step; entries that a donor looks at for one answer.
+    public static let migrationStoreDocuments = 100
+    public static let migrationTailEntries = 1000
+    /// How long copying and deleting wait when the majority is behind.
+    public static let migrationPause: Duration = .milliseconds(20)
+    /// Documents of a range that are deleted in one step, and the pause before ranges are looked at again.
+    public static let rangeDeletionDocuments = 100
+    public static let rangeDeletionPause: Duration = .seconds(1)
+    /// `orphanCleanupDelaySecs` where it is not set.
+    public static let orphanCleanupDelay: Duration = .seconds(900)
+    /// How long one node waits for another to come further with a migration, before it asks again.
+    public static let migrationPoll: Duration = .milliseconds(1000)
+    /// The pause between two rounds of the balancer: when there was something to do, and when not.
+    public static let balancerPauseBusy: Duration = .milliseconds(500)
+    public static let balancerPause: Duration = .seconds(5)
+    /// Chunks that one round of automatic splitting looks at on a shard.
+    public static let splitChunksPerRound = 64
+    /// The pause between two tries to bring a drop to its end on all shards.
+    public static let coordinatorPause: Duration = .seconds(2)
     /// How long a write that a secondary's `$out` or `$merge` has sent to the primary may take, its write concern
     /// included. A primary that changes, or a client that leaves, ends the wait at once.
     public static let outputCallTimeout: Duration = .seconds(3600)

@@ -52,6 +52,8 @@ public struct Namespace: Hashable, Comparable, Sendable, CustomStringConvertible
     /// Where the profiler of a database keeps its entries.
     public var isProfile: Bool { collection == "system.profile" }
     public static func profile(of database: String) -> Namespace { Namespace(database, "system.profile") }
+    /// Where a shard keeps what it owns: replicated as all data, and written by the shard alone.
+    public var isAboutOwnership: Bool { database == "config" && collection.hasPrefix("shard.") }
     /// The oplog as clients read it.
     public var isOplog: Bool { database == "local" && collection == "oplog.rs" }
     /// What a pipeline over no collection names: `{aggregate: 1}`. No collection can have that name.
@@ -108,6 +110,9 @@ public struct Namespace: Hashable, Comparable, Sendable, CustomStringConvertible
     public func checkUserWritable() throws(ServerError) {
         if isOplog {
             throw ServerError(.invalidNamespace, "cannot write to '\(self)': only replication writes the oplog")
+        }
+        if isAboutOwnership {
+            throw ServerError(.invalidNamespace, "cannot write to '\(self)': only the shard itself does")
         }
         guard isSystem else { return }
         if isProfile { throw ServerError(.invalidNamespace, "cannot write to '\(self)': only the profiler does") }

@@ -32,6 +32,14 @@ public final class DataStore {
     var residentNamespaces: Set<Namespace> = []
     /// Whether documents that a rollback takes back are kept.
     public var keepsRolledBack = true
+    /// What this shard owns of its collections; nil on every other node.
+    public weak var ownerships: (any OwnershipSource)?
+    /// Whether the operation that is at work came through a router: it reads what the shard owns, and nothing beside.
+    public var isRouted = false
+    /// Counts the changes of what a shard keeps about what it owns, whoever has made them.
+    public internal(set) var ownershipChanges: UInt64 = 0
+    /// The slice at work has met a range that is closed.
+    var hasMetClosedRange = false
     /// Called after an entry was appended, in the same step: wakes tailing cursors and fetchers.
     public var onAppend: ((OpTime) -> Void)?
 
@@ -65,6 +73,7 @@ public final class DataStore {
     /// sync. Cursors and operations from before are invalid.
     public func load() throws {
         indexBuilds.removeAll()
+        ownershipChanges &+= 1
         try temporary.reset()
         sessions.reload()
         try catalog.load()

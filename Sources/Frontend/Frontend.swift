@@ -127,6 +127,7 @@ package struct FrontendCounters {
 /// The commands that every service has.
 package enum FrontendCommands {
     package static var all: [Command<RequestContext>] {
-        HelloCommand.all + SessionCommands.all + [ConfigureFailPoint.command]
+        HelloCommand.all + SessionCommands.all + InformationCommands.all + AuthenticationCommands.all
+            + AbsentCommands.all + [ConfigureFailPoint.command]
     }
 }

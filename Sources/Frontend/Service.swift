@@ -20,7 +20,8 @@ package protocol Service: AnyObject {
     func appendGossip(to writer: DocumentWriter, operationTime: Timestamp?)
     /// Writes the fields of `hello` that depend on the service, from `isWritablePrimary` on.
     func appendHello(to writer: DocumentWriter, legacy: Bool)
-    /// Who introduces itself, in `internalMember` of this `hello`, as a member of this service's cluster.
+    /// Who introduces itself, in `internalMember` or `internalCluster` of this `hello`, as a member of this service's
+    /// set or a node of its sharded cluster.
     /// - Throws: why it is not believed; the connection keeps the reason.
     func identify(_ hello: DocumentView) throws(ServerError) -> PeerIdentity
 
@@ -30,16 +31,36 @@ package protocol Service: AnyObject {
     func fail(_ error: any Error)
 }
 
-/// Who a member is that has done the internal handshake.
+/// Who is at the other end of a connection that has done the internal handshake: a member of the set, a node of the
+/// sharded cluster, or both.
 package struct PeerIdentity {
+    /// Its place in the set's configuration; -1 for none.
     package let memberID: Int32
     package let incarnation: Incarnation
     /// It copies data as members do, and is none.
     package let isBackup: Bool
+    /// Whether it has introduced itself as a member of the set, or as a backup.
+    package let isMember: Bool
+    /// What it is in the sharded cluster (`router`, `shard`, `config`), when it has introduced itself as a node of it:
+    /// it may send versions and the cluster's internal commands.
+    package let clusterKind: String?
 
-    package init(memberID: Int32, incarnation: Incarnation, isBackup: Bool = false) {
+    package init(
+        memberID: Int32, incarnation: Incarnation, isBackup: Bool = false, clusterKind: String? = nil
+    ) {
         self.isBackup = isBackup
         self.memberID = memberID
         self.incarnation = incarnation
+        isMember = true
+        self.clusterKind = clusterKind
+    }
+
+    /// A node of the sharded cluster that is no member of this set.
+    package init(clusterKind: String) {
+        memberID = -1
+        incarnation = Incarnation(startedAt: WallTime(milliseconds: 0), nonce: 0)
+        isBackup = false
+        isMember = false
+        self.clusterKind = clusterKind
     }
 }

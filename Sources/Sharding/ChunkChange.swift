@@ -10,6 +10,13 @@ public struct ChunkChange: Hashable, Sendable {
     public var added: [Chunk]
     /// New major versions of shards.
     public var majors: [ShardID: UInt32]
+
+    /// A change of these parts.
+    public init(removed: [[UInt8]], added: [Chunk], majors: [ShardID: UInt32]) {
+        self.removed = removed
+        self.added = added
+        self.majors = majors
+    }
 }
 
 extension RoutingTable {

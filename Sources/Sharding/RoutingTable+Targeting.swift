@@ -9,6 +9,13 @@ public struct ShardTarget: Hashable, Sendable {
     public let version: PlacementVersion
     /// The ranges of the operation that the shard owns, ascending.
     public let ranges: [KeyRange]
+
+    /// A part of an operation.
+    public init(shard: ShardID, version: PlacementVersion, ranges: [KeyRange]) {
+        self.shard = shard
+        self.version = version
+        self.ranges = ranges
+    }
 }
 
 extension RoutingTable {

@@ -55,6 +55,22 @@ public struct MessageWriter {
         return length
     }
 
+    /// The same for an OP_MSG with document sequences behind its document: those of a request that is passed on.
+    public func finish(with sequences: DocumentSequence?...) {
+        document.finish()
+        for sequence in sequences {
+            guard let sequence else { continue }
+            let length = 4 + sequence.identifier.count + 1 + sequence.bytes.count
+            document.buffer.append(byte: 1)
+            document.buffer.append(littleEndian: Int32(truncatingIfNeeded: length))
+            document.buffer.append(sequence.identifier.bytes)
+            document.buffer.append(byte: 0)
+            document.buffer.append(sequence.bytes)
+        }
+        let length = document.buffer.count - start
+        document.buffer.set(littleEndian: Int32(truncatingIfNeeded: length), at: start)
+    }
+
     /// Says in an OP_MSG that another message follows it.
     public func setMoreToCome() { document.buffer.set(littleEndian: MessageFlags.moreToCome, at: start + 16) }
     /// The message's own number.

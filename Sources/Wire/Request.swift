@@ -71,6 +71,13 @@ public struct DocumentSequence: Sequence {
     /// How many documents there are.
     public let count: Int
 
+    /// Documents that were validated, one behind the other; valid as long as the bytes are.
+    public init(identifier: KeyView, bytes: UnsafeRawBufferPointer, count: Int) {
+        self.identifier = identifier
+        self.bytes = bytes
+        self.count = count
+    }
+
     /// Walks the documents in order.
     public struct Iterator: IteratorProtocol {
         var at: UnsafeRawPointer?

@@ -89,10 +89,6 @@ import Testing
             return
         }
         for section in Self.registry.sections {
-            guard section.isOffered else {
-                #expect(!page.contains("--\(section.flag)"))
-                continue
-            }
             #expect(page.contains("--\(section.flag) NAME"))
             #expect(page.contains("\(section.help) (default: \(section.defaultPart))"))
         }
@@ -101,11 +97,19 @@ import Testing
                 + "did you mean 'gouda'?")
     }
 
-    @Test("a kind of parts that no command has a use for is listed, and its flag and options are refused")
-    func notOffered() throws {
-        #expect(Self.registry.sections.contains { $0.flag == "shard-key-strategy" && !$0.isOffered })
-        #expect(failure("--shard-key-strategy", "hashed")?.contains("--shard-key-strategy") == true)
-        #expect(failure("--set", "xxhash.seed=1")?.contains("unknown part 'xxhash'") == true)
+    @Test("shard key strategies are chosen where nodes of sharded clusters are started, and nowhere else")
+    func shardKeys() throws {
+        #expect(Self.registry.sections.contains { $0.flag == "shard-key-strategy" && $0.concernsSharding })
+        for (command, takes) in [(["up", "replica-set"], false), (["up", "sharded"], true), (["node"], true)] {
+            guard
+                case .help(let page) = try ArgumentParser(QuorateProgram.specification(Self.registry))
+                    .parse(["quorate"] + command + ["--help"])
+            else {
+                Issue.record("no help")
+                continue
+            }
+            #expect(page.contains("--shard-key-strategy NAME") == takes)
+        }
     }
 
     @Test("the flag chooses the part, and without it the default is made")

@@ -52,7 +52,7 @@ import Testing
     func listsParts() async {
         let output = await run(["plugins"]).output
         for section in PartRegistry.standard.sections {
-            let choice = section.isOffered ? "--\(section.flag) NAME" : "not used yet"
+            let choice = "--\(section.flag) NAME"
             #expect(output.contains("\(section.title) (\(choice))"))
             for part in section.entries { #expect(output.contains("  \(part.name): \(part.summary)")) }
         }

@@ -8,6 +8,7 @@ import Testing
     /// Files of other modules that wait, or start tasks, for their callers; not for nodes.
     private static let exempt: Set<String> = [
         "Sources/Quorate/Running/RunningReplicaSet.swift", "Sources/Quorate/Running/SetMember.swift",
+        "Sources/Quorate/Sharded/RunningShardedCluster.swift", "Sources/Quorate/Sharded/ClusterRouter.swift",
     ]
 
     private static let nodeCode = [

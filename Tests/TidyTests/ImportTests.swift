@@ -14,8 +14,10 @@ import Testing
         "Replication": ["BSON", "Core"],
         "Sharding": ["BSON", "Core", "Glibc"],
         "Frontend": ["BSON", "Core", "Wire"],
-        "DataNode": ["BSON", "Core", "Wire", "Frontend", "Query", "Data", "Replication", "COplog"],
+        "DataNode": ["BSON", "Core", "Wire", "Frontend", "Query", "Data", "Replication", "Sharding", "COplog"],
         "Client": ["BSON", "Core", "Wire"],
+        // A client of the shards, and a service behind a frontend.
+        "Router": ["BSON", "Core", "Wire", "Client", "Frontend", "Query", "Sharding"],
         "LiveRuntime": ["BSON", "Core", "CUV", "CHooks", "Glibc"],
         "Conformance": ["BSON", "Core"],
         "Simulation": [
@@ -24,12 +26,13 @@ import Testing
             "Glibc",
         ],
         "Quorate": [
-            "BSON", "Core", "LiveRuntime", "Wire", "DataNode", "Client", "LoopbackTransport", "SocketTransport",
+            "BSON", "Core", "LiveRuntime", "Wire", "DataNode", "Router", "Client", "LoopbackTransport",
+            "SocketTransport",
             "MemoryStorage", "FileStorage", "RocksDBStorage", "ElectionPolicies", "ReadSelectors",
             "ShardKeyStrategies", "Conformance",
         ],
         "CommandLine": [
-            "BSON", "Core", "LiveRuntime", "Wire", "Quorate", "Frontend", "DataNode", "Client", "Simulation",
+            "BSON", "Core", "LiveRuntime", "Wire", "Quorate", "Frontend", "DataNode", "Router", "Client", "Simulation",
             "SocketTransport",
             "Glibc",
         ],

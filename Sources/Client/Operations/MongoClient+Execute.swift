@@ -87,12 +87,12 @@ extension MongoClient {
 
     /// Gives the session an id, when the servers know sessions.
     private func prepare(_ session: ClientSession?) {
-        guard let session, session.serverSession == nil, topology.logicalSessionTimeoutMinutes != nil else { return }
+        guard let session, session.serverSession == nil, watch.logicalSessionTimeoutMinutes != nil else { return }
         session.serverSession = sessions.take()
     }
 
     private func supportsRetryableWrites(_ address: Endpoint) -> Bool {
-        guard let server = topology.description[address], server.logicalSessionTimeoutMinutes != nil else {
+        guard let server = watch.description[address], server.logicalSessionTimeoutMinutes != nil else {
             return false
         }
         return server.type == .primary || server.type == .mongos
@@ -134,7 +134,7 @@ extension MongoClient {
     private func outgoing(
         _ request: CommandRequest, _ session: ClientSession?, _ transactionNumber: Int64?, _ address: Endpoint
     ) -> OutgoingCommand {
-        let type = topology.description[address]?.type ?? .unknown
+        let type = watch.description[address]?.type ?? .unknown
         let isCausal = request.access == .read && session?.isCausallyConsistent == true && request.pinned == nil
         session?.serverSession?.lastUse = runtime.now
         var newest = clusterTime
@@ -149,7 +149,7 @@ extension MongoClient {
     /// A member reached directly must be told that a read on it is meant, whatever it is.
     private func sentPreference(_ request: CommandRequest, _ type: ServerType) -> ReadPreference? {
         if request.access == .write || type == .standalone { return nil }
-        if topology.description.kind == .single, type != .mongos {
+        if watch.description.kind == .single, type != .mongos {
             return request.preference.mode == .primary ? .primaryPreferred : request.preference
         }
         return request.preference.mode == .primary ? nil : request.preference

@@ -1,5 +1,5 @@
-import BSON
-import Core
+package import BSON
+package import Core
 
 extension ServerDescription {
     /// What a reply to `hello` says.
@@ -66,7 +66,7 @@ extension ServerDescription {
 
 extension TopologyVersion {
     /// Reads `{processId, counter}`.
-    init?(_ value: ValueView?) {
+    package init?(_ value: ValueView?) {
         guard let fields = value?.asDocument, let process = fields["processId"]?.asObjectID,
             let counter = fields["counter"]?.asInteger
         else { return nil }

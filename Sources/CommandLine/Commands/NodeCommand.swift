@@ -25,7 +25,10 @@ enum NodeCommand {
                     "advertise", .text, "HOST",
                     help: "how others reach the node; default: --host, or the machine's name for all addresses"),
                 OptionSpecification("replset", .text, "NAME", help: "the replica set that the node belongs to"),
-            ] + NodeFlags.specifications(registry)
+                OptionSpecification(
+                    "role", .choice(ClusterRole.allCases.map(\.rawValue)), "ROLE",
+                    help: "what the node's replica set is in a sharded cluster: a shard, or the config servers"),
+            ] + NodeFlags.specifications(registry, isSharded: true)
         ) { arguments in
             let flags = try NodeFlags(arguments, registry)
             var options = NodeOptions(
@@ -34,6 +37,10 @@ enum NodeCommand {
             options.replicaSetName = arguments.text("replset")
             if let problem = options.replicaSetName.flatMap(ReplicaSet.problem(withName:)) {
                 throw UsageError("--replset \(problem)")
+            }
+            options.clusterRole = arguments.text("role").flatMap(ClusterRole.init)
+            if options.clusterRole != nil, options.replicaSetName == nil {
+                throw UsageError("--role needs --replset: shards and config servers are replica sets")
             }
             if flags.startsNewSet, options.replicaSetName == nil {
                 throw UsageError("--new-set needs --replset, which names the set")

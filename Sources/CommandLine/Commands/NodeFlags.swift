@@ -2,6 +2,7 @@ internal import Core
 internal import Glibc
 internal import Quorate
 internal import DataNode
+internal import Router
 
 /// The flags that every command takes which starts nodes: their parts, and what they are like whatever the parts.
 struct NodeFlags: Sendable {
@@ -12,12 +13,14 @@ struct NodeFlags: Sendable {
     private var enableTestCommands = false
     private var createRollbackDataFiles = true
     private var sessionRecordLifetimeMinutes: Int32?
+    private var orphanCleanupDelay = Limits.orphanCleanupDelay
     private let oplogMegabytes: Int?
     private let oplogMinRetentionHours: Double
     private let arguments: [String]
 
-    static func specifications(_ registry: PartRegistry) -> [OptionSpecification] {
-        PartFlags.specifications(registry) + [
+    /// - Parameter isSharded: whether the command has a use for shard key strategies.
+    static func specifications(_ registry: PartRegistry, isSharded: Bool = false) -> [OptionSpecification] {
+        PartFlags.specifications(registry, isSharded: isSharded) + [
             OptionSpecification(
                 "data", .text, "DIRECTORY",
                 help: "where storage keeps its files; with it, --storage is 'file' unless it is given"),
@@ -44,6 +47,7 @@ struct NodeFlags: Sendable {
         parts.transport = .named(try flags.choice(.transport, registry), firstPort: port)
         parts.elections = try flags.choice(.electionPolicy, registry)
         parts.readSelector = try flags.choice(.readSelector, registry)
+        parts.shardKeyStrategy = try flags.choice(.shardKeyStrategy, registry)
         parts.directory = directory
         if directory == "" { throw UsageError("--data and --dbpath must not be empty") }
         if arguments.isGiven("data"), arguments.isGiven("dbpath"), arguments.text("dbpath") != directory {
@@ -63,7 +67,8 @@ struct NodeFlags: Sendable {
     }
 
     private static let settings = [
-        "createRollbackDataFiles", "enableTestCommands", "TransactionRecordMinimumLifetimeMinutes",
+        "createRollbackDataFiles", "enableTestCommands", "orphanCleanupDelaySecs",
+        "TransactionRecordMinimumLifetimeMinutes",
     ]
 
     private static func flag(_ name: String, _ value: String) throws(UsageError) -> Bool {
@@ -77,6 +82,11 @@ struct NodeFlags: Sendable {
         switch name {
         case "createRollbackDataFiles": createRollbackDataFiles = try Self.flag(name, value)
         case "enableTestCommands": enableTestCommands = try Self.flag(name, value)
+        case "orphanCleanupDelaySecs":
+            guard let seconds = Int64(value), (0...Int64(Int32.max)).contains(seconds) else {
+                throw UsageError("--set \(name) must be a whole number of seconds, not '\(value)'")
+            }
+            orphanCleanupDelay = .seconds(seconds)
         case "TransactionRecordMinimumLifetimeMinutes":
             guard let minutes = Int32(value), minutes >= 0 else {
                 throw UsageError("--set \(name) must be a whole number of minutes, not '\(value)'")
@@ -89,12 +99,25 @@ struct NodeFlags: Sendable {
         }
     }
 
+    /// Fills in what the flags and the machine say about a router.
+    func describe(_ router: inout RouterOptions) {
+        var node = NodeOptions(endpoint: router.endpoint)
+        describe(&node)
+        router.arguments = arguments
+        router.enableTestCommands = enableTestCommands
+        router.processID = node.processID
+        router.coreCount = node.coreCount
+        router.memoryBytes = node.memoryBytes
+        router.hostname = node.hostname
+    }
+
     /// Fills in what the flags and the machine say about a node.
     func describe(_ node: inout NodeOptions) {
         node.arguments = arguments
         node.startsNewSet = startsNewSet
         node.enableTestCommands = enableTestCommands
         node.createRollbackDataFiles = createRollbackDataFiles
+        node.orphanCleanupDelay = orphanCleanupDelay
         if let sessionRecordLifetimeMinutes { node.sessionRecordLifetimeMinutes = sessionRecordLifetimeMinutes }
         node.oplogMinRetentionHours = oplogMinRetentionHours
         node.oplogBytesMax = oplogMegabytes.map { $0 * 1024 * 1024 }

@@ -10,9 +10,15 @@ struct PartFlags: Sendable {
     /// What `--set` says about something else than a part.
     private(set) var others: [(name: String, value: String)] = []
 
-    /// - Parameter flags: the kinds of parts that a command has a use for; nil for all.
-    static func specifications(_ registry: PartRegistry, only flags: [String]? = nil) -> [OptionSpecification] {
-        registry.offered.filter { flags?.contains($0.flag) ?? true }.map { section in
+    /// - Parameters:
+    ///   - flags: the kinds of parts that a command has a use for; nil for all.
+    ///   - isSharded: whether the command starts nodes of sharded clusters.
+    static func specifications(
+        _ registry: PartRegistry, only flags: [String]? = nil, isSharded: Bool = false
+    ) -> [OptionSpecification] {
+        registry.sections.filter { section in
+            flags?.contains(section.flag) ?? (isSharded || !section.concernsSharding)
+        }.map { section in
             OptionSpecification(
                 section.flag, .choice(section.entries.map(\.name)), "NAME", default: section.defaultPart,
                 help: section.help, refusals: section.leftOut)
@@ -28,7 +34,7 @@ struct PartFlags: Sendable {
     init(
         _ arguments: Arguments, _ registry: PartRegistry, defaults: [String: String] = [:]
     ) throws(UsageError) {
-        for section in registry.offered {
+        for section in registry.sections {
             names[section.flag] =
                 (arguments.isGiven(section.flag) ? nil : defaults[section.flag]) ?? arguments.text(section.flag)
                 ?? section.defaultPart
@@ -54,13 +60,13 @@ struct PartFlags: Sendable {
     private func check(
         _ option: String, of part: String, _ registry: PartRegistry, _ setting: String
     ) throws(UsageError) {
-        let named = registry.offered.flatMap { section in
+        let named = registry.sections.flatMap { section in
             section.entries.filter { $0.name == part }.map { (flag: section.flag, options: $0.options.map(\.name)) }
         }
         guard !named.isEmpty else {
             throw UsageError(
                 "unknown part '\(part)' in --set \(setting)"
-                    + Spelling.suggestion(for: part, among: registry.offered.flatMap { $0.entries.map(\.name) }))
+                    + Spelling.suggestion(for: part, among: registry.sections.flatMap { $0.entries.map(\.name) }))
         }
         let having = named.filter { $0.options.contains(option) }
         guard !having.isEmpty else {
@@ -81,9 +87,4 @@ struct PartFlags: Sendable {
         let declared = try registry.part(kind, name).options
         return .named(name, (options[name] ?? [:]).filter { setting in declared.contains { $0.name == setting.key } })
     }
-}
-
-extension PartRegistry {
-    /// The kinds of parts whose flag commands take.
-    var offered: [Section] { sections.filter(\.isOffered) }
 }

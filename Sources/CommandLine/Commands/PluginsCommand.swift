@@ -6,7 +6,7 @@ enum PluginsCommand {
     static func specification(_ registry: PartRegistry) -> CommandSpecification {
         CommandSpecification("plugins", summary: "Lists the parts that can be chosen, with their options.") { _ in
             for section in registry.sections {
-                Console.print("\(section.title) (\(section.isOffered ? "--\(section.flag) NAME" : "not used yet"))")
+                Console.print("\(section.title) (--\(section.flag) NAME)")
                 for part in section.entries {
                     Console.print("  \(part.name): \(part.summary)")
                     for option in part.options {

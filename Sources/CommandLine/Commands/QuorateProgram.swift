@@ -50,7 +50,7 @@ public enum QuorateProgram {
             options: [],
             subcommands: [
                 UpCommand.specification(registry),
-                NodeCommand.specification(registry),
+                NodeCommand.specification(registry), RouterCommand.specification(registry),
                 SimulateCommand.specification,
                 BenchCommand.specification(registry),
                 StatusCommand.specification(),

@@ -30,7 +30,8 @@ enum UpCommand {
                             "default-write-concern", .text, "W",
                             help: "what writes wait for that name no concern: a number of members or 'majority'"),
                     ] + NodeFlags.specifications(registry)
-                ) { try await replicaSet($0, registry) }
+                ) { try await replicaSet($0, registry) },
+                UpSharded.specification(registry),
             ])
     }
 

@@ -36,6 +36,14 @@ extension DataStore {
         if let existing = catalog.find(namespace), !namespace.isProfile { return existing }
         try namespace.checkUserWritable()
         try checkNoView(namespace)
+        // A sharded collection is the same one on all shards, also where nothing of it has been yet.
+        return try create(
+            namespace, CollectionOptions(), context, uuid: try ownerships?.identity(of: namespace))
+    }
+
+    /// The same for what the server keeps about itself, which clients may not write.
+    func ensureOwnCollection(_ namespace: Namespace, _ context: WriteContext) throws -> Collection {
+        if let existing = catalog.find(namespace) { return existing }
         return try create(namespace, CollectionOptions(), context)
     }
 

@@ -47,7 +47,32 @@ extension DataStore {
             resolved.namespace = view.source
             resolved.stages = view.pipeline.fields.map { $0.value } + resolved.stages
         }
+        if resolved.isView { try checkViewIsWhole(resolved) }
         return resolved
+    }
+
+    /// A router reads a view of a sharded collection by its pipeline: one shard has only a part of it.
+    private func checkViewIsWhole(_ resolved: ResolvedNamespace) throws {
+        guard isRouted, let collection = catalog.find(resolved.namespace), try ownership(of: collection) != nil else {
+            return
+        }
+        let details = Document { writer in
+            writer.document("resolvedView") { view in
+                view.append("ns", string: resolved.namespace.fullName)
+                view.array("pipeline") { array in for stage in resolved.stages { array.append(stage) } }
+            }
+        }
+        throw ServerError(
+            ErrorCode(rawValue: 169),
+            "Resolved views on sharded collections must be executed by mongos: \(resolved.namespace)",
+            details: details)
+    }
+
+    /// A stage that reads another collection sees all of it, or nothing: only the router can ask all shards.
+    func checkWhole(_ namespace: Namespace) throws {
+        guard isRouted, let collection = catalog.find(namespace), try ownership(of: collection) != nil else { return }
+        throw ServerError(
+            ErrorCode(rawValue: 28769), "\(namespace.fullName) is sharded: a stage on one shard cannot read all of it")
     }
 
     private static var tooDeep: ServerError {

@@ -38,6 +38,8 @@ public final class Collection {
     /// The `_id` index first, then in the order of creation. Holds the ones that are still built.
     public internal(set) var indexes: [CollectionIndex]
 
+    /// Whether it is one of those in which a shard keeps what it owns.
+    let isAboutOwnership: Bool
     /// How it was used since this member loaded it.
     public var usage = CollectionUsage()
     /// Queries that have walked over the whole collection.
@@ -71,6 +73,7 @@ public final class Collection {
         self.options = options
         self.indexes = indexes
         validator = try? DocumentValidator(options.validation)
+        isAboutOwnership = namespace.isAboutOwnership
         (name, databaseCount) = Collection.nameBytes(namespace)
     }
 

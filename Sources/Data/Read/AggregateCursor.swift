@@ -17,10 +17,13 @@ public final class AggregateCursor {
     private var isOver = false
 
     /// Compiles a pipeline over a collection. Stages that write are refused.
-    /// - Parameter allowsDiskUse: whether stages may spill.
+    /// - Parameters:
+    ///   - allowsDiskUse: whether stages may spill.
+    ///   - part: which part of a pipeline this is, whose input lies on several shards.
     public init(
         _ store: DataStore, _ namespace: Namespace, pipeline: DocumentView, hint: ValueView? = nil,
-        context: QueryContext, at point: ReadPoint = .latest, allowsDiskUse: Bool = true, generator: Generator? = nil
+        context: QueryContext, at point: ReadPoint = .latest, allowsDiskUse: Bool = true,
+        part: PipelinePart = .whole, generator: Generator? = nil
     ) throws {
         let runtime = store.runtime
         budget = context.budget?.value
@@ -28,7 +31,8 @@ public final class AggregateCursor {
         let reach = Reach(
             store: store, database: namespace.database, point: point, context: context, clock: clock,
             memory: StageMemory(store: allowsDiskUse ? store.temporary : nil))
-        self.pipeline = try CollectionPipeline(reach, namespace, pipeline: pipeline, hint: hint, generator: generator)
+        self.pipeline = try CollectionPipeline(
+            reach, namespace, pipeline: pipeline, hint: hint, part: part, generator: generator)
     }
 
     /// The find that the stages ask for documents; nil when the first stage makes them.

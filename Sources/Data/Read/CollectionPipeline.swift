@@ -17,11 +17,11 @@ struct CollectionPipeline {
     ///   - generator: gives the documents of first stages that are none of the data's.
     init(
         _ reach: Reach, _ namespace: Namespace?, pipeline: DocumentView, hint: ValueView? = nil,
-        generator: AggregateCursor.Generator? = nil
+        part: PipelinePart = .whole, generator: AggregateCursor.Generator? = nil
     ) throws {
         let resolved = try CollectionPipeline.resolve(namespace, pipeline, reach)
         let namespace = resolved?.namespace
-        let pipeline = try CollectionPipeline.compile(pipeline, behind: resolved?.stages ?? [], reach.context)
+        let pipeline = try CollectionPipeline.compile(pipeline, behind: resolved?.stages ?? [], reach.context, part)
         if let documents = try CollectionPipeline.documents(pipeline.stages.first, reach, namespace, generator) {
             query = nil
             output = try pipeline.makeExecution(
@@ -56,11 +56,11 @@ struct CollectionPipeline {
     }
 
     private static func compile(
-        _ pipeline: DocumentView, behind stages: [Value], _ context: QueryContext
+        _ pipeline: DocumentView, behind stages: [Value], _ context: QueryContext, _ part: PipelinePart
     ) throws -> Pipeline {
-        if stages.isEmpty { return try Pipeline(pipeline, context: context) }
+        if stages.isEmpty { return try Pipeline(pipeline, context: context, part: part) }
         let whole = Document(array: stages + pipeline.map { Value($0.value) })
-        return try whole.withView { try Pipeline($0, context: context) }
+        return try whole.withView { try Pipeline($0, context: context, part: part) }
     }
 
     /// Statistics of a view are its own, those that it has.

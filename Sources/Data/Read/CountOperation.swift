@@ -46,7 +46,8 @@ public final class CountOperation {
             return
         }
         view = nil
-        if filter.isEmpty, hint == nil, isLatest, !namespace.isOplog {
+        let isFiltered = try store.catalog.find(namespace).flatMap { try store.filteringOwnership(of: $0) } != nil
+        if filter.isEmpty, hint == nil, isLatest, !namespace.isOplog, !isFiltered {
             scan = nil
             matched = Int64(store.catalog.find(namespace)?.count ?? 0)
             n = counted

@@ -19,6 +19,9 @@ final class MatchedScan {
     private unowned let store: DataStore
     private let source: Source
     private let needsPosition: Bool
+    /// What the shard owned when the scan began; nil when everything is shown.
+    let ownership: (any CollectionOwnership)?
+    private let time: Timestamp?
     private(set) var matched = 0
 
     /// Plans the scan. `BadValue` (2) for a hint that names no index.
@@ -32,8 +35,10 @@ final class MatchedScan {
         self.store = store
         self.filter = filter
         self.needsPosition = needsPosition
+        time = point.time
         if namespace.isOplog {
             collection = nil
+            ownership = nil
             plan = nil
             let direction = sort?.natural ?? .forward
             if let observation = store.observation { observation.note("COLLSCAN") }
@@ -43,12 +48,14 @@ final class MatchedScan {
         }
         guard let collection = try store.catalog.find(namespace, at: point) else {
             self.collection = nil
+            ownership = nil
             plan = nil
             source = .nothing
             if let observation = store.observation { observation.note("EOF") }
             return
         }
         self.collection = collection
+        ownership = try store.filteringOwnership(of: collection)
         let plan = try Planner.plan(
             filter: filter, sort: sort, hint: hint, limits: limits,
             indexes: MatchedScan.indexes(of: collection, at: point))
@@ -136,6 +143,7 @@ final class MatchedScan {
             : try filter.matchesInterruptibly(document)
         guard let matches else { return .interrupted }
         guard matches else { return .next }
+        if let ownership, !ownership.owns(document, at: time) { return .next }
         let verdict = try body(document, record, position)
         switch verdict {
         case .refuse, .interrupted: break

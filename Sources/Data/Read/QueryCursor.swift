@@ -18,6 +18,9 @@ public final class QueryCursor {
     private var returned: Int64 = 0
     private var isClosed = false
 
+    /// Gathers the sort keys of what is shown, for a router that merges it with what others show.
+    public private(set) var sortKeys: SortKeyList?
+
     /// Watches over the evaluations of the query.
     public var budget: EvaluationBudget? { request.budget }
 
@@ -55,6 +58,13 @@ public final class QueryCursor {
         }
     }
 
+    /// From now on the sort keys of what is shown are gathered.
+    /// - Throws: `BadValue` when the query has no sort.
+    public func gatherSortKeys() throws(ServerError) {
+        guard let sort = request.sort, !sort.isEmpty else { throw ServerError(.badValue, "sortKeys needs a sort") }
+        sortKeys = SortKeyList(sort)
+    }
+
     /// Gives back what the cursor holds. Twice is harmless.
     public func close() {
         guard !isClosed else { return }
@@ -70,9 +80,10 @@ public final class QueryCursor {
         guard let plan = scan.plan else {
             return request.namespace.isOplog ? ["stage": "COLLSCAN", "direction": "forward"] : ["stage": "EOF"]
         }
-        return plan.winningPlan(
-            QueryPlan.Stages(
-                sort: request.sort, skip: request.skip, limit: request.limit, projection: request.projection))
+        var stages = QueryPlan.Stages(
+            sort: request.sort, skip: request.skip, limit: request.limit, projection: request.projection)
+        stages.isSharded = scan.ownership != nil
+        return plan.winningPlan(stages)
     }
     public var keysExamined: Int { scan.keysExamined }
     public var documentsExamined: Int { scan.documentsExamined }
@@ -100,6 +111,7 @@ public final class QueryCursor {
             } else {
                 batch.array.append(document)
             }
+            try sortKeys?.add(document)
             batch.took(document.byteCount)
             return batch.isFull ? .stop : .next
         }

@@ -3,7 +3,7 @@ import Core
 import Query
 
 /// What the stages of an aggregation may read besides their input.
-struct Reach {
+struct Reach: PipelineReach {
     let store: DataStore
     let database: String
     let point: ReadPoint
@@ -38,17 +38,23 @@ struct Reach {
     /// For running pipelines, with the stages that read other collections.
     var environment: PipelineEnvironment {
         PipelineEnvironment(clock: clock, memory: memory) { stage, source in
-            switch stage.name {
-            case "$lookup": return try LookupStage(source, stage.specification, self)
-            case "$unionWith": return try UnionStage(source, stage.specification, self)
-            case "$graphLookup": return try GraphLookupStage(source, stage.specification, self)
-            case "$out", "$merge":
-                throw ServerError(
-                    ErrorCode(rawValue: 40601),
-                    "\(stage.name) can only be the final stage in the pipeline of a command")
-            default:
-                throw ServerError(.commandNotSupported, "the aggregation stage \(stage.name) is not supported")
-            }
+            try makeStage(stage, over: source)
         }
     }
+
+    func isView(_ namespace: Namespace) throws -> Bool { try store.resolve(namespace, at: point).isView }
+
+    func open(_ namespace: Namespace, filter: Document) throws -> any StageExecution {
+        try store.checkWhole(namespace)
+        let command = Document { $0.append("filter", filter) }
+        let request = try command.withView { try FindRequest(namespace, $0, context: context) }
+        return CursorSource(try QueryCursor(store, request, at: point), clock)
+    }
+
+    func open(_ namespace: Namespace?, pipeline: Document) throws -> any StageExecution {
+        if let namespace { try store.checkWhole(namespace) }
+        return try pipeline.withView { try CollectionPipeline(self, namespace, pipeline: $0).output }
+    }
+
+    func check(_ namespace: Namespace?, pipeline: Document) throws { try open(namespace, pipeline: pipeline).close() }
 }

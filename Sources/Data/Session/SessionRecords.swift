@@ -11,10 +11,13 @@ import Core
 /// All rows are written in the batch of the write that they remember, on secondaries from the entry; so they are undone
 /// by a rollback with the write, and never moved backwards otherwise.
 public final class SessionRecords {
-    private let versions: VersionStore
+    let versions: VersionStore
     private var cached: [[UInt8]: SessionRecord] = [:]
     private let buffer = ByteBuffer(capacity: 512)
     private let rows = RowBuffer(limit: 1)
+
+    /// What was executed on another shard, and came here with the range that it was executed on.
+    public weak var migrated: (any MigratedStatements)?
 
     /// A planted bug.
     private let forgetsStatements: Bool
@@ -63,7 +66,10 @@ public final class SessionRecords {
         }
         guard transactionNumber == record.transactionNumber, statement <= record.state.highest, !forgetsStatements,
             let outcome = try outcome(of: statement, record)
-        else { return .execute }
+        else {
+            return try migrated?.outcome(record.key, transactionNumber, statement).map { .alreadyExecuted($0) }
+                ?? .execute
+        }
         return .alreadyExecuted(outcome)
     }
 

@@ -31,6 +31,7 @@ extension DataStore {
         for change in step.countChanges {
             change.collection.count += change.documents
             change.collection.dataBytes += change.bytes
+            if change.collection.isAboutOwnership { ownershipChanges &+= 1 }
         }
         let optime = step.optime
         versions.end(step)

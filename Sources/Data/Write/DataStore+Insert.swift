@@ -67,6 +67,7 @@ extension DataStore {
         if let validator = collection.validator, !context.bypassesValidation {
             try validator.check(document, context.validation, runtime)
         }
+        if ownerships != nil, !context.isFromMigration { try ownership(of: collection)?.checkWrite(document) }
         let record = RecordKey(collection.nextRecordID)
         let changes = try prepareInsert(document, record, collection, step)
         let optime = try optime(step, collection.kind, context)

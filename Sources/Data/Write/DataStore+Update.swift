@@ -54,6 +54,13 @@ extension DataStore {
         try record(withID: id, in: collection, at: point)?.document
     }
 
+    /// The same for a client's read, which may not be for what other shards own.
+    @inline(__always)
+    public func findShownByID(_ collection: Collection, _ id: ValueView) throws -> DocumentView? {
+        guard let document = try record(withID: id, in: collection)?.document else { return nil }
+        return isRouted ? try shows(document, of: collection) ? document : nil : document
+    }
+
     /// Adds the replacement of a stored document to a step. `old` is the record's document in place.
     @inline(__always)
     func update(
@@ -64,6 +71,9 @@ extension DataStore {
         guard new.byteCount <= Limits.documentBytesMax else { throw tooLarge(new.byteCount) }
         if let validator = collection.validator, !context.bypassesValidation {
             try validator.check(new, replacing: old, context.validation, runtime)
+        }
+        if ownerships != nil, !context.isFromMigration {
+            try ownership(of: collection)?.checkUpdate(old, new, isMulti: context.isMulti)
         }
         let changes = try prepareUpdate(record, old: old, new: new, collection, step)
         let optime = try optime(step, collection.kind, context)
@@ -122,6 +132,7 @@ extension DataStore {
         _ record: RecordKey, old: DocumentView, in collection: Collection, _ step: WriteStep, _ context: WriteContext,
         _ statement: Statement?, _ outcome: StatementOutcome, retryImage: RetryImage? = nil
     ) throws {
+        if ownerships != nil, !context.isFromMigration { try ownership(of: collection)?.checkWrite(old) }
         let optime = try optime(step, collection.kind, context)
         if context.isReplicated, let optime {
             let header = StepEntry.Header(

@@ -64,6 +64,8 @@ public final class DeleteOperation {
     public func run(_ context: WriteContext, until deadline: Instant) throws -> WriteProgress {
         do { return try slice(context, until: deadline) } catch let missing as StorageNotResident {
             return store.yield(at: missing)
+        } catch let closed as RangeIsClosed {
+            return store.yield(at: closed)
         }
     }
 
@@ -100,7 +102,7 @@ public final class DeleteOperation {
             guard let idValue = query.onlyIDEquality else { return false }
             let found = try store.record(withID: idValue, in: collection)
             store.noteIDLookup(isFound: found != nil)
-            if let (record, old) = found {
+            if let (record, old) = found, try store.shows(old, of: collection) {
                 try delete(record, old, collection, context)
             }
             isDone = true

@@ -86,6 +86,10 @@ public final class ExpiredDeletion {
     /// Deletes a document, unless an earlier date of its array has seen to that.
     private func delete(_ record: RecordKey, _ context: WriteContext) throws {
         guard let old = try store.document(record, in: collection) else { return }
+        // What another shard owns expires there; what is on its way expires when it has arrived.
+        if let ownership = try store.ownership(of: collection) {
+            do { try ownership.checkWrite(old) } catch { return }
+        }
         try store.step {
             try store.delete(record, old: old, in: collection, $0, context, nil, StatementOutcome(kind: .delete, n: 1))
         }

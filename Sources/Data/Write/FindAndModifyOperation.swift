@@ -98,6 +98,8 @@ public final class FindAndModifyOperation {
     public func run(_ context: WriteContext, until deadline: Instant) throws -> WriteProgress {
         do { return try slice(context, until: deadline) } catch let missing as StorageNotResident {
             return store.yield(at: missing)
+        } catch let closed as RangeIsClosed {
+            return store.yield(at: closed)
         }
     }
 

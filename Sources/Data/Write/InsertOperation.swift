@@ -22,6 +22,8 @@ public struct InsertOperation {
     private var documents: DocumentRun
     private let isOrdered: Bool
     private let firstStatement: Int32
+    /// The numbers of the statements, where they do not count up from the first.
+    private let statementIDs: [Int32]?
     private var index = 0
     /// A document that a step could not insert yet.
     private var pending: DocumentView?
@@ -38,8 +40,9 @@ public struct InsertOperation {
     /// `documents` stay where they are until the operation is done. Validation takes slices where there is a `budget`.
     public init(
         into target: Target, _ documents: DocumentRun, isOrdered: Bool = true, firstStatement: Int32 = 0,
-        budget: EvaluationBudget? = nil
+        statementIDs: [Int32]? = nil, budget: EvaluationBudget? = nil
     ) {
+        self.statementIDs = statementIDs
         validation = budget.map { Validation($0) }
         self.target = target
         self.documents = documents
@@ -56,6 +59,10 @@ public struct InsertOperation {
             forgetCollection()
             if identified == nil { identified = pending.flatMap { store.identified($0) } }
             return store.yield(at: missing)
+        } catch let closed as RangeIsClosed {
+            forgetCollection()
+            if identified == nil { identified = pending.flatMap { store.identified($0) } }
+            return store.yield(at: closed)
         }
     }
 
@@ -151,7 +158,10 @@ public struct InsertOperation {
         if pending != nil { pending = try self.documents.next() }
     }
 
-    private var statement: Int32 { firstStatement &+ Int32(truncatingIfNeeded: index) }
+    private var statement: Int32 {
+        if let statementIDs, index < statementIDs.count { return statementIDs[index] }
+        return firstStatement &+ Int32(truncatingIfNeeded: index)
+    }
 }
 
 extension DataStore {

@@ -35,6 +35,8 @@ public final class UpdateOperation {
     public func run(_ context: WriteContext, until deadline: Instant) throws -> WriteProgress {
         do { return try slice(context, until: deadline) } catch let missing as StorageNotResident {
             return store.yield(at: missing)
+        } catch let closed as RangeIsClosed {
+            return store.yield(at: closed)
         }
     }
 
@@ -47,6 +49,7 @@ public final class UpdateOperation {
         statement.budget?.beginSlice(until: end)
         var context = context
         context.validation = validation
+        context.isMulti = statement.isMulti
         var clock = SliceClock(deadline: deadline)
         guard let collection = store.catalog.find(namespace) else {
             try store.checkNoView(namespace)
@@ -95,7 +98,7 @@ public final class UpdateOperation {
             guard let idValue = query.onlyIDEquality else { return nil }
             let found = try store.record(withID: idValue, in: collection)
             store.noteIDLookup(isFound: found != nil)
-            guard let (record, old) = found else {
+            guard let (record, old) = found, try store.shows(old, of: collection) else {
                 return try finish(context)
             }
             guard try write(record, old, position: nil, collection, context) else { return .yield }

@@ -17,6 +17,8 @@ public struct WriteContext {
     public var isNeededBySet = false
     /// The write comes from a chunk migration; its entries say so.
     public var isFromMigration = false
+    /// Whether the statement is for all documents that match.
+    public var isMulti = false
     /// Whether documents may be written that the collection's validator refuses.
     public var bypassesValidation = false
     /// The validation of the operation's documents, for an operation that comes back when it is interrupted.

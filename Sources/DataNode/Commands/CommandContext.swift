@@ -13,6 +13,12 @@ final class CommandContext: RequestContext {
     var foundCollection: Collection?
     /// The command's variables (`let`), once they are evaluated.
     var variables: [String: Value?] = [:]
+    /// What it was routed by, once its versions were found to be the shard's.
+    var routed: RoutedBy?
+    /// Since when a range that it has met is closed.
+    var metClosedRangeAt: Instant?
+    /// `stmtIds`, once they were read.
+    var readStatementIDs: [Int32]?
     /// What the profiler gathers, when it is to.
     var profiled: ProfiledCommand?
     /// What the reply of a command that has written waits for; a null optime for a write that is not logged.
@@ -36,6 +42,39 @@ final class CommandContext: RequestContext {
     override func run() throws -> CommandOutcome { try registered.run(self) }
 
     override func begin() throws -> CommandOutcome {
+        guard isFromRouter else {
+            node.data.isRouted = false
+            return try beginAdmitted()
+        }
+        if let (request, namespace) = try routedRequest(), let shard = node.shard {
+            guard case .agreed(let routed)? = try? shard.check(request, namespace) else {
+                return .later { [self] in
+                    routed = try await shard.admit(request, namespace, self)
+                    try await asLongOperation { [self] in try await runToEnd() }
+                }
+            }
+            self.routed = routed
+        }
+        node.data.isRouted = true
+        defer { node.data.isRouted = false }
+        let outcome = try beginAdmitted()
+        guard case .later(let work) = outcome else { return outcome }
+        return .later { [self] in try await asLongOperation(work) }
+    }
+
+    /// What takes more than one slice is seen by moves of ranges, and by the deletion of what they leave behind.
+    private func asLongOperation(_ work: () async throws -> Void) async throws {
+        guard let owned = routed?.owned, let shard = node.shard else { return try await work() }
+        pause()
+        let id = await shard.beginLongOperation(
+            LongOperation(
+                uuid: owned.collection.uuid, isWrite: command.traits.contains(.write), since: startedAt), on: connection)
+        resume()
+        defer { shard.endLongOperation(id) }
+        try await work()
+    }
+
+    private func beginAdmitted() throws -> CommandOutcome {
         if let wanted = try causalWait() {
             return .later { [self] in
                 try await node.role.awaitReadConcern(wanted, deadline: deadline, on: connection)
@@ -91,11 +130,13 @@ final class CommandContext: RequestContext {
 
     override func pause() {
         super.pause()
+        node.data.isRouted = false
         if profiled != nil { node.data.observe(nil) }
     }
 
     override func resume() {
         super.resume()
+        node.data.isRouted = isFromRouter
         if let profiled { node.data.observe(profiled.observation) }
     }
 
@@ -156,6 +197,7 @@ final class CommandContext: RequestContext {
     // MARK: The end
 
     override func didEnd(responseBytes: Int, failing error: (any Error)?) {
+        node.data.isRouted = false
         guard error == nil else { return noteProfiled(responseBytes: responseBytes, failing: error) }
         let isOnData = !command.traits.isDisjoint(with: [.read, .retryable])
         let time = node.noteEnd(registered, since: startedAt, isOnData ? usedCollection : nil)

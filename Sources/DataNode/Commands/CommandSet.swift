@@ -13,15 +13,25 @@ struct CommandSet {
         commands.append(command)
     }
 
+    /// Those of every node, and those of its role in a sharded cluster.
+    static func all(_ role: ClusterRole?) -> [Command<CommandContext>] {
+        var table = CommandSet()
+        table.commands = all
+        switch role {
+        case .shard: ShardCommands.add(to: &table)
+        case .config: ConfigCommands.add(to: &table)
+        case nil: break
+        }
+        return table.commands
+    }
+
     static var all: [Command<CommandContext>] {
         var table = CommandSet()
-        AuthenticationCommands.add(to: &table)
         ReapSessionsCommand.add(to: &table)
         ServerInformation.add(to: &table)
         ProfileCommand.add(to: &table)
         ServerParameters.add(to: &table)
         FeatureCompatibility.add(to: &table)
-        AbsentCommands.add(to: &table)
         ServerStatus.add(to: &table)
         TopCommand.add(to: &table)
         CollectionCommands.add(to: &table)

@@ -106,9 +106,19 @@ extension CommandContext {
 /// The place of a statement in a retryable write: `stmtId` of the command, or its index.
 extension CommandContext {
     func statementID(_ index: Int) -> Int32 {
-        if let list = arguments.statementIDs, let id = list[String(index)]?.asInteger.flatMap({ Int32(exactly: $0) }) {
-            return id
-        }
+        if let list = statementIDs, index < list.count { return list[index] }
         return (arguments.statementID ?? 0) &+ Int32(truncatingIfNeeded: index)
+    }
+
+    /// The numbers of the statements, where they are given one by one: a router's, of which others went elsewhere.
+    var statementIDs: [Int32]? {
+        guard let list = arguments.statementIDs else { return nil }
+        if let known = readStatementIDs { return known }
+        let first = arguments.statementID ?? 0
+        let ids = list.enumerated().map { index, element in
+            element.value.asInteger.flatMap { Int32(exactly: $0) } ?? first &+ Int32(truncatingIfNeeded: index)
+        }
+        readStatementIDs = ids
+        return ids
     }
 }

@@ -3,6 +3,7 @@ package import Core
 internal import Data
 package import Frontend
 internal import Replication
+internal import Sharding
 
 /// A data node as what stands behind a frontend.
 extension Node: Service {
@@ -70,13 +71,18 @@ extension Node: Service {
         role.appendGossip(to: writer, operationTime: operationTime)
     }
 
-    package func appendHello(to writer: DocumentWriter, legacy: Bool) { role.appendHello(to: writer, legacy: legacy) }
+    package func appendHello(to writer: DocumentWriter, legacy: Bool) {
+        role.appendHello(to: writer, legacy: legacy)
+        if configServer != nil { writer.append("configsvr", int32: 2) }
+    }
 
     /// The internal handshake: a member of this set says who it is. It guards against mistakes, not against attacks:
     /// that takes authentication between members.
     package func identify(_ hello: DocumentView) throws(ServerError) -> PeerIdentity {
+        let kind = try clusterKind(hello)
         guard let introduction = try Introduction.decode(hello) else {
-            throw ServerError(.failedToParse, "hello has no 'internalMember'")
+            guard let kind else { throw ServerError(.failedToParse, "hello has no 'internalMember'") }
+            return PeerIdentity(clusterKind: kind)
         }
         guard let own = options.replicaSetName else {
             throw ServerError(.noReplicationEnabled, "this node was not started with --replset")
@@ -88,7 +94,18 @@ extension Node: Service {
         }
         return PeerIdentity(
             memberID: introduction.memberID ?? -1, incarnation: introduction.incarnation,
-            isBackup: introduction.isBackup)
+            isBackup: introduction.isBackup, clusterKind: kind)
+    }
+
+    /// What the one who says this hello is in the sharded cluster; nil when it does not say.
+    private func clusterKind(_ hello: DocumentView) throws(ServerError) -> String? {
+        guard let said = try ClusterIntroduction.decode(hello) else { return nil }
+        guard let cluster else {
+            throw ServerError(
+                ErrorCode(rawValue: 203), "this node belongs to no sharded cluster: it was not started with --role")
+        }
+        try said.check(own: cluster.clusterID)
+        return said.kind.rawValue
     }
 
     package func abandonWait(_ id: UInt64, because reason: ServerError) {

@@ -82,6 +82,7 @@ extension CommandContext {
     func endSlice() async throws {
         pause()
         defer { resume() }
+        if node.data.takeClosedRange() { try await awaitOpenRange() } else { metClosedRangeAt = nil }
         try await node.endSlice()
     }
 }

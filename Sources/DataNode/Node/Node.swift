@@ -3,6 +3,7 @@ public import Core
 internal import Data
 internal import Frontend
 internal import Replication
+internal import Sharding
 
 /// One data node: keeps data and answers commands behind a frontend; a standalone, or a member of a replica set.
 ///
@@ -22,6 +23,11 @@ public final class Node {
     private let electionPolicy: (any ElectionPolicy)?
     private let syncSourceSelector: (any SyncSourceSelecting)?
     let data: DataStore
+    /// What it is in a sharded cluster: at most one of them.
+    private(set) var shard: ShardService?
+    private(set) var configServer: ConfigServer?
+    var cluster: (any ClusterService)? { shard ?? configServer }
+    let shardKeyStrategies: ShardKeyStrategyLookup
     let profiler = Profiler()
     var flowControl = FlowControl()
     /// That of `fsync` with `lock: true`.
@@ -48,11 +54,16 @@ public final class Node {
     /// - Parameters:
     ///   - electionPolicy: needed for a member of a replica set.
     ///   - syncSourceSelector: picks whom the member copies; nil for the nearest, as MongoDB does.
+    ///   - shardKeyStrategies: finds strategies for the collections of a sharded cluster.
     public init(
         runtime: any NodeRuntime, transport: any Transport, engine: any StorageEngine,
         electionPolicy: (any ElectionPolicy)? = nil, syncSourceSelector: (any SyncSourceSelecting)? = nil,
+        shardKeyStrategies: @escaping ShardKeyStrategyLookup = { name, _ in
+            throw ServerError(.badValue, "no shard key strategy '\(name)' is registered")
+        },
         options: NodeOptions
     ) {
+        self.shardKeyStrategies = shardKeyStrategies
         self.electionPolicy = electionPolicy
         self.syncSourceSelector = syncSourceSelector
         self.runtime = runtime
@@ -81,7 +92,12 @@ public final class Node {
         data.durability.onFailure = { [unowned self] in fail($0) }
         frontend.service = self
         profiler.node = self
-        for command in CommandSet.all {
+        switch options.clusterRole {
+        case .shard: shard = ShardService(self)
+        case .config: configServer = ConfigServer(self)
+        case nil: break
+        }
+        for command in CommandSet.all(options.clusterRole) {
             frontend.commands.add(command) { DataCommand($0, as: $1, of: self) }
         }
         frontend.failPoints.onChange = { [unowned self] in replication?.syncSource.goOn() }
@@ -110,6 +126,9 @@ public final class Node {
         try await data.durability.settle()
         data.onDatabaseDropped = { [unowned self] in profiler.forget($0) }
         try frontend.listen()
+        guard options.clusterRole == nil || options.replicaSetName != nil else {
+            throw ServerError(.badValue, "a node of a sharded cluster is a member of a replica set: it needs its name")
+        }
         if let setName = options.replicaSetName, let local {
             try local.noteName(self)
             guard let electionPolicy else {
@@ -138,7 +157,8 @@ public final class Node {
 
     /// Small collections that it reads and writes when it cannot wait for the storage.
     private static let residentNamespaces = ReplicationLocalState.namespaces.union([
-        FeatureCompatibility.namespace, DefaultConcernCommands.namespace,
+        FeatureCompatibility.namespace, DefaultConcernCommands.namespace, ShardedCollection.namespace,
+        ShardedCollection.ownership, OwnedDatabase.namespace, ClusterEntry.namespace,
     ])
 
     /// Where the node listens, once started.
@@ -168,6 +188,7 @@ public final class Node {
         frontend.isShuttingDown = true
         lock.wakeWaiters()
         periodicPasses.forEach { $0.stop() }
+        cluster?.stop()
         replication?.shutdown()
         frontend.topology.bump()
         frontend.isStopped = true
@@ -185,6 +206,7 @@ public final class Node {
         lock.wakeWaiters()
         periodicPasses.forEach { $0.stop() }
         frontend.isStopped = true
+        cluster?.stop()
         replication?.shutdown()
         frontend.close(graceful: false)
         onFailure?(error)

@@ -8,6 +8,12 @@ public struct NodeOptions: Sendable {
     public var advertisedHost: String?
     /// The set that it belongs to; nil for a standalone.
     public var replicaSetName: String?
+    /// What its set is in a sharded cluster; nil for a set by itself.
+    public var clusterRole: ClusterRole?
+    /// The name of the shard key strategy that `shardCollection` takes where it is given none.
+    public var shardKeyStrategy = "mongodb"
+    /// `orphanCleanupDelaySecs` at the start: how long documents of a range stay that was given to another shard.
+    public var orphanCleanupDelay = Limits.orphanCleanupDelay
     /// The data are to become a new set's: those of a backup may, those of a member may not.
     public var startsNewSet = false
     /// Oplog size in bytes; nil for the default of the storage engine.

@@ -124,7 +124,17 @@ enum ReplicaSetCommands {
         let role = try role(context)
         let config: ReplicaSetConfig
         if let view = context.argument.asDocument, !view.isEmpty {
-            config = try ReplicaSetConfig(userDocument: view, defaultVersion: 1)
+            // Config servers are what they were started as; the field says no more.
+            if context.node.configServer != nil, view["configsvr"]?.asBool == true {
+                let rest = Document { writer in
+                    for field in view where !(field.key == "configsvr") { writer.append(field.key, field.value) }
+                }
+                config = try rest.withView { view throws(ServerError) in
+                    try ReplicaSetConfig(userDocument: view, defaultVersion: 1)
+                }
+            } else {
+                config = try ReplicaSetConfig(userDocument: view, defaultVersion: 1)
+            }
         } else if context.argument.type == .string || context.argument.type == .array {
             throw wrongType("replSetInitiate", context.argument, "object")
         } else {

@@ -54,16 +54,7 @@ extension ReplicaSetRole {
 
     func appendGossip(to writer: DocumentWriter, operationTime: Timestamp?) {
         let last = node.lastOpTime.timestamp
-        writer.document("$clusterTime") {
-            $0.append("clusterTime", timestamp: max(node.data.clock.time, last))
-            $0.document("signature") { signature in
-                // Unsigned, as without authentication: twenty zero bytes.
-                withUnsafeBytes(of: (UInt64(0), UInt64(0), UInt32(0))) {
-                    signature.append("hash", binary: UnsafeRawBufferPointer(rebasing: $0[..<20]))
-                }
-                signature.append("keyId", int64: 0)
-            }
-        }
+        writer.append(clusterTime: max(node.data.clock.time, last))
         writer.append("operationTime", timestamp: operationTime ?? last)
     }
 

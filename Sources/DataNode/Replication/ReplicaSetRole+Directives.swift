@@ -154,11 +154,13 @@ extension ReplicaSetRole {
             node, WriteContext(term: member.term, wall: runtime.wallClock, isReplicated: true))
         scheduleIdleNoOp()
         node.resumeIndexBuilds()
+        node.cluster?.becamePrimary()
     }
 
     private func steppedDown(_ reason: StepDownReason) {
         setAcceptsWrites(false)
         node.lock.wakeWaiters()
+        node.cluster?.steppedDown()
         runtime.log.log(.info, "replication", "no longer primary: \(reason)")
         node.dataAppended.fire()
         // Long writes that wait for the majority have nothing to wait for any more.

@@ -70,7 +70,7 @@ final class ReplicationLocalState {
                 "_id": .string("\(node.options.hostname)-\(runtime.wallClock.milliseconds)"),
                 "hostname": .string(node.options.hostname), "startTime": .dateTime(runtime.wallClock.milliseconds),
                 "pid": .int64(Int64(node.options.processID)),
-                "buildinfo": .document(Document { ServerInformation.appendBuildInfo(to: $0) }),
+                "buildinfo": .document(Document { InformationCommands.appendBuildInfo(to: $0) }),
             ])
     }
 

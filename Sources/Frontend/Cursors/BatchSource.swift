@@ -1,20 +1,27 @@
 package import BSON
 package import Core
 
+/// What an open cursor holds: closed once, when the cursor is.
+package protocol CursorContents: AnyObject {
+    /// Gives back what it holds.
+    func close()
+}
+
 /// Something that gives documents batch by batch: a find, an aggregation. Not a plug point.
-package protocol BatchSource: AnyObject {
+package protocol BatchSource: CursorContents {
     /// Appends up to `maxDocuments` documents of at most `maxBytes` together to `array`.
     func next(
         into array: inout ArrayWriter, maxDocuments: Int, maxBytes: Int, deadline: Instant
     ) throws -> CursorProgress
-    /// Gives back what it holds.
-    func close()
     /// The command that asks for the next documents has to be done by then.
     func willContinue(until deadline: Instant)
+    /// Writes what a reply carries beside the documents of its batch.
+    func appendBesideBatch(to reply: DocumentWriter)
 }
 
 extension BatchSource {
     package func willContinue(until deadline: Instant) {}
+    package func appendBesideBatch(to reply: DocumentWriter) {}
 }
 
 /// Documents that are all there already.

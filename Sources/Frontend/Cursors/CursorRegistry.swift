@@ -8,7 +8,7 @@ package final class CursorRegistry {
         package let id: Int64
         package let namespace: String
         package let session: SessionID?
-        package let source: any BatchSource
+        package let contents: any CursorContents
         package let isTailable: Bool
         package let awaitsData: Bool
         /// Each batch is confirmed by a majority before it is sent.
@@ -17,6 +17,8 @@ package final class CursorRegistry {
         package var isPinned = false
         package var isKilled = false
         package var lastUse: Instant
+        /// When the read began that it goes on with.
+        package var openedAt: Instant
         /// Stays however long nobody asks for it (`noCursorTimeout`).
         package var staysIdle = false
         /// What the query's `maxTimeMS` leaves to later batches; nil: as long as they take.
@@ -25,17 +27,18 @@ package final class CursorRegistry {
         package var origin: (command: Document, plan: String)?
 
         init(
-            id: Int64, namespace: String, session: SessionID?, source: any BatchSource, isTailable: Bool,
+            id: Int64, namespace: String, session: SessionID?, contents: any CursorContents, isTailable: Bool,
             awaitsData: Bool, isLinearizable: Bool, lastUse: Instant
         ) {
             self.id = id
             self.namespace = namespace
             self.session = session
-            self.source = source
+            self.contents = contents
             self.isTailable = isTailable
             self.awaitsData = awaitsData
             self.isLinearizable = isLinearizable
             self.lastUse = lastUse
+            openedAt = lastUse
         }
     }
 
@@ -60,7 +63,7 @@ package final class CursorRegistry {
 
     /// Keeps a cursor that has more to give.
     package func add(
-        _ source: any BatchSource, namespace: String, session: SessionID?, isTailable: Bool, awaitsData: Bool,
+        _ contents: any CursorContents, namespace: String, session: SessionID?, isTailable: Bool, awaitsData: Bool,
         isLinearizable: Bool = false
     ) throws(ServerError) -> Entry {
         guard entries.count < Limits.cursorsMax else {
@@ -70,7 +73,7 @@ package final class CursorRegistry {
         var id = Int64(bitPattern: runtime.randomNumber() >> 1)
         while id == 0 || entries[id] != nil { id = Int64(bitPattern: runtime.randomNumber() >> 1) }
         let entry = Entry(
-            id: id, namespace: namespace, session: session, source: source, isTailable: isTailable,
+            id: id, namespace: namespace, session: session, contents: contents, isTailable: isTailable,
             awaitsData: awaitsData, isLinearizable: isLinearizable, lastUse: runtime.now)
         entries[id] = entry
         if sweep == nil { scheduleSweep() }
@@ -79,11 +82,16 @@ package final class CursorRegistry {
 
     package func find(_ id: Int64) -> Entry? { entries[id] }
 
+    /// Whether a cursor on a collection is open that is older than some time.
+    package func hasCursor(on namespace: String, openedBefore time: Instant) -> Bool {
+        entries.values.contains { $0.namespace == namespace && $0.openedAt < time }
+    }
+
     /// Closes a cursor; one that a `getMore` is using ends with that batch.
     package func close(_ entry: Entry) {
         guard entries.removeValue(forKey: entry.id) != nil else { return }
         entry.isKilled = true
-        if !entry.isPinned { entry.source.close() }
+        if !entry.isPinned { entry.contents.close() }
     }
 
     package func closeAll(ofSession id: SessionID) { closeAll { $0.session == id } }

@@ -32,6 +32,9 @@ package struct CommandTraits: OptionSet {
     package static let writeConcern = CommandTraits(rawValue: 1 << 10)
     /// Part of Stable API version 1.
     package static let stable = CommandTraits(rawValue: 1 << 11)
+    /// Only for nodes of the sharded cluster that have introduced themselves as such: to everybody else there is no
+    /// such command.
+    package static let clusterOnly = CommandTraits(rawValue: 1 << 14)
     /// Part of Stable API version 1, and deprecated there.
     package static let deprecated = CommandTraits(rawValue: 1 << 13)
 }
@@ -78,6 +81,33 @@ package struct Command<Context: RequestContext> {
         _ name: StaticString, _ fields: FieldTable, help: String, run: @escaping (Context) throws -> CommandOutcome
     ) {
         self.init(name, [], fields, help: help, run: run)
+    }
+}
+
+/// A command as it is declared, without what runs it: for a service that answers the commands of another kind of
+/// service.
+package struct CommandDeclaration {
+    package let name: StaticString
+    package let traits: CommandTraits
+    package let fields: FieldTable
+    package let help: String
+    package let aliases: [StaticString]
+
+    package init(
+        _ name: StaticString, _ traits: CommandTraits, _ fields: FieldTable, help: String, aliases: [StaticString] = []
+    ) {
+        self.name = name
+        self.traits = traits
+        self.fields = fields
+        self.help = help
+        self.aliases = aliases
+    }
+}
+
+extension Command {
+    /// What is declared of it.
+    package var declaration: CommandDeclaration {
+        CommandDeclaration(name, traits, fields, help: help, aliases: aliases)
     }
 }
 

@@ -143,7 +143,18 @@ extension Frontend {
             throw ServerError(
                 .commandNotFound, "no such command: '\(command.name)' (start with --set enableTestCommands=1)")
         }
-        if traits.contains(.memberOnly), connection.peer == nil {
+        if traits.contains(.clusterOnly), connection.peer?.clusterKind == nil {
+            throw connection.introductionError
+                ?? ServerError(.commandNotFound, "no such command: '\(command.name)'")
+        }
+        if arguments.isRouted, connection.peer?.clusterKind == nil {
+            throw connection.introductionError
+                ?? ServerError(
+                    .unauthorized,
+                    "shardVersion, databaseVersion, $configTime and $topologyTime are for the nodes of a sharded "
+                        + "cluster; this connection has not introduced itself as one of them")
+        }
+        if traits.contains(.memberOnly), connection.peer?.isMember != true {
             throw connection.introductionError
                 ?? ServerError(
                     .unauthorized,

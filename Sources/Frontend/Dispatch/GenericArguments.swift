@@ -31,6 +31,8 @@ package struct GenericArguments {
     private(set) var hasNulls = false
     /// Which of the fields that the command itself declares were given.
     package private(set) var given = FieldTable.Seen()
+    /// Whether it says by which placement it was routed, or what only nodes of a sharded cluster say beside that.
+    package private(set) var isRouted = false
     /// Whether the command has variables (`let`).
     package private(set) var hasVariables = false
     /// Which of the fields that `read` takes have been met, a bit each.
@@ -57,8 +59,11 @@ package struct GenericArguments {
         .inert("clientOperationKey", .any, because: "a client's own name for the operation"),
         .missing("startTransaction", "multi-document transactions"),
         .missing("autocommit", "multi-document transactions"),
-        .missing("databaseVersion", "versions of sharded databases"),
-        .missing("shardVersion", "versions of sharded collections"),
+        Field(
+            "shardVersion", .object, "`{t, v}`: the placement that a router has routed by; from nodes of the cluster"),
+        Field("databaseVersion", .object, "`{timestamp, lastMod}`: the same for what is not sharded"),
+        Field("$configTime", .timestamp, "the newest time of the config servers that the sender knows of"),
+        Field("$topologyTime", .timestamp, "when the list of shards last changed, as the sender knows it"),
         .missing("$audit", "impersonation by routers"),
         .missing("$configServerState", "sharding"),
         .missing("allowImplicitCollectionCreation", "sharding"),
@@ -68,6 +73,8 @@ package struct GenericArguments {
         .missing("rawData", "reading the buckets of time series", unlessFalsy: true),
         .missing("help", "help on one command; see docs/compatibility.md", unlessFalsy: true),
     ])
+
+    private static let routedMarks = fields.marks(of: "shardVersion", "databaseVersion", "$configTime", "$topologyTime")
 
     /// Whether any command may carry a field of that name.
     package static func isGeneric(_ key: KeyView) -> Bool { fields.contains(key) }
@@ -100,6 +107,7 @@ package struct GenericArguments {
             try arguments.readAPI(element)
         }
         arguments.given = seen
+        arguments.isRouted = seenGeneric.contains(routedMarks)
         arguments.hasVariables = seen.contains(command.variablesMark)
         arguments.hasNulls = seen.hasNulls || seenGeneric.hasNulls
         // What is null was not counted as given, and of what nobody declared nobody knows.

@@ -40,6 +40,10 @@ open class RequestContext {
     package final var deadline = Instant.distantFuture
     /// The optime of the last write, which the reply waits for and reports; set by write commands.
     package final var lastWrite: OpTime?
+    /// What is written is a whole reply, `ok` included: that of another node, which is passed on.
+    package final var isRelayed = false
+    /// `operationTime` of a reply that is not about a write of this node.
+    package final var relayedTime: Timestamp?
     /// How long the command has waited for data to come: no sign of slowness.
     package final var idleTime: Duration = .zero
     /// The command's `opid`: given when somebody asks for it, the same before and after it was put off.

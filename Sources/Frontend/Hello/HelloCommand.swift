@@ -93,10 +93,10 @@ enum HelloCommand {
         return Await(processID: processID, counter: counter, time: min(.milliseconds(millis), Limits.awaitMax))
     }
 
-    /// The internal handshake: a member of this set says who it is. It guards against mistakes, not against attacks:
-    /// that takes authentication between members.
+    /// The internal handshake: a member of this set, or a node of its sharded cluster, says who it is. It guards
+    /// against mistakes, not against attacks: that takes authentication between members.
     private static func introduce(_ context: RequestContext) throws(ServerError) {
-        guard context.body["internalMember"] != nil else { return }
+        guard context.body["internalMember"] != nil || context.body["internalCluster"] != nil else { return }
         do {
             context.connection.peer = try context.frontend.service.identify(context.body)
         } catch {

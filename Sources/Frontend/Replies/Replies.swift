@@ -20,14 +20,11 @@ extension Frontend {
 
     /// Ends a successful reply.
     @inline(__always)
-    func finish(_ context: RequestContext) { finish(context.reply, operationTime: context.lastWrite?.timestamp) }
-
-    /// The same for one reply of several.
-    func finish(_ reply: MessageWriter, operationTime: Timestamp?) {
-        let writer = reply.document
-        writer.append("ok", double: 1)
-        service.appendGossip(to: writer, operationTime: operationTime)
-        reply.finish()
+    func finish(_ context: RequestContext) {
+        let writer = context.writer
+        if !context.isRelayed { writer.append("ok", double: 1) }
+        service.appendGossip(to: writer, operationTime: context.relayedTime ?? context.lastWrite?.timestamp)
+        context.reply.finish()
     }
 
     /// Ends a failed reply: drops what was written of it.

@@ -10,6 +10,16 @@ protocol Accumulator: AnyObject {
     var result: Value? { get }
     /// Bytes that grow with the input.
     var memoryBytes: Int { get }
+    /// All that it knows, for another one of its kind that goes on with it; nil when it knows nothing.
+    var partial: Value? { get }
+    /// Takes what another one knows.
+    /// - Throws: `FailedToParse` for what none of its kind has written.
+    func merge(_ partial: Value) throws(ServerError)
+}
+
+/// The error for a partial result that an accumulator cannot have written.
+func malformedPartial() -> ServerError {
+    ServerError(.failedToParse, "a partial result of $group cannot be read")
 }
 
 extension Accumulator {
@@ -79,6 +89,35 @@ final class SumAccumulator: Accumulator {
         }
     }
 
+    var partial: Value? {
+        guard count > 0 else { return nil }
+        return .document(
+            Document { writer in
+                writer.append("high", int64: Int64(truncatingIfNeeded: integers >> 64))
+                writer.append("low", int64: Int64(truncatingIfNeeded: integers))
+                writer.append("double", double: doubles)
+                writer.append("lost", double: compensation)
+                writer.append("decimal" as String, .decimal128(decimals))
+                writer.append("widest", int32: Int32(clamping: widest))
+                writer.append("count", int64: count)
+            })
+    }
+
+    func merge(_ partial: Value) throws(ServerError) {
+        guard case .document(let state) = partial, let high = state["high"]?.asInteger,
+            let low = state["low"]?.asInteger, let double = state["double"]?.asNumber,
+            let lost = state["lost"]?.asNumber, case .decimal128(let decimal)? = state["decimal"],
+            let widest = state["widest"]?.asInteger.flatMap({ Int(exactly: $0) }), (0...3).contains(widest),
+            let count = state["count"]?.asInteger
+        else { throw malformedPartial() }
+        integers &+= Int128(high) << 64 | Int128(UInt64(bitPattern: low))
+        addDouble(double)
+        compensation += lost
+        decimals = decimals + decimal
+        self.widest = max(self.widest, widest)
+        self.count &+= count
+    }
+
     /// The mean of what was added; nil for nothing.
     var mean: Value? {
         guard count > 0 else { return nil }
@@ -92,6 +131,8 @@ final class AverageAccumulator: Accumulator {
     private let sum = SumAccumulator()
     func add(_ value: Value?) throws(ServerError) { try sum.add(value) }
     var result: Value? { sum.mean }
+    var partial: Value? { sum.partial }
+    func merge(_ partial: Value) throws(ServerError) { try sum.merge(partial) }
 }
 
 /// `$min`, `$max`: in MongoDB's order of all types; null and missing values do not count.
@@ -112,6 +153,8 @@ final class ExtremeAccumulator: Accumulator {
     }
 
     var memoryBytes: Int { result?.memoryBytes ?? 0 }
+    var partial: Value? { result }
+    func merge(_ partial: Value) throws(ServerError) { try add(partial) }
 }
 
 /// `$stdDevPop`, `$stdDevSamp`, in one pass (Welford).
@@ -134,5 +177,22 @@ final class StandardDeviationAccumulator: Accumulator {
     var result: Value? {
         let divisor = isSample ? count - 1 : count
         return divisor > 0 ? Value.double((squares / divisor).squareRoot()) : Value?.none
+    }
+
+    var partial: Value? {
+        guard count > 0 else { return nil }
+        return ["count": .double(count), "mean": .double(mean), "squares": .double(squares)]
+    }
+
+    /// Chan's rule for two parts.
+    func merge(_ partial: Value) throws(ServerError) {
+        guard case .document(let state) = partial, let other = state["count"]?.asNumber, other > 0,
+            let otherMean = state["mean"]?.asNumber, let otherSquares = state["squares"]?.asNumber
+        else { throw malformedPartial() }
+        let total = count + other
+        let distance = otherMean - mean
+        squares += otherSquares + distance * distance * count * other / total
+        mean += distance * other / total
+        count = total
     }
 }

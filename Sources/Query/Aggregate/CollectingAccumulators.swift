@@ -16,6 +16,14 @@ final class PositionAccumulator: Accumulator {
     }
 
     var memoryBytes: Int { result?.memoryBytes ?? 0 }
+    var partial: Value? {
+        guard isSet else { return nil }
+        return .array(result.map { [$0] } ?? [])
+    }
+    func merge(_ partial: Value) throws(ServerError) {
+        guard let values = partial.asArray else { throw malformedPartial() }
+        try add(values.first)
+    }
 }
 
 /// `$push`: every value, in order; missing ones are left out.
@@ -30,6 +38,11 @@ final class PushAccumulator: Accumulator {
     }
 
     var result: Value? { .array(values) }
+    var partial: Value? { result }
+    func merge(_ partial: Value) throws(ServerError) {
+        guard let others = partial.asArray else { throw malformedPartial() }
+        for value in others { try add(value) }
+    }
 }
 
 /// `$addToSet`: every distinct value, in the order in which each came first.
@@ -45,6 +58,11 @@ final class SetAccumulator: Accumulator {
     }
 
     var result: Value? { .array(values) }
+    var partial: Value? { result }
+    func merge(_ partial: Value) throws(ServerError) {
+        guard let others = partial.asArray else { throw malformedPartial() }
+        for value in others { try add(value) }
+    }
 }
 
 /// `$mergeObjects`: fields of later documents replace those of earlier ones.
@@ -63,6 +81,8 @@ final class MergeObjectsAccumulator: Accumulator {
     }
 
     var result: Value? { .document(fields.document) }
+    var partial: Value? { result }
+    func merge(_ partial: Value) throws(ServerError) { try add(partial) }
 }
 
 /// `$firstN`, `$lastN`.
@@ -96,6 +116,11 @@ final class PositionListAccumulator: Accumulator {
     }
 
     var result: Value? { .array(Array(values[passed...])) }
+    var partial: Value? { result }
+    func merge(_ partial: Value) throws(ServerError) {
+        guard let others = partial.asArray else { throw malformedPartial() }
+        for value in others { try add(value) }
+    }
 }
 
 /// `$minN`, `$maxN`, `$top`, `$topN`, `$bottom`, `$bottomN`: the first or last so many in an order of values.
@@ -140,6 +165,11 @@ final class OrderedListAccumulator: Accumulator {
 
     var result: Value? {
         isSingle ? (isReversed ? values.last : values.first).map(shows) : .array(values.map(shows))
+    }
+    var partial: Value? { .array(values) }
+    func merge(_ partial: Value) throws(ServerError) {
+        guard let others = partial.asArray else { throw malformedPartial() }
+        for value in others { try add(value) }
     }
 }
 

@@ -10,6 +10,8 @@ struct GroupSpecification {
     let accumulators: [AccumulatorSpecification]
     /// The buckets of `$bucket`: groups are then intervals, and come out in order.
     var buckets: BucketBounds?
+    /// Which part of the work the stage does.
+    var part = GroupPart.whole
 
     init(key: Expression, accumulators: [AccumulatorSpecification], buckets: BucketBounds? = nil) {
         self.key = key
@@ -50,6 +52,16 @@ struct GroupSpecification {
         guard fields.fieldCount == 1 else { return (whole, nil) }
         return (try Expression(first.value, context: context), first.key.string)
     }
+}
+
+/// Which part of a group's work a stage does, where its input lies on several shards.
+enum GroupPart {
+    /// All of it.
+    case whole
+    /// That of one shard: what its accumulators know comes out, as it is.
+    case partial
+    /// What shards have found out comes in.
+    case merging
 }
 
 /// The intervals of `$bucket`.
@@ -154,6 +166,10 @@ final class GroupStage: InnerStage {
 
     /// The key of a document's group and what its accumulators are given.
     private func evaluate(_ document: DocumentView) throws(ServerError) -> (key: Value?, values: [Value?]) {
+        if specification.part == .merging {
+            let parts = specification.accumulators.map { accumulator in document[accumulator.field].map { Value($0) } }
+            return (document["_id"].map { Value($0) }, parts)
+        }
         let key = try specification.key.evaluate(root: document)
         var values: [Value?] = []
         values.reserveCapacity(specification.accumulators.count)
@@ -169,7 +185,7 @@ final class GroupStage: InnerStage {
 
     private func add(_ key: Value?, _ values: [Value?]) throws {
         var key = key ?? .null
-        if let buckets = specification.buckets { key = try buckets.bucket(key) }
+        if let buckets = specification.buckets, specification.part != .merging { key = try buckets.bucket(key) }
         if case .undefined = key { key = .null }
         let keyBytes = GroupKey.bytes(of: key)
         if spilled == nil, bytes > memory.bytesMax, let store = memory.store { spilled = try SpilledRows(store) }
@@ -183,16 +199,21 @@ final class GroupStage: InnerStage {
             groups.append(Group(key: key, accumulators: specification.accumulators.map { $0.make() }))
             bytes += keyBytes.count + key.memoryBytes + 64 * (1 + specification.accumulators.count)
         }
-        bytes += try GroupStage.add(values, to: groups[at])
+        bytes += try add(values, to: groups[at])
         if memory.store == nil { try memory.check(bytes, "$group") }
     }
 
     /// Gives the values to a group's accumulators; returns by how much they have grown.
-    private static func add(_ values: [Value?], to group: Group) throws(ServerError) -> Int {
+    private func add(_ values: [Value?], to group: Group) throws(ServerError) -> Int {
         var grown = 0
+        let isMerging = specification.part == .merging
         for (index, accumulator) in group.accumulators.enumerated() {
             let before = accumulator.memoryBytes
-            try accumulator.add(values[index])
+            if isMerging {
+                if let part = values[index] { try accumulator.merge(part) }
+            } else {
+                try accumulator.add(values[index])
+            }
             grown += accumulator.memoryBytes - before
         }
         return grown
@@ -225,7 +246,7 @@ final class GroupStage: InnerStage {
             specification.accumulators.indices.map { view[String($0)].map { Value($0) } }
         }
         spilled?.advance()
-        current?.bytes += try GroupStage.add(values, to: group)
+        current?.bytes += try add(values, to: group)
         try memory.check(current?.bytes ?? 0, "$group")
         return nil
     }
@@ -245,6 +266,14 @@ final class GroupStage: InnerStage {
     private func write(_ group: Group) throws(ServerError) -> DocumentView {
         buffer.removeAll(keeping: 1 << 20)
         let writer = DocumentWriter(startingIn: buffer)
+        if specification.part == .partial {
+            writer.append("_id" as String, group.key)
+            for (index, accumulator) in group.accumulators.enumerated() {
+                if let part = accumulator.partial { writer.append(specification.accumulators[index].field, part) }
+            }
+            writer.finish()
+            return try buffer.stageDocument()
+        }
         if let field = specification.keyField {
             writer.document("_id") { $0.append(field, group.key) }
         } else {

@@ -13,6 +13,10 @@ final class PercentileAccumulator: Accumulator {
     }
 
     var memoryBytes: Int { sketch.memoryBytes }
+    var partial: Value? { sketch.count > 0 ? .document(sketch.state) : nil }
+    func merge(_ partial: Value) throws(ServerError) {
+        guard case .document(let state) = partial, sketch.merge(state) else { throw malformedPartial() }
+    }
 
     var result: Value? {
         let values = sketch.percentiles(specification.fractions).map { $0.map { Value.double($0) } ?? .null }

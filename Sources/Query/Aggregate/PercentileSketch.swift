@@ -1,3 +1,5 @@
+import BSON
+
 #if canImport(Glibc)
     import Glibc
 #endif
@@ -36,9 +38,41 @@ struct PercentileSketch {
         if buffer.count == PercentileSketch.bufferMax { compress() }
     }
 
+    /// All that is known: `{least, greatest, count, numbers, means, weights}`.
+    var state: Document {
+        Document { writer in
+            writer.append("least", double: least)
+            writer.append("greatest", double: greatest)
+            writer.append("count", int64: Int64(count))
+            writer.array("numbers") { array in for number in buffer { array.append(double: number) } }
+            writer.array("means") { array in for one in centroids { array.append(double: one.mean) } }
+            writer.array("weights") { array in for one in centroids { array.append(double: one.weight) } }
+        }
+    }
+
+    /// Takes what another sketch knows; false when that cannot be read.
+    mutating func merge(_ state: Document) -> Bool {
+        guard let otherLeast = state["least"]?.asNumber, let otherGreatest = state["greatest"]?.asNumber,
+            let otherCount = state["count"]?.asInteger.flatMap({ Int(exactly: $0) }), otherCount >= 0,
+            let numbers = state["numbers"]?.asArray?.compactMap(\.asNumber),
+            let means = state["means"]?.asArray?.compactMap(\.asNumber),
+            let weights = state["weights"]?.asArray?.compactMap(\.asNumber), means.count == weights.count
+        else { return false }
+        let before = count
+        for number in numbers { add(number) }
+        if !means.isEmpty {
+            compress(with: zip(means, weights).map { Centroid(mean: $0, weight: $1) })
+        }
+        count = before &+ otherCount
+        least = min(least, otherLeast)
+        greatest = max(greatest, otherGreatest)
+        return true
+    }
+
     /// Merges the buffer and the centroids into as few centroids as the scale function allows.
-    private mutating func compress() {
-        var all = centroids + buffer.map { Centroid(mean: $0, weight: 1) }
+    private mutating func compress(with others: [Centroid] = []) {
+        var all = centroids + others + buffer.map { Centroid(mean: $0, weight: 1) }
+        guard !all.isEmpty else { return }
         all.sort { $0.mean < $1.mean }
         buffer.removeAll(keepingCapacity: true)
         centroids.removeAll(keepingCapacity: true)

@@ -1,6 +1,16 @@
 public import BSON
 public import Core
 
+/// Which part of a pipeline is compiled, when a `$group` is done in two parts.
+public enum PipelinePart: Sendable {
+    /// All of it.
+    case whole
+    /// The one that each shard runs: a `$group` at its end gives partial results.
+    case shard
+    /// The one that runs behind it: a `$group` at its beginning takes them.
+    case merge
+}
+
 /// A compiled aggregation pipeline.
 ///
 /// The stages that reach beyond their input (`$lookup`, `$merge`, …) are named, in place, and made by whoever runs the
@@ -12,11 +22,16 @@ public final class Pipeline {
     /// Compiles the stages of `pipeline`, an array. Owns what it needs of them.
     ///
     /// Throws 40324 for an unknown stage, 7749501 for too many, and the stages' own errors.
-    public convenience init(_ pipeline: DocumentView, context: QueryContext) throws(ServerError) {
-        try self.init(pipeline, context: context, isInFacet: false)
+    /// - Parameter part: which part of it this is, where its input lies on several shards.
+    public convenience init(
+        _ pipeline: DocumentView, context: QueryContext, part: PipelinePart = .whole
+    ) throws(ServerError) {
+        try self.init(pipeline, context: context, part: part, isInFacet: false)
     }
 
-    init(_ pipeline: DocumentView, context: QueryContext, isInFacet: Bool) throws(ServerError) {
+    init(
+        _ pipeline: DocumentView, context: QueryContext, part: PipelinePart = .whole, isInFacet: Bool
+    ) throws(ServerError) {
         let compiler = StageCompiler(context: context, isInFacet: isInFacet)
         var stages: [PipelineStage] = []
         var count = 0
@@ -35,6 +50,11 @@ public final class Pipeline {
             stages += try compiler.compile(first.key.string, first.value)
         }
         try Pipeline.checkPositions(stages)
+        switch part {
+        case .whole: break
+        case .shard: if let last = stages.popLast() { stages.append(last.grouping(.partial)) }
+        case .merge: if let first = stages.first { stages[0] = first.grouping(.merging) }
+        }
         self.stages = stages
         budget = context.budget?.value
     }

@@ -34,4 +34,11 @@ public struct PipelineStage {
 
     /// The stage's entry of `explain`.
     public var explained: Document { Document { $0.append(name, specification) } }
+
+    /// The stage, if it is a group, with a part of the work.
+    func grouping(_ part: GroupPart) -> PipelineStage {
+        guard case .group(var group) = action else { return self }
+        group.part = part
+        return PipelineStage(name: name, specification: specification, action: .group(group))
+    }
 }

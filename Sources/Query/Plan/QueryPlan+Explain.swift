@@ -10,6 +10,8 @@ extension QueryPlan {
         public var projection: Projection?
         /// Whether documents are only counted.
         public var isCount: Bool
+        /// Whether what the shard does not own is left out.
+        public var isSharded = false
 
         public init(
             sort: SortPattern? = nil, skip: Int64 = 0, limit: Int64 = 0, projection: Projection? = nil,
@@ -26,6 +28,7 @@ extension QueryPlan {
     /// `queryPlanner.winningPlan` of explain: the stages from the last to the first, each inside the one behind it.
     public func winningPlan(_ stages: Stages = Stages()) -> Document {
         var plan = accessPlan
+        if stages.isSharded { plan = ["stage": "SHARDING_FILTER", "inputStage": .document(plan)] }
         if let sort = stages.sort, !sort.isEmpty, !providesSort {
             let input = plan
             plan = Document { writer in

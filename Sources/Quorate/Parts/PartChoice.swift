@@ -6,7 +6,7 @@ public struct PartChoice<Product>: Sendable {
     public let name: String
     /// Nil for a part that is looked up.
     private var own: Part<Product>?
-    private var options = PartOptions()
+    private(set) var options = PartOptions()
 
     /// A registered part. Whether there is one of that name and with those options is found out at the start.
     public static func named(_ name: String, _ options: [String: String] = [:]) -> PartChoice {
@@ -91,6 +91,26 @@ extension PartChoice where Product == any ReadSelector {
     }
 }
 
+/// How documents are spread over shards.
+public typealias ShardKeyChoice = PartChoice<any ShardKeyStrategy>
+
+extension PartChoice where Product == any ShardKeyStrategy {
+    /// As the key says: MongoDB's hash with a hashed field, else in the order of values.
+    public static var mongodb: PartChoice { .named("mongodb") }
+    /// In the order of values.
+    public static var ranged: PartChoice { .named("ranged") }
+    /// MongoDB's hash of one field.
+    public static var hashed: PartChoice { .named("hashed") }
+    /// The same by XXH3.
+    public static var xxhash: PartChoice { .named("xxhash") }
+    /// A hash behind a prefix that zones are made of.
+    public static var zoned: PartChoice { .named("zoned") }
+    /// A strategy of your own.
+    public static func custom(_ strategy: any ShardKeyStrategy) -> PartChoice {
+        .unregistered(Part(strategy.name, summary: "") { _ in strategy })
+    }
+}
+
 /// The transport of a cluster.
 public struct TransportChoice: Sendable {
     let network: PartChoice<any TransportNetwork>
@@ -120,6 +140,11 @@ public struct TransportChoice: Sendable {
         _ name: String, firstPort: Int = 0, _ make: @escaping @Sendable () throws -> any TransportNetwork
     ) -> TransportChoice {
         TransportChoice(.unregistered(Part(name, summary: "") { _ in try make() }), firstPort: firstPort)
+    }
+
+    /// The same with another first port.
+    func at(port: Int) -> TransportChoice {
+        TransportChoice(network, firstPort: port, admitsOtherProcesses: admitsOtherProcesses)
     }
 
     func make(from registry: PartRegistry) throws -> any TransportNetwork {

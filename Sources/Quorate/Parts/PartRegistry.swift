@@ -10,16 +10,16 @@ public struct PartKind<Product>: Sendable {
     public let help: String
     /// The part that is taken when the flag is not given.
     public let defaultPart: String
-    /// Whether commands take the flag. A kind that no command has a use for yet is listed only.
-    public let isOffered: Bool
+    /// Whether only commands that start sharded clusters, or nodes of them, take the flag.
+    public let concernsSharding: Bool
 
     /// A kind of parts; `PartRegistry.register` adds its section.
-    public init(flag: String, title: String, help: String, defaultPart: String, isOffered: Bool = true) {
+    public init(flag: String, title: String, help: String, defaultPart: String, concernsSharding: Bool = false) {
         self.flag = flag
         self.title = title
         self.help = help
         self.defaultPart = defaultPart
-        self.isOffered = isOffered
+        self.concernsSharding = concernsSharding
     }
 }
 
@@ -57,11 +57,11 @@ extension PartKind where Product == any ReadSelector {
 }
 
 extension PartKind where Product == any ShardKeyStrategy {
-    /// Shard key strategies. No command takes the flag before there are sharded clusters to use it for.
+    /// Shard key strategies.
     public static var shardKeyStrategy: PartKind {
         PartKind(
             flag: "shard-key-strategy", title: "shard key strategy", help: "how documents are spread over shards",
-            defaultPart: "mongodb", isOffered: false)
+            defaultPart: "mongodb", concernsSharding: true)
     }
 }
 
@@ -93,8 +93,8 @@ public struct PartRegistry: Sendable {
         public let help: String
         /// The part that is taken when nobody chooses.
         public let defaultPart: String
-        /// Whether commands take the flag.
-        public let isOffered: Bool
+        /// Whether only commands that start sharded clusters, or nodes of them, take the flag.
+        public let concernsSharding: Bool
         /// In the order in which they were first registered.
         public fileprivate(set) var entries: [Entry] = []
         /// By name, why a part is not there that could be, and what to do to have it.
@@ -125,7 +125,7 @@ public struct PartRegistry: Sendable {
         sections.append(
             Section(
                 flag: kind.flag, title: kind.title, help: kind.help, defaultPart: kind.defaultPart,
-                isOffered: kind.isOffered))
+                concernsSharding: kind.concernsSharding))
         return sections.count - 1
     }
 

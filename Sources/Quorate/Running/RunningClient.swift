@@ -22,11 +22,11 @@ public final class RunningClient: Sendable {
     }
 
     init(
-        seeds: [Endpoint], setName: String, parts: NodeParts, log: any LogSink & Sendable
+        seeds: [Endpoint], setName: String?, parts: NodeParts, log: any LogSink & Sendable
     ) throws {
         // Made here, where it may fail; used on the loop only.
         let selector = try parts.makeReadSelector()
-        let loop = try EventLoop.start(name: "\(setName)-client", log: log)
+        let loop = try EventLoop.start(name: "\(setName ?? "cluster")-client", log: log)
         self.loop = loop
         confined = Confined(
             ClientBox {

@@ -29,7 +29,9 @@ public final class SetMember: Sendable {
     public var isRunning: Bool { node != nil }
     private var node: RunningNode? { state.withLock { $0.node } }
     /// The name that faults of the network know it by.
-    var nodeName: String { "\(set.name)-\(id)" }
+    public var nodeName: String { "\(set.name)-\(id)" }
+    /// Whether clients are told of it.
+    var isKnownToClients: Bool { self.set.members[id].holdsData && !self.set.members[id].isHidden }
     private var directory: String? { self.set.parts.directory.map { "\($0)/\(nodeName)" } }
 
     func start(port: Int) async throws {

@@ -63,6 +63,8 @@ public final class Channel: ConnectionDelegate {
 
     /// Whether requests can be made: it has not ended.
     public var isUsable: Bool { ending == nil }
+    /// How many replies are waited for.
+    public var requestsInFlight: Int { inFlight.count }
     /// Whether a reply is waited for.
     public var isInUse: Bool { !inFlight.isEmpty }
 

@@ -17,6 +17,7 @@ struct RequestsInFlight {
 
     private var requests: [Request] = []
 
+    var count: Int { requests.count }
     var isEmpty: Bool { requests.isEmpty }
     var isFull: Bool { requests.count >= Limits.channelRequestsMax }
     /// Whether `id` is the only one.

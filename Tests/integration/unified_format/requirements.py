@@ -10,8 +10,8 @@ OPTIONS = json_util.JSONOptions(json_mode=json_util.JSONMode.CANONICAL, tz_aware
 TOPOLOGIES = {
     "single": "a standalone",
     "replicaset": "replica sets",
-    "sharded": "sharded clusters (not there yet)",
-    "sharded-replicaset": "sharded clusters (not there yet)",
+    "sharded": "sharded clusters",
+    "sharded-replicaset": "sharded clusters",
     "load-balanced": "load balancers (not there yet)",
 }
 

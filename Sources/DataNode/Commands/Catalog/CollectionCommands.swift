@@ -28,6 +28,7 @@ enum CollectionCommands {
                     throw ServerError(
                         .illegalOperation, "turn off profiling before dropping system.profile collection")
                 }
+                try context.node.shard?.checkUnsharded(namespace, "dropped")
                 return try context.catalogWrite { write in
                     if context.node.data.catalog.find(namespace) == nil {
                         guard try context.node.data.dropView(namespace, write) else { return }
@@ -69,6 +70,7 @@ enum CollectionCommands {
                 }
                 let source = try Namespace(validating: from)
                 let target = try Namespace(validating: to)
+                for namespace in [source, target] { try context.node.shard?.checkUnsharded(namespace, "renamed") }
                 let dropTarget = context.body["dropTarget"]?.isTruthy ?? false
                 return try context.catalogWrite { write in
                     try context.node.data.renameCollection(source, to: target, dropTarget: dropTarget, write)
@@ -82,6 +84,7 @@ enum CollectionCommands {
     private static func modify(_ context: CommandContext) throws -> CommandOutcome {
         let namespace = try context.namespace()
         try context.checkWritable()
+        try context.node.shard?.checkModification(context.body, of: namespace)
         guard let conversion = try context.node.data.uniqueConversion(namespace, context.body) else {
             return try context.catalogWrite { try modify(namespace, context, $0) }
         }

@@ -39,6 +39,7 @@ enum IndexCommands {
                 throw wrongType("createIndexes.indexes.\(element.key.string)", element.value, "object")
             }
             specifications.append(view)
+            try context.node.shard?.checkIndex(view, of: namespace)
         }
         let before = context.node.lastOpTime
         let outcome = try context.node.data.createIndexes(
@@ -122,6 +123,7 @@ enum IndexCommands {
         guard let which = context.body["index"] else {
             throw ServerError(.missingField, "BSON field 'dropIndexes.index' is missing but a required field")
         }
+        try context.node.shard?.checkDropIndexes(which, of: namespace)
         return try context.catalogWrite { write in
             let before = try context.node.data.dropIndexes(namespace, which, write)
             context.writer.append("nIndexesWas", int32: Int32(truncatingIfNeeded: before))

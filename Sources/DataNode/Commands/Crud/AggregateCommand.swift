@@ -101,10 +101,19 @@ enum AggregateCommand {
         func open(_ pipeline: DocumentView) throws -> AggregateCursor {
             try AggregateCursor(
                 context.node.data, namespace, pipeline: pipeline, hint: command["hint"], context: query, at: point,
-                allowsDiskUse: command["allowDiskUse"]?.isTruthy ?? true
+                allowsDiskUse: command["allowDiskUse"]?.isTruthy ?? true, part: try part(context, command)
             ) { try DatabaseStages.documents(of: $0, context, $1) }
         }
         guard try OutputStage(pipeline, database: context.database) != nil else { return try open(pipeline) }
         return try OutputStage.withoutOutput(pipeline).withView(open)
+    }
+
+    /// Whether it is the part of a shard, whose partial results a router merges.
+    private static func part(_ context: CommandContext, _ command: DocumentView) throws(ServerError) -> PipelinePart {
+        guard command["needsMerge"]?.isTruthy == true else { return .whole }
+        guard context.connection.peer != nil else {
+            throw ServerError(.unauthorized, "needsMerge is for the routers of a sharded cluster")
+        }
+        return .shard
     }
 }

@@ -40,9 +40,23 @@ enum FindCommand {
                 context, of: cursor, namespace, size: request.batchSize, isSingleBatch: request.isSingleBatch, concern)
         }
         let cursor = try QueryCursor(data, request, at: point)
+        if context.body["sortKeys"]?.isTruthy == true {
+            do { try gatherSortKeys(context, cursor) } catch {
+                cursor.close()
+                throw error
+            }
+        }
         return FirstBatch(
             context, of: cursor, namespace, size: request.batchSize, isSingleBatch: request.isSingleBatch,
             isTailable: request.isTailable, awaitsData: request.isAwaitData, concern)
+    }
+
+    /// A router merges by them.
+    private static func gatherSortKeys(_ context: CommandContext, _ cursor: QueryCursor) throws(ServerError) {
+        guard context.connection.peer != nil else {
+            throw ServerError(.unauthorized, "sortKeys is for the routers of a sharded cluster")
+        }
+        try cursor.gatherSortKeys()
     }
 
     // MARK: The point read
@@ -53,7 +67,7 @@ enum FindCommand {
             !collection.namespace.isOplog
         else { return false }
         let data = context.node.data
-        let document = try data.findOneByID(collection, id)
+        let document = try data.findShownByID(collection, id)
         collection.noteIDLookup()
         if document != nil { data.work.returned &+= 1 }
         data.noteIDLookup(isFound: document != nil)

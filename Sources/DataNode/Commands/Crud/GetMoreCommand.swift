@@ -23,7 +23,7 @@ enum GetMoreCommand {
         let namespace = try namespace(context, collection)
         let batchSize = try size(context.body["batchSize"])
         try context.node.role.checkServesReads(of: context.arguments.database)
-        guard let entry = context.frontend.cursors.find(id) else {
+        guard let entry = context.frontend.cursors.find(id), let source = entry.contents as? any BatchSource else {
             throw ServerError(.cursorNotFound, "cursor id \(id) not found")
         }
         guard entry.namespace == namespace else {
@@ -61,22 +61,22 @@ enum GetMoreCommand {
         // From here to the end of the command nobody else uses the cursor.
         entry.isPinned = true
         if entry.awaitsData || entry.isLinearizable || context.request.allowsExhaust {
-            return .later { try await serve(context, entry, batchSize, batch) }
+            return .later { try await serve(context, entry, source, batchSize, batch) }
         }
-        entry.source.willContinue(until: context.deadline)
+        source.willContinue(until: context.deadline)
         do {
             let progress = try batch.fill(
-                from: entry.source, limit: batchSize, deadline: context.runtime.loopSliceEnd)
+                from: source, limit: batchSize, deadline: context.runtime.loopSliceEnd)
             guard progress == .yield else {
                 entry.isPinned = false
-                finish(context, entry, batch, progress)
+                finish(context, entry, source, batch, progress)
                 return .done
             }
         } catch {
             release(context, entry)
             throw error
         }
-        return .later { try await serve(context, entry, batchSize, batch) }
+        return .later { try await serve(context, entry, source, batchSize, batch) }
     }
 
     /// A cursor over no collection is named after its command: `$cmd.aggregate`, `$cmd.bulkWrite`.
@@ -95,21 +95,22 @@ enum GetMoreCommand {
     /// Answers with the batch that was begun; with further ones behind it, where the client lets the server go on
     /// without being asked (exhaust), for as long as the client takes them: then it has to ask again.
     private static func serve(
-        _ context: CommandContext, _ entry: CursorRegistry.Entry, _ batchSize: Int, _ begun: Batch
+        _ context: CommandContext, _ entry: CursorRegistry.Entry, _ source: any BatchSource, _ batchSize: Int,
+        _ begun: Batch
     ) async throws {
         do {
             var batch = begun
-            var progress = try await fill(batch, context, entry, batchSize)
+            var progress = try await fill(batch, context, entry, source, batchSize)
             while progress != .exhausted, context.mayStream(batch.byteCount) {
-                batch.finish(id: entry.id, entry.namespace)
+                batch.finish(id: entry.id, entry.namespace, from: source)
                 context.stream()
                 context.node.counters.getMore += 1
                 try await context.awaitNextReadSlice()
                 batch = Batch("nextBatch", context)
-                progress = try await fill(batch, context, entry, batchSize)
+                progress = try await fill(batch, context, entry, source, batchSize)
             }
             entry.isPinned = false
-            finish(context, entry, batch, progress)
+            finish(context, entry, source, batch, progress)
         } catch {
             release(context, entry)
             throw error
@@ -119,7 +120,8 @@ enum GetMoreCommand {
     /// Fills a batch; on a cursor that waits for data, with what is there, else with what comes before the time is
     /// over.
     private static func fill(
-        _ batch: Batch, _ context: CommandContext, _ entry: CursorRegistry.Entry, _ batchSize: Int
+        _ batch: Batch, _ context: CommandContext, _ entry: CursorRegistry.Entry, _ source: any BatchSource,
+        _ batchSize: Int
     ) async throws -> CursorProgress {
         let node = context.node
         var deadline = Instant.zero
@@ -131,7 +133,7 @@ enum GetMoreCommand {
         }
         while true {
             let progress = try await batch.fill(
-                from: entry.source, limit: batchSize, isLinearizable: entry.isLinearizable)
+                from: source, limit: batchSize, isLinearizable: entry.isLinearizable)
             try checkAlive(entry)
             guard batch.count == 0, progress == .waiting, node.runtime.now < deadline, !context.connection.isAbandoned,
                 !node.isShuttingDown
@@ -155,11 +157,12 @@ enum GetMoreCommand {
     /// After a failure the cursor is gone.
     private static func release(_ context: CommandContext, _ entry: CursorRegistry.Entry) {
         entry.isPinned = false
-        if entry.isKilled { entry.source.close() } else { context.frontend.cursors.close(entry) }
+        if entry.isKilled { entry.contents.close() } else { context.frontend.cursors.close(entry) }
     }
 
     private static func finish(
-        _ context: CommandContext, _ entry: CursorRegistry.Entry, _ batch: Batch, _ progress: CursorProgress
+        _ context: CommandContext, _ entry: CursorRegistry.Entry, _ source: any BatchSource, _ batch: Batch,
+        _ progress: CursorProgress
     ) {
         let isOpen = progress != .exhausted
         if isOpen {
@@ -169,7 +172,7 @@ enum GetMoreCommand {
             context.frontend.cursors.close(entry)
             context.profiled?.isCursorExhausted = true
         }
-        batch.finish(id: isOpen ? entry.id : 0, entry.namespace)
+        batch.finish(id: isOpen ? entry.id : 0, entry.namespace, from: source)
     }
 
     private static func kill(_ context: CommandContext) throws -> CommandOutcome {

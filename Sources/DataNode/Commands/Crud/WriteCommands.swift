@@ -94,7 +94,9 @@ final class WriteOutcome {
     private static func append(_ failure: StatementError, to writer: DocumentWriter) {
         writer.append("index", int32: Int32(clamping: failure.index))
         writer.append("code", int32: failure.error.code.rawValue)
-        if let details = failure.error.details {
+        if let details = failure.error.details, failure.error.code == .staleConfig {
+            writer.append("errInfo", details)
+        } else if let details = failure.error.details {
             details.withView { for field in $0 { writer.append(field.key, field.value) } }
         }
         writer.append("errmsg", string: failure.error.message)
@@ -180,6 +182,7 @@ enum InsertCommand {
             var operation = InsertOperation(
                 into: .namespace(namespace), try WriteStatements(context, field: "documents").makeRun(),
                 isOrdered: isOrdered, firstStatement: context.arguments.statementID ?? 0,
+                statementIDs: context.statementIDs,
                 budget: EvaluationBudget(context.runtime, deadline: context.deadline))
             return { context, write, deadline in
                 let progress = try operation.run(context.node.data, write, until: deadline)
@@ -202,7 +205,7 @@ enum InsertCommand {
         let concern = try context.writeConcern()
         var operation = InsertOperation(
             into: target, statements.makeRun(), isOrdered: WriteCommands.isOrdered(context),
-            firstStatement: context.arguments.statementID ?? 0)
+            firstStatement: context.arguments.statementID ?? 0, statementIDs: context.statementIDs)
         let write = try context.writeContext()
         context.node.counters.insert += Int64(statements.count)
         let before = context.node.lastOpTime
@@ -239,7 +242,9 @@ enum InsertCommand {
     private static func target(
         _ context: CommandContext, _ found: Collection?
     ) throws(ServerError) -> InsertOperation.Target {
-        if let found, !found.namespace.isSystem, !found.namespace.isOplog { return .collection(found) }
+        if let found, !found.namespace.isSystem, !found.namespace.isOplog, !found.namespace.isAboutOwnership {
+            return .collection(found)
+        }
         return .namespace(try context.namespace())
     }
 }
@@ -349,6 +354,7 @@ enum StatementCommand {
                         if current == nil {
                             guard let view = try pending ?? run.next() else { return .done }
                             pending = view
+                            try context.checkRouting()
                             let id = context.statementID(index)
                             let wasExecuted = try context.wasExecuted(id, write)
                             if wasExecuted, outcome.retried.last != id { outcome.retried.append(id) }

@@ -81,14 +81,19 @@ enum ServerParameters {
             node.data.keepsRolledBack = value.isTruthy
         case "ttlMonitorSleepSecs": node.ttl.periodic.pause = .seconds(try positive(name, value))
         case "cursorTimeoutMillis": node.frontend.cursors.idleMax = .milliseconds(try positive(name, value))
+        case "orphanCleanupDelaySecs":
+            guard let shard = node.shard else { return false }
+            shard.orphanCleanupDelay = .seconds(try positive(name, value, atLeast: 0))
         default: return false
         }
         return true
     }
 
-    private static func positive(_ name: String, _ value: ValueView) throws(ServerError) -> Int64 {
+    private static func positive(_ name: String, _ value: ValueView, atLeast least: Int64 = 1) throws(ServerError)
+        -> Int64
+    {
         guard value.type.isNumber else { throw wrongType(name, value, "int") }
-        guard let number = value.asInteger ?? value.asNumber.flatMap({ Int64(exactly: $0) }), number >= 1,
+        guard let number = value.asInteger ?? value.asNumber.flatMap({ Int64(exactly: $0) }), number >= least,
             number <= Int64(Int32.max)
         else {
             throw ServerError(
@@ -99,6 +104,13 @@ enum ServerParameters {
     }
 
     private static func parameters(of node: Node) -> [(name: String, value: Value)] {
+        common(node)
+            + (node.shard.map {
+                [("orphanCleanupDelaySecs", .int64($0.orphanCleanupDelay.wholeMilliseconds / 1000))]
+            } ?? [])
+    }
+
+    private static func common(_ node: Node) -> [(name: String, value: Value)] {
         [
             ("enableTestCommands", .bool(node.options.enableTestCommands)),
             ("authenticationMechanisms", .array([])),

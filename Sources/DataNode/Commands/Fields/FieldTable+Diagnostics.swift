@@ -3,10 +3,6 @@ internal import Core
 
 /// The fields of the commands that tell of the node, and of sessions.
 extension FieldTable {
-    static let connectionStatus = FieldTable([
-        Field("showPrivileges", .flag, "shows what the users may do: nothing, as there are none")
-    ])
-
     static let serverStatus = FieldTable([], isOpen: true)
     static let scale = FieldTable([
         Field("scale", .number, "the unit of sizes, in bytes"),
@@ -28,23 +24,8 @@ extension FieldTable {
         .missing("hashPrefixes", "hashes of documents", unlessFalsy: true),
         .missing("unhash", "hashes of documents", unlessFalsy: true),
     ])
-    /// Whatever a mechanism sends; there are no users to log in.
-    static let authentication = FieldTable([], isOpen: true)
-    static let usersInfo = FieldTable([
-        .inert("showCredentials", .flag, because: "there are no users to show"),
-        .inert("showCustomData", .flag, because: "there are no users to show"),
-        .inert("showPrivileges", .flag, because: "there are no users to show"),
-        .inert("showAuthenticationRestrictions", .flag, because: "there are no users to show"),
-        .inert("filter", .object, because: "there are no users to show"),
-    ])
-    static let rolesInfo = FieldTable([
-        .inert("showAuthenticationRestrictions", .flag, because: "there are no roles to show"),
-        .inert("showBuiltinRoles", .flag, because: "there are no roles to show"),
-        .inert("showPrivileges", [.flag, .string], because: "there are no roles to show"),
-    ])
     static let dbHash = FieldTable([Field("collections", .array, "which collections; all when left out")])
     static let currentOp = FieldTable([], isOpen: true)
-    static let features = FieldTable([.missing("oidReset", "resetting of object ids", unlessFalsy: true)])
     static let setFeatureCompatibilityVersion = FieldTable([
         Field("confirm", .bool, "true, to show that it is meant"),
         .missing("fromConfigServer", "sharding", unlessFalsy: true),

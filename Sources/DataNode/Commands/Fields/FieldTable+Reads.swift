@@ -30,6 +30,7 @@ extension FieldTable {
         Field("showRecordId", .flag, [.unstable], "adds $recordId to each document"),
         Field("allowDiskUse", .flag, "whether a sort may go on in temporary tables; it may by default"),
         .inert("allowPartialResults", .flag, because: "only routers can have partial results"),
+        Field("sortKeys", .bool, [.unstable], "adds the documents' sort keys, for routers of a sharded cluster"),
         .inert("oplogReplay", .flag, [.unstable], because: "scans of the oplog begin at the right place by themselves"),
     ])
 
@@ -43,7 +44,7 @@ extension FieldTable {
         CollectionOptions.collationField,
         Field("allowDiskUse", .bool, "whether stages may go on in temporary tables; they may by default"),
         .missing("fromMongos", "sharding", unlessFalsy: true),
-        .missing("needsMerge", "sharding", unlessFalsy: true),
+        Field("needsMerge", .bool, [.unstable], "gives partial results of $group, for routers of a sharded cluster"),
         .missing("exchange", "sharding"),
     ])
 

@@ -55,7 +55,8 @@ final class Batch {
     /// - Parameters:
     ///   - id: the cursor's; 0 when there is no more to come.
     ///   - time: that of a snapshot read.
-    func finish(id: Int64, _ namespace: String, at time: Timestamp? = nil) {
+    ///   - source: what the documents came from.
+    func finish(id: Int64, _ namespace: String, at time: Timestamp? = nil, from source: any BatchSource) {
         context.node.data.work.returned &+= Int64(count)
         followReply()
         array.finish()
@@ -65,6 +66,7 @@ final class Batch {
         cursor.append("ns", string: namespace)
         if let time { cursor.append("atClusterTime", timestamp: time) }
         cursor.finish()
+        source.appendBesideBatch(to: reply)
     }
 
     private func followReply() {
@@ -120,6 +122,7 @@ final class FirstBatch: RunningRead {
                 source, namespace: namespace.fullName, session: context.arguments.sessionID, isTailable: isTailable,
                 awaitsData: awaitsData, isLinearizable: isLinearizable)
             isKept = true
+            entry.openedAt = context.startedAt
             entry.staysIdle = context.body["noCursorTimeout"]?.isTruthy ?? false
             if context.deadline < .distantFuture { entry.timeLeft = context.deadline - context.runtime.now }
             id = entry.id
@@ -127,7 +130,7 @@ final class FirstBatch: RunningRead {
         } else {
             context.profiled?.isCursorExhausted = true
         }
-        batch.finish(id: id, namespace.fullName, at: time)
+        batch.finish(id: id, namespace.fullName, at: time, from: source)
     }
 
     func close() { if !isKept { source.close() } }

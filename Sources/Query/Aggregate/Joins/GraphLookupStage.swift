@@ -1,6 +1,5 @@
 import BSON
 import Core
-import Query
 
 /// `$graphLookup`: adds to each document those of a collection that are reached from it, along the equality of two
 /// fields again and again.
@@ -8,14 +7,14 @@ import Query
 /// The collection is asked once for each distance, for all values that were found at the one before, in slices.
 final class GraphLookupStage: InnerStage {
     let source: any StageExecution
-    private let reach: Reach
+    private let reach: any PipelineReach
     private let specification: GraphLookupSpecification
     /// The document that the search begins at; the source is not asked before its end.
     private var document: DocumentView?
     private var search: GraphSearch?
     private let output = ByteBuffer(capacity: 4096)
 
-    init(_ source: any StageExecution, _ specification: Value, _ reach: Reach) throws {
+    init(_ source: any StageExecution, _ specification: Value, _ reach: any PipelineReach) throws {
         self.source = source
         self.specification = try GraphLookupSpecification(specification, reach)
         self.reach = try reach.nested()
@@ -69,7 +68,7 @@ struct GraphLookupSpecification {
     private(set) var depthField: NestedField?
     private(set) var restriction: Document?
 
-    init(_ value: Value, _ reach: Reach) throws {
+    init(_ value: Value, _ reach: any PipelineReach) throws {
         guard let fields = value.asDocument else {
             throw ServerError(
                 ErrorCode(rawValue: 40327),
@@ -140,7 +139,7 @@ struct GraphLookupSpecification {
 /// One search through a collection, breadth first.
 final class GraphSearch {
     private let specification: GraphLookupSpecification
-    private let reach: Reach
+    private let reach: any PipelineReach
     /// The values that the next documents are looked for with.
     private var frontier: [Value]
     /// All values that were looked for, by their keys.
@@ -152,7 +151,7 @@ final class GraphSearch {
     private var bytes = 0
     private let buffer = ByteBuffer()
 
-    init(_ specification: GraphLookupSpecification, _ reach: Reach, from start: Value?) {
+    init(_ specification: GraphLookupSpecification, _ reach: any PipelineReach, from start: Value?) {
         self.specification = specification
         self.reach = reach
         frontier = []
@@ -187,13 +186,11 @@ final class GraphSearch {
         let condition: Document = [specification.connectTo: ["$in": .array(frontier)]]
         frontier = []
         let filter = specification.restriction.map { ["$and": [.document(condition), .document($0)]] } ?? condition
-        if try reach.store.resolve(specification.namespace, at: reach.point).isView {
-            let pipeline = Document(array: [["$match": .document(filter)]])
-            return try pipeline.withView { try CollectionPipeline(reach, specification.namespace, pipeline: $0).output }
+        if try reach.isView(specification.namespace) {
+            return try reach.open(
+                specification.namespace, pipeline: Document(array: [["$match": .document(filter)]]))
         }
-        let command = Document { $0.append("filter", filter) }
-        let request = try command.withView { try FindRequest(specification.namespace, $0, context: reach.context) }
-        return CursorSource(try QueryCursor(reach.store, request, at: reach.point), reach.clock)
+        return try reach.open(specification.namespace, filter: filter)
     }
 
     private func take(_ document: DocumentView) throws {

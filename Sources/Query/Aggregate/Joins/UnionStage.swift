@@ -1,6 +1,5 @@
 import BSON
 import Core
-import Query
 
 /// `$unionWith`: its input, then the results of a pipeline over another collection.
 final class UnionStage: InnerStage {
@@ -8,7 +7,7 @@ final class UnionStage: InnerStage {
     private let other: any StageExecution
     private var isInputOver = false
 
-    init(_ source: any StageExecution, _ specification: Value, _ reach: Reach) throws {
+    init(_ source: any StageExecution, _ specification: Value, _ reach: any PipelineReach) throws {
         self.source = source
         var collection = specification.asString
         var pipeline = Document(array: [])
@@ -31,8 +30,7 @@ final class UnionStage: InnerStage {
                     + "first stage")
         }
         try SubPipeline.check(pipeline, of: "$unionWith", refusal: 31441)
-        let nested = try reach.nested()
-        other = try pipeline.withView { try CollectionPipeline(nested, namespace, pipeline: $0).output }
+        other = try reach.nested().open(namespace, pipeline: pipeline)
     }
 
     func next() throws -> StageOutput {

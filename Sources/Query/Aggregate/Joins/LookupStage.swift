@@ -1,6 +1,5 @@
 import BSON
 import Core
-import Query
 
 /// `$lookup`: adds to each document an array of those of another collection that belong to it, by the equality of two
 /// fields, by a pipeline, or both.
@@ -8,7 +7,7 @@ import Query
 /// The other collection is read once for each document, in slices: between two of them the document waits.
 final class LookupStage: InnerStage {
     let source: any StageExecution
-    private let reach: Reach
+    private let reach: any PipelineReach
     /// Nil for a pipeline that makes its documents itself.
     private let namespace: Namespace?
     private let localField: String?
@@ -23,7 +22,7 @@ final class LookupStage: InnerStage {
     private let found = ByteBuffer(capacity: 4096)
     private let output = ByteBuffer(capacity: 4096)
 
-    init(_ source: any StageExecution, _ specification: Value, _ reach: Reach) throws {
+    init(_ source: any StageExecution, _ specification: Value, _ reach: any PipelineReach) throws {
         self.source = source
         guard let fields = specification.asDocument else {
             throw ServerError(.failedToParse, "the $lookup stage specification must be an object")
@@ -67,7 +66,7 @@ final class LookupStage: InnerStage {
         let namespace = try from.map { try Namespace(validating: reach.database, collection: $0) }
         self.namespace = namespace
         // A view is read by a pipeline, if an empty one.
-        if pipeline == nil, let namespace, try reach.store.resolve(namespace, at: reach.point).isView { pipeline = [] }
+        if pipeline == nil, let namespace, try reach.isView(namespace) { pipeline = [] }
         self.localField = localField
         self.foreignField = foreignField
         self.target = try NestedField(target)
@@ -94,8 +93,7 @@ final class LookupStage: InnerStage {
         try SubPipeline.check(stages, of: "$lookup", refusal: 51047)
         var empty: [String: Value] = [:]
         for variable in variables { empty[variable.name] = .null }
-        let opened = try stages.withView { try CollectionPipeline(reach.binding(empty), namespace, pipeline: $0) }
-        opened.output.close()
+        try reach.binding(empty).check(namespace, pipeline: stages)
     }
 
     func close() {
@@ -165,9 +163,7 @@ final class LookupStage: InnerStage {
     private func open(for document: DocumentView) throws -> (any StageExecution)? {
         guard let pipeline else {
             guard let namespace else { throw InvariantViolation("a $lookup has neither collection nor pipeline") }
-            let command = Document { $0.append("filter", filter(for: document)) }
-            let request = try command.withView { try FindRequest(namespace, $0, context: reach.context) }
-            return CursorSource(try QueryCursor(reach.store, request, at: reach.point), reach.clock)
+            return try reach.open(namespace, filter: filter(for: document))
         }
         let values = try (reach.context.budget?.value).interruptibly { () throws(ServerError) in
             try bindings(for: document)
@@ -178,8 +174,7 @@ final class LookupStage: InnerStage {
             // Behind the stage that makes the documents, where there is one.
             stages.insert(["$match": .document(filter(for: document))], at: namespace == nil ? 1 : 0)
         }
-        let bound = reach.binding(values)
-        return try Document(array: stages).withView { try CollectionPipeline(bound, namespace, pipeline: $0).output }
+        return try reach.binding(values).open(namespace, pipeline: Document(array: stages))
     }
 
     private func bindings(for document: DocumentView) throws(ServerError) -> [String: Value?] {

@@ -1,5 +1,4 @@
 internal import Core
-internal import Frontend
 
 /// Commands that MongoDB has, clients send, and this server will not have: refused by name, with the reason.
 enum AbsentCommands {
@@ -8,12 +7,11 @@ enum AbsentCommands {
         ("eval", ["$eval"], "there is no JavaScript, and MongoDB has removed it in 4.2"),
     ]
 
-    static func add(to table: inout CommandSet) {
-        for (name, aliases, reason) in reasons {
-            table.add(
-                Command(name, .empty, help: "refused: \(reason)") { _ in
-                    throw ServerError(.commandNotSupported, "\(name) is not supported: \(reason)")
-                }, aliases: aliases)
+    static var all: [Command<RequestContext>] {
+        reasons.map { name, aliases, reason in
+            Command(name, [], .empty, help: "refused: \(reason)", aliases: aliases) { _ in
+                throw ServerError(.commandNotSupported, "\(name) is not supported: \(reason)")
+            }
         }
     }
 }
