@@ -21,8 +21,8 @@ extension MemoryLog {
     /// Lets the oldest of the segments that are complete take the place of the blocks which hold the same, when there
     /// are too many of those.
     ///
-    /// Only of what is committed, so that no rollback takes any of it back; and blocks must reach behind it, so that the
-    /// newest entries are in memory.
+    /// Only of what is committed, so that no rollback takes any of it back; and blocks must reach behind it, so that
+    /// the newest entries are in memory.
     func adopt() {
         guard memoryBytes > memoryBytesMax, let next = offered.first, next.last.timestamp <= commitPoint,
             let first = blocks.first?.first, let last = blocks.last?.last, last > next.last
@@ -50,7 +50,8 @@ extension MemoryLog {
         let block = try open(number)
         let part = segment.last.timestamp.next.map { block.position(of: $0) } ?? block.count
         try invariant(
-            part > 0 && block.optimes[part - 1] == segment.last, "segment \(segment.number) of the oplog ends elsewhere")
+            part > 0 && block.optimes[part - 1] == segment.last, "segment \(segment.number) of the oplog ends elsewhere"
+        )
         let taken = part == 0 ? 0 : block.bytes(0..<part).count
         count += part
         bytes += taken
@@ -89,7 +90,9 @@ extension MemoryLog {
     /// Puts what is at or behind `timestamp` back into memory: it is about to be truncated behind that. Only after a
     /// restart, which does not know what is committed, and when much is taken back.
     func putBack(from timestamp: Timestamp) throws {
-        let index = stored.index(of: timestamp)
+        // Of what is left the newest entry has to be in memory, also when `timestamp` is none's.
+        let isAllTaken = firstInMemory.map { $0.timestamp > timestamp } ?? true
+        let index = stored.index(of: isAllTaken ? min(timestamp, stored.last?.timestamp ?? .zero) : timestamp)
         guard index < stored.segments.count else { return }
         // All is read before anything changes.
         let found = try stored.segments[index...].flatMap { try stored.blocks(of: $0) }

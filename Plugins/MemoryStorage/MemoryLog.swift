@@ -30,7 +30,8 @@ final class MemoryLog: StorageLog {
 
     deinit { tail.removeAll() }
 
-    var first: OpTime? { stored.first ?? blocks.first?.first ?? tail.first?.optime }
+    var first: OpTime? { stored.first ?? firstInMemory }
+    var firstInMemory: OpTime? { blocks.first?.first ?? tail.first?.optime }
     var last: OpTime? { tail.last?.optime ?? blocks.last?.last ?? stored.last }
     var count: Int { stored.count + sealedCount + tail.count }
     var byteCount: Int { stored.byteCount + sealedEntryBytes + tail.byteCount }

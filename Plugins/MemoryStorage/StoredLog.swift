@@ -271,7 +271,8 @@ private struct LogMisses {
 }
 
 extension Array {
-    /// The first element that ends at or behind `timestamp`, of some that follow on one another; `count` when none does.
+    /// The first element that ends at or behind `timestamp`, of some that follow on one another; `count` when none
+    /// does.
     func firstIndex(since timestamp: Timestamp, end: KeyPath<Element, OpTime>) -> Int {
         var low = 0
         var high = count

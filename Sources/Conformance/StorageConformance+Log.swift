@@ -123,7 +123,8 @@ extension StorageConformance {
         let span = Int(last.optime.timestamp.rawValue - first.optime.timestamp.rawValue) + 4
         let at = Timestamp(rawValue: first.optime.timestamp.rawValue - 2 + UInt64(random.below(span)))
         try expect(
-            try await tested.whenResident { try log.optime(at: at) } == model.first { $0.optime.timestamp == at }?.optime,
+            try await tested.whenResident { try log.optime(at: at) }
+                == model.first { $0.optime.timestamp == at }?.optime,
             "a look-up at \(at) is wrong")
         for direction in [ScanDirection.forward, .backward] {
             let inclusive = random.below(2) == 0

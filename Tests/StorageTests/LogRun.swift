@@ -70,6 +70,15 @@ final class LogRun {
             try await step(store, log)
             storedMost = max(storedMost, Int(store.statistics["oplogSegmentsInFilesOnly"]?.asInteger ?? 0))
             let bytes = model.reduce(0) { $0 + $1.bytes.count }
+            // Whoever reads the newest entry need not wait.
+            if let last = log.last {
+                var newest: OpTime?
+                try log.read(from: .max, inclusive: true, direction: .backward) {
+                    newest = OpTime(DocumentView(base: $0.baseAddress!))
+                    return false
+                }
+                try expect(newest == last, "the newest entry is \(newest.debugDescription), not \(last)")
+            }
             try expect(
                 log.count == model.count && log.byteCount == bytes && log.first == model.first?.optime
                     && log.last == model.last?.optime,
@@ -92,7 +101,9 @@ final class LogRun {
         case 15 where random.below(3) == 0:
             // Of a log that was just opened nobody knows what is committed.
             guard let target = model.randomElement(using: &random)?.optime.timestamp else { return }
-            let after = max(target, committed)
+            // Not always an entry's time.
+            let near = Timestamp(rawValue: target.rawValue - UInt64(random.below(2)))
+            let after = max(near, committed)
             batch.truncateLog(after: after)
             model.removeAll { $0.optime.timestamp > after }
             term += 1
@@ -119,7 +130,8 @@ final class LogRun {
         for _ in 0..<count {
             clock += 1 + UInt64(random.below(3))
             let optime = OpTime(term: term, timestamp: Timestamp(rawValue: clock))
-            let text = String((0..<random.below(120)).map { _ in Character(UnicodeScalar(UInt8(97 + random.below(26)))) })
+            let text = String(
+                (0..<random.below(120)).map { _ in Character(UnicodeScalar(UInt8(97 + random.below(26)))) })
             let document = Document {
                 $0.append("ts", timestamp: optime.timestamp)
                 $0.append("t", int64: optime.term)

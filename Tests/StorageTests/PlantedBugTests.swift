@@ -53,7 +53,8 @@ import Testing
 
     @Test("every planted bug of files has a run that finds it")
     func isComplete() {
-        let found = Self.byPowerCuts.map(\.0) + Self.byTurnedBits.map(\.0) + Self.byRollbacks.map(\.0)
+        let found =
+            Self.byPowerCuts.map(\.0) + Self.byTurnedBits.map(\.0) + Self.byRollbacks.map(\.0)
             + Self.byLogs.map(\.0)
         #expect(Set(found) == Set(Mutants.ofFiles.map(\.name)))
     }

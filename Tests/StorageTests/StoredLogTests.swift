@@ -7,7 +7,8 @@ import Testing
 
 /// Oplogs of which only the newest part is in memory.
 @Suite("Oplogs in files") struct StoredLogTests {
-    @Test("an engine whose oplog is hardly in memory keeps the storage contract", arguments: 1...4 as ClosedRange<UInt64>)
+    @Test(
+        "an engine whose oplog is hardly in memory keeps the storage contract", arguments: 1...4 as ClosedRange<UInt64>)
     func conformance(seed: UInt64) throws {
         try onLoop(seed: seed) { runtime in
             var engines: [FileStorage] = []
