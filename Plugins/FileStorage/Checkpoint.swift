@@ -12,6 +12,7 @@ struct Checkpoint {
     let disk: any Disk
     let layout: FileLayout
     var manifest: Manifest
+    private let settings: FileSettings
     private let chunkBytes: Int
     private let mutants: Mutants
     private(set) var bytesWritten = 0
@@ -20,6 +21,7 @@ struct Checkpoint {
         self.disk = disk
         self.layout = layout
         self.manifest = manifest
+        self.settings = settings
         chunkBytes = settings.checkpointChunkBytes
         mutants = settings.mutants
     }
@@ -32,7 +34,7 @@ struct Checkpoint {
         let reader = JournalReader(
             disk, layout, store: manifest.store, epoch: manifest.epoch, from: manifest.journal,
             next: manifest.checkpoint &+ 1, mutants: mutants)
-        let oplog = OplogWriter(disk, layout, manifest.oplog, mutants)
+        let oplog = OplogWriter(disk, layout, manifest.oplog, settings)
         let frame = ByteBuffer(capacity: 1 << 20)
         let operations = ByteBuffer(capacity: 1 << 20)
         let batch = WriteBatch()

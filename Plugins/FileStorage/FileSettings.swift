@@ -10,6 +10,10 @@ public struct FileSettings: Sendable {
     public var checkpointChunkBytes = Limits.checkpointChunkBytes
     /// Bytes of a segment of the journal.
     public var segmentBytes = Limits.journalSegmentBytes
+    /// Stored bytes of the oplog that are kept in memory; the rest is read from its files when it is wanted.
+    public var oplogMemoryBytes = Limits.oplogMemoryBytesMax
+    /// Bytes of a segment of the oplog, at least; of a log that is to be small, fewer.
+    public var oplogSegmentBytes = Limits.oplogSegmentBytes
     /// Bugs that are planted, in the simulator.
     var mutants: Mutants = []
 
@@ -25,6 +29,9 @@ extension FileSettings {
         PartOption(
             "checkpoint-journal", default: "\(Limits.checkpointJournalBytes >> 20)",
             help: "megabytes of journal behind which a checkpoint is written"),
+        PartOption(
+            "oplog-memory", default: "\(Limits.oplogMemoryBytesMax >> 20)",
+            help: "megabytes of the oplog that are kept in memory; the rest is read from its files when it is wanted"),
     ]
 
     /// - Throws: `PartOptionError` for a bad value.
@@ -35,6 +42,7 @@ extension FileSettings {
         if let size = try FileSettings.number("checkpoint-journal", in: 1...65_536, options) {
             checkpointJournalBytes = size << 20
         }
+        if let size = try FileSettings.number("oplog-memory", in: 1...65_536, options) { oplogMemoryBytes = size << 20 }
     }
 
     private static func number(_ name: String, in range: ClosedRange<Int>, _ options: PartOptions) throws -> Int? {

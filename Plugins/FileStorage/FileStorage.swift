@@ -22,6 +22,11 @@ public final class FileStorage: StorageEngine {
     private var checkpointWaiters: [UnsafeContinuation<Void, Never>] = []
     private var failure: (any Error)?
     private var counters = Counters()
+    /// Number of the last batch that took entries back from the log's end, or emptied it: files that do not have it yet
+    /// hold what is no part of the log.
+    private var logCut: UInt64 = 0
+    /// Whether all of the oplog is read at once, on the loop: for those who check a store, and cannot wait.
+    public var readsLogNow = false
     /// Whether what was opened had not been closed: what was not synced then may be missing.
     public private(set) var wasUnclean = false
 
@@ -37,6 +42,7 @@ public final class FileStorage: StorageEngine {
         var checkpointBytes: Int64 = 0
         var replayed: UInt64 = 0
         var recovery: Duration = .zero
+        var oplogReads: Int64 = 0
     }
 
     /// - Parameters:
@@ -70,7 +76,7 @@ public final class FileStorage: StorageEngine {
     }
 
     private func openToWrite() async throws {
-        try await memory.open()
+        try await openMemory()
         lock = try await files.takeLock(name, runtime)
         let newStore = runtime.randomNumber()
         let began = runtime.now
@@ -101,7 +107,17 @@ public final class FileStorage: StorageEngine {
                 "\(layout.root) was not closed: \(outcome.replayedBatches) batches, \(outcome.journalBytes >> 10) KB, "
                     + "came out of the journal in \(counters.recovery.wholeMilliseconds) ms")
         }
+        logCut = base
         start(Journal(runtime, writer, begun, last: base, interval: settings.journalCommitInterval))
+        offerLog()
+    }
+
+    private func openMemory() async throws {
+        memory.useLogFiles(
+            OplogSegmentReader(disk: disk, layout: layout), memoryBytesMax: settings.oplogMemoryBytes,
+            mutants: settings.mutants
+        ) { [unowned self] in readsLogNow || runtime.simulation?.isInspecting == true }
+        try await memory.open()
     }
 
     private func openToInspect() async throws {
@@ -109,7 +125,7 @@ public final class FileStorage: StorageEngine {
         guard try await runtime.onHelper({ try Manifest.read(disk, layout) != nil }) else {
             throw StorageDamage("\(layout.root) is not a data directory of quorate: it has no manifest")
         }
-        try await memory.open()
+        try await openMemory()
         lock = try await files.takeLock(name, runtime)
         let recovery = Recovery(disk: disk, layout: layout, settings: settings, progress: progress)
         let confined = Confined(memory)
@@ -212,6 +228,7 @@ public final class FileStorage: StorageEngine {
         // Checks the batch, and refuses it before anything shows.
         try memory.apply(batch)
         journal.append(batch)
+        if batch.truncatesAfter != nil || batch.truncatesThrough == .max { logCut = journal.last }
     }
 
     public func flush(upTo mark: UInt64) async throws {
@@ -249,6 +266,9 @@ public final class FileStorage: StorageEngine {
             $0.append("runBytes", int64: Int64(manifest?.runs.reduce(0) { $0 + $1.bytes } ?? 0))
             $0.append("oplogSegments", int64: Int64(manifest?.oplog.segments.count ?? 0))
             $0.append("oplogBytes", int64: Int64(manifest?.oplog.segments.reduce(0) { $0 + $1.bytes } ?? 0))
+            $0.append("oplogSegmentsInFilesOnly", int64: Int64(memory.logSegmentsStored))
+            $0.append("oplogMemoryBytes", int64: Int64(memory.logMemoryBytes))
+            $0.append("oplogReads", int64: counters.oplogReads)
             $0.append("unclean", bool: wasUnclean)
             $0.append("replayedBatches", int64: Int64(bitPattern: counters.replayed))
             $0.append("recoveryMillis", int64: counters.recovery.wholeMilliseconds)
@@ -290,7 +310,7 @@ public final class FileStorage: StorageEngine {
         journal.beginCheckpoint()
         let (through, end) = (journal.durable, journal.end)
         if settings.mutants.isActive(.journalReusedEarly) { journal.checkpointed(to: end) }
-        let (disk, layout, settings) = (disk, layout, settings)
+        let (disk, layout, settings) = (disk, layout, sized)
         let (next, written) = try await runtime.onHelper {
             var checkpoint = Checkpoint(disk, layout, manifest, settings)
             let unused = try checkpoint.run(through: through, end: end)
@@ -301,6 +321,24 @@ public final class FileStorage: StorageEngine {
         counters.checkpoints += 1
         counters.checkpointBytes += Int64(written)
         journal.checkpointed(to: end)
+        offerLog()
+    }
+
+    /// A log has many pieces, whatever its size, so that a few are dropped when it is full.
+    private var sized: FileSettings {
+        var sized = settings
+        if let most = memory.logBytesExpected {
+            sized.oplogSegmentBytes = min(sized.oplogSegmentBytes, max(most / 16, Limits.oplogBlockBytes))
+        }
+        return sized
+    }
+
+    /// Tells the log which of its files are complete: of these it need not hold what is in them.
+    private func offerLog() {
+        guard let manifest, logCut <= manifest.checkpoint || settings.mutants.isActive(.oplogBranchIgnored) else {
+            return
+        }
+        memory.offerLog(manifest.oplog.segments.dropLast().compactMap(\.stored))
     }
 
     private func endOfCheckpoint() async {
@@ -321,4 +359,15 @@ extension FileStorage: StorageManyReading {
 
 extension FileStorage: StorageSnapshots {
     public func openSnapshot() throws -> any StorageSnapshot { try memory.openSnapshot() }
+}
+
+/// Of the oplog only what is newest is in memory; tables are as a whole.
+extension FileStorage: StoragePrefetching {
+    public func prefetch(_ table: TableID, _ keys: [[UInt8]]) async throws {
+        guard table == .oplog else { return }
+        counters.oplogReads += Int64(keys.count)
+        try await memory.prefetchLog(keys, runtime)
+    }
+
+    public func keepResident(_ table: TableID) {}
 }

@@ -70,6 +70,11 @@ struct Manifest: Sendable, Equatable {
                         $0.append("bytes", int64: Int64(segment.bytes))
                         $0.append("first", timestamp: segment.first)
                         $0.append("last", timestamp: segment.last)
+                        guard let content = segment.content else { return }
+                        $0.append("firstTerm", int64: content.firstTerm)
+                        $0.append("lastTerm", int64: content.lastTerm)
+                        $0.append("count", int64: Int64(content.count))
+                        $0.append("rawBytes", int64: Int64(content.rawBytes))
                     }
                 }
             }
@@ -136,7 +141,14 @@ struct Manifest: Sendable, Equatable {
                 let length = bytes(segment["bytes"]), let first = segment["first"]?.asTimestamp,
                 let last = segment["last"]?.asTimestamp
             else { return nil }
-            self.oplog.segments.append(OplogSegment(number: number, bytes: length, first: first, last: last))
+            var found = OplogSegment(number: number, bytes: length, first: first, last: last)
+            if let firstTerm = segment["firstTerm"]?.asInt64, let lastTerm = segment["lastTerm"]?.asInt64,
+                let count = bytes(segment["count"]), let rawBytes = bytes(segment["rawBytes"])
+            {
+                found.content = OplogSegment.Content(
+                    firstTerm: firstTerm, lastTerm: lastTerm, count: count, rawBytes: rawBytes)
+            }
+            self.oplog.segments.append(found)
         }
     }
 

@@ -1,5 +1,6 @@
 import BSON
 import Core
+import MemoryStorage
 
 /// A file of frames of oplog entries.
 struct OplogSegment: Sendable, Equatable {
@@ -9,6 +10,40 @@ struct OplogSegment: Sendable, Equatable {
     /// Timestamps of the first and the last entry in it.
     var first: Timestamp
     var last: Timestamp
+    /// nil where an earlier version wrote it.
+    var content: Content?
+
+    /// What else there is to know of the entries without reading them.
+    struct Content: Sendable, Equatable {
+        var firstTerm: Int64
+        var lastTerm: Int64
+        var count: Int
+        /// Their bytes, uncompressed.
+        var rawBytes: Int
+    }
+
+    /// As the log in memory knows it; nil when too little is known.
+    var stored: StoredLogSegment? {
+        content.map {
+            StoredLogSegment(
+                number: number, bytes: bytes, first: OpTime(term: $0.firstTerm, timestamp: first),
+                last: OpTime(term: $0.lastTerm, timestamp: last), count: $0.count, rawBytes: $0.rawBytes)
+        }
+    }
+
+    /// A frame was written behind what is there.
+    mutating func add(_ frame: Content, last: Timestamp, bytes: Int) {
+        if self.bytes == 0 {
+            content = frame
+        } else if var content {
+            content.lastTerm = frame.lastTerm
+            content.count += frame.count
+            content.rawBytes += frame.rawBytes
+            self.content = content
+        }
+        self.last = last
+        self.bytes += bytes
+    }
 }
 
 /// Which files hold the oplog, up to a checkpoint.
@@ -28,6 +63,7 @@ final class OplogWriter {
     private let disk: any Disk
     private let layout: FileLayout
     private let mutants: Mutants
+    private let segmentBytes: Int
     private(set) var state: OplogState
     private var file: (any DiskFile)?
     private var isDirty = false
@@ -35,11 +71,12 @@ final class OplogWriter {
     private var mayAppend = true
     private let pending = ByteBuffer(capacity: Limits.oplogBlockBytes * 2)
     private var pendingCount = 0
-    private var pendingFirst = Timestamp.zero
-    private var pendingLast = Timestamp.zero
+    private var pendingFirst = OpTime.null
+    private var pendingLast = OpTime.null
 
-    init(_ disk: any Disk, _ layout: FileLayout, _ state: OplogState, _ mutants: Mutants) {
-        self.mutants = mutants
+    init(_ disk: any Disk, _ layout: FileLayout, _ state: OplogState, _ settings: FileSettings) {
+        mutants = settings.mutants
+        segmentBytes = settings.oplogSegmentBytes
         self.disk = disk
         self.layout = layout
         self.state = state
@@ -48,15 +85,15 @@ final class OplogWriter {
     func take(_ batch: WriteBatch) throws {
         if let through = batch.truncatesThrough { drop(through: through) }
         if let after = batch.truncatesAfter { try truncate(after: after) }
-        try batch.forEachEntry { optime, entry in try append(entry, optime.timestamp) }
+        try batch.forEachEntry { optime, entry in try append(entry, optime) }
     }
 
-    private func append(_ entry: UnsafeRawBufferPointer, _ timestamp: Timestamp) throws {
+    private func append(_ entry: UnsafeRawBufferPointer, _ optime: OpTime) throws {
         if pendingCount > 0, pending.count + entry.count > Limits.oplogBlockBytes { try seal() }
-        if pendingCount == 0 { pendingFirst = timestamp }
+        if pendingCount == 0 { pendingFirst = optime }
         pending.append(entry)
         pendingCount += 1
-        pendingLast = timestamp
+        pendingLast = optime
     }
 
     private func drop(through timestamp: Timestamp) {
@@ -88,32 +125,35 @@ final class OplogWriter {
         // The frame that the cut goes through is written again as far as it holds.
         let reader = try OplogReader(disk, layout, last)
         var kept = OplogSegment(number: last.number, bytes: 0, first: last.first, last: last.first)
-        var rest: [(Timestamp, [UInt8])] = []
+        var rest: [(OpTime, [UInt8])] = []
         while let frame = try reader.next() {
             let entries = try OplogReader.entries(frame)
-            guard let end = entries.last else { continue }
-            if end.0 <= timestamp {
-                kept.bytes = reader.position
-                kept.last = end.0
+            guard let (start, _) = entries.first, let (end, _) = entries.last else { continue }
+            if end.timestamp <= timestamp {
+                let content = OplogSegment.Content(
+                    firstTerm: start.term, lastTerm: end.term, count: entries.count,
+                    rawBytes: entries.reduce(0) { $0 + $1.1.count })
+                kept.add(content, last: end.timestamp, bytes: frame.count)
             } else {
-                rest = entries.filter { $0.0 <= timestamp }
+                rest = entries.filter { $0.0.timestamp <= timestamp }
                 break
             }
         }
         state.segments.removeLast()
         if kept.bytes > 0 { state.segments.append(kept) }
-        for (timestamp, entry) in rest { try entry.withUnsafeBytes { try append($0, timestamp) } }
+        for (optime, entry) in rest { try entry.withUnsafeBytes { try append($0, optime) } }
     }
 
     /// Writes what is pending as a frame.
     private func seal() throws {
         guard pendingCount > 0 else { return }
         let frame = try LogFrame.seal(pending.bytes, count: pendingCount, compress: true)
-        if !mayAppend || state.segments.last.map({ $0.bytes >= Limits.oplogSegmentBytes }) ?? true {
+        if !mayAppend || state.segments.last.map({ $0.bytes >= segmentBytes }) ?? true {
             try leaveSegment()
             mayAppend = true
             state.segments.append(
-                OplogSegment(number: state.nextSegment, bytes: 0, first: pendingFirst, last: pendingLast))
+                OplogSegment(
+                    number: state.nextSegment, bytes: 0, first: pendingFirst.timestamp, last: pendingLast.timestamp))
             state.nextSegment += 1
         }
         let index = state.segments.count - 1
@@ -122,8 +162,9 @@ final class OplogWriter {
         let place = state.segments[index].bytes
         try frame.withUnsafeBytes { try opened.write($0, at: place) }
         isDirty = true
-        state.segments[index].bytes += frame.count
-        state.segments[index].last = pendingLast
+        let content = OplogSegment.Content(
+            firstTerm: pendingFirst.term, lastTerm: pendingLast.term, count: pendingCount, rawBytes: pending.count)
+        state.segments[index].add(content, last: pendingLast.timestamp, bytes: frame.count)
         pending.removeAll(keeping: 1 << 20)
         pendingCount = 0
     }
@@ -138,57 +179,5 @@ final class OplogWriter {
         try seal()
         try sync()
         return state
-    }
-}
-
-/// Reads the frames of a segment. On helper threads.
-final class OplogReader {
-    private let file: any DiskFile
-    private let segment: OplogSegment
-    private(set) var position = 0
-
-    init(_ disk: any Disk, _ layout: FileLayout, _ segment: OplogSegment) throws {
-        let path = layout.oplogSegment(segment.number)
-        guard let file = try disk.openExisting(path) else {
-            throw StorageDamage(path, offset: 0, "the file is missing")
-        }
-        self.file = file
-        self.segment = segment
-    }
-
-    /// The next frame as it is stored; nil at the end.
-    func next() throws -> [UInt8]? {
-        guard position < segment.bytes else { return nil }
-        var header = [UInt8](repeating: 0, count: LogFrame.headerBytes)
-        let got = try header.withUnsafeMutableBytes { try file.read(into: $0, at: position) }
-        guard got == header.count, let length = header.withUnsafeBytes({ LogFrame.byteCount($0) }),
-            length <= segment.bytes - position
-        else { throw StorageDamage(file.path, offset: position, "no frame of entries begins there") }
-        var frame = [UInt8](repeating: 0, count: length)
-        let count = try frame.withUnsafeMutableBytes { try file.read(into: $0, at: position) }
-        guard count == length else { throw StorageDamage(file.path, offset: position, "the file is too short") }
-        do { try frame.withUnsafeBytes { try LogFrame.check($0) } } catch {
-            throw StorageDamage(file.path, offset: position, "\(error)")
-        }
-        position += length
-        return frame
-    }
-
-    /// The entries of a frame with their timestamps.
-    static func entries(_ frame: [UInt8]) throws -> [(Timestamp, [UInt8])] {
-        let opened = try frame.withUnsafeBytes { try LogFrame.open($0) }
-        defer { opened.content.deallocate() }
-        let content = UnsafeRawBufferPointer(opened.content)
-        var entries: [(Timestamp, [UInt8])] = []
-        var at = 0
-        while content.count - at >= 5 {
-            let length = Int(UInt32(littleEndian: content.loadUnaligned(fromByteOffset: at, as: UInt32.self)))
-            guard length >= 5, length <= content.count - at,
-                let optime = OpTime(DocumentView(base: content.baseAddress! + at))
-            else { throw InvariantViolation("a frame of the oplog does not hold whole entries") }
-            entries.append((optime.timestamp, [UInt8](content[at..<(at + length)])))
-            at += length
-        }
-        return entries
     }
 }

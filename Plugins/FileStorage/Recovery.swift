@@ -131,7 +131,23 @@ struct Recovery {
         }
         var outcome = Outcome(manifest: manifest)
         _ = try load(into: memory, &outcome)
+        try look(through: outcome.manifest.oplog)
         return outcome
+    }
+
+    /// Reads what has stayed in files.
+    private func look(through state: OplogState) throws {
+        let segments = state.segments[..<firstLoaded(state)].compactMap(\.stored)
+        let total = segments.reduce(0) { $0 + $1.bytes }
+        var (done, told) = (0, 0)
+        for segment in segments {
+            _ = try OplogSegmentReader(disk: disk, layout: layout).frames(of: segment)
+            done += segment.bytes
+            if done - told >= Limits.recoveryProgressBytes {
+                told = done
+                progress(Progress(what: "oplog", bytes: done, total: total))
+            }
+        }
     }
 
     private func load(into memory: MemoryStorage, _ outcome: inout Outcome) throws -> Tail {
@@ -183,13 +199,33 @@ struct Recovery {
     }
 
     private func loadOplog(_ state: OplogState, _ memory: MemoryStorage) throws {
-        for segment in state.segments {
+        let loaded = firstLoaded(state)
+        for segment in state.segments[..<loaded] {
+            guard let segment = segment.stored else { continue }
+            try OplogSegmentReader(disk: disk, layout: layout).find(segment)
+            try memory.restoreLog(segment)
+        }
+        for segment in state.segments[loaded...] {
             let reader = try OplogReader(disk, layout, segment)
             while let frame = try reader.next() {
                 try memory.restoreLog(frame, behind: state.droppedThrough)
             }
         }
     }
+
+    /// The first segment that comes into memory, of the newest; those in front of it stay in their files, unread.
+    private func firstLoaded(_ state: OplogState) -> Int {
+        var index = state.segments.count
+        var bytes = 0
+        while index > 0, index == state.segments.count || isRoom(bytes + state.segments[index - 1].bytes) {
+            index -= 1
+            bytes += state.segments[index].bytes
+        }
+        // What is not known of one has to be read, and all behind it comes along.
+        return state.segments[..<index].firstIndex { $0.content == nil } ?? index
+    }
+
+    private func isRoom(_ bytes: Int) -> Bool { bytes <= settings.oplogMemoryBytes }
 
     /// Applies the journal.
     private func replay(_ manifest: Manifest, _ memory: MemoryStorage, _ outcome: inout Outcome) throws -> Tail {

@@ -12,7 +12,6 @@ struct LogBlock {
 
 /// A sealed block's content, opened, with an index of its entries.
 final class OpenedLogBlock {
-    var first: Timestamp { optimes.first?.timestamp ?? .zero }
     private let content: UnsafeMutableRawBufferPointer
     private var ends: [Int] = []
     private(set) var optimes: [OpTime] = []
@@ -55,6 +54,13 @@ final class OpenedLogBlock {
         return UnsafeRawBufferPointer(rebasing: content[start..<ends[index]])
     }
 
+    /// Some entries, one behind the other.
+    func bytes(_ range: Range<Int>) -> UnsafeRawBufferPointer {
+        let start = range.lowerBound == 0 ? 0 : ends[range.lowerBound - 1]
+        let end = range.upperBound == 0 ? 0 : ends[range.upperBound - 1]
+        return UnsafeRawBufferPointer(rebasing: content[start..<end])
+    }
+
     /// The entries from `index` on, as many as make `bytesMax` but at least one.
     func run(from index: Int, bytesMax: Int) -> (count: Int, bytes: UnsafeRawBufferPointer) {
         let start = index == 0 ? 0 : ends[index - 1]
@@ -73,4 +79,32 @@ final class OpenedLogBlock {
         }
         return low
     }
+}
+
+/// Blocks that were opened for readers, the one used last at the end.
+struct OpenedLogBlocks {
+    private var blocks: [OpenedLogBlock] = []
+
+    /// Frames of files begin and end where blocks in memory do not: one is known by both its ends.
+    private func index(_ block: LogBlock) -> Int? {
+        blocks.lastIndex { $0.optimes.first == block.first && $0.optimes.last == block.last }
+    }
+
+    mutating func open(_ block: LogBlock) throws -> OpenedLogBlock {
+        if let index = index(block) {
+            let opened = blocks.remove(at: index)
+            blocks.append(opened)
+            return opened
+        }
+        let opened = try OpenedLogBlock(block)
+        if blocks.count >= Limits.oplogOpenBlocksMax { blocks.removeFirst() }
+        blocks.append(opened)
+        return opened
+    }
+
+    mutating func forget(_ block: LogBlock) {
+        if let index = index(block) { blocks.remove(at: index) }
+    }
+
+    mutating func removeAll() { blocks.removeAll() }
 }

@@ -2,33 +2,51 @@ import BSON
 import Core
 
 /// The oplog in memory: an uncompressed tail, which holds at least everything above the commit point, and in front of
-/// it sealed blocks of about 64 KB, compressed and checksummed.
+/// it sealed blocks of about 64 KB, compressed and checksummed. In front of those, where the engine has files, whole
+/// segments that are not in memory (`StoredLog`).
 ///
 /// A batch seals at most one block.
 final class MemoryLog: StorageLog {
-    private(set) var blocks: [LogBlock] = []
+    var blocks: [LogBlock] = []
+    /// What is in files only.
+    let stored = StoredLog()
+    /// Segments in files of which memory holds everything, oldest first: they can take the place of blocks.
+    var offered: [StoredLogSegment] = []
+    /// Stored bytes above which they do.
+    var memoryBytesMax = Int.max
+    /// Why no more is taken: files and memory do not hold the same.
+    var disagreement: InvariantViolation?
+    var mutants: Mutants = []
     private var tail = LogTail()
     /// Entries of the tail, from its first, that the commit point has passed.
     private var sealableCount = 0
-    private var commitPoint = Timestamp.zero
+    private(set) var commitPoint = Timestamp.zero
     private var sealedFrameBytes = 0
     private var sealedEntryBytes = 0
     private var sealedCount = 0
-    /// Opened blocks, the one used last at the end.
-    private var opened: [OpenedLogBlock] = []
+    private var opened = OpenedLogBlocks()
     /// Uncompressed bytes of a sealed block: less than usual where the whole log has room for few.
     private var blockBytes = Limits.oplogBlockBytes
 
     deinit { tail.removeAll() }
 
-    var first: OpTime? { blocks.first?.first ?? tail.first?.optime }
-    var last: OpTime? { tail.last?.optime ?? blocks.last?.last }
-    var count: Int { sealedCount + tail.count }
-    var byteCount: Int { sealedEntryBytes + tail.byteCount }
-    var storedBytes: Int { sealedFrameBytes + tail.byteCount }
+    var first: OpTime? { stored.first ?? firstInMemory }
+    var firstInMemory: OpTime? { blocks.first?.first ?? tail.first?.optime }
+    var last: OpTime? { tail.last?.optime ?? blocks.last?.last ?? stored.last }
+    var count: Int { stored.count + sealedCount + tail.count }
+    var byteCount: Int { stored.byteCount + sealedEntryBytes + tail.byteCount }
+    var storedBytes: Int { stored.storedBytes + memoryBytes }
+    /// Bytes that are in memory.
+    var memoryBytes: Int { sealedFrameBytes + tail.byteCount }
     var openBytes: Int { tail.byteCount - tail.byteCount(ofFirst: sealableCount) }
 
-    func expect(bytesMax: Int) { blockBytes = max(1024, min(Limits.oplogBlockBytes, bytesMax / 4)) }
+    /// How large the log is to become; nil when nobody said.
+    private(set) var expectedBytes: Int?
+
+    func expect(bytesMax: Int) {
+        expectedBytes = bytesMax
+        blockBytes = max(1024, min(Limits.oplogBlockBytes, bytesMax / 4))
+    }
 
     func setCommitPoint(_ timestamp: Timestamp) {
         guard timestamp > commitPoint else { return }
@@ -40,12 +58,14 @@ final class MemoryLog: StorageLog {
 
     /// Looks at what a batch will do before any of it is done.
     func check(_ batch: WriteBatch) throws {
+        if let disagreement { throw disagreement }
         var last = last
         if batch.truncatesThrough == .max { last = nil }
         if let after = batch.truncatesAfter {
             try invariant(
                 after >= commitPoint, "the oplog is truncated behind \(after), below the commit point \(commitPoint)")
             last = nil
+            try putBack(from: after)
             // Opened now, while it can still be refused.
             for number in blocks.indices.reversed() where blocks[number].last.timestamp > after { _ = try open(number) }
         }
@@ -55,6 +75,10 @@ final class MemoryLog: StorageLog {
     /// Does what `check` has found in order.
     func apply(_ batch: WriteBatch) {
         if let through = batch.truncatesThrough { removeFirst(through: through) }
+        if let after = batch.truncatesAfter, !mutants.isActive(.oplogBranchIgnored) {
+            // What they hold behind it is no part of the log any more, and will be something else.
+            offered.removeAll { $0.last.timestamp > after }
+        }
         if let after = batch.truncatesAfter?.next {
             tail.removeLast(from: tail.position(of: after))
             sealableCount = min(sealableCount, tail.count)
@@ -91,9 +115,20 @@ final class MemoryLog: StorageLog {
         guard block.last.timestamp > dropped else { return }
         try invariant(last.map { $0 < block.first } ?? true, "the blocks of an oplog are not in order")
         blocks.append(block)
-        sealedFrameBytes += frame.count
+        count(block)
+    }
+
+    private func count(_ block: LogBlock) {
+        sealedFrameBytes += block.frame.count
         sealedEntryBytes += block.byteCount
         sealedCount += block.count
+    }
+
+    /// Puts others into the place of the first blocks.
+    func replaceFirst(_ number: Int, with others: [LogBlock]) {
+        for block in blocks[..<number] { forget(block) }
+        blocks.replaceSubrange(..<number, with: others)
+        for block in others { count(block) }
     }
 
     /// A block is no longer part of the log.
@@ -101,18 +136,19 @@ final class MemoryLog: StorageLog {
         sealedFrameBytes -= block.frame.count
         sealedEntryBytes -= block.byteCount
         sealedCount -= block.count
-        opened.removeAll { $0.first == block.first.timestamp }
+        opened.forget(block)
     }
 
     private func removeFirst(through timestamp: Timestamp) {
         if timestamp == .max { return removeAll() }
-        while let block = blocks.first, block.last.timestamp <= timestamp {
-            blocks.removeFirst()
-            forget(block)
-        }
+        stored.removeFirst(through: timestamp)
+        offered.removeAll { $0.last.timestamp <= timestamp }
+        replaceFirst(blocks.prefix { $0.last.timestamp <= timestamp }.count, with: [])
     }
 
     func removeAll() {
+        stored.removeAll()
+        offered.removeAll()
         tail.removeAll()
         blocks.removeAll()
         opened.removeAll()
@@ -124,6 +160,7 @@ final class MemoryLog: StorageLog {
     }
 
     func seal() {
+        adopt()
         guard tail.byteCount(ofFirst: sealableCount) >= blockBytes else { return }
         let run = tail.run(from: 0, before: sealableCount, bytesMax: blockBytes)
         let compress = run.bytes.count <= Limits.oplogCompressedBytesMax
@@ -135,29 +172,38 @@ final class MemoryLog: StorageLog {
         tail.removeFirst(run.count)
         sealableCount -= run.count
         blocks.append(block)
-        sealedFrameBytes += block.frame.count
-        sealedEntryBytes += block.byteCount
-        sealedCount += block.count
+        count(block)
     }
 
     // MARK: Reading
 
     func frontPiece(_ index: Int) -> (last: OpTime, storedBytes: Int)? {
-        guard index < blocks.count else { return nil }
-        return (blocks[index].last, blocks[index].frame.count)
+        if index < stored.segments.count { return (stored.segments[index].last, stored.segments[index].bytes) }
+        let number = index - stored.segments.count
+        guard number < blocks.count else { return nil }
+        return (blocks[number].last, blocks[number].frame.count)
     }
 
     func sealedPiece(behind timestamp: Timestamp) -> SealedLogPiece? {
         guard let start = timestamp.next else { return nil }
         let number = blockIndex(of: start)
-        guard number < blocks.count, blocks[number].first.timestamp >= start else { return nil }
-        let block = blocks[number]
+        let block: LogBlock
+        if let last = stored.last, start <= last.timestamp {
+            guard let piece = stored.sealedPiece(from: start) else { return nil }
+            block = piece
+        } else {
+            guard number < blocks.count, blocks[number].first.timestamp >= start else { return nil }
+            block = blocks[number]
+        }
         return SealedLogPiece(frame: block.frame, first: block.first, last: block.last, count: block.count)
     }
 
     func optime(at timestamp: Timestamp) throws -> OpTime? {
         let index = tail.position(of: timestamp)
         if index < tail.count, tail[index].optime.timestamp == timestamp { return tail[index].optime }
+        if let last = stored.last, timestamp <= last.timestamp {
+            return try stored.optime(at: timestamp) { try opened.open($0) }
+        }
         let number = blockIndex(of: timestamp)
         guard number < blocks.count, blocks[number].first.timestamp <= timestamp else { return nil }
         let block = try open(number)
@@ -179,6 +225,9 @@ final class MemoryLog: StorageLog {
     }
 
     private func readForward(from start: Timestamp, _ body: (UnsafeRawBufferPointer) throws -> Bool) throws {
+        if let last = stored.last, start <= last.timestamp {
+            guard try stored.readForward(from: start, { try opened.open($0) }, body) else { return }
+        }
         for number in blockIndex(of: start)..<max(blocks.count, blockIndex(of: start)) {
             let block = try open(number)
             for index in block.position(of: start)..<block.count {
@@ -201,6 +250,7 @@ final class MemoryLog: StorageLog {
                 guard try body(block.bytes(index)) else { return }
             }
         }
+        try stored.readBackward(before: end, { try opened.open($0) }, body)
     }
 
     /// The first block that ends at or behind `timestamp`; `blocks.count` when none does.
@@ -214,21 +264,10 @@ final class MemoryLog: StorageLog {
         return low
     }
 
-    private func open(_ number: Int) throws -> OpenedLogBlock {
-        let first = blocks[number].first.timestamp
-        if let index = opened.lastIndex(where: { $0.first == first }) {
-            let block = opened.remove(at: index)
-            opened.append(block)
-            return block
-        }
-        let block = try OpenedLogBlock(blocks[number])
-        if opened.count >= Limits.oplogOpenBlocksMax { opened.removeFirst() }
-        opened.append(block)
-        return block
-    }
+    func open(_ number: Int) throws -> OpenedLogBlock { try opened.open(blocks[number]) }
 }
 
 extension Timestamp {
     /// The next one; nil behind the last.
-    fileprivate var next: Timestamp? { rawValue == .max ? nil : Timestamp(rawValue: rawValue + 1) }
+    var next: Timestamp? { rawValue == .max ? nil : Timestamp(rawValue: rawValue + 1) }
 }

@@ -114,6 +114,39 @@ extension MemoryStorage {
     public func restoreLog(_ frame: [UInt8], behind dropped: Timestamp) throws {
         try memoryLog.restore(frame, behind: dropped)
     }
+
+    // MARK: An oplog in files
+
+    /// Lets the front of the log be in files: what is more than `memoryBytesMax` of memory holds.
+    /// - Parameter readsNow: whether what is in files is to be read at once, on the loop, in place of being missed.
+    public func useLogFiles(
+        _ files: any LogSegmentReading, memoryBytesMax: Int, mutants: Mutants, readsNow: @escaping () -> Bool
+    ) {
+        memoryLog.stored.files = files
+        memoryLog.stored.readsNow = readsNow
+        memoryLog.memoryBytesMax = memoryBytesMax
+        memoryLog.mutants = mutants
+    }
+
+    /// Adds a segment that stays in its file, before any other part of the log is put back.
+    public func restoreLog(_ segment: StoredLogSegment) throws { try memoryLog.begin(with: segment) }
+
+    /// Names all segments that are complete, oldest first: they hold what the log holds, and may be read in its place.
+    public func offerLog(_ segments: [StoredLogSegment]) { memoryLog.offer(segments) }
+
+    /// Reads what of the log was missed at the keys (`TableID.oplog`).
+    public func prefetchLog(_ keys: [[UInt8]], _ runtime: any NodeRuntime) async throws {
+        for key in keys where key.count == 8 {
+            let timestamp = key.withUnsafeBytes { UInt64(bigEndian: $0.loadUnaligned(as: UInt64.self)) }
+            try await memoryLog.stored.prefetch(Timestamp(rawValue: timestamp), runtime)
+        }
+    }
+
+    /// How large the log is to become; nil when nobody said.
+    public var logBytesExpected: Int? { memoryLog.expectedBytes }
+    /// Bytes of the log that are in memory, and segments that are not.
+    public var logMemoryBytes: Int { memoryLog.memoryBytes }
+    public var logSegmentsStored: Int { memoryLog.stored.segments.count }
 }
 
 extension MemoryStorage: StorageManyReading {

@@ -54,6 +54,7 @@ public final class NotResidentStorage: StoragePrefetching {
 
     public func prefetch(_ table: TableID, _ keys: [[UInt8]]) async throws {
         await wait()
+        try await (inner as? any StoragePrefetching)?.prefetch(table, keys)
         for key in keys {
             let place = Place(table: table, key: key)
             prefetches += 1
@@ -72,7 +73,10 @@ public final class NotResidentStorage: StoragePrefetching {
         }
     }
 
-    public func keepResident(_ table: TableID) { kept.insert(table) }
+    public func keepResident(_ table: TableID) {
+        kept.insert(table)
+        (inner as? any StoragePrefetching)?.keepResident(table)
+    }
 
     public func open() async throws { try await inner.open() }
     public func close() async { await inner.close() }

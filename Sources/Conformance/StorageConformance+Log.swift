@@ -61,17 +61,18 @@ extension StorageConformance {
         try expect(log.first == Self.optime(1) && log.count == 1, "an emptied log does not begin with what comes next")
     }
 
-    /// Random runs of entries, truncations at both ends, commit points and reads agree with an array.
-    func checkLogAgainstModel(_ engine: any StorageEngine) throws {
+    /// Random runs of entries, truncations at both ends, commit points, checkpoints and reads agree with an array.
+    func checkLogAgainstModel(_ tested: EngineUnderTest) async throws {
+        let engine = tested.engine
         guard let log = engine.log else { return }
         log.expect(bytesMax: 40_000)
         var random = SplitMix64(seed: seed)
         var model: [(optime: OpTime, bytes: [UInt8])] = []
         var clock = 1
         var committed = 0
-        for _ in 0..<800 {
+        for _ in 0..<900 {
             let batch = WriteBatch()
-            switch random.below(10) {
+            switch random.below(11) {
             case 0..<6:
                 for _ in 0...random.below(20) {
                     clock += 1 + random.below(3)
@@ -95,11 +96,17 @@ extension StorageConformance {
                     "a piece that may go holds what is not committed")
                 batch.truncateLog(through: piece.last.timestamp)
                 model.removeAll { $0.optime <= piece.last }
+            case 9:
+                try await engine.flush(upTo: engine.appliedMark)
+                try await engine.checkpoint()
+                continue
             default:
-                try compare(log, model, &random)
+                try await compare(tested, log, model, &random)
                 continue
             }
             try engine.apply(batch)
+            let bytes = model.reduce(0) { $0 + $1.bytes.count }
+            try expect(log.byteCount == bytes, "the log has \(log.byteCount) bytes in place of \(bytes)")
             try expect(
                 log.count == model.count && log.first == model.first?.optime && log.last == model.last?.optime,
                 "the log has \(log.count) entries in place of \(model.count), or other ends")
@@ -109,13 +116,16 @@ extension StorageConformance {
     }
 
     private func compare(
-        _ log: any StorageLog, _ model: [(optime: OpTime, bytes: [UInt8])], _ random: inout SplitMix64
-    ) throws {
+        _ tested: EngineUnderTest, _ log: any StorageLog, _ model: [(optime: OpTime, bytes: [UInt8])],
+        _ random: inout SplitMix64
+    ) async throws {
         guard let first = model.first, let last = model.last else { return }
         let span = Int(last.optime.timestamp.rawValue - first.optime.timestamp.rawValue) + 4
         let at = Timestamp(rawValue: first.optime.timestamp.rawValue - 2 + UInt64(random.below(span)))
         try expect(
-            try log.optime(at: at) == model.first { $0.optime.timestamp == at }?.optime, "a look-up at \(at) is wrong")
+            try await tested.whenResident { try log.optime(at: at) }
+                == model.first { $0.optime.timestamp == at }?.optime,
+            "a look-up at \(at) is wrong")
         for direction in [ScanDirection.forward, .backward] {
             let inclusive = random.below(2) == 0
             var expected = model.filter {
@@ -124,10 +134,13 @@ extension StorageConformance {
             }.map(\.bytes)
             if direction == .backward { expected.reverse() }
             let limit = 1 + random.below(60)
-            var found: [[UInt8]] = []
-            try log.read(from: at, inclusive: inclusive, direction: direction) {
-                found.append([UInt8]($0))
-                return found.count < limit
+            let found = try await tested.whenResident {
+                var found: [[UInt8]] = []
+                try log.read(from: at, inclusive: inclusive, direction: direction) {
+                    found.append([UInt8]($0))
+                    return found.count < limit
+                }
+                return found
             }
             try expect(found == Array(expected.prefix(limit)), "reading \(direction) from \(at) gives other entries")
         }

@@ -36,7 +36,7 @@ public struct StorageConformance {
         try await onNewEngine { try checkManyReads($0.engine) }
         try await onNewEngine { try await checkPrefetching($0.engine) }
         try await onNewEngine { try await checkLogAtomicity($0) }
-        try await onNewEngine { try checkLogAgainstModel($0.engine) }
+        try await onNewEngine { try await checkLogAgainstModel($0) }
         try await checkReopen()
         try await checkLogReopen(makeEngine())
     }

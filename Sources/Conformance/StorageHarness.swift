@@ -59,6 +59,15 @@ struct EngineUnderTest {
         return result
     }
 
+    /// Runs a step, which changes nothing, until all that it reads is in memory.
+    func whenResident<Answer>(_ step: () throws -> Answer) async throws -> Answer {
+        while true {
+            do { return try step() } catch let missing as StorageNotResident {
+                try await prefetch(missing.table, missing.key)
+            }
+        }
+    }
+
     private func prefetch(_ table: TableID, _ key: [UInt8]) async throws {
         guard let engine = engine as? any StoragePrefetching else {
             throw ConformanceViolation("an engine without StoragePrefetching answers notResident")

@@ -398,6 +398,17 @@ public enum Limits {
     public static let oplogOpenBlocksMax = 4
     /// Oplog blocks that one append drops at the front.
     public static let oplogBlocksDroppedMax = 4
+    /// Stored bytes of an oplog that are kept in memory where the rest is in files.
+    public static let oplogMemoryBytesMax = 64 * 1024 * 1024
+    /// Pieces of an oplog that are kept in memory after they were read from a file.
+    public static let oplogCacheBytes = 8 * 1024 * 1024
+    /// The same while those who asked for them have not come back yet, for so long at most.
+    public static let oplogCacheBytesMost = 64 * 1024 * 1024
+    public static let oplogCacheAwaited: Duration = .seconds(5)
+    /// Bytes of an oplog that are read from a file at once.
+    public static let oplogReadAheadBytes = 1024 * 1024
+    /// Segments of an oplog of which is known where their pieces begin.
+    public static let oplogSegmentIndexesMax = 64
     /// Bytes of a journal's segment; a larger batch has a segment of its own.
     public static let journalSegmentBytes = 64 * 1024 * 1024
     /// Bytes of batches above which a journal writes before the commit interval is over.

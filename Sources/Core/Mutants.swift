@@ -93,6 +93,13 @@ public struct Mutants: OptionSet, Hashable, Sendable {
     /// A rollback says that what it takes back is kept before the files are synced.
     public static let rollbackFileNotSynced = bit(32)
 
+    /// Of a block that is in a file in part, what is not in it goes from memory, too.
+    public static let oplogSeamDropped = bit(33)
+    /// Of a block that is in a file in part, all stays in memory.
+    public static let oplogSeamDoubled = bit(34)
+    /// A part of the oplog that was taken back is read from files that still hold it.
+    public static let oplogBranchIgnored = bit(35)
+
     /// A migration's donor that finds no decision on the config servers takes that for an abort.
     public static let migrationOutcomeFromRead = bit(40)
     /// A migration's donor closes reads without an entry in its oplog.
@@ -126,6 +133,8 @@ public struct Mutants: OptionSet, Hashable, Sendable {
         ("witness-ignored", .witnessIgnored), ("manifest-not-named", .manifestNotNamed),
         ("run-not-named", .runNotNamed), ("run-forgotten", .runForgotten), ("oplog-not-synced", .oplogNotSynced),
         ("journal-reused-early", .journalReusedEarly), ("rollback-file-not-synced", .rollbackFileNotSynced),
+        ("oplog-seam-dropped", .oplogSeamDropped), ("oplog-seam-doubled", .oplogSeamDoubled),
+        ("oplog-branch-ignored", .oplogBranchIgnored),
     ]
 
     /// All of them, with the names that `quorate simulate --mutant` takes.

@@ -12,8 +12,12 @@ public import BSON
 /// - Entries are valid BSON with `ts` and `t`; timestamps rise strictly, terms do not fall. `apply` refuses others.
 /// - Nothing at or before the commit point that the log was told is ever truncated behind; it may be compressed.
 /// - A truncation in front names the end of a piece (`frontPiece`): whole pieces go.
-/// - All entries can be read without waiting; those in a table cannot, where the engine is larger than memory. Bytes
-///   that are handed out are valid until the next `apply` or suspension.
+/// - What is read may not be in memory: then a call throws `StorageNotResident` with the table `TableID.oplog` and the
+///   timestamp where it stopped (8 bytes, big-endian) as the key, having changed nothing, and is made again when the
+///   engine has prefetched that (`StoragePrefetching`). The newest entry always is in memory, what was prefetched stays
+///   until whoever asked has come back for it, and `first`, `last` and what is counted never waits. Nor
+///   does `apply`.
+/// - Bytes that are handed out are valid until the next `apply` or suspension.
 ///
 /// How to implement: `Plugins/MemoryStorage/MemoryLog`. Conformance suite: `StorageConformance`, which finds the power
 /// by itself.
@@ -39,6 +43,7 @@ public protocol StorageLog: AnyObject {
     func seal()
 
     /// The optime of the entry at `timestamp`; nil when there is none.
+    /// - Throws: `StorageNotResident`, as all that reads.
     func optime(at timestamp: Timestamp) throws -> OpTime?
     /// Calls `body` with the entries from `timestamp` on, in the order of `direction`, until it returns false.
     func read(
@@ -48,7 +53,8 @@ public protocol StorageLog: AnyObject {
     /// The last entry and the stored bytes of a piece that can be dropped in front: the first for `index` 0, and so
     /// on. nil behind the last one that the commit point has passed as a whole.
     func frontPiece(_ index: Int) throws -> (last: OpTime, storedBytes: Int)?
-    /// A piece as it is stored, sealed (`LogFrame`), when its first entry is the next one behind `timestamp`.
+    /// A piece as it is stored, sealed (`LogFrame`), when its first entry is the next one behind `timestamp`. nil when
+    /// it is not in memory, too: `read` says so then.
     func sealedPiece(behind timestamp: Timestamp) -> SealedLogPiece?
 }
 

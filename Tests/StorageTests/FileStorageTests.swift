@@ -35,7 +35,7 @@ import Testing
                 let store = FileStorage(runtime, disk, directory: "/data", name: "store", settings: smallSettings)
                 try await store.open()
                 #expect(!store.wasUnclean)
-                #expect(try model.find(store, from: model.count) == model.count)
+                #expect(try await model.find(store, from: model.count) == model.count)
                 _ = await StoreRun.work(store, &model, batches: 300, &random)
                 await store.close()
             }
@@ -75,7 +75,7 @@ import Testing
             #expect(store.writeRefusal?.code == .outOfDiskSpace)
             // What a member must write to stay one still goes.
             try store.apply(model.nextBatch())
-            #expect(try model.find(store, from: model.count) == model.count)
+            #expect(try await model.find(store, from: model.count) == model.count)
             disk.capacity = nil
             await runtime.sleep(for: Limits.diskFullRetry * 3)
             #expect(store.writeRefusal == nil)
@@ -86,7 +86,7 @@ import Testing
         try onLoop(seed: 2) { runtime in
             let store = FileStorage(runtime, disk, directory: "/data", name: "store", settings: smallSettings)
             try await store.open()
-            #expect(try model.find(store, from: model.count) == model.count)
+            #expect(try await model.find(store, from: model.count) == model.count)
         }
     }
 
@@ -164,7 +164,7 @@ import Testing
                 }
                 let store = FileStorage(runtime, disk, directory: "/data", name: "store", settings: smallSettings)
                 try await store.open()
-                #expect(try model.find(store, from: model.count) == model.count)
+                #expect(try await model.find(store, from: model.count) == model.count)
                 let before = model.count
                 let promised = await StoreRun.work(store, &model, batches: 300, &random)
                 #expect(promised > before && model.count == before + 300, "the disk did not fail")

@@ -11,6 +11,10 @@ import Testing
     static let byTurnedBits: [(String, UInt64)] = [("witness-ignored", 400)]
     static let byRollbacks: [(String, Int)] = [("rollback-file-not-synced", 60)]
 
+    static let byLogs: [(String, UInt64)] = [
+        ("oplog-seam-dropped", 10), ("oplog-seam-doubled", 10), ("oplog-branch-ignored", 40),
+    ]
+
     private func mutant(_ name: String) throws -> Mutants {
         try #require(Mutants.ofFiles.first { $0.name == name }).mutant
     }
@@ -40,9 +44,18 @@ import Testing
         #expect(first != nil)
     }
 
+    @Test("logs that are in files for the most part find a planted bug", arguments: byLogs)
+    func isFoundByLogs(name: String, seeds: UInt64) throws {
+        let mutant = try mutant(name)
+        let first = try (1...seeds).first { try LogRun(seed: $0, mutants: mutant).run() != nil }
+        #expect(first != nil)
+    }
+
     @Test("every planted bug of files has a run that finds it")
     func isComplete() {
-        let found = Self.byPowerCuts.map(\.0) + Self.byTurnedBits.map(\.0) + Self.byRollbacks.map(\.0)
+        let found =
+            Self.byPowerCuts.map(\.0) + Self.byTurnedBits.map(\.0) + Self.byRollbacks.map(\.0)
+            + Self.byLogs.map(\.0)
         #expect(Set(found) == Set(Mutants.ofFiles.map(\.name)))
     }
 }

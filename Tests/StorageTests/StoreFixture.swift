@@ -37,14 +37,46 @@ let smallSettings: FileSettings = {
     return settings
 }()
 
+/// The same, of whose oplog little is in memory.
+let pagedSettings: FileSettings = {
+    var settings = smallSettings
+    settings.oplogSegmentBytes = 512
+    settings.oplogMemoryBytes = 256
+    return settings
+}()
+
+extension FileStorage {
+    /// Runs a step until all that it reads is in memory.
+    func whenResident<Answer>(_ step: () throws -> Answer) async throws -> Answer {
+        while true {
+            do { return try step() } catch let missing as StorageNotResident {
+                try await prefetch(missing.table, [missing.key])
+            }
+        }
+    }
+}
+
 /// What a store should hold, after each number of batches.
 struct StoreModel {
     typealias Tables = [TableID: [[UInt8]: [UInt8]]]
     private(set) var states: [(tables: Tables, log: [UInt64])] = [([:], [])]
     private var random: SplitMix64
     private var time: UInt64 = 0
+    /// Entries up to this one are not taken back, which a store is told now and then; nil where it never is.
+    private(set) var committed: UInt64?
 
-    init(seed: UInt64) { random = SplitMix64(seed: seed) }
+    init(seed: UInt64, commits: Bool = false) {
+        random = SplitMix64(seed: seed)
+        if commits { committed = 0 }
+    }
+
+    /// What the newest entries but a few are behind.
+    mutating func commit() -> Timestamp? {
+        let log = states[states.count - 1].log
+        guard let before = committed, log.count > 4 else { return nil }
+        committed = max(before, log[log.count - 5])
+        return committed.map { Timestamp(rawValue: $0) }
+    }
 
     var count: Int { states.count - 1 }
 
@@ -71,12 +103,13 @@ struct StoreModel {
         switch random.below(30) {
         case 0 where log.count > 4:
             // A rollback.
-            let after = log[log.count - 1 - Int(random.below(3))]
+            let after = max(log[log.count - 1 - Int(random.below(committed == 0 ? log.count : 3))], committed ?? 0)
             batch.truncateLog(after: Timestamp(rawValue: after))
             log.removeAll { $0 > after }
         case 1:
             batch.truncateLog(through: .max)
             log = []
+            if committed != nil { committed = 0 }
         default: break
         }
         for _ in 0..<Int(random.below(3)) {
@@ -95,14 +128,18 @@ struct StoreModel {
     }
 
     /// What came behind so many batches never happened.
-    mutating func forget(behind count: Int) { states.removeLast(states.count - 1 - count) }
+    mutating func forget(behind count: Int) {
+        states.removeLast(states.count - 1 - count)
+        if committed != nil { committed = 0 }
+    }
 
     /// After how many batches a store's state is the model's; nil when it never was.
-    func find(_ store: FileStorage, from least: Int) throws -> Int? {
+    func find(_ store: FileStorage, from least: Int) async throws -> Int? {
         let found = try StoreModel.contents(store)
-        return try (least..<states.count).first { index in
-            guard found == states[index].tables.filter({ !$0.value.isEmpty }) else { return false }
-            return try StoreModel.log(store).suffix(states[index].log.count) == states[index].log[...]
+        let log = try await store.whenResident { try StoreModel.log(store) }
+        return (least..<states.count).first { index in
+            found == states[index].tables.filter({ !$0.value.isEmpty })
+                && log.suffix(states[index].log.count) == states[index].log[...]
         }
     }
 
@@ -135,9 +172,11 @@ enum StoreRun {
     ) async -> Int {
         var promised = 0
         let start = model.count
+        if model.committed != nil { store.log?.expect(bytesMax: 1024) }
         do {
             for _ in 0..<batches {
                 try store.apply(model.nextBatch())
+                if let committed = model.commit() { store.log?.setCommitPoint(committed) }
                 if random.below(4) == 0 {
                     try await store.flush(upTo: store.appliedMark)
                     promised = start + Int(store.durableMark)
@@ -150,22 +189,24 @@ enum StoreRun {
     /// The power is cut at that call of the first life, and in the second in its recovery or soon after; the third is
     /// whole. What was flushed must be there, and of the rest a beginning.
     /// - Returns: what was wrong.
-    static func powerCut(at cut: Int, mutants: Mutants = []) throws -> String? {
+    static func powerCut(
+        at cut: Int, mutants: Mutants = [], settings: FileSettings = smallSettings, commits: Bool = false
+    ) throws -> String? {
         let seed = UInt64(cut)
         let disk = SimulatedDisk(seed: seed)
-        var model = StoreModel(seed: seed)
+        var model = StoreModel(seed: seed, commits: commits)
         var random = SplitMix64(seed: seed)
         var promised = 0
         var problem: String?
         disk.failure = (cut, nil)
         for life in 0..<3 where problem == nil {
             try onLoop(seed: seed, mutants: mutants) { runtime in
-                let store = FileStorage(runtime, disk, directory: "/data", name: "store", settings: smallSettings)
+                let store = FileStorage(runtime, disk, directory: "/data", name: "store", settings: settings)
                 do { try await store.open() } catch {
                     if !disk.isOff { problem = "life \(life): \(error)" }
                     return
                 }
-                guard let found = try model.find(store, from: promised) else {
+                guard let found = try await model.find(store, from: promised) else {
                     problem = "life \(life): \(promised) batches are promised, and what is found is something else"
                     return
                 }
@@ -202,7 +243,7 @@ enum StoreRun {
                 if disk.isOff { wasOff = true } else { problem = "life \(life): \(error)" }
                 return nil
             }
-            guard let found = try model.find(store, from: promised) else {
+            guard let found = try await model.find(store, from: promised) else {
                 problem = "life \(life): \(promised) batches are promised, and what is found is something else"
                 return nil
             }
@@ -263,13 +304,15 @@ enum StoreRun {
     }
 
     /// A bit of some file turns while nobody uses it.
-    static func turnedBit(seed: UInt64, mutants: Mutants = []) throws -> (path: String, outcome: Outcome) {
+    static func turnedBit(
+        seed: UInt64, mutants: Mutants = [], settings: FileSettings = smallSettings, commits: Bool = false
+    ) throws -> (path: String, outcome: Outcome) {
         let disk = SimulatedDisk(seed: seed)
-        var model = StoreModel(seed: seed)
+        var model = StoreModel(seed: seed, commits: commits)
         var random = SplitMix64(seed: seed)
         let isClosed = seed.isMultiple(of: 2)
         try onLoop(seed: seed, mutants: mutants) { runtime in
-            let store = FileStorage(runtime, disk, directory: "/data", name: "store", settings: smallSettings)
+            let store = FileStorage(runtime, disk, directory: "/data", name: "store", settings: settings)
             try await store.open()
             _ = await work(store, &model, batches: 80, &random)
             // A last flush, and the mark behind it that says so.
@@ -283,12 +326,13 @@ enum StoreRun {
         disk.flipBit(of: path, at: Int(random.below((disk.byteCount(of: path) ?? 0) * 8)))
         var outcome = Outcome.harmless
         try onLoop(seed: seed, mutants: mutants) { runtime in
-            let store = FileStorage(runtime, disk, directory: "/data", name: "store", settings: smallSettings)
-            do { try await store.open() } catch let damage as StorageDamage {
+            let store = FileStorage(runtime, disk, directory: "/data", name: "store", settings: settings)
+            do {
+                try await store.open()
+                if try await model.find(store, from: model.count) == nil { outcome = .served }
+            } catch let damage as StorageDamage {
                 outcome = .refused(damage.description)
-                return
             }
-            if try model.find(store, from: model.count) == nil { outcome = .served }
         }
         return (path, outcome)
     }

@@ -24,12 +24,6 @@ func storedDocument(_ bytes: UnsafeRawBufferPointer) throws(InvariantViolation) 
     return DocumentView(base: base)
 }
 
-extension StorageNotResident {
-    init(table: TableID, key: [UInt8]) {
-        self = key.withUnsafeBytes { StorageNotResident(table, $0) }
-    }
-}
-
 extension VersionStore {
     /// Calls `body` with every row of a small table.
     func forEachRow(_ table: TableID, _ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) throws -> Void) throws {

@@ -33,25 +33,6 @@ public enum HistoryPressure: Sendable {
     case full
 }
 
-/// A key that an operation needs is not in memory: abort the step, prefetch the key, start the operation again.
-public struct StorageNotResident: Error {
-    public let table: TableID
-    public let key: [UInt8]
-
-    init(_ table: TableID, _ key: UnsafeRawBufferPointer) {
-        self.table = table
-        self.key = [UInt8](key)
-    }
-
-    /// What a scan from `bound` on meets first; an empty key stands for the ends of the table.
-    init(_ table: TableID, from bound: StorageBound) {
-        switch bound {
-        case .including(let key), .behind(let key): self.init(table, key)
-        case .start: self.init(table, UnsafeRawBufferPointer(start: nil, count: 0))
-        }
-    }
-}
-
 extension TableID {
     /// The local table of undo records.
     public static let undo = TableID(rawValue: 1)

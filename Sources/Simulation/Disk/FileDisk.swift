@@ -42,6 +42,9 @@ final class FileDisk: MemberDisk {
         settings.segmentBytes = 8192 << Int(generator.next(below: 4))
         settings.checkpointJournalBytes = 4096 << Int(generator.next(below: 5))
         settings.checkpointChunkBytes = 2048 << Int(generator.next(below: 5))
+        settings.oplogSegmentBytes = 512 << Int(generator.next(below: 7))
+        // Of most oplogs the greater part is in files only.
+        if generator.nextBool(probability: 0.7) { settings.oplogMemoryBytes = Int(generator.next(below: 16_384)) }
         return settings
     }
 
@@ -93,6 +96,8 @@ final class FileDisk: MemberDisk {
         if found < ledger.writtenCount { lostTails += 1 }
         ledger.loseTail(keeping: Int(found - ledger.safeCount))
         ledger.sync(upTo: found)
+        store.readsLogNow = true
+        defer { store.readsLogNow = false }
         if let difference = try ledger.image.difference(from: store) {
             throw Discrepancy(description: "the files of \(name) do not hold what was written: \(difference)")
         }
@@ -131,7 +136,7 @@ final class FileDisk: MemberDisk {
 
     // MARK: One run
 
-    private final class Run: StorageEngine {
+    private final class Run: StoragePrefetching {
         private let disk: FileDisk
         private(set) weak var runtime: SimulatedRuntime?
         let store: FileStorage
@@ -162,6 +167,8 @@ final class FileDisk: MemberDisk {
             disk.ledger.note(DiskImage.Change(batch, keepsLog: true))
         }
 
+        func prefetch(_ table: TableID, _ keys: [[UInt8]]) async throws { try await store.prefetch(table, keys) }
+        func keepResident(_ table: TableID) { store.keepResident(table) }
         var survivesRestart: Bool { store.survivesRestart }
         var directory: DataDirectory? { store.directory }
         func get(_ table: TableID, _ key: UnsafeRawBufferPointer) throws -> StorageRead { try store.get(table, key) }

@@ -10,7 +10,7 @@ final class StorageFaults {
 
 /// An engine that breaks when it is told to: before a batch has had any effect, so that what its disk keeps stays
 /// whole, or instead of a flush.
-final class FaultyStorage: StorageManyReading {
+final class FaultyStorage: StorageManyReading, StoragePrefetching {
     struct Broken: Error, CustomStringConvertible {
         var description: String { "the simulator broke it" }
     }
@@ -49,6 +49,10 @@ final class FaultyStorage: StorageManyReading {
         }
     }
 
+    func prefetch(_ table: TableID, _ keys: [[UInt8]]) async throws {
+        try await (engine as? any StoragePrefetching)?.prefetch(table, keys)
+    }
+    func keepResident(_ table: TableID) { (engine as? any StoragePrefetching)?.keepResident(table) }
     func open() async throws { try await engine.open() }
     func close() async { await engine.close() }
     var survivesRestart: Bool { engine.survivesRestart }

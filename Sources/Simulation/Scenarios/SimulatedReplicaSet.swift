@@ -103,7 +103,7 @@ public final class SimulatedReplicaSet {
         self.usesFiles = usesFiles
         self.notResidentOneIn = notResidentOneIn
         // By which checkers say that they are no part of what is checked.
-        if notResidentOneIn != nil, world.hooks == nil {
+        if notResidentOneIn != nil || usesFiles, world.hooks == nil {
             world.hooks = SimulationHooks(onProbe: { _ in }, onBuggify: { _ in false })
         }
         self.oplogBytesMax = oplogBytesMax
