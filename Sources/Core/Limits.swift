@@ -303,9 +303,9 @@ public enum Limits {
     /// How long one request between nodes of a cluster may take; one that makes the other side read or copy much; and
     /// one that only asks who is there.
     public static let clusterCallTimeout: Duration = .seconds(20)
-    /// How long a call may take that does much work.
+    /// One that makes the other side read or copy much.
     public static let clusterLongCallTimeout: Duration = .seconds(600)
-    /// How long an introduction may take.
+    /// One that only asks who is there.
     public static let clusterHelloTimeout: Duration = .seconds(2)
     /// The pause before a node of a cluster tries again what did not work.
     public static let clusterRetryPause: Duration = .milliseconds(100)
@@ -318,19 +318,19 @@ public enum Limits {
     /// How long a range's writes may wait for the recipient to catch up, and how long all of a move may take: then the
     /// donor gives up.
     public static let rangeClosedMax: Duration = .seconds(10)
-    /// How long a migration may take in all.
+    /// How long all of a move may take.
     public static let migrationMax: Duration = .seconds(6 * 3600)
     /// How long a move waits for statements for many documents to end.
     public static let multiWritesMax: Duration = .seconds(10)
     /// Documents that a recipient stores in one step; entries that a donor looks at for one answer.
     public static let migrationStoreDocuments = 100
-    /// Entries that one step of the tail brings.
+    /// Entries that a donor looks at for one answer.
     public static let migrationTailEntries = 1000
     /// How long copying and deleting wait when the majority is behind.
     public static let migrationPause: Duration = .milliseconds(20)
     /// Documents of a range that are deleted in one step, and the pause before ranges are looked at again.
     public static let rangeDeletionDocuments = 100
-    /// The pause between two slices of a range deletion.
+    /// The pause before ranges that are to be deleted are looked at again.
     public static let rangeDeletionPause: Duration = .seconds(1)
     /// `orphanCleanupDelaySecs` where it is not set.
     public static let orphanCleanupDelay: Duration = .seconds(900)
@@ -338,7 +338,7 @@ public enum Limits {
     public static let migrationPoll: Duration = .milliseconds(1000)
     /// The pause between two rounds of the balancer: when there was something to do, and when not.
     public static let balancerPauseBusy: Duration = .milliseconds(500)
-    /// The pause between two rounds of the balancer.
+    /// The pause behind a round of the balancer that had nothing to do.
     public static let balancerPause: Duration = .seconds(5)
     /// Chunks that one round of automatic splitting looks at on a shard.
     public static let splitChunksPerRound = 64

@@ -1,5 +1,4 @@
-"""A sharded cluster of real processes without a router: config servers and shards, and a client that
-routes by itself."""
+"""A sharded cluster of real processes without a router, and a client that routes by itself."""
 import contextlib
 import random
 import threading

@@ -70,7 +70,7 @@ struct MigrationEntry {
         self.max = max
         let range = try KeyRange(
             reading: ["min": document["minKey"] ?? .null, "max": document["maxKey"] ?? .null])
-        task = MigrationRegistry.Task(
+        task = .init(
             donor: ShardID(donor), recipient: ShardID(recipient), range: range, epoch: Epoch(epoch))
         outcome = MigrationOutcome([
             "outcome": document["state"] ?? .null, "validAfter": document["validAfter"] ?? .null,
@@ -195,7 +195,7 @@ extension ConfigServer {
                 "Unable to start new balancer operation because a range of \(other.name.fullName) is being moved from "
                     + "\(other.task.donor) to \(other.task.recipient)")
         }
-        let task = MigrationRegistry.Task(
+        let task: MigrationRegistry.Task = .init(
             donor: donor, recipient: recipient, range: range, epoch: placement.entry.epoch)
         let entry = MigrationEntry(
             MigrationID(CollectionUUID(node.runtime)), namespace, placement.entry.uuid, task, min: min, max: max)
@@ -277,7 +277,7 @@ extension ConfigServer {
         } else {
             // Of a migration that nobody knows: so that no later commit of it is one.
             let name = Namespace("", "")
-            let nothing = MigrationRegistry.Task(
+            let nothing: MigrationRegistry.Task = .init(
                 donor: ShardID(""), recipient: ShardID(""), range: .all, epoch: Epoch(.zero))
             var tombstone = MigrationEntry(
                 id, name, CollectionUUID(high: 0, low: 0), nothing, min: Document(), max: Document())
