@@ -1,5 +1,5 @@
-"""Power cuts on a real disk: a server runs with `power_cut.c` in front of the C library, and its directory is put back as
-the last syncs have left it."""
+"""Power cuts on a real disk: a server runs with `power_cut.c` in front of the C library, and its directory is put back
+as the last syncs have left it."""
 import pathlib
 import shutil
 import subprocess

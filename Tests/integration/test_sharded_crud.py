@@ -285,6 +285,24 @@ def test_a_collection_that_was_dropped_can_be_made_again(client, collection):
     assert collection.count_documents({}) == 100
 
 
+def test_a_router_defines_nothing_by_what_another_has_dropped(process, client, collection):
+    one, other = process.match.group(1).removeprefix("mongodb://").rstrip("/").split(",")
+    with pymongo.MongoClient(one) as first, pymongo.MongoClient(other) as second:
+        name = collection.database.name
+        for _ in range(2):
+            assert second[name].c.count_documents({}) == 0
+            first[name].drop_collection("c")
+            first[name].c.insert_one({"_id": 1})
+            # To this one it is sharded still.
+            second[name].drop_collection("c")
+            assert first[name].c.count_documents({}) == 0
+            first.admin.command("shardCollection", f"{name}.c", key={"key": 1})
+        assert second[name].c.count_documents({}) == 0
+        first[name].drop_collection("c")
+        assert second[name].create_collection("c", capped=True, size=4096).options()["capped"]
+        assert code_of(first[name].command, "create", "c", capped=True, size=8192) == 48
+
+
 def test_the_other_router_learns_what_this_one_did(process, client, collection):
     one, other = process.match.group(1).removeprefix("mongodb://").rstrip("/").split(",")
     with pymongo.MongoClient(one) as first, pymongo.MongoClient(other) as second:

@@ -5,8 +5,10 @@ import Sharding
 
 /// Definitions of a sharded collection: each shard that has a part of it keeps them.
 enum ShardedDefinitions {
-    /// The collection is there already.
+    /// The collection is there already, unless another router has dropped it.
     static func create(_ context: RouterContext, _ collection: RoutedCollection) async throws(ServerError) {
+        context.catalog.forget(collection.namespace)
+        guard try await context.catalog.placement(of: collection.namespace) != nil else { throw outdated(collection) }
         throw ServerError(.namespaceExists, "Collection \(collection.namespace) already exists.")
     }
 
@@ -21,7 +23,17 @@ enum ShardedDefinitions {
         let reply = try await context.send(request, to: context.catalog.config).checked()
         context.catalog.forget(collection.namespace)
         context.note(reply)
+        // Another router has dropped it meanwhile, and one of that name may be there that is not sharded.
+        guard reply.body.withView({ $0["ns"] != nil }) else { throw outdated(collection) }
         context.writer.append("ns", string: collection.namespace.fullName)
+    }
+
+    /// Has the command routed anew: what this router knew of the collection is not so any more.
+    private static func outdated(_ collection: RoutedCollection) -> ServerError {
+        let target = collection.anyTarget
+        return StaleConfigInfo(
+            collection.namespace, received: target.version, wanted: nil, shard: target.shard
+        ).error
     }
 
     /// Indexes and options are changed at every shard that has chunks.
