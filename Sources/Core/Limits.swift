@@ -402,8 +402,9 @@ public enum Limits {
     public static let oplogMemoryBytesMax = 64 * 1024 * 1024
     /// Pieces of an oplog that are kept in memory after they were read from a file.
     public static let oplogCacheBytes = 8 * 1024 * 1024
-    /// The same while those who asked for them have not come back yet, for so long at most.
+    /// The same while those who asked for them have not come back yet.
     public static let oplogCacheBytesMost = 64 * 1024 * 1024
+    /// How long that is.
     public static let oplogCacheAwaited: Duration = .seconds(5)
     /// Bytes of an oplog that are read from a file at once.
     public static let oplogReadAheadBytes = 1024 * 1024

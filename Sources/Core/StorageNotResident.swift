@@ -1,6 +1,7 @@
 /// A key that an operation needs is not in memory: abort the step, prefetch the key (`StoragePrefetching`), start the
 /// operation again.
 public struct StorageNotResident: Error {
+    /// Where the key belongs.
     public let table: TableID
     /// As it is to be prefetched.
     public let key: [UInt8]

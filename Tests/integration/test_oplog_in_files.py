@@ -27,7 +27,7 @@ def write(things, first, count):
 
 
 def engine(member):
-    return member.direct.admin.command("serverStatus")["storageEngine"]
+    return member.direct.admin.command("serverStatus")["storageEngine"]["statistics"]
 
 
 def inserted(entry):
