@@ -30,13 +30,17 @@ package final class Frontend {
     /// Everything is closed.
     package var isStopped = false
 
-    package init(runtime: any NodeRuntime, transport: any Transport, settings: FrontendSettings) {
+    /// - Parameter own: the commands that the frontend runs without its service's contexts.
+    package init(
+        runtime: any NodeRuntime, transport: any Transport, settings: FrontendSettings,
+        own: [Command<RequestContext>] = FrontendCommands.all
+    ) {
         self.runtime = runtime
         self.transport = transport
         self.settings = settings
         topology = TopologyState(runtime: runtime)
         cursors = CursorRegistry(runtime: runtime)
-        for command in FrontendCommands.all { commands.add(command) { FrontendCommand($0, as: $1) } }
+        for command in own { commands.add(command) { FrontendCommand($0, as: $1) } }
     }
 
     /// Starts to listen.
@@ -126,8 +130,15 @@ package struct FrontendCounters {
 
 /// The commands that every service has.
 package enum FrontendCommands {
-    package static var all: [Command<RequestContext>] {
-        HelloCommand.all + SessionCommands.all + InformationCommands.all + AuthenticationCommands.all
-            + AbsentCommands.all + [ConfigureFailPoint.command]
+    package static var all: [Command<RequestContext>] { connections + information }
+
+    /// What is about connections and sessions.
+    package static var connections: [Command<RequestContext>] {
+        HelloCommand.all + SessionCommands.all + [ConfigureFailPoint.command]
+    }
+
+    /// What is about the server. A service that watches its commands, as a profiler does, runs them as its own.
+    package static var information: [Command<RequestContext>] {
+        InformationCommands.all + AuthenticationCommands.all + AbsentCommands.all
     }
 }

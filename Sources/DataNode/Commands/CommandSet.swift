@@ -65,6 +65,15 @@ struct CommandSet {
     }
 }
 
+extension Command<CommandContext> {
+    /// One that asks nothing of a data node, as a command of one: the profiler sees it.
+    init(_ general: Command<RequestContext>) {
+        self.init(
+            general.name, general.traits, general.fields, help: general.help, aliases: general.aliases,
+            run: { try general.run($0) })
+    }
+}
+
 /// A command in the table of one data node.
 final class DataCommand: RegisteredCommand {
     // The table that holds this is the node's.

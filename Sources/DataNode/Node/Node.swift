@@ -76,7 +76,8 @@ public final class Node {
             runtime: runtime, transport: transport,
             settings: FrontendSettings(
                 endpoint: options.endpoint, advertisedHost: options.advertisedHost,
-                enableTestCommands: options.enableTestCommands))
+                enableTestCommands: options.enableTestCommands),
+            own: FrontendCommands.connections)
         indexBuildEnded = LoopSignal(runtime: runtime)
         lock = FsyncLock(runtime)
         dataAppended = LoopSignal(runtime: runtime)
@@ -97,7 +98,7 @@ public final class Node {
         case .config: configServer = ConfigServer(self)
         case nil: break
         }
-        for command in CommandSet.all(options.clusterRole) {
+        for command in FrontendCommands.information.map(Command.init) + CommandSet.all(options.clusterRole) {
             frontend.commands.add(command) { DataCommand($0, as: $1, of: self) }
         }
         frontend.failPoints.onChange = { [unowned self] in replication?.syncSource.goOn() }
